@@ -1,0 +1,1 @@
+//! Gives published ports (and later addresses) to services and tasks.

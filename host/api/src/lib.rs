@@ -1,0 +1,1 @@
+//! The Docker Engine HTTP API and what lives beside it.

@@ -1,0 +1,1 @@
+//! Certificates, join tokens and the identities they prove.

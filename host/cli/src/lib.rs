@@ -1,0 +1,1 @@
+//! The swarmw command line.

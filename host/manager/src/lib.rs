@@ -1,0 +1,1 @@
+//! A manager node: leader loop, dispatcher, blobs and roles.

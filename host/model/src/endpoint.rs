@@ -1,0 +1,136 @@
+//! Published ports: what a service asks for and what it got.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::json::{is_default, null_as_default};
+use crate::{NodeId, TaskId};
+
+/// How clients find a service's tasks.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct EndpointSpec {
+    /// One virtual address, or the tasks' own by name.
+    #[serde(skip_serializing_if = "is_default")]
+    pub mode: ResolutionMode,
+    /// Ports wanted.
+    #[serde(deserialize_with = "null_as_default", skip_serializing_if = "Vec::is_empty")]
+    pub ports: Vec<PortConfig>,
+}
+
+/// How a service's name resolves.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ResolutionMode {
+    /// One virtual address before all tasks.
+    #[default]
+    Vip,
+    /// The addresses of the tasks.
+    Dnsrr,
+}
+
+/// One published port.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct PortConfig {
+    /// A label of the user's.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub name: String,
+    /// Transport.
+    pub protocol: PortProtocol,
+    /// The port inside the task.
+    pub target_port: u16,
+    /// The port outside; 0 before one was chosen from 30000–32767.
+    #[serde(skip_serializing_if = "is_default")]
+    pub published_port: u16,
+    /// On every node, or on the task's own.
+    pub publish_mode: PublishMode,
+}
+
+/// Transport of a published port.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
+#[serde(rename_all = "lowercase")]
+pub enum PortProtocol {
+    /// TCP.
+    #[default]
+    Tcp,
+    /// UDP.
+    Udp,
+    /// SCTP.
+    Sctp,
+}
+
+/// Where a published port listens.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
+#[serde(rename_all = "lowercase")]
+pub enum PublishMode {
+    /// On every node, forwarding to any running task.
+    #[default]
+    Ingress,
+    /// On the task's node, straight to the task.
+    Host,
+}
+
+/// A service's endpoint as the allocator left it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct Endpoint {
+    /// What was asked.
+    pub spec: EndpointSpec,
+    /// The ports with their published numbers.
+    #[serde(deserialize_with = "null_as_default", skip_serializing_if = "Vec::is_empty")]
+    pub ports: Vec<PortConfig>,
+}
+
+/// A published ingress port and the running tasks that serve it: what each node
+/// needs to forward traffic. Not part of Docker's API.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PublishedPort {
+    /// Transport.
+    pub protocol: PortProtocol,
+    /// The port that every node listens on.
+    pub published: u16,
+    /// The port inside the tasks.
+    pub target: u16,
+    /// Tasks that take new connections.
+    pub backends: Vec<Backend>,
+}
+
+/// One task behind a published port.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Backend {
+    /// The task.
+    pub task: TaskId,
+    /// Its node.
+    pub node: NodeId,
+    /// Where that node's agent listens: `host:port`.
+    pub address: String,
+}
+
+// === impl PortProtocol ===
+
+impl fmt::Display for PortProtocol {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Tcp => "tcp",
+            Self::Udp => "udp",
+            Self::Sctp => "sctp",
+        })
+    }
+}
+
+// === impl PublishMode ===
+
+impl fmt::Display for PublishMode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Ingress => "ingress",
+            Self::Host => "host",
+        })
+    }
+}

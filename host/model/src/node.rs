@@ -1,0 +1,244 @@
+//! Nodes: what an operator says of them, what they say of themselves.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::json::{is_default, null_as_default};
+use crate::{NodeId, Platform, Resources, Time, Version};
+
+/// A node of the cluster.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct Node {
+    /// Its id, also the common name of its certificate.
+    #[serde(rename = "ID")]
+    pub id: NodeId,
+    /// For optimistic updates.
+    pub version: Version,
+    /// First write.
+    pub created_at: Time,
+    /// Last write.
+    pub updated_at: Time,
+    /// What the operator says.
+    pub spec: NodeSpec,
+    /// What the node says of itself.
+    pub description: NodeDescription,
+    /// What the leader sees.
+    pub status: NodeStatus,
+    /// The role its certificate proves, which follows `spec.role`.
+    #[serde(rename = "ObservedRole")]
+    pub role: NodeRole,
+    /// Its seat among the managers, if it has one.
+    #[serde(rename = "RaftMember", default, skip_serializing_if = "Option::is_none")]
+    pub member: Option<RaftMember>,
+}
+
+/// What the operator says of a node.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct NodeSpec {
+    /// A name of the operator's; unused, as in Docker.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub name: String,
+    /// Labels for placement.
+    #[serde(deserialize_with = "null_as_default")]
+    pub labels: BTreeMap<String, String>,
+    /// The role wanted.
+    pub role: NodeRole,
+    /// Whether it takes tasks.
+    pub availability: Availability,
+}
+
+/// Manager or worker.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
+#[serde(rename_all = "lowercase")]
+pub enum NodeRole {
+    /// Runs tasks.
+    #[default]
+    Worker,
+    /// Holds the state too.
+    Manager,
+}
+
+/// Whether a node takes tasks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Availability {
+    /// Yes.
+    #[default]
+    Active,
+    /// No new ones.
+    Pause,
+    /// None; those it has go elsewhere.
+    Drain,
+}
+
+/// What a node says of itself.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct NodeDescription {
+    /// Its host name, or `--node-name`.
+    pub hostname: String,
+    /// The machine.
+    pub platform: Platform,
+    /// What there is.
+    pub resources: Resources,
+    /// The container engine, or swarmw itself where there is none.
+    pub engine: EngineDescription,
+    /// Of the certificate in use.
+    #[serde(rename = "TLSInfo", skip_serializing_if = "Option::is_none")]
+    pub tls_info: Option<TlsInfo>,
+    /// What its executors run: a task lands only where one of these
+    /// [runs](Platform::runs) its image. Not part of Docker's API.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub runs: Vec<Platform>,
+    /// Why the node places nothing new for now: its engine is away. Not part of
+    /// Docker's API.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub trouble: String,
+    /// Where its agent listens for other nodes: `host:port`. Not part of
+    /// Docker's API.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub agent_address: String,
+}
+
+/// The container engine of a node.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct EngineDescription {
+    /// Its version.
+    pub engine_version: String,
+    /// Labels of the daemon.
+    #[serde(deserialize_with = "null_as_default", skip_serializing_if = "BTreeMap::is_empty")]
+    pub labels: BTreeMap<String, String>,
+    /// Plugins of the engine.
+    #[serde(deserialize_with = "null_as_default", skip_serializing_if = "Vec::is_empty")]
+    pub plugins: Vec<EnginePlugin>,
+}
+
+/// A plugin of a container engine.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct EnginePlugin {
+    /// `Volume`, `Network`, `Log`, …
+    #[serde(rename = "Type")]
+    pub kind: String,
+    /// Its name.
+    pub name: String,
+}
+
+/// Of the certificate that a node uses.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct TlsInfo {
+    /// The root that it trusts, in PEM.
+    pub trust_root: String,
+    /// DER of the issuer's subject, in base64.
+    pub cert_issuer_subject: String,
+    /// DER of the issuer's public key, in base64.
+    pub cert_issuer_public_key: String,
+}
+
+/// What the leader sees of a node.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct NodeStatus {
+    /// Where it stands.
+    pub state: NodeState,
+    /// For people.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub message: String,
+    /// Where the leader sees it: an IP address.
+    pub addr: String,
+}
+
+/// Where a node stands.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum NodeState {
+    /// Not heard of since the leader began to lead.
+    #[default]
+    Unknown,
+    /// Too long silent: its tasks are replaced.
+    Down,
+    /// Heard of.
+    Ready,
+    /// Said goodbye.
+    Disconnected,
+}
+
+/// A manager's seat in Raft.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct RaftMember {
+    /// Never given twice.
+    #[serde(rename = "RaftID")]
+    pub raft_id: u64,
+    /// Where other managers reach it: `host:port`.
+    pub addr: String,
+}
+
+/// How a manager stands, as the API shows it with its node.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+#[derive(Default)]
+pub struct ManagerStatus {
+    /// Whether it leads.
+    #[serde(skip_serializing_if = "is_default")]
+    pub leader: bool,
+    /// Whether the leader hears it.
+    pub reachability: Reachability,
+    /// Where other managers reach it.
+    pub addr: String,
+}
+
+/// Whether the leader hears a manager.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Reachability {
+    /// Not known.
+    #[default]
+    Unknown,
+    /// No.
+    Unreachable,
+    /// Yes.
+    Reachable,
+}
+
+// === impl Node ===
+
+impl Node {
+    /// Whether it may be given new tasks.
+    pub fn takes_tasks(&self) -> bool {
+        self.status.state == NodeState::Ready
+            && self.spec.availability == Availability::Active
+            && self.description.trouble.is_empty()
+    }
+}
+
+macro_rules! words {
+    ($($type:ident { $($variant:ident => $word:literal),* $(,)? })*) => {$(
+        impl $type {
+            /// The word in the API, in lower case.
+            pub const fn as_str(self) -> &'static str {
+                match self { $(Self::$variant => $word),* }
+            }
+        }
+        impl fmt::Display for $type {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.pad(self.as_str())
+            }
+        }
+    )*};
+}
+
+words! {
+    NodeRole { Worker => "worker", Manager => "manager" }
+    Availability { Active => "active", Pause => "pause", Drain => "drain" }
+    NodeState { Unknown => "unknown", Down => "down", Ready => "ready", Disconnected => "disconnected" }
+    Reachability { Unknown => "unknown", Unreachable => "unreachable", Reachable => "reachable" }
+}

@@ -1,0 +1,210 @@
+//! Plugins: components that decide placement, updates and volumes. The shapes
+//! are those of `wit/`.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{PluginId, Time, Version};
+
+/// A plugin that the cluster has.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct Plugin {
+    /// Its id.
+    #[serde(rename = "ID")]
+    pub id: PluginId,
+    /// Index of the last write.
+    pub version: Version,
+    /// First write.
+    pub created_at: Time,
+    /// Last write.
+    pub updated_at: Time,
+    /// `publisher/name`, unique; built-ins are `swarmw/…`.
+    pub name: String,
+    /// What it decides.
+    pub kind: PluginKind,
+    /// The component's bytes, by content.
+    pub blob: Blob,
+    /// Whether it came with the binary.
+    #[serde(default)]
+    pub built_in: bool,
+    /// What it says of itself.
+    pub metadata: PluginMetadata,
+}
+
+/// What a plugin decides.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum PluginKind {
+    /// `--constraint`.
+    Constraint,
+    /// `--placement-pref`.
+    Preference,
+    /// `--update-failure-action`.
+    UpdatePolicy,
+    /// `volume-driver=`.
+    VolumeDriver,
+}
+
+/// Content-addressed bytes that a majority of managers holds.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct Blob {
+    /// `sha256:` and 64 hexadecimal digits.
+    pub digest: String,
+    /// Bytes.
+    pub size: u64,
+}
+
+/// What a plugin says of itself.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct PluginMetadata {
+    /// Its own version, semver.
+    pub version: String,
+    /// One line.
+    pub summary: String,
+    /// What is routed to it.
+    pub claims: Vec<PluginClaim>,
+    /// What `--policy-opt` or `volume-opt` may set.
+    pub options: Vec<PluginOption>,
+    /// Powers it asks for.
+    pub grants: Vec<PluginGrant>,
+}
+
+/// What is routed to a plugin; see `claim` in `wit/types.wit`.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum PluginClaim {
+    /// One whole key.
+    Key(String),
+    /// Every key that starts so; empty for every key.
+    KeyPrefix(String),
+    /// Narrows the plugin's keys to expressions with one of its operators.
+    Operator(String),
+    /// `NAME` for `NAME(…)`.
+    Call(String),
+    /// A name on the command line.
+    Name(String),
+}
+
+/// An option of a plugin.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct PluginOption {
+    /// Its name.
+    pub name: String,
+    /// One line.
+    pub help: String,
+    /// How the operator's text is read.
+    #[serde(rename = "Type")]
+    pub ty: OptionType,
+    /// Whether it must be given.
+    pub required: bool,
+    /// As an operator would type it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub default: Option<String>,
+}
+
+/// How the text of an option is read.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum OptionType {
+    /// As it is.
+    Text,
+    /// `true` or `false`.
+    Boolean,
+    /// Within bounds, both included.
+    Integer {
+        /// Least.
+        min: i64,
+        /// Greatest.
+        max: i64,
+    },
+    /// A finite decimal number.
+    Number,
+    /// `1m30s`; given to the plugin in milliseconds.
+    Duration,
+    /// `64MiB`; given to the plugin in bytes.
+    Size,
+    /// One of these.
+    Choice(Vec<String>),
+    /// The name of a secret.
+    Secret,
+}
+
+/// A power that a plugin asks for, and why.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct PluginGrant {
+    /// The power.
+    pub request: GrantRequest,
+    /// Why it is asked for.
+    pub reason: String,
+}
+
+/// A power; see `grant-request` in `wit/types.wit`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum GrantRequest {
+    /// A URL pattern that an update policy may ask the host to query.
+    Observe(String),
+    /// A file system type and a source pattern.
+    Mount(String, String),
+    /// A helper program.
+    Helper(String),
+    /// A name pattern of secrets.
+    Secret(String),
+}
+
+/// One plugin's problem with what an operator typed: see `problem` in
+/// `wit/types.wit`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct Problem {
+    /// Stable, e.g. `bad-operator`.
+    pub code: String,
+    /// One line.
+    pub message: String,
+    /// The option at fault, or none for the expression itself.
+    pub option: Option<String>,
+    /// Bytes `[start, end)` of the text at fault.
+    pub at: Option<(u32, u32)>,
+    /// What to type instead.
+    pub hint: Option<String>,
+}
+
+// === impl PluginKind ===
+
+impl PluginKind {
+    /// The word users see.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Constraint => "constraint",
+            Self::Preference => "preference",
+            Self::UpdatePolicy => "update-policy",
+            Self::VolumeDriver => "volume-driver",
+        }
+    }
+}
+
+impl fmt::Display for PluginKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+// === impl PluginClaim ===
+
+impl fmt::Display for PluginClaim {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Key(key) => write!(f, "{key}"),
+            Self::KeyPrefix(prefix) => write!(f, "{prefix}*"),
+            Self::Operator(operator) => write!(f, "operator {operator}"),
+            Self::Call(name) => write!(f, "{name}(…)"),
+            Self::Name(name) => write!(f, "{name}"),
+        }
+    }
+}

@@ -1,0 +1,53 @@
+//! CPU and memory: what tasks reserve, are held to, and nodes have.
+
+use serde::{Deserialize, Serialize};
+
+use crate::json::{is_default, null_as_default};
+
+/// An amount of resources, as reserved by a task or owned by a node.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct Resources {
+    /// Billionths of a CPU.
+    #[serde(rename = "NanoCPUs", skip_serializing_if = "is_default")]
+    pub nano_cpus: i64,
+    /// Bytes.
+    #[serde(skip_serializing_if = "is_default")]
+    pub memory_bytes: i64,
+    /// Countable things of other kinds.
+    #[serde(deserialize_with = "null_as_default", skip_serializing_if = "Vec::is_empty")]
+    pub generic_resources: Vec<serde_json::Value>,
+}
+
+/// The most that a task may use.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct Limit {
+    /// Billionths of a CPU.
+    #[serde(rename = "NanoCPUs", skip_serializing_if = "is_default")]
+    pub nano_cpus: i64,
+    /// Bytes.
+    #[serde(skip_serializing_if = "is_default")]
+    pub memory_bytes: i64,
+    /// Processes; 0 for no limit.
+    #[serde(skip_serializing_if = "is_default")]
+    pub pids: i64,
+}
+
+/// What a task reserves and is held to.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct ResourceRequirements {
+    /// Upper bounds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub limits: Option<Limit>,
+    /// What the scheduler sets aside.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reservations: Option<Resources>,
+    /// Bytes of swap beside the memory limit.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub swap_bytes: Option<i64>,
+    /// 0–100; kept as given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub memory_swappiness: Option<i64>,
+}

@@ -1,0 +1,357 @@
+//! Services: what an operator wants, and what the cluster made of it.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::json::{is_default, null_as_default};
+use crate::{
+    ContainerSpec, Driver, Duration, Endpoint, EndpointSpec, Placement, Preference,
+    ResourceRequirements, ServiceId, Time, UpdateConfig, UpdateStatus,
+};
+
+/// The version of an object: the Raft index of the entry that last wrote it.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct Version {
+    /// The index; 0 before the first write.
+    pub index: u64,
+}
+
+/// What an operator wants of a service.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct ServiceSpec {
+    /// Unique, a DNS label.
+    pub name: String,
+    /// Labels of the service; changing them restarts nothing.
+    #[serde(deserialize_with = "null_as_default")]
+    pub labels: BTreeMap<String, String>,
+    /// What each task is.
+    pub task_template: Arc<TaskSpec>,
+    /// How many, and where.
+    pub mode: ServiceMode,
+    /// How an update replaces tasks.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub update_config: Option<UpdateConfig>,
+    /// How a rollback replaces tasks.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rollback_config: Option<UpdateConfig>,
+    /// Docker's old place for [`TaskSpec::networks`].
+    #[serde(deserialize_with = "null_as_default", skip_serializing_if = "Vec::is_empty")]
+    pub networks: Vec<Value>,
+    /// Published ports.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub endpoint_spec: Option<EndpointSpec>,
+    /// What Docker has no field for. A write that lacks it keeps the stored one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub swarmw: Option<SwarmwOptions>,
+}
+
+/// Settings of a service that Docker has no field for. An empty one, written
+/// explicitly, clears them.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase", default, deny_unknown_fields)]
+pub struct SwarmwOptions {
+    /// Options of plugins, `PLUGIN.OPTION` to the text typed.
+    #[serde(deserialize_with = "null_as_default", skip_serializing_if = "BTreeMap::is_empty")]
+    pub policy_options: BTreeMap<String, String>,
+    /// Placement preferences other than `spread`.
+    #[serde(deserialize_with = "null_as_default", skip_serializing_if = "Vec::is_empty")]
+    pub preferences: Vec<PlacedPreference>,
+}
+
+/// A preference that Docker has no field for, and its place among Docker's.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct PlacedPreference {
+    /// The preference.
+    #[serde(flatten)]
+    pub preference: Preference,
+    /// How many of Docker's spread preferences come before it.
+    #[serde(default)]
+    pub after: u32,
+}
+
+/// How many tasks a service has.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ServiceMode {
+    /// A number of replicas.
+    Replicated(Replicated),
+    /// One on each node that fits.
+    Global(Global),
+}
+
+/// A number of replicas.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct Replicated {
+    /// How many; absent for 1.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub replicas: Option<u64>,
+}
+
+/// One on each node that fits: no settings.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Global {}
+
+/// What each task of a service is.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct TaskSpec {
+    /// The container, or Wasm component.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub container_spec: Option<ContainerSpec>,
+    /// Docker's engine plugins as services: refused.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub plugin_spec: Option<Value>,
+    /// Reserved and limited.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub resources: Option<ResourceRequirements>,
+    /// What happens when a task ends.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub restart_policy: Option<RestartPolicy>,
+    /// Where tasks run.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub placement: Option<Placement>,
+    /// Networks joined.
+    #[serde(deserialize_with = "null_as_default", skip_serializing_if = "Vec::is_empty")]
+    pub networks: Vec<Value>,
+    /// Where the container's output goes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub log_driver: Option<Driver>,
+    /// Counts `update --force`.
+    pub force_update: u64,
+    /// `container`, or empty.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub runtime: String,
+    /// Encoded registry credentials, as the client's `X-Registry-Auth` header
+    /// had them. Never part of an answer: see [`ServiceSpec::without_secrets`].
+    #[serde(rename = "RegistryAuth", skip_serializing_if = "String::is_empty")]
+    pub registry_auth: String,
+}
+
+/// What happens when a task ends.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct RestartPolicy {
+    /// When a task is replaced.
+    #[serde(skip_serializing_if = "is_default")]
+    pub condition: RestartCondition,
+    /// Before the replacement starts; absent for 5 s.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub delay: Option<Duration>,
+    /// The most replacements per slot; absent or 0 for no limit.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_attempts: Option<u64>,
+    /// Only replacements within this time count; absent or 0 for all.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub window: Option<Duration>,
+}
+
+/// When an ended task is replaced.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum RestartCondition {
+    /// Never.
+    None,
+    /// Unless it ended with exit code 0.
+    OnFailure,
+    /// Always.
+    #[default]
+    Any,
+}
+
+/// Swarm's time before a replacement starts.
+pub const DEFAULT_RESTART_DELAY: Duration = Duration::from_secs(5);
+
+/// A service.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct Service {
+    /// Its id.
+    #[serde(rename = "ID")]
+    pub id: ServiceId,
+    /// For optimistic updates.
+    pub version: Version,
+    /// First write.
+    pub created_at: Time,
+    /// Last write.
+    pub updated_at: Time,
+    /// What is wanted.
+    pub spec: ServiceSpec,
+    /// What was wanted before, for a rollback.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub previous_spec: Option<ServiceSpec>,
+    /// Published ports as allocated.
+    pub endpoint: Endpoint,
+    /// How far the last update has come.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub update_status: Option<UpdateStatus>,
+    /// Names the present spec: tasks carry the version they were made for.
+    #[serde(default)]
+    pub spec_version: Version,
+    /// The spec version of `previous_spec`, which a rollback restores.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub previous_spec_version: Version,
+}
+
+// === impl ServiceSpec ===
+
+impl ServiceSpec {
+    /// Replicas wanted, or `None` for a global service.
+    pub fn replicas(&self) -> Option<u64> {
+        match &self.mode {
+            ServiceMode::Replicated(r) => Some(r.replicas.unwrap_or(1)),
+            ServiceMode::Global(_) => None,
+        }
+    }
+
+    /// The container spec, where there is one.
+    pub fn container(&self) -> Option<&ContainerSpec> {
+        self.task_template.container_spec.as_ref()
+    }
+
+    /// The preferences of all plugins in the order they nest, outermost first.
+    pub fn preferences(&self) -> Vec<Preference> {
+        let docker = self.task_template.placement.iter().flat_map(|p| &p.preferences);
+        let ours = self.swarmw.as_ref().map_or(&[][..], |s| &s.preferences);
+        let mut all = Vec::new();
+        let mut taken = 0;
+        for (index, preference) in docker.enumerate() {
+            while let Some(next) = ours.get(taken).filter(|p| p.after as usize <= index) {
+                all.push(next.preference.clone());
+                taken += 1;
+            }
+            if let Some(spread) = &preference.spread {
+                all.push(Preference {
+                    name: "spread".to_owned(),
+                    argument: spread.spread_descriptor.clone(),
+                });
+            }
+        }
+        all.extend(ours[taken..].iter().map(|p| p.preference.clone()));
+        all
+    }
+
+    /// Options of plugins, from labels `swarmw.opt.PLUGIN.OPTION` and from
+    /// [`SwarmwOptions`], which wins.
+    pub fn policy_options(&self) -> BTreeMap<String, String> {
+        let labels = self
+            .labels
+            .iter()
+            .filter_map(|(k, v)| Some((k.strip_prefix("swarmw.opt.")?.to_owned(), v.clone())));
+        let ours = self.swarmw.iter().flat_map(|s| s.policy_options.clone());
+        labels.chain(ours).collect()
+    }
+
+    /// The spec as an answer may show it: without registry credentials.
+    pub fn without_secrets(mut self) -> Self {
+        if !self.task_template.registry_auth.is_empty() {
+            Arc::make_mut(&mut self.task_template).registry_auth.clear();
+        }
+        self
+    }
+}
+
+// === impl ServiceMode ===
+
+impl Default for ServiceMode {
+    fn default() -> Self {
+        Self::Replicated(Replicated::default())
+    }
+}
+
+// === impl TaskSpec ===
+
+impl TaskSpec {
+    /// The image, or an empty text.
+    pub fn image(&self) -> &str {
+        self.container_spec.as_ref().map_or("", |c| &c.image)
+    }
+
+    /// The constraints.
+    pub fn constraints(&self) -> &[String] {
+        self.placement.as_ref().map_or(&[], |p| &p.constraints)
+    }
+
+    /// Nano-CPUs and bytes that a task reserves.
+    pub fn reserved(&self) -> (i64, i64) {
+        self.resources
+            .as_ref()
+            .and_then(|r| r.reservations.as_ref())
+            .map_or((0, 0), |r| (r.nano_cpus, r.memory_bytes))
+    }
+}
+
+// === impl RestartPolicy ===
+
+impl RestartPolicy {
+    /// The delay, with Swarm's default.
+    pub fn delay(&self) -> Duration {
+        self.delay.unwrap_or(DEFAULT_RESTART_DELAY)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn spec(spreads: &[&str], ours: &[(&str, u32)]) -> ServiceSpec {
+        let preferences = spreads
+            .iter()
+            .map(|s| crate::PlacementPreference {
+                spread: Some(crate::SpreadOver { spread_descriptor: (*s).to_owned() }),
+            })
+            .collect();
+        ServiceSpec {
+            task_template: Arc::new(TaskSpec {
+                placement: Some(Placement { preferences, ..Default::default() }),
+                ..Default::default()
+            }),
+            swarmw: Some(SwarmwOptions {
+                preferences: ours
+                    .iter()
+                    .map(|(name, after)| PlacedPreference {
+                        preference: Preference { name: (*name).to_owned(), argument: String::new() },
+                        after: *after,
+                    })
+                    .collect(),
+                ..Default::default()
+            }),
+            ..Default::default()
+        }
+    }
+
+    #[test]
+    fn preferences_of_both_kinds_keep_their_order() {
+        for (spreads, ours, want) in [
+            (&["a", "b"][..], &[("x", 0), ("y", 1), ("z", 2)][..], "x a y b z"),
+            (&[], &[("x", 3)], "x"),
+            (&["a"], &[], "a"),
+        ] {
+            let got: Vec<_> = spec(spreads, ours)
+                .preferences()
+                .into_iter()
+                .map(|p| if p.name == "spread" { p.argument } else { p.name })
+                .collect();
+            assert_eq!(got.join(" "), want);
+        }
+    }
+
+    #[test]
+    fn reads_what_the_docker_client_posts() {
+        let posted = r#"{"Name":"web","Labels":null,"TaskTemplate":{"ContainerSpec":{"Image":"redis:3.0.6",
+            "Init":false,"DNSConfig":{},"Mounts":null},"Resources":{"Limits":{},"Reservations":{}},
+            "Placement":{},"ForceUpdate":0},"Mode":{"Replicated":{"Replicas":3}},"EndpointSpec":{"Mode":"vip"}}"#;
+        let spec: ServiceSpec = serde_json::from_str(posted).expect("a spec");
+        assert_eq!(spec.replicas(), Some(3));
+        assert_eq!(spec.container().map(|c| c.init), Some(Some(false)));
+        let global: ServiceMode = serde_json::from_str(r#"{"Global":{}}"#).expect("a mode");
+        assert_eq!(global, ServiceMode::Global(Global {}));
+    }
+}

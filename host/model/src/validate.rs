@@ -1,0 +1,264 @@
+//! What a spec must satisfy before it becomes state, with Swarm's words for each
+//! fault. Pure checks of one object: what needs the other objects (unique names,
+//! free ports) is decided where the state changes.
+
+use std::collections::BTreeSet;
+
+use crate::{
+    ClusterSpec, Duration, MountKind, PublishMode, Refusal, RefusalKind, ResolutionMode,
+    ServiceSpec, UpdateConfig,
+};
+
+/// Longest name of a service.
+pub const NAME_MAX: usize = 63;
+/// Least CPU that can be reserved or limited: 0.001.
+pub const CPU_MIN: i64 = 1_000_000;
+/// Least memory that can be reserved or limited: 4 MiB.
+pub const MEMORY_MIN: i64 = 4 << 20;
+
+fn rpc(message: impl Into<String>) -> Refusal {
+    Refusal::rpc(RefusalKind::InvalidArgument, message)
+}
+
+/// A service's name: letters and digits, with `-` and `_` between them.
+pub fn service_name(name: &str) -> Result<(), Refusal> {
+    if name.is_empty() {
+        return Err(rpc("name must be provided"));
+    }
+    let bytes = name.as_bytes();
+    let ends_well = bytes.first().is_some_and(u8::is_ascii_alphanumeric)
+        && bytes.last().is_some_and(u8::is_ascii_alphanumeric);
+    if !ends_well || !bytes.iter().all(|b| b.is_ascii_alphanumeric() || b"-_".contains(b)) {
+        return Err(rpc("name must be valid as a DNS name component"));
+    }
+    if name.len() > NAME_MAX {
+        return Err(rpc("name must be 63 characters or fewer"));
+    }
+    Ok(())
+}
+
+/// Everything about a service's spec that can be told without the rest of the
+/// cluster and without asking plugins.
+pub fn service(spec: &ServiceSpec) -> Result<(), Refusal> {
+    service_name(&spec.name)?;
+    if spec.task_template.plugin_spec.is_some() {
+        return Err(Refusal::plain(
+            RefusalKind::Unimplemented,
+            "engine plugins as services are not supported by swarmw",
+        ));
+    }
+    let Some(container) = spec.container() else {
+        return Err(Refusal::invalid("mismatched Runtime and *Spec fields"));
+    };
+    if !matches!(spec.task_template.runtime.as_str(), "" | "container") {
+        return Err(Refusal::invalid("mismatched Runtime and *Spec fields"));
+    }
+    if container.image.is_empty() {
+        return Err(rpc("ContainerSpec: image reference must be provided"));
+    }
+    not_yet(spec)?;
+    resources(spec)?;
+    restart(spec)?;
+    if let Some(update) = &spec.update_config {
+        update_config("UpdateConfig", update)?;
+    }
+    if let Some(rollback) = &spec.rollback_config {
+        update_config("RollbackConfig", rollback)?;
+        if !matches!(rollback.failure_action.as_str(), "" | "pause" | "continue") {
+            return Err(Refusal::invalid(format!(
+                "unrecognized rollback failure action {}: pause and continue exist",
+                rollback.failure_action
+            )));
+        }
+    }
+    mounts(spec)?;
+    health(spec)?;
+    endpoint(spec)
+}
+
+/// What Swarm has and swarmw does not have yet: refused, never dropped.
+fn not_yet(spec: &ServiceSpec) -> Result<(), Refusal> {
+    let container = spec.container();
+    let task = &spec.task_template;
+    let missing = [
+        (!spec.networks.is_empty() || !task.networks.is_empty(), "networks"),
+        (container.is_some_and(|c| !c.secrets.is_empty()), "secrets"),
+        (container.is_some_and(|c| !c.configs.is_empty()), "configs"),
+        (
+            container.is_some_and(|c| c.privileges.as_ref().is_some_and(says_something)),
+            "container privileges",
+        ),
+        (
+            task.resources
+                .as_ref()
+                .and_then(|r| r.reservations.as_ref())
+                .is_some_and(|r| !r.generic_resources.is_empty()),
+            "generic resources",
+        ),
+    ];
+    match missing.iter().find(|(asked, _)| *asked) {
+        Some((_, what)) => Err(Refusal::plain(
+            RefusalKind::Unimplemented,
+            format!("{what} in services are not supported by this version of swarmw"),
+        )),
+        None => Ok(()),
+    }
+}
+
+/// Clients send objects full of `null` and `false` for "nothing asked".
+fn says_something(value: &serde_json::Value) -> bool {
+    use serde_json::Value;
+    match value {
+        Value::Null | Value::Bool(false) => false,
+        Value::String(text) => !text.is_empty(),
+        Value::Array(list) => list.iter().any(says_something),
+        Value::Object(map) => map.values().any(says_something),
+        _ => true,
+    }
+}
+
+fn resources(spec: &ServiceSpec) -> Result<(), Refusal> {
+    let Some(wanted) = &spec.task_template.resources else { return Ok(()) };
+    let limits = wanted.limits.as_ref().map(|l| (l.nano_cpus, l.memory_bytes));
+    let reserved = wanted.reservations.as_ref().map(|r| (r.nano_cpus, r.memory_bytes));
+    for (cpus, memory) in limits.into_iter().chain(reserved) {
+        if cpus != 0 && cpus < CPU_MIN {
+            let cpus = cpus as f64 / 1e9;
+            return Err(rpc(format!("invalid cpu value {cpus}: Must be at least 0.001")));
+        }
+        if memory != 0 && memory < MEMORY_MIN {
+            return Err(rpc(format!("invalid memory value {memory}: Must be at least 4MiB")));
+        }
+    }
+    if wanted.limits.as_ref().is_some_and(|l| l.pids < 0) {
+        return Err(rpc("invalid pids limit: must be 0 or more"));
+    }
+    Ok(())
+}
+
+fn restart(spec: &ServiceSpec) -> Result<(), Refusal> {
+    let Some(policy) = &spec.task_template.restart_policy else { return Ok(()) };
+    for (name, value) in [("restart-delay", policy.delay), ("restart-window", policy.window)] {
+        if value.is_some_and(Duration::is_negative) {
+            return Err(rpc(format!("TaskSpec: {name} cannot be negative")));
+        }
+    }
+    Ok(())
+}
+
+fn update_config(block: &str, config: &UpdateConfig) -> Result<(), Refusal> {
+    if config.delay.is_negative() {
+        return Err(rpc(format!("TaskSpec: {block} delay cannot be negative")));
+    }
+    if config.monitor.is_negative() {
+        return Err(rpc(format!("TaskSpec: {block} monitor cannot be negative")));
+    }
+    if !(0.0..=1.0).contains(&config.max_failure_ratio) {
+        return Err(rpc(format!("TaskSpec: {block} max-failure-ratio must be between 0 and 1")));
+    }
+    if !matches!(config.order.as_str(), "" | "stop-first" | "start-first") {
+        return Err(Refusal::invalid(format!("invalid UpdateOrder: {:?}", config.order)));
+    }
+    Ok(())
+}
+
+fn mounts(spec: &ServiceSpec) -> Result<(), Refusal> {
+    let mut targets = BTreeSet::new();
+    for mount in spec.container().iter().flat_map(|c| &c.mounts) {
+        if mount.target.is_empty() {
+            return Err(rpc("ContainerSpec: mount target is required"));
+        }
+        if !targets.insert(mount.target.as_str()) {
+            return Err(rpc(format!("ContainerSpec: duplicate mount point: {}", mount.target)));
+        }
+        if mount.kind == MountKind::Bind && mount.source.is_empty() {
+            return Err(rpc("ContainerSpec: bind mount source is required"));
+        }
+    }
+    Ok(())
+}
+
+fn health(spec: &ServiceSpec) -> Result<(), Refusal> {
+    let Some(check) = spec.container().and_then(|c| c.health_check.as_ref()) else {
+        return Ok(());
+    };
+    for (name, value) in [
+        ("Interval", check.interval),
+        ("Timeout", check.timeout),
+        ("StartPeriod", check.start_period),
+        ("StartInterval", check.start_interval),
+    ] {
+        if value != Duration::ZERO && value < Duration::from_millis(1) {
+            return Err(rpc(format!("ContainerSpec: {name} in HealthConfig cannot be less than 1ms")));
+        }
+    }
+    if check.retries < 0 {
+        return Err(rpc("ContainerSpec: Retries in HealthConfig cannot be negative"));
+    }
+    Ok(())
+}
+
+fn endpoint(spec: &ServiceSpec) -> Result<(), Refusal> {
+    let Some(endpoint) = &spec.endpoint_spec else { return Ok(()) };
+    let mut taken = BTreeSet::new();
+    for port in &endpoint.ports {
+        if port.target_port == 0 {
+            return Err(rpc("EndpointSpec: target port must be set"));
+        }
+        let ingress = port.publish_mode == PublishMode::Ingress;
+        if ingress && endpoint.mode == ResolutionMode::Dnsrr {
+            return Err(rpc(
+                "EndpointSpec: port published with ingress mode can't be used with dnsrr mode",
+            ));
+        }
+        if port.published_port != 0 && !taken.insert((port.protocol, port.published_port)) {
+            return Err(rpc(
+                "EndpointSpec: duplicate published ports provided",
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// A cluster's spec.
+pub fn cluster(spec: &ClusterSpec) -> Result<(), Refusal> {
+    if spec.name != "default" {
+        return Err(Refusal::invalid("invalid swarm spec: the name of the swarm must be \"default\""));
+    }
+    if spec.ca.node_cert_expiry < Duration::from_secs(3600) {
+        return Err(rpc("minimum certificate expiry time is 1h0m0s"));
+    }
+    if spec.dispatcher.heartbeat_period <= Duration::ZERO {
+        return Err(rpc("heartbeat time period cannot be a negative duration"));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_follow_swarms_rule() {
+        for good in ["web", "Web-1", "a_b--c", "1"] {
+            assert!(service_name(good).is_ok(), "{good}");
+        }
+        for bad in ["", "-web", "web-", "we b", "ä", "a.b"] {
+            assert!(service_name(bad).is_err(), "{bad}");
+        }
+        assert_eq!(
+            service_name(&"a".repeat(64)).unwrap_err().to_string(),
+            "rpc error: code = InvalidArgument desc = name must be 63 characters or fewer"
+        );
+    }
+
+    #[test]
+    fn what_is_missing_is_refused_not_dropped() {
+        let spec: ServiceSpec = serde_json::from_str(
+            r#"{"Name":"a","TaskTemplate":{"ContainerSpec":{"Image":"x","Privileges":{"SELinuxContext":null}},
+                "Networks":[{"Target":"n"}]}}"#,
+        )
+        .expect("a spec");
+        assert!(service(&spec).unwrap_err().message.starts_with("networks"));
+    }
+}

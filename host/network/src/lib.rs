@@ -1,0 +1,1 @@
+//! Published ports and how their traffic reaches tasks.

@@ -1,0 +1,1 @@
+//! Turns services into tasks: replicas, globals, restarts, updates, history.

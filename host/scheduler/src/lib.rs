@@ -1,0 +1,1 @@
+//! Puts tasks on nodes.

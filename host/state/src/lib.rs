@@ -1,0 +1,1 @@
+//! The replicated state: tables, transactions and how they apply.

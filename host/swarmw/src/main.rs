@@ -1,0 +1,2 @@
+//! The swarmw binary: daemon and command line in one.
+fn main() {}

@@ -1,0 +1,1 @@
+//! Builders and machines for the whole-cluster tests.

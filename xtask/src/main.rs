@@ -1,0 +1,2 @@
+//! What the project does to itself: test, lint, measure.
+fn main() {}
