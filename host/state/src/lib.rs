@@ -1,1 +1,29 @@
-//! The replicated state: tables, transactions and how they apply.
+//! The replicated state: tables, and the one way to change them.
+//!
+//! [`State`] is a value. [`State::apply`] takes a [`Transaction`] and is
+//! deterministic: it reads no clock, calls no plugin, does no I/O, and every
+//! manager that applies the same log holds the same state. Uniqueness (names,
+//! published ports) and the rule of version indexes are decided there and nowhere
+//! else. Tables are persistent maps, so [`State::clone`] costs almost nothing: a
+//! snapshot, a scheduling pass or an API read takes a clone and blocks nobody.
+//!
+//! This room knows the model only.
+
+mod apply;
+mod event;
+mod lookup;
+mod rollout;
+mod snapshot;
+mod tables;
+mod transaction;
+
+pub use apply::Applied;
+pub use event::Event;
+pub use lookup::Lookup;
+pub use rollout::{Rollout, RolloutStep, TargetMove, TargetState};
+pub use snapshot::{SnapshotError, decode_transaction, encode_transaction};
+pub use tables::State;
+pub use transaction::{
+    Change, Dropped, NewTask, Outcome, TRANSACTION_BYTES, TRANSACTION_CHANGES, TaskChange,
+    Transaction,
+};

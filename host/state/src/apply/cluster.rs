@@ -1,0 +1,78 @@
+//! The cluster's own settings.
+
+use std::sync::Arc;
+
+use swarmw_model::{Cluster, ClusterSpec, JoinTokens, Node, Plugin, Refusal, RefusalKind, Version};
+
+use super::{Context, Step};
+use crate::{Dropped, Event, State};
+
+impl State {
+    pub(super) fn init_cluster(
+        &mut self,
+        cluster: &Cluster,
+        node: &Node,
+        plugins: &[Plugin],
+        context: &mut Context<'_>,
+    ) -> Step {
+        if self.cluster.is_some() {
+            return Err(Refusal::rpc(RefusalKind::AlreadyExists, "the cluster exists already").into());
+        }
+        self.cluster = Some(Arc::new(Cluster {
+            version: context.version,
+            created_at: context.at,
+            updated_at: context.at,
+            ..cluster.clone()
+        }));
+        context.events.push(Event::Cluster);
+        self.add_node(node, context)?;
+        for plugin in plugins {
+            self.add_plugin(plugin, context)?;
+        }
+        Ok(None)
+    }
+
+    pub(super) fn update_cluster(
+        &mut self,
+        version: Version,
+        spec: &ClusterSpec,
+        rotate: &JoinTokens,
+        context: &mut Context<'_>,
+    ) -> Step {
+        let Some(old) = &self.cluster else { return Err(Dropped::Gone.into()) };
+        if old.version != version {
+            return Err(Refusal::out_of_sequence().into());
+        }
+        let rotated = |new: &String, old: &String| if new.is_empty() { old } else { new }.clone();
+        let join_tokens = JoinTokens {
+            worker: rotated(&rotate.worker, &old.join_tokens.worker),
+            manager: rotated(&rotate.manager, &old.join_tokens.manager),
+        };
+        let spec = spec.clone();
+        self.edit_cluster(context, |c| {
+            c.spec = spec;
+            c.join_tokens = join_tokens;
+        })
+    }
+
+    pub(super) fn raise_feature_level(&mut self, level: u32, context: &mut Context<'_>) -> Step {
+        if self.cluster.as_ref().is_some_and(|c| c.feature_level >= level) {
+            return Err(Dropped::Stale.into());
+        }
+        self.edit_cluster(context, |c| c.feature_level = level)
+    }
+
+    pub(super) fn edit_cluster(
+        &mut self,
+        context: &mut Context<'_>,
+        edit: impl FnOnce(&mut Cluster),
+    ) -> Step {
+        let Some(cluster) = &mut self.cluster else { return Err(Dropped::Gone.into()) };
+        let cluster = Arc::make_mut(cluster);
+        edit(cluster);
+        cluster.version = context.version;
+        cluster.updated_at = context.at;
+        context.events.push(Event::Cluster);
+        Ok(None)
+    }
+}

@@ -1,0 +1,140 @@
+//! How a transaction changes the state. Deterministic: see the crate's head.
+
+mod cluster;
+mod node;
+mod plugin;
+mod rollout;
+mod service;
+mod task;
+
+use std::sync::Arc;
+
+use swarmw_model::{Refusal, RequestId, Time, Version};
+
+use crate::tables::REQUESTS_KEPT;
+use crate::{Change, Dropped, Event, Outcome, State, Transaction};
+
+/// What a transaction did.
+#[derive(Clone, Debug, Default)]
+pub struct Applied {
+    /// One per change, in order.
+    pub outcomes: Vec<Outcome>,
+    /// What changed, in order.
+    pub events: Vec<Event>,
+}
+
+/// Why a change was not carried out.
+pub(crate) enum Stop {
+    Refused(Refusal),
+    Dropped(Dropped),
+}
+
+pub(crate) type Step = Result<Option<swarmw_model::Id>, Stop>;
+
+/// What a change needs to know besides the state.
+pub(crate) struct Context<'a> {
+    pub(crate) at: Time,
+    pub(crate) version: Version,
+    pub(crate) events: &'a mut Vec<Event>,
+}
+
+// === impl State ===
+
+impl State {
+    /// Applies the log's entry `index`.
+    pub fn apply(&mut self, index: u64, transaction: &Transaction) -> Applied {
+        self.index = index;
+        if let Some(outcomes) = transaction.request.and_then(|id| self.requests.get(&id)) {
+            return Applied { outcomes: outcomes.to_vec(), events: Vec::new() };
+        }
+        let mut applied = Applied::default();
+        for change in &transaction.changes {
+            let context = &mut Context {
+                at: transaction.at,
+                version: Version { index },
+                events: &mut applied.events,
+            };
+            applied.outcomes.push(match self.change(change, context) {
+                Ok(made) => Outcome::Done(made),
+                Err(Stop::Dropped(why)) => Outcome::Dropped(why),
+                Err(Stop::Refused(why)) => Outcome::Refused(why),
+            });
+        }
+        if let Some(request) = transaction.request {
+            self.remember(request, &applied.outcomes);
+        }
+        applied
+    }
+
+    fn change(&mut self, change: &Change, context: &mut Context<'_>) -> Step {
+        match change {
+            Change::InitCluster { cluster, node, plugins } => {
+                self.init_cluster(cluster, node, plugins, context)
+            }
+            Change::UpdateCluster { version, spec, rotate } => {
+                self.update_cluster(*version, spec, rotate, context)
+            }
+            Change::RaiseFeatureLevel(level) => self.raise_feature_level(*level, context),
+            Change::AddNode(node) => self.add_node(node, context),
+            Change::UpdateNode { id, version, spec } => {
+                self.update_node(*id, *version, spec, context)
+            }
+            Change::RegisterNode { id, description, addr } => {
+                self.register_node(*id, description, addr, context)
+            }
+            Change::SetNodeState { id, state, message } => {
+                self.set_node_state(*id, *state, message, context)
+            }
+            Change::SetNodeRole { id, role, member } => {
+                self.set_node_role(*id, *role, member.as_ref(), context)
+            }
+            Change::RemoveNode { id, force, deny_until } => {
+                self.remove_node(*id, *force, *deny_until, context)
+            }
+            Change::CreateService { id, spec } => self.create_service(*id, spec, context),
+            Change::UpdateService { id, version, spec } => {
+                self.update_service(*id, *version, spec, context)
+            }
+            Change::RollbackService { id, version, message } => {
+                self.rollback_service(*id, *version, message, context)
+            }
+            Change::RemoveService { id } => self.remove_service(*id, context),
+            Change::SetEndpoint { service, version, ports } => {
+                self.set_endpoint(*service, *version, ports, context)
+            }
+            Change::SetUpdateStatus { service, spec_version, status } => {
+                self.set_update_status(*service, *spec_version, status.as_ref(), context)
+            }
+            Change::StepRollout(step) => self.step_rollout(step),
+            Change::CreateTask(task) => self.create_task(task, context),
+            Change::Task(change) => self.change_task(change, context),
+            Change::RemoveTask(id) => self.remove_task(*id, context),
+            Change::AddPlugin(plugin) => self.add_plugin(plugin, context),
+            Change::RemovePlugin(id) => self.remove_plugin(*id, context),
+        }
+    }
+
+    fn remember(&mut self, request: RequestId, outcomes: &[Outcome]) {
+        while self.request_order.len() >= REQUESTS_KEPT {
+            if let Some(oldest) = self.request_order.pop_front() {
+                self.requests.remove(&oldest);
+            }
+        }
+        self.request_order.push_back(request);
+        self.requests.insert(request, Arc::new(outcomes.to_vec()));
+    }
+}
+
+// === impl Stop ===
+
+impl From<Refusal> for Stop {
+    fn from(why: Refusal) -> Self {
+        Self::Refused(why)
+    }
+}
+
+impl From<Dropped> for Stop {
+    fn from(why: Dropped) -> Self {
+        Self::Dropped(why)
+    }
+}

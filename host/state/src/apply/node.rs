@@ -1,0 +1,174 @@
+//! Nodes: joining, describing themselves, changing role, leaving.
+
+use std::sync::Arc;
+
+use swarmw_model::{
+    Node, NodeDescription, NodeId, NodeRole, NodeSpec, NodeState, RaftMember, Refusal,
+    RefusalKind, TaskState, TaskStatus, Time, Version,
+};
+
+use super::{Context, Step, Stop};
+use crate::{Dropped, Event, State};
+
+impl State {
+    pub(super) fn add_node(&mut self, node: &Node, context: &mut Context<'_>) -> Step {
+        if let Some(member) = &node.member {
+            self.next_raft_id = self.next_raft_id.max(member.raft_id + 1);
+        }
+        if self.nodes.contains_key(&node.id) {
+            return self.edit_node(node.id, context, |old| {
+                old.member.clone_from(&node.member);
+                old.status.addr.clone_from(&node.status.addr);
+                old.role = node.role;
+                old.spec.role = node.role;
+            });
+        }
+        let node = Arc::new(Node {
+            version: context.version,
+            created_at: context.at,
+            updated_at: context.at,
+            ..node.clone()
+        });
+        self.nodes.insert(node.id, node.clone());
+        context.events.push(Event::Node { old: None, new: Some(node) });
+        Ok(None)
+    }
+
+    pub(super) fn update_node(
+        &mut self,
+        id: NodeId,
+        version: Version,
+        spec: &NodeSpec,
+        context: &mut Context<'_>,
+    ) -> Step {
+        let old = self.nodes.get(&id).ok_or_else(|| Refusal::not_found("node", id))?;
+        if old.version != version {
+            return Err(Refusal::out_of_sequence().into());
+        }
+        let demotes = old.spec.role == NodeRole::Manager && spec.role == NodeRole::Worker;
+        if demotes && self.wanted_managers() == 1 {
+            return Err(Refusal::rpc(
+                RefusalKind::FailedPrecondition,
+                "attempting to demote the last manager of the swarm",
+            )
+            .into());
+        }
+        self.edit_node(id, context, |node| node.spec = spec.clone())
+    }
+
+    pub(super) fn register_node(
+        &mut self,
+        id: NodeId,
+        description: &NodeDescription,
+        addr: &str,
+        context: &mut Context<'_>,
+    ) -> Step {
+        let Some(old) = self.nodes.get(&id) else { return Err(Dropped::Gone.into()) };
+        let same = old.description == *description
+            && old.status.addr == addr
+            && old.status.state == NodeState::Ready;
+        if same {
+            return Err(Dropped::Stale.into());
+        }
+        self.edit_node(id, context, |node| {
+            node.description = description.clone();
+            node.status.addr = addr.to_owned();
+            node.status.state = NodeState::Ready;
+            node.status.message.clear();
+        })
+    }
+
+    pub(super) fn set_node_state(
+        &mut self,
+        id: NodeId,
+        state: NodeState,
+        message: &str,
+        context: &mut Context<'_>,
+    ) -> Step {
+        let Some(old) = self.nodes.get(&id) else { return Err(Dropped::Gone.into()) };
+        if old.status.state == state && old.status.message == message {
+            return Err(Dropped::Stale.into());
+        }
+        self.edit_node(id, context, |node| {
+            node.status.state = state;
+            node.status.message = message.to_owned();
+        })
+    }
+
+    pub(super) fn set_node_role(
+        &mut self,
+        id: NodeId,
+        role: NodeRole,
+        member: Option<&RaftMember>,
+        context: &mut Context<'_>,
+    ) -> Step {
+        let Some(old) = self.nodes.get(&id) else { return Err(Dropped::Gone.into()) };
+        if old.role == role && old.member.as_ref() == member {
+            return Err(Dropped::Stale.into());
+        }
+        if let Some(member) = member {
+            self.next_raft_id = self.next_raft_id.max(member.raft_id + 1);
+        }
+        self.edit_node(id, context, |node| {
+            node.role = role;
+            node.member = member.cloned();
+        })
+    }
+
+    pub(super) fn remove_node(
+        &mut self,
+        id: NodeId,
+        force: bool,
+        deny_until: Time,
+        context: &mut Context<'_>,
+    ) -> Step {
+        let node = self.nodes.get(&id).cloned().ok_or_else(|| Refusal::not_found("node", id))?;
+        let refuse = |why: String| Stop::from(Refusal::rpc(RefusalKind::FailedPrecondition, why));
+        if node.spec.role == NodeRole::Manager || node.member.is_some() {
+            return Err(refuse(format!(
+                "node {id} is a cluster manager and is a member of the raft cluster. \
+                 It must be demoted to worker before removal"
+            )));
+        }
+        if node.status.state == NodeState::Ready && !force {
+            return Err(refuse(format!("node {id} is not down and can't be removed")));
+        }
+        let orphans: Vec<_> = self
+            .tasks_of_node(id)
+            .filter(|t| t.status.state < TaskState::Complete)
+            .map(|t| t.id)
+            .collect();
+        for task in orphans {
+            let status = TaskStatus {
+                timestamp: context.at,
+                state: TaskState::Orphaned,
+                message: "node removed".into(),
+                ..TaskStatus::default()
+            };
+            self.edit_task(task, context, |t| t.status = status)?;
+        }
+        self.nodes.remove(&id);
+        context.events.push(Event::Node { old: Some(node), new: None });
+        let now = context.at;
+        self.edit_cluster(context, |cluster| {
+            cluster.removed_nodes.retain(|_, until| *until > now);
+            cluster.removed_nodes.insert(id.to_string(), deny_until);
+        })
+    }
+
+    fn edit_node(
+        &mut self,
+        id: NodeId,
+        context: &mut Context<'_>,
+        edit: impl FnOnce(&mut Node),
+    ) -> Step {
+        let Some(slot) = self.nodes.get_mut(&id) else { return Err(Dropped::Gone.into()) };
+        let old = slot.clone();
+        let node = Arc::make_mut(slot);
+        edit(node);
+        node.version = context.version;
+        node.updated_at = context.at;
+        context.events.push(Event::Node { old: Some(old), new: Some(slot.clone()) });
+        Ok(None)
+    }
+}

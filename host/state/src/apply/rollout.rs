@@ -1,0 +1,46 @@
+//! Outcomes of update policies.
+
+use std::sync::Arc;
+
+use super::{Step, Stop};
+use crate::{Dropped, RolloutStep, State};
+
+impl State {
+    pub(super) fn step_rollout(&mut self, step: &RolloutStep) -> Step {
+        match step {
+            RolloutStep::Begin(rollout) => {
+                let service = self.services.get(&rollout.service).ok_or(Dropped::Gone)?;
+                let running = self.rollouts.get(&rollout.service);
+                let again = running.is_some_and(|r| r.spec_version == rollout.spec_version);
+                if service.spec_version != rollout.spec_version || again {
+                    return Err(Dropped::Changed.into());
+                }
+                self.rollouts.insert(rollout.service, Arc::new(rollout.clone()));
+            }
+            RolloutStep::Next { service, spec_version, seq, state, wake_at, moves, ended } => {
+                let rollout = self.rollouts.get_mut(service).ok_or(Dropped::Gone)?;
+                if rollout.spec_version != *spec_version || rollout.seq + 1 != *seq {
+                    return Err(Stop::Dropped(Dropped::Changed));
+                }
+                let rollout = Arc::make_mut(rollout);
+                rollout.seq = *seq;
+                rollout.state = state.clone();
+                rollout.wake_at = *wake_at;
+                for moved in moves {
+                    if let Some((_, told)) = rollout.targets.get_mut(moved.target as usize) {
+                        *told = moved.now;
+                    }
+                }
+                rollout.told_ended.extend(ended.iter().copied());
+            }
+            RolloutStep::End { service, spec_version } => {
+                let rollout = self.rollouts.get(service).ok_or(Dropped::Gone)?;
+                if rollout.spec_version != *spec_version {
+                    return Err(Dropped::Changed.into());
+                }
+                self.rollouts.remove(service);
+            }
+        }
+        Ok(None)
+    }
+}

@@ -1,0 +1,41 @@
+//! What a transaction changed, told to loops, watchers and caches.
+
+use std::sync::Arc;
+
+use swarmw_model::{Node, Plugin, Service, Task};
+
+/// One object before and after: `old` is absent for a new object, `new` for a
+/// removed one.
+#[derive(Clone, Debug)]
+pub enum Event {
+    /// The cluster's settings, tokens or authority.
+    Cluster,
+    /// A node.
+    Node {
+        /// Before.
+        old: Option<Arc<Node>>,
+        /// After.
+        new: Option<Arc<Node>>,
+    },
+    /// A service.
+    Service {
+        /// Before.
+        old: Option<Arc<Service>>,
+        /// After.
+        new: Option<Arc<Service>>,
+    },
+    /// A task.
+    Task {
+        /// Before.
+        old: Option<Arc<Task>>,
+        /// After.
+        new: Option<Arc<Task>>,
+    },
+    /// A plugin.
+    Plugin {
+        /// Before.
+        old: Option<Arc<Plugin>>,
+        /// After.
+        new: Option<Arc<Plugin>>,
+    },
+}

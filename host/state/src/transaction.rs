@@ -1,0 +1,289 @@
+//! The one way to change the state.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use swarmw_model::{
+    Cluster, ClusterSpec, Id, JoinTokens, Node, NodeDescription, NodeId, NodeRole, NodeSpec,
+    NodeState, Plugin, PluginId, PortConfig, RaftMember, Refusal, RequestId, ServiceId,
+    ServiceSpec, Slot, TaskId, TaskState, TaskStatus, Time, UpdateStatus, Version,
+};
+
+use crate::RolloutStep;
+
+/// A tick's decisions are cut into transactions of at most this many changes…
+pub const TRANSACTION_CHANGES: usize = 2_000;
+/// …and at most about this many bytes.
+pub const TRANSACTION_BYTES: usize = 1 << 20;
+
+/// Changes that enter the log as one entry. Each stands for itself: one that is
+/// refused or whose premise is gone does not keep the others out.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Transaction {
+    /// The leader's clock when it proposed: the only clock the state knows.
+    pub at: Time,
+    /// Names a client's write; a second transaction of the same name changes
+    /// nothing and has the first one's outcomes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub request: Option<RequestId>,
+    /// In order.
+    pub changes: Vec<Change>,
+}
+
+/// One change of the state.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Change {
+    /// Founds the cluster; refused where there is one.
+    InitCluster {
+        /// The cluster; `version` and times are set by apply.
+        cluster: Box<Cluster>,
+        /// The first manager.
+        node: Box<Node>,
+        /// The built-in plugins.
+        plugins: Vec<Plugin>,
+    },
+    /// Replaces the cluster's settings.
+    UpdateCluster {
+        /// The version the writer read.
+        version: Version,
+        /// All settings.
+        spec: Box<ClusterSpec>,
+        /// New join tokens; an empty one keeps the present token.
+        rotate: JoinTokens,
+    },
+    /// Raises the feature level, never lowers it.
+    RaiseFeatureLevel(u32),
+
+    /// A node joins. One that is there already keeps its spec and gets the new
+    /// seat and address.
+    AddNode(Box<Node>),
+    /// Replaces what the operator says of a node.
+    UpdateNode {
+        /// The node.
+        id: NodeId,
+        /// The version the writer read.
+        version: Version,
+        /// All of it.
+        spec: NodeSpec,
+    },
+    /// A node's agent has (again) a session with the leader.
+    RegisterNode {
+        /// The node.
+        id: NodeId,
+        /// What it says of itself.
+        description: Box<NodeDescription>,
+        /// The address the leader sees.
+        addr: String,
+    },
+    /// The leader's verdict on a node.
+    SetNodeState {
+        /// The node.
+        id: NodeId,
+        /// The verdict.
+        state: NodeState,
+        /// Why.
+        message: String,
+    },
+    /// The observed role and the seat in Raft, written by the role manager.
+    SetNodeRole {
+        /// The node.
+        id: NodeId,
+        /// The role its next certificate will prove.
+        role: NodeRole,
+        /// Its seat, or none.
+        member: Option<RaftMember>,
+    },
+    /// Forgets a node; its tasks become orphans, its certificate is denied.
+    RemoveNode {
+        /// The node.
+        id: NodeId,
+        /// Even if it is not down.
+        force: bool,
+        /// Until when its certificate must be denied.
+        deny_until: Time,
+    },
+
+    /// A new service.
+    CreateService {
+        /// Its id.
+        id: ServiceId,
+        /// What is wanted.
+        spec: Box<ServiceSpec>,
+    },
+    /// Replaces a service's spec.
+    UpdateService {
+        /// The service.
+        id: ServiceId,
+        /// The version the writer read.
+        version: Version,
+        /// All of it.
+        spec: Box<ServiceSpec>,
+    },
+    /// Returns to the previous spec: by the operator, who names the version he
+    /// read, or by an update policy, which gives the status message.
+    RollbackService {
+        /// The service.
+        id: ServiceId,
+        /// The version the operator read; `None` for a policy.
+        version: Option<Version>,
+        /// Becomes the update status' message.
+        message: String,
+    },
+    /// Forgets a service; its tasks are stopped and go later.
+    RemoveService {
+        /// The service.
+        id: ServiceId,
+    },
+    /// Published ports as the allocator chose them.
+    SetEndpoint {
+        /// The service.
+        service: ServiceId,
+        /// The service's version when the allocator chose.
+        version: Version,
+        /// Every port, with its published number.
+        ports: Vec<PortConfig>,
+    },
+    /// How far an update has come.
+    SetUpdateStatus {
+        /// The service.
+        service: ServiceId,
+        /// The spec version it is about.
+        spec_version: Version,
+        /// The status.
+        status: Option<UpdateStatus>,
+    },
+    /// One accepted outcome of an update policy.
+    StepRollout(Box<RolloutStep>),
+
+    /// A new task.
+    CreateTask(NewTask),
+    /// A change of a task.
+    Task(TaskChange),
+    /// Forgets a task.
+    RemoveTask(TaskId),
+
+    /// A new plugin, whose blob a majority of managers holds.
+    AddPlugin(Box<Plugin>),
+    /// Forgets a plugin; refused while a service needs it.
+    RemovePlugin(PluginId),
+}
+
+/// A task to be made from its service's present spec.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NewTask {
+    /// Its id.
+    pub id: TaskId,
+    /// Its service.
+    pub service: ServiceId,
+    /// The spec version it was decided for: another one drops it.
+    pub spec_version: Version,
+    /// Replica number, or the node of a global service.
+    pub slot: Slot,
+    /// Its node, where the same tick found one. For [`Slot::Node`] the slot's
+    /// node is meant even before the scheduler has agreed to it.
+    pub node: Option<NodeId>,
+    /// Where to bring it first.
+    pub desired: TaskState,
+    /// Why it waits, where no node was found.
+    pub error: Arc<str>,
+}
+
+/// A change of a task. What is `None` stays.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TaskChange {
+    /// The task.
+    pub id: TaskId,
+    /// A later desired state; one that is not later is ignored.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub desired: Option<TaskState>,
+    /// Its node, by the scheduler; dropped where it has been assigned before, has
+    /// ended, or where the node no longer takes tasks.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub assign: Option<NodeId>,
+    /// A new status; one of an earlier state than the stored one is ignored.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub status: Option<TaskStatus>,
+    /// Moves it to its service's present spec of this version without replacing
+    /// it: only its placement differs, and its node still fits.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub adopt: Option<Version>,
+}
+
+/// What became of one change.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Outcome {
+    /// Done; the id of the object made, where one was made.
+    Done(Option<Id>),
+    /// What it was decided on is gone; the next tick decides again.
+    Dropped(Dropped),
+    /// Refused, and why.
+    Refused(Refusal),
+}
+
+/// Why a decision was dropped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Dropped {
+    /// The object is not there.
+    Gone,
+    /// The object has changed since.
+    Changed,
+    /// It would not change anything, or would go back.
+    Stale,
+}
+
+// === impl TaskChange ===
+
+impl TaskChange {
+    /// A change of nothing, to be filled in.
+    pub fn of(id: TaskId) -> Self {
+        Self { id, desired: None, assign: None, status: None, adopt: None }
+    }
+
+    /// Changes the desired state.
+    pub fn desire(id: TaskId, desired: TaskState) -> Self {
+        Self { desired: Some(desired), ..Self::of(id) }
+    }
+}
+
+// === impl Change ===
+
+impl Change {
+    /// About how many bytes it takes in the log.
+    pub fn weight(&self) -> usize {
+        match self {
+            Self::CreateTask(task) => 160 + task.error.len(),
+            Self::Task(change) => {
+                96 + change.status.as_ref().map_or(0, |s| 64 + s.message.len() + s.error.len())
+            }
+            Self::RemoveTask(_) => 32,
+            Self::StepRollout(step) => step.weight(),
+            _ => 2_048,
+        }
+    }
+}
+
+// === impl Transaction ===
+
+impl Transaction {
+    /// Cuts decisions into transactions within [`TRANSACTION_CHANGES`] and
+    /// [`TRANSACTION_BYTES`], keeping their order.
+    pub fn cut(at: Time, changes: Vec<Change>) -> Vec<Self> {
+        let mut all = Vec::new();
+        let mut part = Vec::new();
+        let mut bytes = 0;
+        for change in changes {
+            let weight = change.weight();
+            let full = part.len() >= TRANSACTION_CHANGES || bytes + weight > TRANSACTION_BYTES;
+            if full && !part.is_empty() {
+                all.push(Self { at, request: None, changes: std::mem::take(&mut part) });
+                bytes = 0;
+            }
+            bytes += weight;
+            part.push(change);
+        }
+        if !part.is_empty() {
+            all.push(Self { at, request: None, changes: part });
+        }
+        all
+    }
+}
