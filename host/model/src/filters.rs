@@ -26,7 +26,9 @@ impl Filters {
         if text.is_empty() {
             return Ok(Self::default());
         }
-        let Ok(Value::Object(keys)) = serde_json::from_str(text) else { return Err(invalid()) };
+        let Ok(Value::Object(keys)) = serde_json::from_str(text) else {
+            return Err(invalid());
+        };
         let mut all = BTreeMap::new();
         for (key, values) in keys {
             let values = match values {
@@ -34,9 +36,11 @@ impl Filters {
                     .into_iter()
                     .map(|v| v.as_str().map(str::to_owned).ok_or_else(invalid))
                     .collect::<Result<_, _>>()?,
-                Value::Object(set) => {
-                    set.into_iter().filter(|(_, on)| on == &Value::Bool(true)).map(|(v, _)| v).collect()
-                }
+                Value::Object(set) => set
+                    .into_iter()
+                    .filter(|(_, on)| on == &Value::Bool(true))
+                    .map(|(v, _)| v)
+                    .collect(),
                 _ => return Err(invalid()),
             };
             all.insert(key, values);
@@ -69,16 +73,20 @@ impl Filters {
 
     /// Whether `key` is not filtered by, or one alternative satisfies `test`.
     pub fn any(&self, key: &str, test: impl Fn(&str) -> bool) -> bool {
-        self.0.get(key).is_none_or(|values| values.is_empty() || values.iter().any(|v| test(v)))
+        self.0
+            .get(key)
+            .is_none_or(|values| values.is_empty() || values.iter().any(|v| test(v)))
     }
 
     /// Whether `labels` satisfy every `K` and `K=V` under `key`: labels, unlike
     /// other filters, must all hold, as in Docker.
     pub fn labels(&self, key: &str, labels: &BTreeMap<String, String>) -> bool {
-        self.values(key).iter().all(|wanted| match wanted.split_once('=') {
-            Some((k, v)) => labels.get(k).is_some_and(|have| have == v),
-            None => labels.contains_key(wanted),
-        })
+        self.values(key)
+            .iter()
+            .all(|wanted| match wanted.split_once('=') {
+                Some((k, v)) => labels.get(k).is_some_and(|have| have == v),
+                None => labels.contains_key(wanted),
+            })
     }
 
     /// The Go client's encoding, for the query string.
@@ -108,6 +116,9 @@ mod tests {
     #[test]
     fn keys_are_checked_by_name() {
         let filters = Filters::parse(r#"{"foo":["x"]}"#).expect("filters");
-        assert_eq!(filters.check(&["name"]).unwrap_err().message, "invalid filter 'foo'");
+        assert_eq!(
+            filters.check(&["name"]).unwrap_err().message,
+            "invalid filter 'foo'"
+        );
     }
 }

@@ -42,7 +42,10 @@ pub struct ServiceSpec {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rollback_config: Option<UpdateConfig>,
     /// Docker's old place for [`TaskSpec::networks`].
-    #[serde(deserialize_with = "null_as_default", skip_serializing_if = "Vec::is_empty")]
+    #[serde(
+        deserialize_with = "null_as_default",
+        skip_serializing_if = "Vec::is_empty"
+    )]
     pub networks: Vec<Value>,
     /// Published ports.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -58,10 +61,16 @@ pub struct ServiceSpec {
 #[serde(rename_all = "PascalCase", default, deny_unknown_fields)]
 pub struct SwarmwOptions {
     /// Options of plugins, `PLUGIN.OPTION` to the text typed.
-    #[serde(deserialize_with = "null_as_default", skip_serializing_if = "BTreeMap::is_empty")]
+    #[serde(
+        deserialize_with = "null_as_default",
+        skip_serializing_if = "BTreeMap::is_empty"
+    )]
     pub policy_options: BTreeMap<String, String>,
     /// Placement preferences other than `spread`.
-    #[serde(deserialize_with = "null_as_default", skip_serializing_if = "Vec::is_empty")]
+    #[serde(
+        deserialize_with = "null_as_default",
+        skip_serializing_if = "Vec::is_empty"
+    )]
     pub preferences: Vec<PlacedPreference>,
 }
 
@@ -119,7 +128,10 @@ pub struct TaskSpec {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub placement: Option<Placement>,
     /// Networks joined.
-    #[serde(deserialize_with = "null_as_default", skip_serializing_if = "Vec::is_empty")]
+    #[serde(
+        deserialize_with = "null_as_default",
+        skip_serializing_if = "Vec::is_empty"
+    )]
     pub networks: Vec<Value>,
     /// Where the container's output goes.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -218,7 +230,11 @@ impl ServiceSpec {
 
     /// The preferences of all plugins in the order they nest, outermost first.
     pub fn preferences(&self) -> Vec<Preference> {
-        let docker = self.task_template.placement.iter().flat_map(|p| &p.preferences);
+        let docker = self
+            .task_template
+            .placement
+            .iter()
+            .flat_map(|p| &p.preferences);
         let ours = self.swarmw.as_ref().map_or(&[][..], |s| &s.preferences);
         let mut all = Vec::new();
         let mut taken = 0;
@@ -305,19 +321,27 @@ mod tests {
         let preferences = spreads
             .iter()
             .map(|s| crate::PlacementPreference {
-                spread: Some(crate::SpreadOver { spread_descriptor: (*s).to_owned() }),
+                spread: Some(crate::SpreadOver {
+                    spread_descriptor: (*s).to_owned(),
+                }),
             })
             .collect();
         ServiceSpec {
             task_template: Arc::new(TaskSpec {
-                placement: Some(Placement { preferences, ..Default::default() }),
+                placement: Some(Placement {
+                    preferences,
+                    ..Default::default()
+                }),
                 ..Default::default()
             }),
             swarmw: Some(SwarmwOptions {
                 preferences: ours
                     .iter()
                     .map(|(name, after)| PlacedPreference {
-                        preference: Preference { name: (*name).to_owned(), argument: String::new() },
+                        preference: Preference {
+                            name: (*name).to_owned(),
+                            argument: String::new(),
+                        },
                         after: *after,
                     })
                     .collect(),
@@ -330,14 +354,24 @@ mod tests {
     #[test]
     fn preferences_of_both_kinds_keep_their_order() {
         for (spreads, ours, want) in [
-            (&["a", "b"][..], &[("x", 0), ("y", 1), ("z", 2)][..], "x a y b z"),
+            (
+                &["a", "b"][..],
+                &[("x", 0), ("y", 1), ("z", 2)][..],
+                "x a y b z",
+            ),
             (&[], &[("x", 3)], "x"),
             (&["a"], &[], "a"),
         ] {
             let got: Vec<_> = spec(spreads, ours)
                 .preferences()
                 .into_iter()
-                .map(|p| if p.name == "spread" { p.argument } else { p.name })
+                .map(|p| {
+                    if p.name == "spread" {
+                        p.argument
+                    } else {
+                        p.name
+                    }
+                })
                 .collect();
             assert_eq!(got.join(" "), want);
         }

@@ -28,7 +28,11 @@ pub fn service_name(name: &str) -> Result<(), Refusal> {
     let bytes = name.as_bytes();
     let ends_well = bytes.first().is_some_and(u8::is_ascii_alphanumeric)
         && bytes.last().is_some_and(u8::is_ascii_alphanumeric);
-    if !ends_well || !bytes.iter().all(|b| b.is_ascii_alphanumeric() || b"-_".contains(b)) {
+    if !ends_well
+        || !bytes
+            .iter()
+            .all(|b| b.is_ascii_alphanumeric() || b"-_".contains(b))
+    {
         return Err(rpc("name must be valid as a DNS name component"));
     }
     if name.len() > NAME_MAX {
@@ -81,7 +85,10 @@ fn not_yet(spec: &ServiceSpec) -> Result<(), Refusal> {
     let container = spec.container();
     let task = &spec.task_template;
     let missing = [
-        (!spec.networks.is_empty() || !task.networks.is_empty(), "networks"),
+        (
+            !spec.networks.is_empty() || !task.networks.is_empty(),
+            "networks",
+        ),
         (container.is_some_and(|c| !c.secrets.is_empty()), "secrets"),
         (container.is_some_and(|c| !c.configs.is_empty()), "configs"),
         (
@@ -118,16 +125,28 @@ fn says_something(value: &serde_json::Value) -> bool {
 }
 
 fn resources(spec: &ServiceSpec) -> Result<(), Refusal> {
-    let Some(wanted) = &spec.task_template.resources else { return Ok(()) };
-    let limits = wanted.limits.as_ref().map(|l| (l.nano_cpus, l.memory_bytes));
-    let reserved = wanted.reservations.as_ref().map(|r| (r.nano_cpus, r.memory_bytes));
+    let Some(wanted) = &spec.task_template.resources else {
+        return Ok(());
+    };
+    let limits = wanted
+        .limits
+        .as_ref()
+        .map(|l| (l.nano_cpus, l.memory_bytes));
+    let reserved = wanted
+        .reservations
+        .as_ref()
+        .map(|r| (r.nano_cpus, r.memory_bytes));
     for (cpus, memory) in limits.into_iter().chain(reserved) {
         if cpus != 0 && cpus < CPU_MIN {
             let cpus = cpus as f64 / 1e9;
-            return Err(rpc(format!("invalid cpu value {cpus}: Must be at least 0.001")));
+            return Err(rpc(format!(
+                "invalid cpu value {cpus}: Must be at least 0.001"
+            )));
         }
         if memory != 0 && memory < MEMORY_MIN {
-            return Err(rpc(format!("invalid memory value {memory}: Must be at least 4MiB")));
+            return Err(rpc(format!(
+                "invalid memory value {memory}: Must be at least 4MiB"
+            )));
         }
     }
     if wanted.limits.as_ref().is_some_and(|l| l.pids < 0) {
@@ -137,8 +156,13 @@ fn resources(spec: &ServiceSpec) -> Result<(), Refusal> {
 }
 
 fn restart(spec: &ServiceSpec) -> Result<(), Refusal> {
-    let Some(policy) = &spec.task_template.restart_policy else { return Ok(()) };
-    for (name, value) in [("restart-delay", policy.delay), ("restart-window", policy.window)] {
+    let Some(policy) = &spec.task_template.restart_policy else {
+        return Ok(());
+    };
+    for (name, value) in [
+        ("restart-delay", policy.delay),
+        ("restart-window", policy.window),
+    ] {
         if value.is_some_and(Duration::is_negative) {
             return Err(rpc(format!("TaskSpec: {name} cannot be negative")));
         }
@@ -154,10 +178,15 @@ fn update_config(block: &str, config: &UpdateConfig) -> Result<(), Refusal> {
         return Err(rpc(format!("TaskSpec: {block} monitor cannot be negative")));
     }
     if !(0.0..=1.0).contains(&config.max_failure_ratio) {
-        return Err(rpc(format!("TaskSpec: {block} max-failure-ratio must be between 0 and 1")));
+        return Err(rpc(format!(
+            "TaskSpec: {block} max-failure-ratio must be between 0 and 1"
+        )));
     }
     if !matches!(config.order.as_str(), "" | "stop-first" | "start-first") {
-        return Err(Refusal::invalid(format!("invalid UpdateOrder: {:?}", config.order)));
+        return Err(Refusal::invalid(format!(
+            "invalid UpdateOrder: {:?}",
+            config.order
+        )));
     }
     Ok(())
 }
@@ -169,7 +198,10 @@ fn mounts(spec: &ServiceSpec) -> Result<(), Refusal> {
             return Err(rpc("ContainerSpec: mount target is required"));
         }
         if !targets.insert(mount.target.as_str()) {
-            return Err(rpc(format!("ContainerSpec: duplicate mount point: {}", mount.target)));
+            return Err(rpc(format!(
+                "ContainerSpec: duplicate mount point: {}",
+                mount.target
+            )));
         }
         if mount.kind == MountKind::Bind && mount.source.is_empty() {
             return Err(rpc("ContainerSpec: bind mount source is required"));
@@ -189,17 +221,23 @@ fn health(spec: &ServiceSpec) -> Result<(), Refusal> {
         ("StartInterval", check.start_interval),
     ] {
         if value != Duration::ZERO && value < Duration::from_millis(1) {
-            return Err(rpc(format!("ContainerSpec: {name} in HealthConfig cannot be less than 1ms")));
+            return Err(rpc(format!(
+                "ContainerSpec: {name} in HealthConfig cannot be less than 1ms"
+            )));
         }
     }
     if check.retries < 0 {
-        return Err(rpc("ContainerSpec: Retries in HealthConfig cannot be negative"));
+        return Err(rpc(
+            "ContainerSpec: Retries in HealthConfig cannot be negative",
+        ));
     }
     Ok(())
 }
 
 fn endpoint(spec: &ServiceSpec) -> Result<(), Refusal> {
-    let Some(endpoint) = &spec.endpoint_spec else { return Ok(()) };
+    let Some(endpoint) = &spec.endpoint_spec else {
+        return Ok(());
+    };
     let mut taken = BTreeSet::new();
     for port in &endpoint.ports {
         if port.target_port == 0 {
@@ -212,9 +250,7 @@ fn endpoint(spec: &ServiceSpec) -> Result<(), Refusal> {
             ));
         }
         if port.published_port != 0 && !taken.insert((port.protocol, port.published_port)) {
-            return Err(rpc(
-                "EndpointSpec: duplicate published ports provided",
-            ));
+            return Err(rpc("EndpointSpec: duplicate published ports provided"));
         }
     }
     Ok(())
@@ -223,7 +259,9 @@ fn endpoint(spec: &ServiceSpec) -> Result<(), Refusal> {
 /// A cluster's spec.
 pub fn cluster(spec: &ClusterSpec) -> Result<(), Refusal> {
     if spec.name != "default" {
-        return Err(Refusal::invalid("invalid swarm spec: the name of the swarm must be \"default\""));
+        return Err(Refusal::invalid(
+            "invalid swarm spec: the name of the swarm must be \"default\"",
+        ));
     }
     if spec.ca.node_cert_expiry < Duration::from_secs(3600) {
         return Err(rpc("minimum certificate expiry time is 1h0m0s"));

@@ -1,1 +1,5 @@
 //! Turns services into tasks: replicas, globals, restarts, updates, history.
+
+mod policies;
+
+pub use policies::*;

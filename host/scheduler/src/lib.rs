@@ -1,1 +1,5 @@
 //! Puts tasks on nodes.
+
+mod policies;
+
+pub use policies::*;

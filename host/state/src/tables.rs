@@ -70,7 +70,10 @@ impl State {
 
     /// Nodes that the operator wants as managers.
     pub fn wanted_managers(&self) -> usize {
-        self.nodes.values().filter(|n| n.spec.role == NodeRole::Manager).count()
+        self.nodes
+            .values()
+            .filter(|n| n.spec.role == NodeRole::Manager)
+            .count()
     }
 
     /// A service.
@@ -80,7 +83,8 @@ impl State {
 
     /// A service by its name, whatever the letter case.
     pub fn service_named(&self, name: &str) -> Option<&Arc<Service>> {
-        self.services.get(self.service_names.get(&name.to_lowercase())?)
+        self.services
+            .get(self.service_names.get(&name.to_lowercase())?)
     }
 
     /// All services by id.
@@ -111,7 +115,9 @@ impl State {
     /// The tasks of a service, alive or kept as history, by slot.
     pub fn tasks_of_service(&self, id: ServiceId) -> impl Iterator<Item = &Arc<Task>> {
         let ids = self.tasks_of_service.get(&id);
-        ids.into_iter().flatten().filter_map(|(_, task)| self.tasks.get(task))
+        ids.into_iter()
+            .flatten()
+            .filter_map(|(_, task)| self.tasks.get(task))
     }
 
     /// The tasks of one slot of a service, alive or kept as history.
@@ -119,7 +125,9 @@ impl State {
         let from = (slot, TaskId::from_bits(0));
         let to = (slot, TaskId::from_bits(u128::MAX));
         let ids = self.tasks_of_service.get(&id);
-        ids.into_iter().flat_map(move |ids| ids.range(from..=to)).filter_map(|(_, t)| self.tasks.get(t))
+        ids.into_iter()
+            .flat_map(move |ids| ids.range(from..=to))
+            .filter_map(|(_, t)| self.tasks.get(t))
     }
 
     /// Services that have tasks though they are gone themselves, or never were.
@@ -130,12 +138,16 @@ impl State {
     /// The tasks on a node, alive or kept as history.
     pub fn tasks_of_node(&self, id: NodeId) -> impl Iterator<Item = &Arc<Task>> {
         let ids = self.tasks_of_node.get(&id);
-        ids.into_iter().flatten().filter_map(|task| self.tasks.get(task))
+        ids.into_iter()
+            .flatten()
+            .filter_map(|task| self.tasks.get(task))
     }
 
     /// Tasks that wait for the scheduler's word: pending, and wanted to run.
     pub fn unassigned(&self) -> impl Iterator<Item = &Arc<Task>> {
-        self.unassigned.iter().filter_map(|task| self.tasks.get(task))
+        self.unassigned
+            .iter()
+            .filter_map(|task| self.tasks.get(task))
     }
 
     /// A plugin.
@@ -170,7 +182,9 @@ impl State {
 
     /// All published ingress ports.
     pub fn ports(&self) -> impl Iterator<Item = (PortProtocol, u16, ServiceId)> {
-        self.ports.iter().map(|((protocol, port), service)| (*protocol, *port, *service))
+        self.ports
+            .iter()
+            .map(|((protocol, port), service)| (*protocol, *port, *service))
     }
 
     /// A Raft id that no manager has or had.
@@ -200,7 +214,10 @@ impl State {
         self.unassigned.clear();
         for task in self.tasks.values() {
             if let Some(slot) = task.slot() {
-                of_service.entry(task.service_id).or_default().push((slot, task.id));
+                of_service
+                    .entry(task.service_id)
+                    .or_default()
+                    .push((slot, task.id));
             }
             if let Some(node) = task.node_id {
                 of_node.entry(node).or_default().push(task.id);
@@ -209,10 +226,14 @@ impl State {
                 self.unassigned.insert(task.id);
             }
         }
-        self.tasks_of_service =
-            of_service.into_iter().map(|(id, tasks)| (id, tasks.into_iter().collect())).collect();
-        self.tasks_of_node =
-            of_node.into_iter().map(|(id, tasks)| (id, tasks.into_iter().collect())).collect();
+        self.tasks_of_service = of_service
+            .into_iter()
+            .map(|(id, tasks)| (id, tasks.into_iter().collect()))
+            .collect();
+        self.tasks_of_node = of_node
+            .into_iter()
+            .map(|(id, tasks)| (id, tasks.into_iter().collect()))
+            .collect();
     }
 }
 

@@ -16,7 +16,9 @@ impl State {
         context: &mut Context<'_>,
     ) -> Step {
         if self.cluster.is_some() {
-            return Err(Refusal::rpc(RefusalKind::AlreadyExists, "the cluster exists already").into());
+            return Err(
+                Refusal::rpc(RefusalKind::AlreadyExists, "the cluster exists already").into(),
+            );
         }
         self.cluster = Some(Arc::new(Cluster {
             version: context.version,
@@ -39,7 +41,9 @@ impl State {
         rotate: &JoinTokens,
         context: &mut Context<'_>,
     ) -> Step {
-        let Some(old) = &self.cluster else { return Err(Dropped::Gone.into()) };
+        let Some(old) = &self.cluster else {
+            return Err(Dropped::Gone.into());
+        };
         if old.version != version {
             return Err(Refusal::out_of_sequence().into());
         }
@@ -56,7 +60,11 @@ impl State {
     }
 
     pub(super) fn raise_feature_level(&mut self, level: u32, context: &mut Context<'_>) -> Step {
-        if self.cluster.as_ref().is_some_and(|c| c.feature_level >= level) {
+        if self
+            .cluster
+            .as_ref()
+            .is_some_and(|c| c.feature_level >= level)
+        {
             return Err(Dropped::Stale.into());
         }
         self.edit_cluster(context, |c| c.feature_level = level)
@@ -67,7 +75,9 @@ impl State {
         context: &mut Context<'_>,
         edit: impl FnOnce(&mut Cluster),
     ) -> Step {
-        let Some(cluster) = &mut self.cluster else { return Err(Dropped::Gone.into()) };
+        let Some(cluster) = &mut self.cluster else {
+            return Err(Dropped::Gone.into());
+        };
         let cluster = Arc::make_mut(cluster);
         edit(cluster);
         cluster.version = context.version;

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use swarmw_model::{
-    Node, NodeDescription, NodeId, NodeRole, NodeSpec, NodeState, RaftMember, Refusal,
-    RefusalKind, TaskState, TaskStatus, Time, Version,
+    Node, NodeDescription, NodeId, NodeRole, NodeSpec, NodeState, RaftMember, Refusal, RefusalKind,
+    TaskState, TaskStatus, Time, Version,
 };
 
 use super::{Context, Step, Stop};
@@ -30,7 +30,10 @@ impl State {
             ..node.clone()
         });
         self.nodes.insert(node.id, node.clone());
-        context.events.push(Event::Node { old: None, new: Some(node) });
+        context.events.push(Event::Node {
+            old: None,
+            new: Some(node),
+        });
         Ok(None)
     }
 
@@ -41,7 +44,10 @@ impl State {
         spec: &NodeSpec,
         context: &mut Context<'_>,
     ) -> Step {
-        let old = self.nodes.get(&id).ok_or_else(|| Refusal::not_found("node", id))?;
+        let old = self
+            .nodes
+            .get(&id)
+            .ok_or_else(|| Refusal::not_found("node", id))?;
         if old.version != version {
             return Err(Refusal::out_of_sequence().into());
         }
@@ -63,7 +69,9 @@ impl State {
         addr: &str,
         context: &mut Context<'_>,
     ) -> Step {
-        let Some(old) = self.nodes.get(&id) else { return Err(Dropped::Gone.into()) };
+        let Some(old) = self.nodes.get(&id) else {
+            return Err(Dropped::Gone.into());
+        };
         let same = old.description == *description
             && old.status.addr == addr
             && old.status.state == NodeState::Ready;
@@ -85,7 +93,9 @@ impl State {
         message: &str,
         context: &mut Context<'_>,
     ) -> Step {
-        let Some(old) = self.nodes.get(&id) else { return Err(Dropped::Gone.into()) };
+        let Some(old) = self.nodes.get(&id) else {
+            return Err(Dropped::Gone.into());
+        };
         if old.status.state == state && old.status.message == message {
             return Err(Dropped::Stale.into());
         }
@@ -102,7 +112,9 @@ impl State {
         member: Option<&RaftMember>,
         context: &mut Context<'_>,
     ) -> Step {
-        let Some(old) = self.nodes.get(&id) else { return Err(Dropped::Gone.into()) };
+        let Some(old) = self.nodes.get(&id) else {
+            return Err(Dropped::Gone.into());
+        };
         if old.role == role && old.member.as_ref() == member {
             return Err(Dropped::Stale.into());
         }
@@ -122,7 +134,11 @@ impl State {
         deny_until: Time,
         context: &mut Context<'_>,
     ) -> Step {
-        let node = self.nodes.get(&id).cloned().ok_or_else(|| Refusal::not_found("node", id))?;
+        let node = self
+            .nodes
+            .get(&id)
+            .cloned()
+            .ok_or_else(|| Refusal::not_found("node", id))?;
         let refuse = |why: String| Stop::from(Refusal::rpc(RefusalKind::FailedPrecondition, why));
         if node.spec.role == NodeRole::Manager || node.member.is_some() {
             return Err(refuse(format!(
@@ -131,7 +147,9 @@ impl State {
             )));
         }
         if node.status.state == NodeState::Ready && !force {
-            return Err(refuse(format!("node {id} is not down and can't be removed")));
+            return Err(refuse(format!(
+                "node {id} is not down and can't be removed"
+            )));
         }
         let orphans: Vec<_> = self
             .tasks_of_node(id)
@@ -148,7 +166,10 @@ impl State {
             self.edit_task(task, context, |t| t.status = status)?;
         }
         self.nodes.remove(&id);
-        context.events.push(Event::Node { old: Some(node), new: None });
+        context.events.push(Event::Node {
+            old: Some(node),
+            new: None,
+        });
         let now = context.at;
         self.edit_cluster(context, |cluster| {
             cluster.removed_nodes.retain(|_, until| *until > now);
@@ -162,13 +183,18 @@ impl State {
         context: &mut Context<'_>,
         edit: impl FnOnce(&mut Node),
     ) -> Step {
-        let Some(slot) = self.nodes.get_mut(&id) else { return Err(Dropped::Gone.into()) };
+        let Some(slot) = self.nodes.get_mut(&id) else {
+            return Err(Dropped::Gone.into());
+        };
         let old = slot.clone();
         let node = Arc::make_mut(slot);
         edit(node);
         node.version = context.version;
         node.updated_at = context.at;
-        context.events.push(Event::Node { old: Some(old), new: Some(slot.clone()) });
+        context.events.push(Event::Node {
+            old: Some(old),
+            new: Some(slot.clone()),
+        });
         Ok(None)
     }
 }

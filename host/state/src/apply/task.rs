@@ -53,7 +53,10 @@ impl State {
             spec_version: new.spec_version,
             service: self.facts.get(&new.service).cloned().unwrap_or_default(),
         });
-        self.tasks_of_service.entry(new.service).or_default().insert((new.slot, new.id));
+        self.tasks_of_service
+            .entry(new.service)
+            .or_default()
+            .insert((new.slot, new.id));
         if let Some(node) = task.node_id {
             self.tasks_of_node.entry(node).or_default().insert(new.id);
         }
@@ -61,14 +64,22 @@ impl State {
             self.unassigned.insert(new.id);
         }
         self.tasks.insert(new.id, task.clone());
-        context.events.push(Event::Task { old: None, new: Some(task) });
+        context.events.push(Event::Task {
+            old: None,
+            new: Some(task),
+        });
         Ok(Some(Id::from_bits(new.id.bits())))
     }
 
     pub(super) fn change_task(&mut self, change: &TaskChange, context: &mut Context<'_>) -> Step {
-        let Some(task) = self.tasks.get(&change.id) else { return Err(Dropped::Gone.into()) };
+        let Some(task) = self.tasks.get(&change.id) else {
+            return Err(Dropped::Gone.into());
+        };
         let desired = change.desired.filter(|d| *d > task.desired_state);
-        let status = change.status.clone().filter(|s| s.state >= task.status.state);
+        let status = change
+            .status
+            .clone()
+            .filter(|s| s.state >= task.status.state);
         let adopted = match change.adopt {
             Some(version) => {
                 let service = self.services.get(&task.service_id);
@@ -94,7 +105,11 @@ impl State {
                 task.desired_state = desired;
             }
             if let Some(node) = change.assign {
-                let message = if task.node_id.is_some() { CONFIRMED } else { ASSIGNED };
+                let message = if task.node_id.is_some() {
+                    CONFIRMED
+                } else {
+                    ASSIGNED
+                };
                 task.node_id = Some(node);
                 task.status = TaskStatus {
                     timestamp: at,
@@ -114,12 +129,17 @@ impl State {
     }
 
     pub(super) fn remove_task(&mut self, id: TaskId, context: &mut Context<'_>) -> Step {
-        let Some(task) = self.tasks.remove(&id) else { return Err(Dropped::Gone.into()) };
+        let Some(task) = self.tasks.remove(&id) else {
+            return Err(Dropped::Gone.into());
+        };
         if let Some(slot) = task.slot() {
-            let left = self.tasks_of_service.get_mut(&task.service_id).is_some_and(|tasks| {
-                tasks.remove(&(slot, id));
-                tasks.is_empty()
-            });
+            let left = self
+                .tasks_of_service
+                .get_mut(&task.service_id)
+                .is_some_and(|tasks| {
+                    tasks.remove(&(slot, id));
+                    tasks.is_empty()
+                });
             if left {
                 self.tasks_of_service.remove(&task.service_id);
             }
@@ -134,7 +154,10 @@ impl State {
             }
         }
         self.unassigned.remove(&id);
-        context.events.push(Event::Task { old: Some(task), new: None });
+        context.events.push(Event::Task {
+            old: Some(task),
+            new: None,
+        });
         Ok(None)
     }
 
@@ -144,7 +167,9 @@ impl State {
         context: &mut Context<'_>,
         edit: impl FnOnce(&mut Task),
     ) -> Step {
-        let Some(slot) = self.tasks.get_mut(&id) else { return Err(Dropped::Gone.into()) };
+        let Some(slot) = self.tasks.get_mut(&id) else {
+            return Err(Dropped::Gone.into());
+        };
         let old = slot.clone();
         let task = Arc::make_mut(slot);
         edit(task);
@@ -161,7 +186,10 @@ impl State {
             (false, true) => drop(self.unassigned.insert(id)),
             _ => {}
         }
-        context.events.push(Event::Task { old: Some(old), new: Some(new) });
+        context.events.push(Event::Task {
+            old: Some(old),
+            new: Some(new),
+        });
         Ok(None)
     }
 
