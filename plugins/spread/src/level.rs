@@ -15,7 +15,7 @@ pub fn fill(tasks: u32, have: &[u32], total: &[u32], room: &[u32], counts: &mut 
     let mut next: Vec<usize> = (0..counts.len())
         .filter(|bin| counts[*bin] < room[*bin] && u64::from(have[*bin]) <= level)
         .collect();
-    next.sort_by_key(|bin| (total[*bin], *bin));
+    next.sort_by_key(|bin| (u64::from(total[*bin]) + u64::from(counts[*bin]), *bin));
     for bin in next.into_iter().take(left as usize) {
         counts[bin] += 1;
     }

@@ -15,7 +15,10 @@ impl Options {
 
     /// The value of an option, if it is set.
     pub fn get(&self, name: &str) -> Option<&OptionValue> {
-        let at = self.0.binary_search_by(|e| e.name.as_str().cmp(name)).ok()?;
+        let at = self
+            .0
+            .binary_search_by(|e| e.name.as_str().cmp(name))
+            .ok()?;
         Some(&self.0[at].value)
     }
 

@@ -74,7 +74,10 @@ impl Questions {
     pub fn each(&self) -> impl Iterator<Item = (u32, Range<usize>)> {
         self.tasks.iter().enumerate().map(|(q, tasks)| {
             let start = self.first.get(q).copied().unwrap_or(0) as usize;
-            let end = self.first.get(q + 1).map_or(self.room.len(), |e| *e as usize);
+            let end = self
+                .first
+                .get(q + 1)
+                .map_or(self.room.len(), |e| *e as usize);
             (*tasks, start..end)
         })
     }

@@ -2,7 +2,7 @@
 
 use std::marker::PhantomData;
 
-use crate::{Problem};
+use crate::Problem;
 
 #[doc(hidden)]
 #[allow(missing_docs)]
@@ -22,8 +22,8 @@ pub mod bindings {
 
 use bindings::exports::swarmw::update::update as wit;
 pub use wit::{
-    Action, Answer, Change, Counts, EndedTask, Needs, Order, Outcome, Policy, Query,
-    ReplaceCall, ReplaceNextCall, RollbackCall, Rollout, TargetInfo, TargetState, View,
+    Action, Answer, Change, Counts, EndedTask, Needs, Order, Outcome, Policy, Query, ReplaceCall,
+    ReplaceNextCall, RollbackCall, Rollout, TargetInfo, TargetState, View,
 };
 
 /// Drives rolling updates: a reducer over what the cluster tells it.

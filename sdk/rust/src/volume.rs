@@ -3,7 +3,7 @@
 
 use std::marker::PhantomData;
 
-use crate::{Problem};
+use crate::Problem;
 
 #[doc(hidden)]
 #[allow(missing_docs)]
@@ -36,8 +36,7 @@ pub trait VolumeDriver {
     fn plan_create(volume: &Volume, node: &Node) -> Result<Vec<Step>, VolumeError>;
 
     /// Before the first task on the node that uses the volume.
-    fn plan_mount(volume: &Volume, node: &Node, read_only: bool)
-    -> Result<Vec<Step>, VolumeError>;
+    fn plan_mount(volume: &Volume, node: &Node, read_only: bool) -> Result<Vec<Step>, VolumeError>;
 
     /// After the last unmount.
     fn plan_remove(volume: &Volume, node: &Node) -> Result<Vec<Step>, VolumeError>;
