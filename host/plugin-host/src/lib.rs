@@ -1,1 +1,47 @@
 //! Loads, checks, limits and calls plugin components.
+//!
+//! Everything here treats a component as hostile: it is compiled in a child
+//! process with limits, runs in a sandbox that imports nothing but a log, under a
+//! budget of CPU time and memory, and its answers are checked before anyone sees
+//! them. What it does wrong is told with its name; three faults in ten minutes
+//! and it is not called for a while.
+//!
+//! | start reading | for |
+//! |---|---|
+//! | [`Compiler`] | from bytes to native code, and the cache |
+//! | [`inspect`] | what `plugin add` checks |
+//! | [`PluginHost`] | routing and calls; the traits of scheduler and orchestrator |
+//! | `engine` | the limits, all in one place |
+//!
+//! This room knows no Raft, no network and no async runtime: calls block for at
+//! most their budget, loading blocks for at most [`COMPILE_TIMEOUT`].
+
+mod bindings;
+mod builtin;
+mod cache;
+mod claims;
+mod columns;
+mod compile;
+mod convert;
+mod cpu;
+mod engine;
+mod host;
+mod inspect;
+mod loaded;
+mod memo;
+mod options;
+mod placement;
+mod sandbox;
+mod specs;
+mod ticker;
+mod updates;
+pub mod volumes;
+
+pub use builtin::{Builtin, builtin};
+pub use cache::{LoadError, load};
+pub use claims::{Clash, clash};
+pub use compile::{COMPILE_TIMEOUT, CompileError, Compiler, compile_child};
+pub use engine::{Profile, engine};
+pub use host::{BytesProvider, PluginHost, PluginStats};
+pub use inspect::{AddError, inspect};
+pub use options::{Value, text_to_value};

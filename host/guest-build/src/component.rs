@@ -1,0 +1,43 @@
+//! From core module to component.
+
+use std::fs;
+
+use wit_component::{ComponentEncoder, DecodedWasm};
+
+use crate::{Guest, PLUGIN_IMPORTS};
+
+/// Writes `NAME.component.wasm` beside the module, unless it stands there already.
+pub fn encode(module: Guest) -> Guest {
+    let bytes = fs::read(&module.path)
+        .unwrap_or_else(|error| panic!("cannot read {}: {error}", module.path.display()));
+    let component = ComponentEncoder::default()
+        .validate(true)
+        .module(&bytes)
+        .and_then(|mut encoder| encoder.encode())
+        .unwrap_or_else(|error| panic!("{} is no component: {error:#}", module.name));
+    check_imports(&module.name, &component);
+    let path = module.path.with_extension("component.wasm");
+    // The same bytes keep their time, and what includes them is not built again.
+    if fs::read(&path).is_ok_and(|old| old == component) {
+        return Guest { path, ..module };
+    }
+    fs::write(&path, component)
+        .unwrap_or_else(|error| panic!("cannot write {}: {error}", path.display()));
+    Guest { path, ..module }
+}
+
+fn check_imports(name: &str, component: &[u8]) {
+    let decoded = wit_component::decode(component)
+        .unwrap_or_else(|error| panic!("{name} cannot be decoded: {error:#}"));
+    let DecodedWasm::Component(resolve, world) = decoded else {
+        panic!("{name} is no component");
+    };
+    for key in resolve.worlds[world].imports.keys() {
+        let import = resolve.name_world_key(key);
+        assert!(
+            PLUGIN_IMPORTS.contains(&import.as_str()),
+            "{name} imports {import}; a plugin may import {} only",
+            PLUGIN_IMPORTS.join(", ")
+        );
+    }
+}

@@ -1,0 +1,106 @@
+//! Engines, and every limit a component runs under.
+
+use std::time::Duration;
+
+use wasmtime::{Config, Engine, StoreLimits, StoreLimitsBuilder};
+
+/// What a component is compiled for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Profile {
+    /// A plugin: pure, deterministic, no imports but the log.
+    Policy,
+    /// A task: WASI, its own process.
+    Task,
+}
+
+/// The most memory of one plugin.
+pub const MEMORY: usize = 64 << 20;
+/// The most elements of one table.
+const TABLE_ELEMENTS: usize = 20_000;
+/// The most core instances, tables and memories of one plugin.
+const INSTANCES: usize = 16;
+const TABLES: usize = 16;
+const MEMORIES: usize = 4;
+/// The deepest stack.
+const STACK: usize = 512 << 10;
+/// The most bytes that one call may hand to the host.
+pub const HOSTCALL_FUEL: usize = 4 << 20;
+/// The clock of budgets; see [`crate::ticker`].
+pub const TICK: Duration = Duration::from_millis(1);
+
+/// CPU time for describing, reading an expression, or checking settings.
+pub const COMPILE_BUDGET: Duration = Duration::from_millis(50);
+/// CPU time for verdicts and classes, and for each row of them.
+pub const ROWS_BUDGET: Duration = Duration::from_millis(20);
+/// See [`ROWS_BUDGET`].
+pub const ROW_BUDGET: Duration = Duration::from_micros(1);
+/// CPU time for sharing out tasks.
+pub const ALLOCATE_BUDGET: Duration = Duration::from_millis(50);
+/// CPU time for a step of an update.
+pub const STEP_BUDGET: Duration = Duration::from_millis(100);
+/// CPU time for a plan of a volume driver.
+pub const VOLUME_BUDGET: Duration = Duration::from_millis(100);
+
+impl Profile {
+    /// As the command line of the compiling child has it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Policy => "policy",
+            Self::Task => "task",
+        }
+    }
+
+    /// Reads [`Profile::as_str`].
+    pub fn parse(text: &str) -> Option<Self> {
+        [Self::Policy, Self::Task]
+            .into_iter()
+            .find(|profile| profile.as_str() == text)
+    }
+
+    /// The largest component, in bytes.
+    pub const fn component_max(self) -> usize {
+        match self {
+            Self::Policy => 16 << 20,
+            Self::Task => 128 << 20,
+        }
+    }
+}
+
+/// The engine of a profile. Code compiled by one is loaded by any other of the
+/// same profile and binary.
+pub fn engine(profile: Profile) -> wasmtime::Result<Engine> {
+    let mut config = Config::new();
+    // Threads and garbage collection are not even compiled in.
+    config
+        .epoch_interruption(true)
+        .max_wasm_stack(STACK)
+        .wasm_shared_everything_threads(false)
+        .wasm_stack_switching(false)
+        .wasm_component_model_async(false)
+        .concurrency_support(false)
+        .parallel_compilation(false);
+    match profile {
+        Profile::Policy => {
+            config
+                .wasm_memory64(false)
+                .relaxed_simd_deterministic(true)
+                .cranelift_nan_canonicalization(true);
+        }
+        Profile::Task => {
+            config.max_wasm_stack(2 * STACK);
+        }
+    }
+    Engine::new(&config)
+}
+
+/// The limits of a plugin's store.
+pub fn store_limits() -> StoreLimits {
+    StoreLimitsBuilder::new()
+        .memory_size(MEMORY)
+        .table_elements(TABLE_ELEMENTS)
+        .instances(INSTANCES)
+        .tables(TABLES)
+        .memories(MEMORIES)
+        .trap_on_grow_failure(true)
+        .build()
+}

@@ -1,0 +1,350 @@
+//! What `plugin add` checks before the cluster names a component.
+
+use std::collections::BTreeSet;
+
+use swarmw_model::{
+    GrantRequest, OptionType, PluginClaim, PluginKind, PluginMetadata, PluginOption,
+};
+use wasmtime::Engine;
+use wasmtime::component::Component;
+
+use crate::bindings::AnyPlugin;
+use crate::compile::{CompileError, Compiler, digest_of};
+use crate::convert;
+use crate::engine::{COMPILE_BUDGET, Profile};
+use crate::host::Runtime;
+use crate::options::text_to_value;
+use crate::sandbox::{self, Sandbox};
+
+/// Interfaces that a plugin may import.
+const IMPORTS: [&str; 2] = ["swarmw:types/host@0.1.0", "swarmw:types/types@0.1.0"];
+
+/// The interface that makes a component a plugin of a kind.
+const KINDS: [(&str, PluginKind); 4] = [
+    ("swarmw:constraint/constraint@0.1.0", PluginKind::Constraint),
+    ("swarmw:preference/preference@0.1.0", PluginKind::Preference),
+    ("swarmw:update/update@0.1.0", PluginKind::UpdatePolicy),
+    ("swarmw:volume/volume@0.1.0", PluginKind::VolumeDriver),
+];
+
+/// The longest name of a plugin.
+const NAME_MAX: usize = 64;
+/// The longest line that a plugin says of itself, its version included.
+const LINE_MAX: usize = 256;
+/// The most claims, options and grants each.
+const ENTRIES_MAX: usize = 64;
+
+/// Why a component is no plugin.
+#[derive(Debug, thiserror::Error)]
+pub enum AddError {
+    /// It does not compile.
+    #[error(transparent)]
+    Compile(#[from] CompileError),
+    /// It wants more than a plugin may have.
+    #[error("the component imports {}; a plugin may import {} only", imports.join(", "), IMPORTS.join(" and "))]
+    Imports {
+        /// What it may not import.
+        imports: Vec<String>,
+    },
+    /// It is none of the four kinds, or several.
+    #[error(
+        "the component exports {}; a plugin exports swarmw:types/plugin@0.1.0 and one of {}",
+        if exports.is_empty() { "nothing".to_owned() } else { exports.join(", ") },
+        KINDS.map(|(interface, _)| interface).join(", ")
+    )]
+    Exports {
+        /// What it exports.
+        exports: Vec<String>,
+    },
+    /// It failed when it was asked what it is.
+    #[error("the component {fault} when it was asked to describe itself")]
+    Describe {
+        /// What it did.
+        fault: String,
+    },
+    /// What it says of itself breaks a rule.
+    #[error("the plugin describes itself wrongly: {reason}")]
+    Metadata {
+        /// Which rule, with the value.
+        reason: String,
+    },
+}
+
+/// Checks a component from anyone: size, imports, exports, and what it says of
+/// itself when it is run with nothing around it.
+///
+/// # Errors
+/// The first rule that it breaks.
+pub fn inspect(
+    bytes: &[u8],
+    compiler: &Compiler,
+) -> Result<(PluginKind, String, PluginMetadata), AddError> {
+    let runtime = Runtime::new(compiler.clone())?;
+    let digest = digest_of(bytes);
+    let component = compiler.component(&runtime.engine, Profile::Policy, &digest, bytes)?;
+    check_imports(&runtime.engine, &component)?;
+    let kind = kind(&runtime.engine, &component)?;
+    let (name, metadata) = describe(&runtime, &component, kind)?;
+    check(kind, &name, &metadata).map_err(|reason| AddError::Metadata { reason })?;
+    Ok((kind, name, metadata))
+}
+
+fn check_imports(engine: &Engine, component: &Component) -> Result<(), AddError> {
+    let ty = component.component_type();
+    let imports: Vec<String> = ty
+        .imports(engine)
+        .map(|(name, _)| name.to_owned())
+        .filter(|name| !IMPORTS.contains(&name.as_str()))
+        .collect();
+    if imports.is_empty() {
+        Ok(())
+    } else {
+        Err(AddError::Imports { imports })
+    }
+}
+
+fn kind(engine: &Engine, component: &Component) -> Result<PluginKind, AddError> {
+    let ty = component.component_type();
+    let exports: Vec<String> = ty
+        .exports(engine)
+        .map(|(name, _)| name.to_owned())
+        .collect();
+    let mut kinds = KINDS
+        .into_iter()
+        .filter(|(interface, _)| exports.iter().any(|e| e == interface));
+    match (kinds.next(), kinds.next()) {
+        (Some((_, kind)), None) => Ok(kind),
+        _ => Err(AddError::Exports { exports }),
+    }
+}
+
+fn describe(
+    runtime: &Runtime,
+    component: &Component,
+    kind: PluginKind,
+) -> Result<(String, PluginMetadata), AddError> {
+    let fault = |error: wasmtime::Error| AddError::Describe {
+        fault: sandbox::fault(&error),
+    };
+    let (engine, ticker) = (&runtime.engine, &runtime.ticker);
+    // Every function of its kind must be there with the right type.
+    Sandbox::new(
+        engine,
+        ticker,
+        &runtime.linker,
+        component,
+        kind,
+        "new plugin",
+    )
+    .map_err(fault)?;
+    let mut store = sandbox::store(engine, "new plugin");
+    let said = sandbox::limited(&mut store, ticker, COMPILE_BUDGET, |store| {
+        let plugin = AnyPlugin::instantiate(&mut *store, component, &runtime.linker)?;
+        plugin.swarmw_types_plugin().call_describe(store)
+    });
+    said.map(convert::metadata).map_err(fault)
+}
+
+fn check(kind: PluginKind, name: &str, metadata: &PluginMetadata) -> Result<(), String> {
+    check_name(name)?;
+    let version = &metadata.version;
+    let numbers = version.split(['-', '+']).next().unwrap_or_default();
+    let numbers: Vec<_> = numbers.split('.').map(str::parse::<u32>).collect();
+    if numbers.len() != 3 || numbers.iter().any(Result::is_err) || version.len() > LINE_MAX {
+        return Err(format!("version {version:?} is not of the form 1.2.3"));
+    }
+    one_line("summary", &metadata.summary)?;
+    for (what, count) in [
+        ("claims", metadata.claims.len()),
+        ("options", metadata.options.len()),
+        ("grants", metadata.grants.len()),
+    ] {
+        if count > ENTRIES_MAX {
+            return Err(format!("{count} {what}; at most {ENTRIES_MAX}"));
+        }
+    }
+    check_claims(kind, &metadata.claims)?;
+    let mut names = BTreeSet::new();
+    for option in &metadata.options {
+        if !names.insert(&option.name) {
+            return Err(format!("option {} stands twice", option.name));
+        }
+        check_option(kind, option)?;
+    }
+    for grant in &metadata.grants {
+        one_line("the reason of a grant", &grant.reason)?;
+        let fits = match grant.request {
+            GrantRequest::Observe(_) => kind == PluginKind::UpdatePolicy,
+            _ => kind == PluginKind::VolumeDriver,
+        };
+        if !fits {
+            return Err(format!("a {kind} cannot use the grant {:?}", grant.request));
+        }
+    }
+    Ok(())
+}
+
+/// `publisher/name`, in small letters, digits and `-_.`.
+fn check_name(name: &str) -> Result<(), String> {
+    let part = |part: &str| {
+        let mut bytes = part.bytes();
+        bytes
+            .next()
+            .is_some_and(|b| b.is_ascii_lowercase() || b.is_ascii_digit())
+            && bytes.all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b"-_.".contains(&b))
+    };
+    let good = name.len() <= NAME_MAX
+        && name
+            .split_once('/')
+            .is_some_and(|(publisher, name)| part(publisher) && part(name));
+    good.then_some(()).ok_or_else(|| {
+        let shown: String = name.chars().take(NAME_MAX).collect();
+        format!(
+            "name {shown:?} is not publisher/name in small letters, digits and -_., {NAME_MAX} bytes at most"
+        )
+    })
+}
+
+fn one_line(what: &str, text: &str) -> Result<(), String> {
+    if text.len() > LINE_MAX || text.chars().any(char::is_control) {
+        return Err(format!(
+            "{what} is not one line of {LINE_MAX} bytes at most"
+        ));
+    }
+    Ok(())
+}
+
+fn check_claims(kind: PluginKind, claims: &[PluginClaim]) -> Result<(), String> {
+    if !claims
+        .iter()
+        .any(|c| !matches!(c, PluginClaim::Operator(_)))
+    {
+        return Err("it claims nothing, so nothing would reach it".to_owned());
+    }
+    for claim in claims {
+        let named = matches!(claim, PluginClaim::Name(_));
+        if named == (kind == PluginKind::Constraint) {
+            let wanted = match kind {
+                PluginKind::Constraint => "keys, operators and calls",
+                _ => "names",
+            };
+            return Err(format!("a {kind} claims {wanted}, not {claim}"));
+        }
+        let (text, may_be_empty) = match claim {
+            PluginClaim::KeyPrefix(text) => (text, true),
+            PluginClaim::Key(text)
+            | PluginClaim::Operator(text)
+            | PluginClaim::Call(text)
+            | PluginClaim::Name(text) => (text, false),
+        };
+        let blank = text.chars().any(|c| c.is_whitespace() || c.is_control());
+        if text.len() > LINE_MAX || blank || text.is_empty() && !may_be_empty {
+            return Err(format!(
+                "the claim {text:?} is empty, too long or has blanks"
+            ));
+        }
+    }
+    Ok(())
+}
+
+fn check_option(kind: PluginKind, option: &PluginOption) -> Result<(), String> {
+    let name = &option.name;
+    let word = |b: u8| b.is_ascii_alphanumeric() || b"-_".contains(&b);
+    if name.is_empty() || name.len() > NAME_MAX || !name.bytes().all(word) {
+        return Err(format!(
+            "option name {name:?} is not of letters, digits and -_"
+        ));
+    }
+    one_line(&format!("the help of option {name}"), &option.help)?;
+    match &option.ty {
+        OptionType::Integer { min, max } if min > max => {
+            return Err(format!("option {name} is from {min} to {max}"));
+        }
+        OptionType::Choice(choices) if choices.is_empty() => {
+            return Err(format!("option {name} has nothing to choose from"));
+        }
+        OptionType::Secret if kind != PluginKind::VolumeDriver => {
+            return Err(format!(
+                "option {name} is a secret, which only volume drivers have"
+            ));
+        }
+        _ => {}
+    }
+    match option
+        .default
+        .as_deref()
+        .map(|d| (d, text_to_value(&option.ty, d)))
+    {
+        Some((default, Err(want))) => Err(format!(
+            "the default {default:?} of option {name} is not {want}"
+        )),
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn metadata(claims: &[PluginClaim]) -> PluginMetadata {
+        PluginMetadata {
+            version: "1.0.0".into(),
+            summary: "a plugin".into(),
+            claims: claims.to_vec(),
+            options: vec![],
+            grants: vec![],
+        }
+    }
+
+    #[test]
+    fn names_have_a_publisher() {
+        for (name, good) in [
+            ("swarmw/constraint", true),
+            ("a/b-c_d.e", true),
+            ("constraint", false),
+            ("a/b/c", false),
+            ("A/b", false),
+            ("a/", false),
+            ("a/-b", false),
+        ] {
+            assert_eq!(check_name(name).is_ok(), good, "{name}");
+        }
+        assert!(check_name(&format!("a/{}", "b".repeat(63))).is_err());
+    }
+
+    #[test]
+    fn claims_fit_the_kind() {
+        use PluginClaim::{Key, KeyPrefix, Name, Operator};
+        for (kind, claims, good) in [
+            (
+                PluginKind::Constraint,
+                &[KeyPrefix(String::new())][..],
+                true,
+            ),
+            (PluginKind::Constraint, &[Name("a".into())], false),
+            (PluginKind::Constraint, &[Operator(">=".into())], false),
+            (PluginKind::Constraint, &[Key("a b".into())], false),
+            (PluginKind::Preference, &[Name("a".into())], true),
+            (PluginKind::Preference, &[Key("a".into())], false),
+            (PluginKind::UpdatePolicy, &[], false),
+        ] {
+            let checked = check(kind, "a/b", &metadata(claims));
+            assert_eq!(checked.is_ok(), good, "{kind} {claims:?}: {checked:?}");
+        }
+    }
+
+    #[test]
+    fn defaults_read_as_their_type() {
+        let mut metadata = metadata(&[PluginClaim::Name("a".into())]);
+        metadata.options.push(PluginOption {
+            name: "room".into(),
+            help: "how much".into(),
+            ty: OptionType::Size,
+            required: false,
+            default: Some("much".into()),
+        });
+        let said = check(PluginKind::Preference, "a/b", &metadata);
+        let want = "the default \"much\" of option room is not a size such as 64MiB";
+        assert_eq!(said, Err(want.to_owned()));
+    }
+}

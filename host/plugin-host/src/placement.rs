@@ -1,0 +1,523 @@
+//! What the scheduler asks.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use swarmw_model::{PluginKind, Preference};
+use swarmw_scheduler::{
+    Allocation, Bins, Class, CompiledPreference, Constraint, Match, Plan, Policies, PolicyFailure,
+    Questions, RawOptions, Tuples,
+};
+
+use crate::bindings::constraint::exports::swarmw::constraint::constraint as wit_c;
+use crate::bindings::preference::exports::swarmw::preference::preference as wit_p;
+use crate::bindings::types::OptionEntry;
+use crate::bindings::{ConstraintPlugin, PreferencePlugin};
+use crate::engine::{ALLOCATE_BUDGET, COMPILE_BUDGET, ROW_BUDGET, ROWS_BUDGET};
+use crate::host::{PluginHost, Table};
+use crate::loaded::Loaded;
+use crate::memo::{self, Key};
+use crate::{columns, convert, options};
+
+/// The longest expression, and argument of a preference.
+pub const EXPRESSION_MAX: usize = 4 << 10;
+/// The longest reason and label that is taken.
+const REASON_MAX: usize = 256;
+/// The most values of a look-up.
+const VALUES_MAX: usize = 1_000;
+/// The most rows of one call.
+const BATCH_MAX: usize = 10_000;
+/// The most rows wanted in `questions.extra`.
+const LOADS_MAX: usize = 8;
+
+impl Policies for PluginHost {
+    fn generation(&self) -> u64 {
+        self.table().generation
+    }
+
+    fn constraint(
+        &mut self,
+        expression: &str,
+        options: &RawOptions,
+    ) -> Result<Arc<Constraint>, PolicyFailure> {
+        let table = self.table();
+        too_long("constraint", expression)?;
+        let loaded =
+            table
+                .routes
+                .constraint(expression)
+                .ok_or_else(|| PolicyFailure::Unclaimed {
+                    message: format!("no plugin takes the constraint '{expression}'"),
+                })?;
+        let key = key(loaded, expression.to_owned(), options);
+        if let Some(known) = self.memo().constraints.get(&key) {
+            return Ok(known);
+        }
+        let entries = entries(loaded, options)?;
+        let answer = loaded
+            .call(
+                &self.shared.runtime,
+                COMPILE_BUDGET,
+                |plugin: &ConstraintPlugin, store| {
+                    plugin
+                        .swarmw_constraint_constraint()
+                        .call_compile(store, expression, &entries)
+                },
+                |answer| answer.as_ref().map_or(Ok(()), check_constraint),
+            )
+            .map_err(|message| broken(loaded, message))?;
+        let info = answer.map_err(|problems| refused(loaded, problems))?;
+        let reads = columns::references(info.reads).map_err(|m| broken(loaded, m))?;
+        let mut memo = self.memo();
+        let compiled = Arc::new(Constraint {
+            id: memo.next_id(),
+            plugin: Arc::clone(&loaded.name),
+            plan: plan(info.plan),
+            reads,
+            reason: info.reason.into(),
+        });
+        memo.constraints.insert(key, Arc::clone(&compiled));
+        drop(memo);
+        self.remember(compiled.id, expression.to_owned(), entries);
+        Ok(compiled)
+    }
+
+    fn test(
+        &mut self,
+        constraint: &Constraint,
+        batch: &Tuples,
+    ) -> Result<Vec<bool>, PolicyFailure> {
+        let table = self.table();
+        let loaded = present(&table, PluginKind::Constraint, &constraint.plugin)?;
+        let known = self.memo().verdicts.known(constraint.id, batch);
+        let (text, entries) = self.recall(constraint.id, loaded)?;
+        complete(known, batch, |missing| {
+            let rows = columns::typed(missing);
+            let verdicts = loaded
+                .call(
+                    &self.shared.runtime,
+                    rows_budget(missing.rows),
+                    |plugin: &ConstraintPlugin, store| {
+                        plugin
+                            .swarmw_constraint_constraint()
+                            .call_test(store, &text, &entries, &rows)
+                    },
+                    |verdicts| one_per_row("verdicts", verdicts.len(), missing.rows),
+                )
+                .map_err(|message| broken(loaded, message))?;
+            self.memo()
+                .verdicts
+                .insert(constraint.id, missing, &verdicts);
+            Ok(verdicts)
+        })
+    }
+
+    fn preference(
+        &mut self,
+        preference: &Preference,
+        options: &RawOptions,
+    ) -> Result<Arc<CompiledPreference>, PolicyFailure> {
+        let table = self.table();
+        let Preference { name, argument } = preference;
+        too_long("preference", argument)?;
+        let loaded = table
+            .routes
+            .name(PluginKind::Preference, name)
+            .ok_or_else(|| PolicyFailure::Unclaimed {
+                message: format!(
+                    "unknown placement preference {name}: {} exist",
+                    listed(&table.routes.names(PluginKind::Preference))
+                ),
+            })?;
+        let key = key(loaded, format!("{name}={argument}"), options);
+        if let Some(known) = self.memo().preferences.get(&key) {
+            return Ok(known);
+        }
+        let entries = entries(loaded, options)?;
+        let answer = loaded
+            .call(
+                &self.shared.runtime,
+                COMPILE_BUDGET,
+                |plugin: &PreferencePlugin, store| {
+                    plugin
+                        .swarmw_preference_preference()
+                        .call_compile(store, name, argument, &entries)
+                },
+                |answer| answer.as_ref().map_or(Ok(()), check_preference),
+            )
+            .map_err(|message| broken(loaded, message))?;
+        let info = answer.map_err(|problems| refused(loaded, problems))?;
+        let reads = columns::references(info.reads).map_err(|m| broken(loaded, m))?;
+        let mut memo = self.memo();
+        let compiled = Arc::new(CompiledPreference {
+            id: memo.next_id(),
+            plugin: Arc::clone(&loaded.name),
+            preference: preference.clone(),
+            bins: match info.bins {
+                wit_p::Bins::ByColumn(column) => Bins::ByColumn(column),
+                wit_p::Bins::ByClass => Bins::ByClass,
+                wit_p::Bins::EachNode => Bins::EachNode,
+            },
+            reads,
+            loads: info.loads,
+        });
+        memo.preferences.insert(key, Arc::clone(&compiled));
+        drop(memo);
+        self.remember(compiled.id, argument.clone(), entries);
+        Ok(compiled)
+    }
+
+    fn classify(
+        &mut self,
+        preference: &CompiledPreference,
+        batch: &Tuples,
+    ) -> Result<Vec<Class>, PolicyFailure> {
+        let table = self.table();
+        let loaded = present(&table, PluginKind::Preference, &preference.plugin)?;
+        let known = self.memo().classes.known(preference.id, batch);
+        let (argument, entries) = self.recall(preference.id, loaded)?;
+        complete(known, batch, |missing| {
+            let rows = columns::typed(missing);
+            let name = &preference.preference.name;
+            let classes = loaded
+                .call(
+                    &self.shared.runtime,
+                    rows_budget(missing.rows),
+                    |plugin: &PreferencePlugin, store| {
+                        plugin
+                            .swarmw_preference_preference()
+                            .call_classify(store, name, &argument, &entries, &rows)
+                    },
+                    |classes| check_classes(classes, missing.rows),
+                )
+                .map_err(|message| broken(loaded, message))?;
+            let class = |c: wit_p::Class| Class {
+                label: c.label,
+                weight: c.weight,
+            };
+            let classes: Vec<Class> = classes.into_iter().map(class).collect();
+            self.memo().classes.insert(preference.id, missing, &classes);
+            Ok(classes)
+        })
+    }
+
+    fn allocate(
+        &mut self,
+        preference: &CompiledPreference,
+        questions: &Questions,
+    ) -> Result<Allocation, PolicyFailure> {
+        let table = self.table();
+        let loaded = present(&table, PluginKind::Preference, &preference.plugin)?;
+        let (argument, entries) = self.recall(preference.id, loaded)?;
+        let name = &preference.preference.name;
+        let ask = wit_questions(questions);
+        let answer = loaded
+            .call(
+                &self.shared.runtime,
+                ALLOCATE_BUDGET + ROW_BUDGET * questions.room.len() as u32,
+                |plugin: &PreferencePlugin, store| {
+                    plugin
+                        .swarmw_preference_preference()
+                        .call_allocate(store, name, &argument, &entries, &ask)
+                },
+                |answer| check_allocation(questions, answer),
+            )
+            .map_err(|message| broken(loaded, message))?;
+        Ok(Allocation {
+            counts: answer.counts,
+            refusals: answer
+                .refusals
+                .into_iter()
+                .map(|refusal| (refusal.bin, refusal.reason))
+                .collect(),
+        })
+    }
+}
+
+// === texts and options of what was compiled ===
+
+impl PluginHost {
+    fn remember(&self, id: u64, text: String, entries: Vec<OptionEntry>) {
+        self.memo().arguments.insert(id, Arc::new((text, entries)));
+    }
+
+    /// What an expression was compiled from; gone when it is of an earlier
+    /// generation or was forgotten, and then the caller compiles again.
+    fn recall(
+        &self,
+        id: u64,
+        loaded: &Loaded,
+    ) -> Result<(String, Vec<OptionEntry>), PolicyFailure> {
+        let found = self.memo().arguments.get(&id);
+        found
+            .map(|known| (*known).clone())
+            .ok_or_else(|| broken(loaded, "was compiled before the plugins changed".to_owned()))
+    }
+}
+
+fn present<'a>(
+    table: &'a Table,
+    kind: PluginKind,
+    name: &Arc<str>,
+) -> Result<&'a Arc<Loaded>, PolicyFailure> {
+    table
+        .named(kind, name)
+        .ok_or_else(|| PolicyFailure::Broken {
+            plugin: Arc::clone(name),
+            message: "is not in the cluster any more".to_owned(),
+        })
+}
+
+fn key(loaded: &Loaded, text: String, options: &RawOptions) -> Key {
+    let own = own_options(loaded, options);
+    let own = own.into_iter().map(|(k, v)| (k.to_owned(), v.to_owned()));
+    (text, own.collect())
+}
+
+/// The options whose `PLUGIN` is this one: its name, the last part of it, or a
+/// name that it claims.
+pub fn own_options<'a>(loaded: &Loaded, options: &'a RawOptions) -> BTreeMap<&'a str, &'a str> {
+    options
+        .iter()
+        .filter_map(|(path, text)| {
+            let (plugin, option) = path.rsplit_once('.')?;
+            answers_to(loaded, plugin).then_some((option, text.as_str()))
+        })
+        .collect()
+}
+
+/// Whether `PLUGIN` of `PLUGIN.OPTION` means this plugin.
+pub fn answers_to(loaded: &Loaded, plugin: &str) -> bool {
+    let name = &*loaded.name;
+    let claims = &loaded.plugin.metadata.claims;
+    plugin == name
+        || name.split_once('/').is_some_and(|(_, last)| last == plugin)
+        || claims
+            .iter()
+            .any(|c| matches!(c, swarmw_model::PluginClaim::Name(n) if n == plugin))
+}
+
+fn entries(loaded: &Loaded, options: &RawOptions) -> Result<Vec<OptionEntry>, PolicyFailure> {
+    let own = own_options(loaded, options);
+    options::parse(&loaded.plugin.metadata.options, &own).map_err(|problems| {
+        PolicyFailure::Refused {
+            plugin: Arc::clone(&loaded.name),
+            problems,
+        }
+    })
+}
+
+// === answers ===
+
+/// Asks for the rows that are not known, in batches.
+fn complete<V: Clone>(
+    mut known: Vec<Option<V>>,
+    batch: &Tuples,
+    mut ask: impl FnMut(&Tuples) -> Result<Vec<V>, PolicyFailure>,
+) -> Result<Vec<V>, PolicyFailure> {
+    let unknown: Vec<usize> = (0..batch.rows).filter(|at| known[*at].is_none()).collect();
+    for rows in unknown.chunks(BATCH_MAX) {
+        let answers = ask(&memo::select(batch, rows))?;
+        for (at, answer) in rows.iter().zip(answers) {
+            known[*at] = Some(answer);
+        }
+    }
+    Ok(known.into_iter().flatten().collect())
+}
+
+fn rows_budget(rows: usize) -> Duration {
+    ROWS_BUDGET + ROW_BUDGET * rows as u32
+}
+
+fn one_per_row(what: &str, got: usize, rows: usize) -> Result<(), String> {
+    if got == rows {
+        return Ok(());
+    }
+    Err(format!("gave {got} {what} for {rows} rows"))
+}
+
+fn check_constraint(info: &wit_c::CompiledInfo) -> Result<(), String> {
+    short("reason", &info.reason)?;
+    match &info.plan {
+        wit_c::Plan::Equals(wanted) | wit_c::Plan::NotEquals(wanted) => {
+            if !columns::exists(&wanted.column) {
+                return Err(format!(
+                    "reads column {:?}, which nodes have not",
+                    wanted.column
+                ));
+            }
+            if wanted.values.len() > VALUES_MAX {
+                let count = wanted.values.len();
+                return Err(format!(
+                    "compares with {count} values; at most {VALUES_MAX}"
+                ));
+            }
+            Ok(())
+        }
+        _ => columns::references(info.reads.clone()).map(|_| ()),
+    }
+}
+
+fn check_preference(info: &wit_p::CompiledInfo) -> Result<(), String> {
+    if let wit_p::Bins::ByColumn(column) = &info.bins
+        && !columns::exists(column)
+    {
+        return Err(format!(
+            "makes bins of column {column:?}, which nodes have not"
+        ));
+    }
+    if info.loads.len() > LOADS_MAX {
+        return Err(format!(
+            "wants {} loads; at most {LOADS_MAX}",
+            info.loads.len()
+        ));
+    }
+    let in_grammar = |load: &str| {
+        load == "skew.total"
+            || load
+                .strip_prefix("node.free.")
+                .is_some_and(|kind| !kind.is_empty())
+            || load
+                .strip_prefix("service.")
+                .and_then(|rest| rest.strip_suffix(".tasks"))
+                .is_some_and(|name| !name.is_empty())
+            || load
+                .strip_prefix("tasks.label.")
+                .is_some_and(|label| label.contains('='))
+    };
+    if let Some(load) = info.loads.iter().find(|load| !in_grammar(load)) {
+        return Err(format!("wants load {load:?}, which there is not"));
+    }
+    columns::references(info.reads.clone()).map(|_| ())
+}
+
+fn check_classes(classes: &[wit_p::Class], rows: usize) -> Result<(), String> {
+    one_per_row("classes", classes.len(), rows)?;
+    for class in classes {
+        short("label", &class.label)?;
+        if class.weight.is_nan() {
+            return Err(format!(
+                "gave bin {:?} a weight that is no number",
+                class.label
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// Counts within room and demand, refusals of bins that exist.
+fn check_allocation(questions: &Questions, answer: &wit_p::Allocation) -> Result<(), String> {
+    let (counts, bins) = (&answer.counts, questions.room.len());
+    if counts.len() != bins {
+        return Err(format!("gave {} counts for {bins} bins", counts.len()));
+    }
+    for (bin, (count, room)) in counts.iter().zip(&questions.room).enumerate() {
+        if count > room {
+            return Err(format!(
+                "put {count} tasks into bin {bin}, which has room for {room}"
+            ));
+        }
+    }
+    for (question, tasks) in questions.tasks.iter().enumerate() {
+        let start = questions.first.get(question).map_or(0, |f| *f as usize);
+        let end = questions
+            .first
+            .get(question + 1)
+            .map_or(bins, |f| *f as usize);
+        let sum: u64 = counts[start..end].iter().map(|c| u64::from(*c)).sum();
+        if sum > u64::from(*tasks) {
+            return Err(format!(
+                "placed {sum} tasks where {tasks} were to be placed"
+            ));
+        }
+    }
+    if answer.refusals.len() > bins {
+        return Err(format!(
+            "gave {} refusals for {bins} bins",
+            answer.refusals.len()
+        ));
+    }
+    for refusal in &answer.refusals {
+        short("reason", &refusal.reason)?;
+        if refusal.bin as usize >= bins {
+            return Err(format!("refused bin {} of {bins}", refusal.bin));
+        }
+    }
+    Ok(())
+}
+
+fn short(what: &str, text: &str) -> Result<(), String> {
+    if text.len() > REASON_MAX {
+        return Err(format!(
+            "gave a {what} of {} bytes; at most {REASON_MAX}",
+            text.len()
+        ));
+    }
+    Ok(())
+}
+
+fn too_long(what: &str, text: &str) -> Result<(), PolicyFailure> {
+    if text.len() <= EXPRESSION_MAX {
+        return Ok(());
+    }
+    Err(PolicyFailure::Unclaimed {
+        message: format!(
+            "the {what} has {} bytes; at most {EXPRESSION_MAX}",
+            text.len()
+        ),
+    })
+}
+
+fn plan(plan: wit_c::Plan) -> Plan {
+    let wanted = |m: wit_c::Match| Match {
+        column: m.column,
+        values: m.values,
+    };
+    match plan {
+        wit_c::Plan::Always => Plan::Always,
+        wit_c::Plan::Never => Plan::Never,
+        wit_c::Plan::Equals(m) => Plan::Equals(wanted(m)),
+        wit_c::Plan::NotEquals(m) => Plan::NotEquals(wanted(m)),
+        wit_c::Plan::Ask => Plan::Ask,
+    }
+}
+
+fn wit_questions(q: &Questions) -> wit_p::Questions {
+    wit_p::Questions {
+        first: q.first.clone(),
+        tasks: q.tasks.clone(),
+        cpu: q.cpu.clone(),
+        memory: q.memory.clone(),
+        priority: q.priority.clone(),
+        room: q.room.clone(),
+        service_tasks: q.service_tasks.clone(),
+        total_tasks: q.total_tasks.clone(),
+        failures: q.failures.clone(),
+        weight: q.weight.clone(),
+        extra: q.extra.clone(),
+    }
+}
+
+fn refused(loaded: &Loaded, said: Vec<crate::bindings::types::Problem>) -> PolicyFailure {
+    PolicyFailure::Refused {
+        plugin: Arc::clone(&loaded.name),
+        problems: convert::problems(said),
+    }
+}
+
+fn broken(loaded: &Loaded, message: String) -> PolicyFailure {
+    PolicyFailure::Broken {
+        plugin: Arc::clone(&loaded.name),
+        message,
+    }
+}
+
+/// `a, b and c`.
+pub fn listed(names: &[&str]) -> String {
+    match names {
+        [] => "none".to_owned(),
+        [one] => format!("only {one}"),
+        [head @ .., last] => format!("{} and {last}", head.join(", ")),
+    }
+}

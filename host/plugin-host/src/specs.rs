@@ -1,0 +1,290 @@
+//! What a service's spec asks of plugins, checked when it is written.
+
+use swarmw_model::{
+    DEFAULT_MONITOR, MountKind, PluginClaim, PluginKind, Problem, Refusal, RefusalKind,
+    ServiceSpec, UpdateConfig,
+};
+use swarmw_orchestrator::{Order, Policy, UpdateFailure, UpdatePolicies as _};
+use swarmw_scheduler::{Bins, Policies as _, PolicyFailure};
+
+use crate::host::PluginHost;
+use crate::placement::{answers_to, listed};
+use crate::volumes::{NamedVolume, VolumeFailure};
+
+impl PluginHost {
+    /// Asks every plugin that the spec reaches whether it takes what is written.
+    ///
+    /// # Errors
+    /// The first refusal: Swarm's message and status where Swarm refuses too, then
+    /// the text typed with a caret under the fault.
+    pub fn check_service(&self, spec: &ServiceSpec) -> Result<(), Refusal> {
+        self.check_options(spec)?;
+        self.check_constraints(spec)?;
+        self.check_preferences(spec)?;
+        self.check_updates(spec)?;
+        self.check_volumes(spec)
+    }
+
+    fn check_options(&self, spec: &ServiceSpec) -> Result<(), Refusal> {
+        let table = self.table();
+        for path in spec.policy_options().keys() {
+            let Some((plugin, _)) = path.rsplit_once('.') else {
+                return Err(Refusal::invalid(format!(
+                    "invalid policy option {path}: want PLUGIN.OPTION=VALUE"
+                )));
+            };
+            if !table.plugins().iter().any(|l| answers_to(l, plugin)) {
+                let mut names: Vec<&str> = table.plugins().iter().map(|l| &*l.name).collect();
+                names.sort_unstable();
+                return Err(Refusal::invalid(format!(
+                    "policy option {path}: no plugin is called {plugin}: {} exist",
+                    listed(&names)
+                )));
+            }
+        }
+        Ok(())
+    }
+
+    fn check_constraints(&self, spec: &ServiceSpec) -> Result<(), Refusal> {
+        let options = spec.policy_options();
+        for expression in spec.task_template.constraints() {
+            match self.clone().constraint(expression, &options) {
+                Ok(_) => {}
+                Err(PolicyFailure::Refused { plugin, problems }) => {
+                    let mut text = shown(&problems, expression);
+                    if problems.iter().any(|p| p.code == UNKNOWN_KEY) {
+                        text.push_str(&self.others_claim(&plugin));
+                    }
+                    return Err(if problems.first().is_some_and(swarm_says) {
+                        Refusal::rpc(RefusalKind::Unknown, text)
+                    } else {
+                        Refusal::invalid(text)
+                    });
+                }
+                Err(failure) => return Err(policy_refusal(failure)),
+            }
+        }
+        Ok(())
+    }
+
+    /// What the plugins besides this one claim, as a last line.
+    fn others_claim(&self, plugin: &str) -> String {
+        let table = self.table();
+        let claims: Vec<String> = table
+            .routes
+            .constraints()
+            .iter()
+            .filter(|l| *l.name != *plugin)
+            .map(|l| {
+                let claims = &l.plugin.metadata.claims;
+                let claims: Vec<String> = claims.iter().map(PluginClaim::to_string).collect();
+                format!("{} ({})", claims.join(", "), l.name)
+            })
+            .collect();
+        if claims.is_empty() {
+            return String::new();
+        }
+        format!("\nother plugins take {}", claims.join("; "))
+    }
+
+    fn check_preferences(&self, spec: &ServiceSpec) -> Result<(), Refusal> {
+        let options = spec.policy_options();
+        let preferences = spec.preferences();
+        for (at, preference) in preferences.iter().enumerate() {
+            let compiled = self.clone().preference(preference, &options);
+            match compiled {
+                Ok(compiled) if compiled.bins == Bins::EachNode && at + 1 < preferences.len() => {
+                    return Err(Refusal::invalid(format!(
+                        "placement preference {} weighs single nodes, so it must be the last",
+                        preference.name
+                    )));
+                }
+                Ok(_) => {}
+                Err(PolicyFailure::Refused { problems, .. }) => {
+                    let typed = format!("{}={}", preference.name, preference.argument);
+                    let before = preference.name.len() as u32 + 1;
+                    let moved = problems
+                        .into_iter()
+                        .map(|p| moved(p, before))
+                        .collect::<Vec<_>>();
+                    return Err(Refusal::invalid(shown(&moved, &typed)));
+                }
+                Err(failure) => return Err(policy_refusal(failure)),
+            }
+        }
+        Ok(())
+    }
+
+    fn check_updates(&self, spec: &ServiceSpec) -> Result<(), Refusal> {
+        for config in [&spec.update_config, &spec.rollback_config]
+            .into_iter()
+            .flatten()
+        {
+            let policy = policy(spec, config);
+            let action = &policy.failure_action;
+            let table = self.table();
+            if table
+                .routes
+                .name(PluginKind::UpdatePolicy, action)
+                .is_none()
+            {
+                return Err(Refusal::invalid(format!(
+                    "unrecognized update failure action {action}: {} exist",
+                    listed(&table.routes.names(PluginKind::UpdatePolicy))
+                )));
+            }
+            match self.clone().check(&policy) {
+                Ok(_) => {}
+                Err(UpdateFailure::Refused { problems }) => {
+                    return Err(Refusal::invalid(shown(&problems, action)));
+                }
+                Err(failure) => {
+                    return Err(Refusal::plain(
+                        RefusalKind::Unavailable,
+                        failure.to_string(),
+                    ));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn check_volumes(&self, spec: &ServiceSpec) -> Result<(), Refusal> {
+        let mounts = spec.container().into_iter().flat_map(|c| &c.mounts);
+        for mount in mounts.filter(|m| m.kind == MountKind::Volume) {
+            let driver = mount
+                .volume_options
+                .as_ref()
+                .and_then(|o| o.driver_config.as_ref());
+            let Some(driver) = driver.filter(|d| self.has_volume_driver(&d.name)) else {
+                // The engine's own, which only the node can check.
+                continue;
+            };
+            let volume = NamedVolume {
+                driver: driver.name.clone(),
+                name: mount.source.clone(),
+                options: driver.options.clone(),
+            };
+            match self.volume_check(&volume) {
+                Ok(_) => {}
+                Err(VolumeFailure::Refused { problems, .. }) => {
+                    return Err(Refusal::invalid(shown(&problems, &volume.driver)));
+                }
+                Err(failure) => {
+                    return Err(Refusal::plain(
+                        RefusalKind::Unavailable,
+                        failure.to_string(),
+                    ));
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The code of a constraint whose key does not exist.
+const UNKNOWN_KEY: &str = "unknown-key";
+
+/// Whether Swarm refuses the constraint too, with these words; its status then is
+/// 500, whoever says them.
+fn swarm_says(problem: &Problem) -> bool {
+    let message = problem.message.as_str();
+    let of = |what: &str| message.starts_with(what) && message.ends_with("' is invalid");
+    message == "constraint expected one operator from ==, !=" || of("key '") || of("value '")
+}
+
+fn policy_refusal(failure: PolicyFailure) -> Refusal {
+    match failure {
+        PolicyFailure::Broken { .. } => {
+            Refusal::plain(RefusalKind::Unavailable, failure.to_string())
+        }
+        failure => Refusal::invalid(failure.to_string()),
+    }
+}
+
+/// A span in the argument as a span in the text around it.
+fn moved(mut problem: Problem, by: u32) -> Problem {
+    problem.at = problem
+        .at
+        .map(|(start, end)| (start.saturating_add(by), end.saturating_add(by)));
+    problem
+}
+
+/// Messages, each with the text typed, a caret under the fault, and the hint.
+fn shown(problems: &[Problem], typed: &str) -> String {
+    let each: Vec<String> = problems.iter().map(|p| one_shown(p, typed)).collect();
+    each.join("\n")
+}
+
+fn one_shown(problem: &Problem, typed: &str) -> String {
+    let hint = problem.hint.as_deref().unwrap_or_default();
+    let Some((start, end)) = problem.at else {
+        let blank = if hint.is_empty() { "" } else { "\n  " };
+        return format!("{}{blank}{hint}", problem.message);
+    };
+    // Control characters would break the line, and the caret's place with it.
+    let line = |text: &str| text.replace(char::is_control, " ");
+    let before = typed.get(..start as usize).unwrap_or_default();
+    let fault = typed.get(start as usize..end as usize).unwrap_or_default();
+    let carets = "^".repeat(fault.chars().count().max(1));
+    let caret_line = format!("{}{carets} {hint}", " ".repeat(before.chars().count()));
+    format!(
+        "{}\n  {}\n  {}",
+        problem.message,
+        line(typed),
+        caret_line.trim_end()
+    )
+}
+
+/// The settings of a block, with Swarm's defaults for what it leaves out.
+fn policy(spec: &ServiceSpec, config: &UpdateConfig) -> Policy {
+    let or = |text: &str, default: &str| if text.is_empty() { default } else { text }.to_owned();
+    let millis = |d: swarmw_model::Duration| d.as_millis().max(0).unsigned_abs();
+    Policy {
+        failure_action: or(&config.failure_action, "pause"),
+        parallelism: config.parallelism,
+        delay_ms: millis(config.delay),
+        monitor_ms: if config.monitor == swarmw_model::Duration::ZERO {
+            millis(DEFAULT_MONITOR)
+        } else {
+            millis(config.monitor)
+        },
+        max_failure_ratio: config.max_failure_ratio,
+        order: match config.order.as_str() {
+            "start-first" => Order::StartFirst,
+            _ => Order::StopFirst,
+        },
+        options: spec.policy_options(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_caret_stands_under_the_fault() {
+        let problem = |at, hint: Option<&str>| Problem {
+            code: "x".into(),
+            message: "no".into(),
+            option: None,
+            at,
+            hint: hint.map(str::to_owned),
+        };
+        for (at, hint, want) in [
+            (Some((1, 3)), Some("try ab"), "no\n  é=x\n   ^ try ab"),
+            (Some((2, 3)), None, "no\n  é=x\n   ^"),
+            (Some((9, 12)), None, "no\n  é=x\n  ^"),
+            (None, Some("try ab"), "no\n  try ab"),
+            (None, None, "no"),
+        ] {
+            let got = one_shown(&problem(at, hint), "é=x");
+            if at == Some((1, 3)) {
+                // Inside a letter: shown at the start rather than not at all.
+                assert!(got.starts_with("no\n  é=x\n"), "{got}");
+                continue;
+            }
+            assert_eq!(got, want);
+        }
+    }
+}
