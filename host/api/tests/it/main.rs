@@ -4,6 +4,7 @@ mod client;
 mod docker;
 mod engine;
 mod errors;
+mod events;
 mod fake;
 mod forwarding;
 mod listening;
