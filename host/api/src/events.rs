@@ -55,7 +55,11 @@ pub(crate) async fn events(State(host): State<Host>, request: Request) -> Reply 
         .path_and_query()
         .map_or("/events", |p| p.as_str());
     let of_engine = of_engine(engine::stream(&host, path).await?);
-    let both = stream::select(of_cluster, of_engine);
+    // A reader that fell behind is told so by the end of the whole stream.
+    let of_cluster = of_cluster.map(Some).chain(stream::iter([None]));
+    let both = stream::select(of_cluster, of_engine.map(Some))
+        .take_while(|line| std::future::ready(line.is_some()))
+        .filter_map(std::future::ready);
     let lines: BoxStream<'static, Bytes> = if until.is_empty() {
         both.boxed()
     } else {

@@ -21,8 +21,9 @@ use swarmw_state::{Change, Event, State};
 pub type Answer<'a, T> = BoxFuture<'a, Result<T, Refusal>>;
 
 /// The daemon behind the API. Methods said to be the leader's are called only
-/// where [`Node::standing`] has just said that this node leads; when that turned
-/// out wrong meanwhile, they refuse.
+/// where [`Node::standing`] has just said that this node leads. When that turned out
+/// wrong meanwhile, or it cannot be known whether a write went through, they refuse
+/// with [`crate::no_leader`], and the API tries again with the same request id.
 pub trait Node: Send + Sync + 'static {
     /// Where this node stands in a cluster, now.
     fn standing(&self) -> Standing;
@@ -78,10 +79,10 @@ pub trait Node: Send + Sync + 'static {
     /// The leader's: log lines of tasks, as they come from their nodes.
     fn logs(&self, request: LogsRequest) -> Answer<'_, BoxStream<'static, LogLine>>;
 
-    /// Passes a whole request on to the leader, which hands it to
-    /// [`crate::Api::forwarded`], and tries again while the answer has
-    /// [`crate::LEADER_MOVED`] or none comes. The header [`crate::REQUEST_ID`]
-    /// makes that safe.
+    /// Passes a whole request on to the leader, once; the leader hands it to
+    /// [`crate::Api::forwarded`]. Refuses with [`crate::no_leader`] where none is
+    /// known or the answer got lost: the API tries again, and the header
+    /// [`crate::REQUEST_ID`] makes that safe.
     fn forward(&self, request: Request<Bytes>) -> Answer<'_, Response<Body>>;
 
     /// What changes in this manager's state from now on; `None` on other nodes. The

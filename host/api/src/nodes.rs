@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use axum::extract::{Path, Request, State};
 use axum::response::Response;
 use serde::Serialize;
+use serde_json::json;
 
 use swarmw_model::{
     Duration, ManagerStatus, Node, NodeId, NodeRole, NodeSpec, Reachability, Refusal, RefusalKind,
@@ -15,7 +16,7 @@ use crate::api::Host;
 use crate::body::{self, Params};
 use crate::forward::begin;
 use crate::listing::prefix;
-use crate::reply::{Reply, done, ok};
+use crate::reply::{self, Reply, done, ok};
 use crate::words;
 
 const FILTERS: &[&str] = &["id", "label", "node.label", "membership", "name", "role"];
@@ -82,9 +83,9 @@ pub(crate) async fn list(State(host): State<Host>, request: Request) -> Reply {
                 // Who has a certificate is accepted; nobody waits for one.
                 && filters.any("membership", |m| m.eq_ignore_ascii_case("accepted"))
         })
-        .map(|node| shown(node, &managers))
+        .cloned()
         .collect();
-    ok(nodes)
+    reply::list(nodes, move |node| json!(shown(node, &managers)))
 }
 
 /// `GET /nodes/{id}`

@@ -42,7 +42,6 @@ pub(crate) async fn add(State(host): State<Host>, request: Request) -> Reply {
         })?;
         return created(plugin);
     }
-    let _turn = host.uploads.acquire().await;
     let component = upload(request).await?;
     created(host.add_plugin(begun.request, component).await?)
 }
@@ -70,7 +69,6 @@ pub(crate) async fn remove(
 
 /// `POST /swarmw/blobs`: the body is the blob.
 pub(crate) async fn put_blob(State(host): State<Host>, request: Request) -> Reply {
-    let _turn = host.uploads.acquire().await;
     let blob = upload(request).await?;
     created(host.put_blob(blob).await?)
 }

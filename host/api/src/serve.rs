@@ -52,6 +52,9 @@ pub enum ListenError {
     /// The file is something else.
     #[error("unix://{0} is not a socket: remove the file, or choose another --host")]
     NotASocket(PathBuf),
+    /// Anybody could command the cluster.
+    #[error("tcp://{0} needs TLS: only loopback addresses are served without")]
+    NeedsTls(SocketAddr),
     /// The system refuses.
     #[error("cannot listen on {address}: {source}")]
     Io {
@@ -101,11 +104,14 @@ impl Listener {
     /// Listens on TCP, with TLS where it is configured.
     ///
     /// # Errors
-    /// The system refuses.
+    /// The address is not a loopback one and there is no TLS, or the system refuses.
     pub async fn tcp(
         address: SocketAddr,
         tls: Option<Arc<rustls::ServerConfig>>,
     ) -> Result<Self, ListenError> {
+        if tls.is_none() && !address.ip().is_loopback() {
+            return Err(ListenError::NeedsTls(address));
+        }
         let listener = TcpListener::bind(address)
             .await
             .map_err(|source| ListenError::Io {

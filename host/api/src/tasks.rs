@@ -12,7 +12,7 @@ use swarmw_state::{Lookup, State as Cluster};
 use crate::api::Host;
 use crate::body::Params;
 use crate::listing::prefix;
-use crate::reply::{Reply, ok};
+use crate::reply::{self, Reply, ok};
 use crate::services::shown_template;
 
 const FILTERS: &[&str] = &[
@@ -94,21 +94,17 @@ pub(crate) async fn list(State(host): State<Host>, request: Request) -> Reply {
             .iter()
             .flat_map(|id| state.tasks_of_service(*id))
             .filter(wanted)
-            .map(|task| shown(task))
+            .cloned()
             .collect(),
         (None, Some(nodes)) => nodes
             .iter()
             .flat_map(|id| state.tasks_of_node(*id))
             .filter(wanted)
-            .map(|task| shown(task))
+            .cloned()
             .collect(),
-        (None, None) => state
-            .tasks()
-            .filter(wanted)
-            .map(|task| shown(task))
-            .collect(),
+        (None, None) => state.tasks().filter(wanted).cloned().collect(),
     };
-    ok(found)
+    reply::list(found, |task| shown(task))
 }
 
 /// What the values of a filter refer to; `None` where it is not filtered by.

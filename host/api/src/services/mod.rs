@@ -16,7 +16,7 @@ use swarmw_state::Lookup;
 use crate::api::Host;
 use crate::body::Params;
 use crate::listing::prefix;
-use crate::reply::{Reply, ok};
+use crate::reply::{self, Reply, ok};
 use crate::version::ApiVersion;
 
 const FILTERS: &[&str] = &["id", "name", "label", "mode", "runtime"];
@@ -51,15 +51,15 @@ pub(crate) async fn list(State(host): State<Host>, request: Request) -> Reply {
                 && filters.any("mode", |m| m == mode(service))
                 && filters.any("runtime", |r| r == "container")
         })
-        .map(|service| {
-            let mut value = shown(service, false);
-            if with_status {
-                value["ServiceStatus"] = shape::status(&state, service);
-            }
-            value
-        })
+        .cloned()
         .collect();
-    ok(found)
+    reply::list(found, move |service| {
+        let mut value = shown(service, false);
+        if with_status {
+            value["ServiceStatus"] = shape::status(&state, service);
+        }
+        value
+    })
 }
 
 fn mode(service: &Service) -> &'static str {

@@ -54,6 +54,8 @@ pub struct Fake {
     pub lines: Mutex<Vec<LogLine>>,
     pub leader: Mutex<Option<Api>>,
     pub forwarded: Mutex<Vec<(String, String)>>,
+    /// Answers of writes that get lost, and how the node stands after each.
+    pub lost: Mutex<Vec<Standing>>,
 }
 
 /// A daemon, served on a unix socket until dropped.
@@ -117,6 +119,7 @@ pub async fn serve_with(standing: Standing, shared: Arc<Shared>) -> Served {
         lines: Mutex::default(),
         leader: Mutex::default(),
         forwarded: Mutex::default(),
+        lost: Mutex::default(),
     });
     let api = Api::new(fake.clone());
     let listener = Listener::unix(&socket, 0o660).await.expect("listens");
@@ -372,7 +375,16 @@ impl Daemon for Fake {
     }
 
     fn write(&self, request: Option<RequestId>, change: Change) -> Answer<'_, Option<Id>> {
-        Box::pin(async move { self.apply(request, change) })
+        Box::pin(async move {
+            let done = self.apply(request, change);
+            // An election swallows the answer, not the write.
+            let lost = self.lost.lock().unwrap().pop();
+            if let Some(standing) = lost {
+                self.set(standing);
+                return Err(swarmw_api::no_leader());
+            }
+            done
+        })
     }
 
     fn check_service<'a>(&'a self, spec: &'a ServiceSpec) -> Answer<'a, ()> {
@@ -453,7 +465,8 @@ impl Daemon for Fake {
     /// Twice, as a forwarder does whose first answer got lost.
     fn forward(&self, request: Request<Bytes>) -> Answer<'_, Response<Body>> {
         Box::pin(async move {
-            let leader = self.leader.lock().unwrap().clone().expect("a leader");
+            let leader = self.leader.lock().unwrap().clone();
+            let leader = leader.ok_or_else(swarmw_api::no_leader)?;
             let id = request.headers()["x-swarmw-request-id"].to_str().unwrap();
             let seen = (request.uri().to_string(), id.to_owned());
             self.forwarded.lock().unwrap().push(seen);

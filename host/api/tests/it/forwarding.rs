@@ -94,3 +94,38 @@ async fn what_is_the_nodes_own_is_not_forwarded() {
     let info = follower.client.get("/info").await.json();
     assert_eq!(info["Swarm"]["Nodes"], 1);
 }
+
+#[tokio::test]
+async fn a_write_whose_answer_an_election_swallowed_is_tried_again() {
+    let (leader, follower) = two().await;
+    let spec =
+        |name: &str| json!({"Name": name, "TaskTemplate": {"ContainerSpec": {"Image": "redis"}}});
+    // The same manager leads again.
+    leader.fake.lost.lock().unwrap().push(leading());
+    let made = leader.client.post("/services/create", spec("one")).await;
+    assert_eq!(made.status, 201, "{}", made.message());
+    // Another one does: the request goes there.
+    follower.fake.set(leading());
+    *leader.fake.leader.lock().unwrap() = Some(follower.api.clone());
+    leader.fake.lost.lock().unwrap().push(following());
+    let made = leader.client.post("/services/create", spec("two")).await;
+    assert_eq!(made.status, 201, "{}", made.message());
+    assert_eq!(leader.fake.forwarded.lock().unwrap().len(), 1);
+    let state = leader.fake.shared.state.lock().unwrap();
+    assert_eq!(state.service_count(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_a_leader_the_client_is_told_so_in_the_end() {
+    let (_leader, follower) = two().await;
+    *follower.fake.leader.lock().unwrap() = None;
+    let answered = follower.api.call(request("GET", "/services", None)).await;
+    assert_eq!(answered.status(), 500);
+    let body = axum::body::to_bytes(answered.into_body(), 4_096).await;
+    let body: serde_json::Value = serde_json::from_slice(&body.expect("a body")).expect("an error");
+    assert_eq!(
+        body["message"],
+        "rpc error: code = Unknown desc = The swarm does not have a leader. It's possible that \
+         too few managers are online. Make sure more than half of the managers are online."
+    );
+}

@@ -48,8 +48,10 @@ async fn a_dead_daemons_socket_is_replaced_and_another_file_is_not() {
 }
 
 #[tokio::test]
-async fn tcp_answers_too() {
+async fn tcp_answers_too_on_loopback_or_with_tls() {
     let served = serve(Standing::Inactive).await;
+    let open = Listener::tcp("0.0.0.0:0".parse().expect("an address"), None).await;
+    assert!(matches!(open.err(), Some(ListenError::NeedsTls(_))));
     let api: Api = served.api.clone();
     let listener = Listener::tcp("127.0.0.1:0".parse().expect("an address"), None)
         .await

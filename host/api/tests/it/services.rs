@@ -333,3 +333,14 @@ async fn only_tasks_of_the_present_spec_are_up_to_date() {
     let removed = served.client.delete(&format!("/services/{id}")).await;
     assert_eq!((removed.status.as_u16(), removed.body.len()), (200, 0));
 }
+
+#[tokio::test]
+async fn a_long_list_is_whole() {
+    let served = leader().await;
+    let mut large = spec("web");
+    large["Mode"] = json!({"Replicated": {"Replicas": 600}});
+    create(&served, large).await;
+    let listed = served.client.get("/tasks").await;
+    assert_eq!(listed.header("content-type"), "application/json");
+    assert_eq!(listed.json().as_array().map(Vec::len), Some(600));
+}
