@@ -3,8 +3,11 @@
 use std::path::Path;
 use std::process::Output;
 
-use crate::fake::{Served, leader, serve};
-use swarmw_api::Standing;
+use serde_json::json;
+
+use swarmw_api::{LogLine, Standing};
+
+use crate::fake::{Served, leader, line, serve};
 
 fn client() -> &'static str {
     ["/usr/local/bin/docker", "/usr/bin/docker"]
@@ -184,4 +187,46 @@ async fn what_a_client_without_the_engine_asks_is_refused_with_the_reason() {
     for listing in [&["network", "ls"][..], &["secret", "ls"], &["config", "ls"]] {
         run(&served, listing).await;
     }
+}
+
+#[tokio::test]
+async fn settings_of_our_own_survive_an_update_by_a_client_that_drops_them() {
+    let served = leader().await;
+    let ours = json!({"PolicyOptions": {"canary.steps": "5"}});
+    let spec = json!({"Name": "web", "Swarmw": ours,
+        "TaskTemplate": {"ContainerSpec": {"Image": "redis"}}});
+    served.client.post("/services/create", spec).await;
+    run(
+        &served,
+        &["service", "update", "--detach", "--env-add", "A=1", "web"],
+    )
+    .await;
+    let shown = served.client.get("/services/web").await.json();
+    assert_eq!(shown["Spec"]["Swarmw"], ours);
+    assert_eq!(
+        shown["Spec"]["TaskTemplate"]["ContainerSpec"]["Env"],
+        json!(["A=1"])
+    );
+}
+
+#[tokio::test]
+async fn logs_name_their_task_and_node() {
+    let served = leader().await;
+    let spec = json!({"Name": "web", "TaskTemplate": {"ContainerSpec": {"Image": "redis"}}});
+    served.client.post("/services/create", spec).await;
+    let tasks = served.client.get("/tasks").await.json();
+    let text = |field: &str| tasks[0][field].as_str().expect("an id").to_owned();
+    let task = text("ID");
+    *served.fake.lines.lock().unwrap() = vec![LogLine {
+        service: text("ServiceID").parse().expect("an id"),
+        ..line(task.parse().expect("an id"), "hello\n")
+    }];
+    let logs = run(&served, &["service", "logs", "--timestamps", "web"]).await;
+    let want = format!(
+        "2025-11-20T23:41:33.560000000Z web.1.{}@alpha    | hello\n",
+        &task[..12]
+    );
+    assert_eq!(logs, want);
+    let raw = run(&served, &["service", "logs", "--raw", "web"]).await;
+    assert_eq!(raw, "hello\n");
 }
