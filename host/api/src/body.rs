@@ -13,6 +13,7 @@ use serde_json::Value;
 
 use swarmw_model::{Filters, Refusal, Version};
 
+use crate::fields;
 use crate::reply::Reply;
 
 /// Largest JSON body.
@@ -33,8 +34,8 @@ pub(crate) async fn bytes(content: Body, most: usize) -> Reply<Bytes> {
     }
 }
 
-/// A JSON body without its `null`s, which Go writes for what is empty. No body at
-/// all is an empty object, as in Docker.
+/// A JSON body as Go would read it: fields in any letter case, and without `null`s,
+/// which Go writes for what is empty. No body at all is an empty object.
 pub(crate) async fn json(request: Request) -> Reply<Value> {
     let (parts, content) = request.into_parts();
     if parts.headers.get(CONTENT_LENGTH).is_none_or(|n| n != "0") {
@@ -46,6 +47,7 @@ pub(crate) async fn json(request: Request) -> Reply<Value> {
     }
     let mut value = serde_json::from_slice(&whole).map_err(invalid_json)?;
     drop_nulls(&mut value);
+    fields::spell(&mut value);
     Ok(value)
 }
 

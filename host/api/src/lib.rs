@@ -17,6 +17,7 @@ mod api;
 mod body;
 mod engine;
 mod events;
+mod fields;
 mod forward;
 mod info;
 mod listing;

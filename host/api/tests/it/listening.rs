@@ -1,6 +1,7 @@
 //! Sockets.
 
 use std::os::unix::fs::PermissionsExt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use swarmw_api::{Api, ListenError, Listener, Standing};
@@ -76,4 +77,49 @@ async fn tcp_answers_too_on_loopback_or_with_tls() {
         .await
         .expect("in time")
         .expect("ends");
+}
+
+#[tokio::test]
+async fn tls_is_spoken_where_it_is_configured() {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let served = serve(Standing::Inactive).await;
+    let rcgen::CertifiedKey { cert, signing_key } =
+        rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).expect("a certificate");
+    let key = rustls::pki_types::PrivateKeyDer::try_from(signing_key.serialize_der());
+    let config = rustls::ServerConfig::builder()
+        .with_no_client_auth()
+        .with_single_cert(vec![cert.der().clone()], key.expect("a key"))
+        .expect("a configuration");
+    let listener = Listener::tcp(
+        "127.0.0.1:0".parse().expect("an address"),
+        Some(Arc::new(config)),
+    )
+    .await
+    .expect("listens");
+    let address = listener.address().replace("tcp://", "");
+    let stop = CancellationToken::new();
+    tokio::spawn(listener.serve(served.api.clone(), stop.clone()));
+
+    let mut roots = rustls::RootCertStore::empty();
+    roots.add(cert.der().clone()).expect("a root");
+    let config = rustls::ClientConfig::builder()
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    let stream = tokio::net::TcpStream::connect(&address)
+        .await
+        .expect("connects");
+    let name = "localhost".try_into().expect("a name");
+    let mut stream = tokio_rustls::TlsConnector::from(Arc::new(config))
+        .connect(name, stream)
+        .await
+        .expect("a handshake");
+    stream
+        .write_all(b"GET /_ping HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+        .await
+        .expect("sent");
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).await.expect("read");
+    let answer = String::from_utf8(answer).expect("text");
+    assert!(answer.starts_with("HTTP/1.1 200 OK"), "{answer}");
+    stop.cancel();
 }

@@ -344,3 +344,19 @@ async fn a_long_list_is_whole() {
     assert_eq!(listed.header("content-type"), "application/json");
     assert_eq!(listed.json().as_array().map(Vec::len), Some(600));
 }
+
+#[tokio::test]
+async fn fields_in_the_wrong_letter_case_are_read_as_docker_reads_them() {
+    let served = leader().await;
+    // As docker-py writes it.
+    let posted = json!({"Name": "web", "Labels": {"name": "kept"},
+        "TaskTemplate": {"ContainerSpec": {"Image": "redis"}},
+        "Mode": {"replicated": {"Replicas": 3}}});
+    create(&served, posted).await;
+    let shown = show(&served, "web").await;
+    assert_eq!(
+        shown["Spec"]["Mode"],
+        json!({"Replicated": {"Replicas": 3}})
+    );
+    assert_eq!(shown["Spec"]["Labels"], json!({"name": "kept"}));
+}
