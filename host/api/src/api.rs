@@ -56,7 +56,8 @@ impl Api {
 
     /// Answers a client's request.
     pub async fn call(&self, mut request: Request<Body>) -> Response<Body> {
-        let (asked, rest) = version::split(request.uri());
+        let (method, uri) = (request.method().clone(), request.uri().clone());
+        let (asked, rest) = version::split(&uri);
         let mut response = match asked.map_or(Ok(MAXIMUM), version::ApiVersion::check) {
             Err(refusal) => Refused(refusal).into_response(),
             Ok(version) => {
@@ -72,6 +73,7 @@ impl Api {
         if response.extensions().get::<Unrouted>().is_none() {
             mark(&mut response);
         }
+        tracing::debug!(%method, path = uri.path(), status = response.status().as_u16(), "answered");
         response
     }
 

@@ -198,8 +198,11 @@ pub(crate) async fn ask(host: &Host, path: &str) -> Result<Option<Value>, Refusa
     let answer = async {
         let mut request = Request::new(Body::empty());
         *request.uri_mut() = uri(path)?;
-        let content = send(&socket, request).await?.into_body();
-        let whole = body::bytes(content, body::JSON_MAX)
+        let answer = send(&socket, request).await?;
+        if !answer.status().is_success() {
+            return Err(silent(&socket, format!("{path} gives {}", answer.status())));
+        }
+        let whole = body::bytes(answer.into_body(), body::JSON_MAX)
             .await
             .map_err(|Refused(refusal)| silent(&socket, refusal))?;
         serde_json::from_slice(&whole).map_err(|error| silent(&socket, error))
@@ -212,13 +215,19 @@ pub(crate) async fn ask(host: &Host, path: &str) -> Result<Option<Value>, Refusa
 
 /// The engine's answer to a stream of its own, such as its events; `None` without
 /// an engine.
-pub(crate) async fn stream(host: &Host, path_and_query: &str) -> Reply<Option<Body>> {
+pub(crate) async fn stream(host: &Host, path_and_query: &str) -> Result<Option<Body>, Refusal> {
     let Some(socket) = host.engine() else {
         return Ok(None);
     };
     let mut request = Request::new(Body::empty());
     *request.uri_mut() = uri(path_and_query)?;
-    Ok(Some(pass(host, &socket, request).await?.into_body()))
+    let answer = pass(host, &socket, request)
+        .await
+        .map_err(|Refused(refusal)| refusal)?;
+    match answer.status() {
+        StatusCode::OK => Ok(Some(answer.into_body())),
+        status => Err(silent(&socket, format!("{path_and_query} gives {status}"))),
+    }
 }
 
 fn uri(text: &str) -> Result<Uri, Refusal> {

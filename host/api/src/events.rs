@@ -54,7 +54,11 @@ pub(crate) async fn events(State(host): State<Host>, request: Request) -> Reply 
         .uri()
         .path_and_query()
         .map_or("/events", |p| p.as_str());
-    let of_engine = of_engine(engine::stream(&host, path).await?);
+    // A manager whose engine is away still tells the cluster's events.
+    let of_engine = of_engine(engine::stream(&host, path).await.unwrap_or_else(|refusal| {
+        tracing::warn!(%refusal, "events are told without the engine's");
+        None
+    }));
     // A reader that fell behind is told so by the end of the whole stream.
     let of_cluster = of_cluster.map(Some).chain(stream::iter([None]));
     let both = stream::select(of_cluster, of_engine.map(Some))

@@ -22,17 +22,20 @@ use swarmw_api::Standing;
 pub struct Engine {
     pub socket: PathBuf,
     pub asked: Arc<Mutex<Vec<String>>>,
+    /// Whether it answers everything but a ping with an error.
+    pub broken: Arc<Mutex<bool>>,
 }
 
 pub fn engine(folder: &Path) -> Engine {
     let socket = folder.join("engine.sock");
     let asked = Arc::<Mutex<Vec<String>>>::default();
     let listener = UnixListener::bind(&socket).expect("binds");
-    let seen = asked.clone();
+    let broken = Arc::<Mutex<bool>>::default();
+    let (seen, out_of_order) = (asked.clone(), broken.clone());
     tokio::spawn(async move {
         while let Ok((stream, _)) = listener.accept().await {
-            let seen = seen.clone();
-            let service = service_fn(move |request| answer(request, seen.clone()));
+            let (seen, broken) = (seen.clone(), out_of_order.clone());
+            let service = service_fn(move |request| answer(request, seen.clone(), broken.clone()));
             tokio::spawn(
                 hyper::server::conn::http1::Builder::new()
                     .serve_connection(TokioIo::new(stream), service)
@@ -40,18 +43,29 @@ pub fn engine(folder: &Path) -> Engine {
             );
         }
     });
-    Engine { socket, asked }
+    Engine {
+        socket,
+        asked,
+        broken,
+    }
 }
 
 async fn answer(
     mut request: Request<Incoming>,
     asked: Arc<Mutex<Vec<String>>>,
+    broken: Arc<Mutex<bool>>,
 ) -> Result<Response<Body>, Infallible> {
     let path = request.uri().to_string();
     asked.lock().unwrap().push(path.clone());
     let response = Response::builder().header("api-version", "1.41");
     let body = if path == "/_ping" {
         Body::from("OK")
+    } else if *broken.lock().unwrap() {
+        let body = json!({"message": "out of order"}).to_string();
+        return Ok(response
+            .status(StatusCode::INTERNAL_SERVER_ERROR)
+            .body(Body::from(body))
+            .expect("a response"));
     } else if path.ends_with("/info") {
         Body::from(
             json!({"Name": "box", "Containers": 7, "Swarm": {"LocalNodeState": "inactive"}})
@@ -270,5 +284,27 @@ async fn a_node_without_an_engine_says_what_to_do() {
         refused.message().contains("--engine unix://"),
         "{}",
         refused.message()
+    );
+}
+
+#[tokio::test]
+async fn an_engine_out_of_order_does_not_hide_the_cluster() {
+    let (served, engine) = with_engine().await;
+    *engine.broken.lock().unwrap() = true;
+    let info = served.client.get("/info").await.json();
+    let warning = info["Warnings"][0].as_str().expect("a warning");
+    assert!(
+        warning.ends_with("/info gives 500 Internal Server Error"),
+        "{warning}"
+    );
+    assert_eq!(info["Swarm"]["ControlAvailable"], true);
+    let version = served.client.get("/version").await.json();
+    assert_eq!(version["Platform"]["Name"], "swarmw");
+    let events = served.client.get("/events?until=12").await;
+    assert_eq!(events.status, 200);
+    let passed = served.client.get("/containers/json").await;
+    assert_eq!(
+        (passed.status.as_u16(), passed.message().as_str()),
+        (500, "out of order")
     );
 }
