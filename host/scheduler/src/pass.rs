@@ -107,7 +107,7 @@ impl Scheduler {
                 groups.add_waiting(task, state);
             }
         } else {
-            for task in self.due.iter().filter_map(|id| state.task(*id)) {
+            for task in self.due.values() {
                 groups.add_waiting(task, state);
             }
         }
@@ -360,7 +360,7 @@ impl Scheduler {
         let news = item.leave(why, work.now, work.decisions);
         if let Item::Waiting(task) = item {
             if news {
-                self.due.insert(task.id);
+                self.due.insert(task.id, task.clone());
             } else {
                 self.due.remove(&task.id);
             }
@@ -371,7 +371,7 @@ impl Scheduler {
     /// event shows its node.
     fn await_confirmation(&mut self, item: &Item) {
         if let Item::Waiting(task) = item {
-            self.due.insert(task.id);
+            self.due.insert(task.id, task.clone());
         }
     }
 }

@@ -6,7 +6,7 @@ use swarmw_model::{Node, NodeId, ServiceSpec, Task, TaskId, TaskState};
 use swarmw_state::{Event, State};
 
 use crate::failures::Failures;
-use crate::hash::FastSet;
+use crate::hash::{FastMap, FastSet};
 use crate::need::Need;
 use crate::table::Table;
 use crate::usage::{Usage, holds, same};
@@ -21,7 +21,7 @@ pub struct Scheduler {
     pub(crate) failures: Failures,
     pub(crate) verdicts: Verdicts,
     /// Waiting tasks that have no answer yet which the events confirm.
-    pub(crate) due: FastSet<TaskId>,
+    pub(crate) due: FastMap<TaskId, Arc<Task>>,
     /// Tasks that never had a node and are to be shut down.
     pub(crate) stale: FastSet<TaskId>,
     /// Something changed that could help a task already answered.
@@ -125,11 +125,11 @@ impl Scheduler {
 
     /// Keeps track of the tasks that want an answer: a task without a node and
     /// without a reason, until the events show that it got the one or the other.
-    fn note_waiting(&mut self, task: &Task, exists: bool) {
+    fn note_waiting(&mut self, task: &Arc<Task>, exists: bool) {
         let unplaced = exists && task.status.state <= TaskState::Pending;
         let wanted = task.desired_state <= TaskState::Complete;
         if unplaced && wanted && task.status.error.is_empty() {
-            self.due.insert(task.id);
+            self.due.insert(task.id, task.clone());
         } else {
             self.due.remove(&task.id);
         }
