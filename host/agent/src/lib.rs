@@ -1,1 +1,29 @@
-//! What every node runs: the session with a manager, the task machine, the executors.
+//! What every node runs: the session with the leader, the task machine, the
+//! executors, and the node's end of published ports.
+//!
+//! [`Agent`] is the front door. `machine.rs` decides what to do next with a task
+//! and is pure; `runner.rs` does it through an [`Executor`]; `session.rs` talks to
+//! the leader; `store.rs` remembers tasks over restarts, so that running ones are
+//! adopted. This room knows nothing of Raft, the state or HTTP.
+
+mod agent;
+mod clock;
+mod describe;
+mod executor;
+mod images;
+mod logs;
+mod machine;
+mod runner;
+mod session;
+mod store;
+mod template;
+mod traffic;
+mod wasm;
+mod worker;
+
+pub use agent::{Agent, AgentConfig, Welcomed};
+pub use describe::{describe_machine, engine_answers};
+pub use executor::{Executor, Exit, Found, Started, TaskError};
+pub use logs::{Line, LogOptions, LogStream, Output};
+pub use traffic::TunnelService;
+pub use wasm::{WasmExecutor, run_wasm_task};

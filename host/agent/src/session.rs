@@ -1,0 +1,288 @@
+//! The agent's session with the leader: says what the node is and how its tasks
+//! fare, hears what they should be.
+
+use std::collections::HashMap;
+use std::sync::{Arc, RwLock};
+use std::time::Duration;
+
+use futures::StreamExt;
+use rand::Rng;
+use swarmw_ca::Tls;
+use swarmw_model::{NodeDescription, StatusReport, TaskId};
+use swarmw_network::PublishedPorts;
+use swarmw_proto::pb::from_agent::Message as FromAgent;
+use swarmw_proto::pb::to_agent::Message as ToAgent;
+use swarmw_proto::{Channels, pb, wire};
+use tokio::sync::{mpsc, watch};
+use tokio_stream::wrappers::ReceiverStream;
+use tokio_util::sync::CancellationToken;
+use tonic::Status;
+use tracing::{debug, info, warn};
+
+use crate::agent::Welcomed;
+use crate::logs::{LogOptions, Line};
+use crate::store::Store;
+use crate::worker::Worker;
+
+/// Messages on their way to the leader.
+const MESSAGES_IN_FLIGHT: usize = 16;
+/// Statuses in one message.
+const STATUSES_MAX: usize = 500;
+/// Before the next try: this…
+const BACKOFF_FIRST: Duration = Duration::from_millis(100);
+/// …and twice the last wait, up to this; a random part of it is waited.
+const BACKOFF_MAX: Duration = Duration::from_secs(8);
+/// The heartbeat period before the leader has told one.
+const HEARTBEAT_DEFAULT: Duration = Duration::from_secs(5);
+/// Log lines in one message.
+const LINES_MAX: usize = 100;
+
+/// What sessions work with; lives as long as the agent.
+pub(crate) struct Link {
+    pub(crate) tls: Tls,
+    pub(crate) channels: Channels,
+    pub(crate) managers: Arc<RwLock<Vec<String>>>,
+    pub(crate) worker: Worker,
+    pub(crate) store: Store,
+    pub(crate) ports: PublishedPorts,
+    pub(crate) description: watch::Receiver<NodeDescription>,
+    pub(crate) welcomed: watch::Sender<Option<Welcomed>>,
+    pub(crate) cancel: CancellationToken,
+}
+
+/// Why a session ended.
+enum End {
+    /// Ask this manager, which leads.
+    Redirect(String),
+    /// Try again.
+    Lost(Status),
+}
+
+// === impl Link ===
+
+impl Link {
+    /// Holds a session with whoever leads, until cancelled.
+    pub(crate) async fn keep(self: Arc<Self>) {
+        let mut backoff = Duration::ZERO;
+        let mut next: Option<String> = None;
+        let mut turn = 0usize;
+        loop {
+            let address = next.take().or_else(|| self.some_manager(&mut turn));
+            let ended = match &address {
+                Some(address) => tokio::select! {
+                    () = self.cancel.cancelled() => return,
+                    ended = self.session(address, &mut backoff) => ended,
+                },
+                None => End::Lost(Status::unavailable("no manager is known")),
+            };
+            match ended {
+                End::Redirect(leader) if !leader.is_empty() => {
+                    next = Some(leader);
+                    if backoff.is_zero() {
+                        backoff = BACKOFF_FIRST;
+                        continue;
+                    }
+                }
+                End::Redirect(_) => debug!("no leader yet"),
+                End::Lost(status) => debug!(?address, %status, "no session"),
+            }
+            backoff = (BACKOFF_FIRST + backoff * 2).min(BACKOFF_MAX);
+            let wait = backoff.mul_f64(rand::rng().random());
+            tokio::select! {
+                () = self.cancel.cancelled() => return,
+                () = tokio::time::sleep(wait) => {}
+            }
+        }
+    }
+
+    fn some_manager(&self, turn: &mut usize) -> Option<String> {
+        let managers = self.managers.read().ok()?;
+        *turn += 1;
+        managers.get(*turn % managers.len().max(1)).cloned()
+    }
+
+    async fn session(self: &Arc<Self>, address: &str, backoff: &mut Duration) -> End {
+        match self.converse(address, backoff).await {
+            Ok(leader) => End::Redirect(leader),
+            Err(status) => End::Lost(status),
+        }
+    }
+
+    /// One session; the leader's address when another manager leads.
+    async fn converse(
+        self: &Arc<Self>,
+        address: &str,
+        backoff: &mut Duration,
+    ) -> Result<String, Status> {
+        let channel = self.channels.get(address)?;
+        let (out, outgoing) = mpsc::channel(MESSAGES_IN_FLIGHT);
+        let mut description = self.description.clone();
+        send(&out, describe(&description.borrow_and_update(), &self.tls)).await?;
+        let mut client = pb::dispatcher_client::DispatcherClient::new(channel);
+        let mut incoming = client.session(ReceiverStream::new(outgoing)).await?.into_inner();
+
+        let mut period = HEARTBEAT_DEFAULT;
+        let mut sent: HashMap<u64, Vec<StatusReport>> = HashMap::new();
+        let mut seq = 0;
+        let mut begun = false;
+        loop {
+            let reports = async {
+                // One batch at a time: what comes meanwhile replaces what waits.
+                if begun && sent.is_empty() {
+                    self.worker.reports().next(STATUSES_MAX).await
+                } else {
+                    std::future::pending().await
+                }
+            };
+            tokio::select! {
+                message = incoming.message() => {
+                    let Some(message) = message?.and_then(|m| m.message) else {
+                        return Err(Status::unavailable("the session was closed"));
+                    };
+                    match message {
+                        ToAgent::Redirect(redirect) => return Ok(redirect.address),
+                        ToAgent::Welcome(welcome) => {
+                            if !begun {
+                                info!(leader = %address, "session with the leader");
+                                begun = true;
+                                *backoff = Duration::ZERO;
+                                self.worker.report_all();
+                            }
+                            period = Duration::from_millis(welcome.heartbeat_millis.max(1));
+                            self.welcome(&welcome)?;
+                        }
+                        ToAgent::Accepted(accepted) => {
+                            if let Some(reports) = sent.remove(&accepted) {
+                                self.worker.reports().accepted(&reports);
+                            }
+                        }
+                        message => self.hear(address, message)?,
+                    }
+                }
+                () = tokio::time::sleep(period) => {
+                    send(&out, FromAgent::Heartbeat(pb::Heartbeat {})).await?;
+                }
+                changed = description.changed() => {
+                    if changed.is_err() {
+                        return Err(Status::cancelled("the agent stops"));
+                    }
+                    let message = describe(&description.borrow_and_update(), &self.tls);
+                    send(&out, message).await?;
+                }
+                reports = reports => {
+                    seq += 1;
+                    let statuses = pb::Statuses { seq, reports: wire::encode(&reports) };
+                    sent.insert(seq, reports);
+                    send(&out, FromAgent::Statuses(statuses)).await?;
+                }
+            }
+        }
+    }
+
+    fn welcome(&self, welcome: &pb::Welcome) -> Result<(), Status> {
+        let node = wire::decode(&welcome.node).map_err(invalid)?;
+        let managers: Vec<_> = welcome.managers.iter().map(|m| m.address.clone()).collect();
+        let peers = welcome
+            .managers
+            .iter()
+            .filter_map(|m| Some((m.node_id.parse().ok()?, m.address.clone())))
+            .collect();
+        if !managers.is_empty()
+            && let Ok(mut known) = self.managers.write()
+        {
+            known.clone_from(&managers);
+        }
+        let root_pem = welcome.root_pem.clone();
+        self.welcomed.send_replace(Some(Welcomed { node, managers, peers, root_pem }));
+        Ok(())
+    }
+
+    fn hear(self: &Arc<Self>, leader: &str, message: ToAgent) -> Result<(), Status> {
+        match message {
+            ToAgent::Assignments(assignments) => {
+                let update = wire::decode(&assignments.update).map_err(invalid)?;
+                let remove: Vec<TaskId> =
+                    assignments.remove.iter().filter_map(|id| id.parse().ok()).collect();
+                self.worker.assign(assignments.complete, update, &remove);
+            }
+            ToAgent::Ports(ports) => {
+                let ports: Vec<_> = wire::decode(&ports.ports).map_err(invalid)?;
+                if let Err(error) = self.store.put_ports(&ports) {
+                    warn!(%error, "the published ports could not be written down");
+                }
+                self.ports.set(ports);
+            }
+            ToAgent::Logs(wanted) => {
+                let (link, leader) = (self.clone(), leader.to_owned());
+                tokio::spawn(async move {
+                    if let Err(status) = link.publish(&leader, wanted).await {
+                        debug!(%status, "a log subscription ends");
+                    }
+                });
+            }
+            // A subscription ends when its stream is refused: see `publish`.
+            ToAgent::LogsDone(_) => {}
+            ToAgent::Redirect(_) | ToAgent::Welcome(_) | ToAgent::Accepted(_) => {}
+        }
+        Ok(())
+    }
+
+    /// Sends the log lines of some tasks until they end or nobody reads them.
+    async fn publish(&self, leader: &str, wanted: pb::LogsWanted) -> Result<(), Status> {
+        let options = LogOptions {
+            follow: wanted.follow,
+            tail: u64::try_from(wanted.tail).ok(),
+            since: swarmw_model::Time::from_nanos(wanted.since),
+            stdout: wanted.stdout,
+            stderr: wanted.stderr,
+        };
+        let subscription = wanted.subscription;
+        let mut logs = Vec::new();
+        for id in &wanted.tasks {
+            let Some((task, executor)) = id.parse().ok().and_then(|id| self.worker.find(id)) else {
+                continue;
+            };
+            match executor.logs(&task, options.clone()).await {
+                Ok(lines) => {
+                    let id = id.clone();
+                    logs.push(lines.map(move |line| (id.clone(), line)).boxed());
+                }
+                Err(error) => debug!(task = %id, %error, "no log"),
+            }
+        }
+        let lines = futures::stream::select_all(logs)
+            .filter_map(|(task, line)| async move { Some(log_line(task, line.ok()?)) });
+        // Empty at first, so that the leader knows the subscription it is about.
+        let first = futures::stream::iter([pb::LogLines { subscription, lines: Vec::new() }]);
+        let rest = lines
+            .ready_chunks(LINES_MAX)
+            .map(move |lines| pb::LogLines { subscription, lines });
+        let mut client = pb::dispatcher_client::DispatcherClient::new(self.channels.get(leader)?);
+        client.publish_logs(first.chain(rest)).await.map(drop)
+    }
+}
+
+fn log_line(task: String, line: Line) -> pb::LogLine {
+    pb::LogLine {
+        task,
+        stream: line.output as u32,
+        at_nanos: line.at.as_nanos(),
+        text: line.text,
+    }
+}
+
+fn describe(description: &NodeDescription, tls: &Tls) -> FromAgent {
+    let mut description = description.clone();
+    description.tls_info = Some(tls.info());
+    FromAgent::Describe(pb::Describe { description: wire::encode(&description) })
+}
+
+async fn send(out: &mpsc::Sender<pb::FromAgent>, message: FromAgent) -> Result<(), Status> {
+    out.send(pb::FromAgent { message: Some(message) })
+        .await
+        .map_err(|_| Status::unavailable("the session was closed"))
+}
+
+fn invalid(error: impl std::fmt::Display) -> Status {
+    Status::invalid_argument(error.to_string())
+}

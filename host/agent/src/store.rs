@@ -1,0 +1,82 @@
+//! The node's tasks on disk: one file each, whole or not there. They are what a
+//! restarted daemon adopts its running tasks by.
+
+use std::io::ErrorKind;
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+use swarmw_model::{Assignment, PublishedPort, TaskId, TaskStatus};
+use swarmw_proto::wire;
+
+/// The tasks of a node.
+#[derive(Clone, Debug)]
+pub(crate) struct Store {
+    folder: PathBuf,
+}
+
+/// What is remembered of a task.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Kept {
+    pub(crate) assignment: Assignment,
+    pub(crate) status: TaskStatus,
+}
+
+// === impl Store ===
+
+impl Store {
+    pub(crate) fn open(folder: PathBuf) -> std::io::Result<Self> {
+        std::fs::create_dir_all(folder.join("tasks"))?;
+        Ok(Self { folder })
+    }
+
+    /// All tasks. A file that cannot be read is left out with a word in the log:
+    /// the leader will say what should be.
+    pub(crate) fn load(&self) -> std::io::Result<Vec<Kept>> {
+        let mut all = Vec::new();
+        for entry in std::fs::read_dir(self.folder.join("tasks"))? {
+            let path = entry?.path();
+            if path.extension().is_some() {
+                continue;
+            }
+            match wire::decode(&std::fs::read(&path)?) {
+                Ok(kept) => all.push(kept),
+                Err(error) => {
+                    tracing::warn!(path = %path.display(), %error, "a task cannot be read");
+                }
+            }
+        }
+        Ok(all)
+    }
+
+    pub(crate) fn put(&self, kept: &Kept) -> std::io::Result<()> {
+        let path = self.path(kept.assignment.id);
+        write_whole(&path, &wire::encode(kept))
+    }
+
+    pub(crate) fn remove(&self, task: TaskId) -> std::io::Result<()> {
+        match std::fs::remove_file(self.path(task)) {
+            Err(e) if e.kind() != ErrorKind::NotFound => Err(e),
+            _ => Ok(()),
+        }
+    }
+
+    /// The published ports last heard of: they are served without managers too.
+    pub(crate) fn put_ports(&self, ports: &[PublishedPort]) -> std::io::Result<()> {
+        write_whole(&self.folder.join("ports"), &wire::encode(ports))
+    }
+
+    pub(crate) fn ports(&self) -> Vec<PublishedPort> {
+        let bytes = std::fs::read(self.folder.join("ports")).unwrap_or_default();
+        wire::decode(&bytes).unwrap_or_default()
+    }
+
+    fn path(&self, task: TaskId) -> PathBuf {
+        self.folder.join("tasks").join(task.to_string())
+    }
+}
+
+fn write_whole(path: &std::path::Path, bytes: &[u8]) -> std::io::Result<()> {
+    let temporary = path.with_extension("new");
+    std::fs::write(&temporary, bytes)?;
+    std::fs::rename(temporary, path)
+}

@@ -1,0 +1,199 @@
+//! The child: runs one component until it ends or is told to.
+
+use std::net::Ipv4Addr;
+use std::path::Path;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use swarmw_plugin_host::{Profile, engine, load};
+use tokio::net::TcpListener;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use wasmtime::component::{Component, Linker, ResourceTable};
+use wasmtime::{Engine, Store, StoreLimits, StoreLimitsBuilder};
+use wasmtime_wasi::p2::bindings::CommandPre;
+use wasmtime_wasi::{DirPerms, FilePerms, I32Exit, WasiCtx, WasiCtxView, WasiView};
+use wasmtime_wasi_http::p2::bindings::ProxyPre;
+use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
+
+use super::folder::{Ended, Folder, Orders, Running};
+use super::http::Server;
+use super::log::Writer;
+use crate::logs::Output;
+
+/// Epochs never tick in a task's process; the deadline is out of reach.
+const NO_DEADLINE: u64 = u64::MAX / 2;
+/// Exit code of a task that was told to stop.
+const STOPPED: i32 = 0;
+/// Exit code of a component that trapped or could not be started.
+const BROKEN: i32 = 134;
+
+/// What belongs to one instance.
+pub(super) struct Host {
+    wasi: WasiCtx,
+    http: WasiHttpCtx,
+    table: ResourceTable,
+    limits: StoreLimits,
+}
+
+/// Makes instances' hosts.
+#[derive(Clone)]
+pub(super) struct Maker {
+    orders: std::sync::Arc<Orders>,
+    log: Writer,
+}
+
+/// Runs the task of a folder: what the hidden subcommand `wasm-task FOLDER` does.
+/// How it ended is written there; the exit code says the same.
+pub fn run_wasm_task(folder: &Path) -> ExitCode {
+    // A session of its own: the daemon's end is not the task's.
+    let _ = rustix::process::setsid();
+    let folder = Folder::new(folder);
+    let ended = match prepare(&folder) {
+        Ok((orders, log)) => {
+            let ended = run(&folder, orders, &log);
+            if !ended.error.is_empty() {
+                log.note(&ended.error);
+            }
+            log.finish();
+            ended
+        }
+        Err(error) => Ended { exit_code: BROKEN, error: error.to_string() },
+    };
+    if let Err(error) = folder.put_ended(&ended) {
+        eprintln!("{}: {error}", folder.path().display());
+    }
+    ExitCode::from(u8::try_from(ended.exit_code).unwrap_or(u8::MAX))
+}
+
+fn prepare(folder: &Folder) -> std::io::Result<(Orders, Writer)> {
+    let orders = folder.orders()?.ok_or_else(|| std::io::Error::other("no orders"))?;
+    Ok((orders, Writer::open(folder)?))
+}
+
+fn run(folder: &Folder, orders: Orders, log: &Writer) -> Ended {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let result = match runtime {
+        Ok(runtime) => runtime.block_on(start(folder, orders, log)),
+        Err(error) => Err(error.into()),
+    };
+    match result {
+        Ok(exit_code) => Ended { exit_code, error: String::new() },
+        Err(error) => match error.downcast_ref::<I32Exit>() {
+            Some(exit) => Ended { exit_code: exit.0, error: String::new() },
+            None => Ended { exit_code: BROKEN, error: format!("{error:#}") },
+        },
+    }
+}
+
+async fn start(folder: &Folder, orders: Orders, log: &Writer) -> wasmtime::Result<i32> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let engine = engine(Profile::Task)?;
+    let component = load(&engine, &orders.key, &orders.compiled)
+        .map_err(|e| wasmtime::Error::msg(e.to_string()))?;
+    let mut linker = Linker::new(&engine);
+    wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
+    wasmtime_wasi_http::p2::add_only_http_to_linker_async(&mut linker)?;
+    let grace = Duration::from_millis(orders.grace_millis);
+    let maker = Maker { orders: orders.into(), log: log.clone() };
+    let pre = linker.instantiate_pre(&component)?;
+    if serves_http(&engine, &component) {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
+        folder.put_running(&Running { address: Some(listener.local_addr()?) })?;
+        tell_parent();
+        let server = Server::new(ProxyPre::new(pre)?, maker);
+        server.serve(listener, async { stop(&mut terminate).await }, grace).await;
+        return Ok(STOPPED);
+    }
+    let pre = CommandPre::new(pre)?;
+    let mut store = maker.store(pre.engine());
+    folder.put_running(&Running { address: None })?;
+    tell_parent();
+    let command = pre.instantiate_async(&mut store).await?;
+    tokio::select! {
+        ended = command.wasi_cli_run().call_run(&mut store) => Ok(i32::from(ended?.is_err())),
+        () = stop(&mut terminate) => Ok(128 + 15),
+    }
+}
+
+fn serves_http(engine: &Engine, component: &Component) -> bool {
+    component
+        .component_type()
+        .exports(engine)
+        .any(|(name, _)| name.starts_with("wasi:http/incoming-handler@"))
+}
+
+async fn stop(terminate: &mut Signal) {
+    terminate.recv().await;
+}
+
+/// The parent waits for the end of our standard output: then the task runs.
+fn tell_parent() {
+    if let Ok(null) = std::fs::OpenOptions::new().write(true).open("/dev/null") {
+        let _ = rustix::stdio::dup2_stdout(&null);
+    }
+}
+
+// === impl Maker ===
+
+impl Maker {
+    /// A store for one instance.
+    pub(super) fn store(&self, engine: &Engine) -> Store<Host> {
+        let mut limits = StoreLimitsBuilder::new().trap_on_grow_failure(true);
+        if self.orders.memory > 0 {
+            limits = limits.memory_size(usize::try_from(self.orders.memory).unwrap_or(usize::MAX));
+        }
+        let host = Host {
+            wasi: self.wasi(),
+            http: WasiHttpCtx::new(),
+            table: ResourceTable::new(),
+            limits: limits.build(),
+        };
+        let mut store = Store::new(engine, host);
+        store.limiter(|host| &mut host.limits);
+        store.set_epoch_deadline(NO_DEADLINE);
+        store
+    }
+
+    fn wasi(&self) -> WasiCtx {
+        let mut wasi = WasiCtx::builder();
+        wasi.args(&self.orders.args)
+            .envs(&self.orders.env)
+            .stdout(self.log.sink(Output::Stdout))
+            .stderr(self.log.sink(Output::Stderr))
+            .allow_tcp(false)
+            .allow_udp(false);
+        for (host, guest, read_only) in &self.orders.mounts {
+            let (dirs, files) = if *read_only {
+                (DirPerms::READ, FilePerms::READ)
+            } else {
+                (DirPerms::all(), FilePerms::all())
+            };
+            if let Err(error) = wasi.preopened_dir(host, guest, dirs, files) {
+                self.log.note(&format!("{}: {error:#}", host.display()));
+            }
+        }
+        wasi.build()
+    }
+
+    pub(super) fn log(&self) -> &Writer {
+        &self.log
+    }
+}
+
+// === impl Host ===
+
+impl WasiView for Host {
+    fn ctx(&mut self) -> WasiCtxView<'_> {
+        WasiCtxView { ctx: &mut self.wasi, table: &mut self.table }
+    }
+}
+
+impl WasiHttpView for Host {
+    fn http(&mut self) -> WasiHttpCtxView<'_> {
+        WasiHttpCtxView {
+            ctx: &mut self.http,
+            table: &mut self.table,
+            hooks: Default::default(),
+        }
+    }
+}

@@ -1,0 +1,274 @@
+//! The node's tasks: which there are, and what is still to be told of them.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use swarmw_model::{Assignment, ImageKind, ImageReference, Platform, StatusReport, TaskId, TaskStatus};
+use tokio::sync::{Notify, watch};
+use tokio_util::task::TaskTracker;
+use tracing::warn;
+
+use crate::executor::{Executor, TaskError};
+use crate::runner::{Order, Runner};
+use crate::store::{Kept, Store};
+
+/// Statuses on their way to the leader: the latest of each task, until accepted.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Reports(Arc<Waiting>);
+
+#[derive(Debug, Default)]
+struct Waiting {
+    latest: Mutex<BTreeMap<TaskId, TaskStatus>>,
+    wake: Notify,
+}
+
+/// The executors of a node.
+#[derive(Clone)]
+pub(crate) struct Executors {
+    pub(crate) wasm: Arc<dyn Executor>,
+    pub(crate) docker: Option<Arc<dyn Executor>>,
+}
+
+/// Runs the node's tasks.
+#[derive(Clone)]
+pub(crate) struct Worker {
+    tasks: Arc<Mutex<HashMap<TaskId, Held>>>,
+    executors: Executors,
+    store: Store,
+    reports: Reports,
+    runners: TaskTracker,
+}
+
+struct Held {
+    orders: watch::Sender<Order>,
+    executor: Arc<dyn Executor>,
+}
+
+// === impl Reports ===
+
+impl Reports {
+    pub(crate) fn put(&self, task: TaskId, status: TaskStatus) {
+        self.latest().insert(task, status);
+        self.0.wake.notify_one();
+    }
+
+    /// Waits for statuses; they stay until [`Reports::accepted`].
+    pub(crate) async fn next(&self, most: usize) -> Vec<StatusReport> {
+        loop {
+            let waiting: Vec<_> = self
+                .latest()
+                .iter()
+                .take(most)
+                .map(|(task, status)| StatusReport { task: *task, status: status.clone() })
+                .collect();
+            if !waiting.is_empty() {
+                return waiting;
+            }
+            self.0.wake.notified().await;
+        }
+    }
+
+    /// The leader has these in its log; newer ones of the same tasks still wait.
+    pub(crate) fn accepted(&self, reports: &[StatusReport]) {
+        let mut latest = self.latest();
+        for report in reports {
+            if latest.get(&report.task) == Some(&report.status) {
+                latest.remove(&report.task);
+            }
+        }
+    }
+
+    fn latest(&self) -> MutexGuard<'_, BTreeMap<TaskId, TaskStatus>> {
+        self.0.latest.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+// === impl Executors ===
+
+impl Executors {
+    /// The executor of a task: its image decides.
+    fn of(&self, task: &Assignment) -> Arc<dyn Executor> {
+        let platforms = task.spec.placement.iter().flat_map(|p| &p.platforms);
+        let uploaded =
+            ImageReference::parse(task.spec.image()).kind() == ImageKind::UploadedComponent;
+        let wasm = uploaded || platforms.clone().any(|p| *p == Platform::wasm());
+        match &self.docker {
+            Some(docker) if !wasm => docker.clone(),
+            None if !wasm => Arc::new(NoEngine),
+            _ => self.wasm.clone(),
+        }
+    }
+}
+
+// === impl Worker ===
+
+impl Worker {
+    /// Takes up the tasks that the node had before.
+    pub(crate) fn resume(store: Store, executors: Executors) -> std::io::Result<Self> {
+        let worker = Self {
+            tasks: Arc::default(),
+            executors,
+            store: store.clone(),
+            reports: Reports::default(),
+            runners: TaskTracker::new(),
+        };
+        for Kept { assignment, status } in store.load()? {
+            worker.begin(Arc::new(assignment), status);
+        }
+        Ok(worker)
+    }
+
+    pub(crate) fn reports(&self) -> &Reports {
+        &self.reports
+    }
+
+    /// Tells all statuses again, to a leader that may not have heard them.
+    pub(crate) fn report_all(&self) {
+        match self.store.load() {
+            Ok(all) => {
+                for kept in all {
+                    self.reports.put(kept.assignment.id, kept.status);
+                }
+            }
+            Err(error) => warn!(%error, "the tasks' statuses could not be read"),
+        }
+    }
+
+    /// The leader's word: these tasks should be so; with `complete`, no others are.
+    pub(crate) fn assign(&self, complete: bool, update: Vec<Assignment>, remove: &[TaskId]) {
+        if complete {
+            let gone: Vec<_> = self
+                .tasks()
+                .keys()
+                .filter(|id| !update.iter().any(|task| task.id == **id))
+                .copied()
+                .collect();
+            gone.into_iter().for_each(|task| self.forget(task));
+        }
+        for task in update {
+            self.take(Arc::new(task));
+        }
+        remove.iter().for_each(|task| self.forget(*task));
+    }
+
+    fn take(&self, task: Arc<Assignment>) {
+        if let Some(held) = self.tasks().get(&task.id) {
+            held.orders.send_if_modified(|order| match order {
+                Order::Be(known) if known.desired_state <= task.desired_state => {
+                    let changed = **known != *task;
+                    *known = task.clone();
+                    changed
+                }
+                // A desired state never goes back; a forgotten task stays forgotten.
+                _ => false,
+            });
+            return;
+        }
+        let kept = Kept { assignment: Assignment::clone(&task), status: TaskStatus::default() };
+        if let Err(error) = self.store.put(&kept) {
+            warn!(task = %task.id, %error, "a task could not be written down");
+        }
+        self.begin(task, TaskStatus::default());
+    }
+
+    fn begin(&self, task: Arc<Assignment>, status: TaskStatus) {
+        let executor = self.executors.of(&task);
+        let (orders, receiver) = watch::channel(Order::Be(task.clone()));
+        self.tasks().insert(task.id, Held { orders, executor: executor.clone() });
+        self.runners.spawn(
+            Runner {
+                orders: receiver,
+                task,
+                status,
+                executor,
+                store: self.store.clone(),
+                reports: self.reports.clone(),
+            }
+            .run(),
+        );
+    }
+
+    fn forget(&self, task: TaskId) {
+        if let Some(held) = self.tasks().remove(&task) {
+            held.orders.send_replace(Order::Forget);
+        }
+    }
+
+    /// Forgets every task and waits until nothing is left of them.
+    pub(crate) async fn forget_all(&self) {
+        let all: Vec<_> = self.tasks().keys().copied().collect();
+        all.into_iter().for_each(|task| self.forget(task));
+        self.runners.close();
+        self.runners.wait().await;
+    }
+
+    /// A task and its executor.
+    pub(crate) fn find(&self, task: TaskId) -> Option<(Arc<Assignment>, Arc<dyn Executor>)> {
+        let tasks = self.tasks();
+        let held = tasks.get(&task)?;
+        let order = held.orders.borrow().clone();
+        match order {
+            Order::Be(task) => Some((task, held.executor.clone())),
+            Order::Forget => None,
+        }
+    }
+
+    fn tasks(&self) -> MutexGuard<'_, HashMap<TaskId, Held>> {
+        self.tasks.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Stands in for the Docker engine that a node does not have.
+struct NoEngine;
+
+mod no_engine {
+    use std::net::SocketAddr;
+
+    use futures::FutureExt;
+    use futures::future::{BoxFuture, ready};
+    use swarmw_model::PortProtocol;
+
+    use super::{Assignment, Executor, NoEngine, TaskError, TaskId};
+    use crate::executor::{Exit, Found, Started};
+    use crate::logs::{LogOptions, LogStream};
+
+    fn refused<'a, T: Send + 'a>() -> BoxFuture<'a, Result<T, TaskError>> {
+        ready(Err(TaskError("this node has no Docker engine to run an image with".to_owned()))).boxed()
+    }
+
+    impl Executor for NoEngine {
+        fn find<'a>(&'a self, _: &'a Assignment) -> BoxFuture<'a, Result<Found, TaskError>> {
+            ready(Ok(Found::Nothing)).boxed()
+        }
+        fn prepare<'a>(&'a self, _: &'a Assignment) -> BoxFuture<'a, Result<(), TaskError>> {
+            refused()
+        }
+        fn start<'a>(&'a self, _: &'a Assignment) -> BoxFuture<'a, Result<Started, TaskError>> {
+            refused()
+        }
+        fn wait<'a>(&'a self, _: &'a Assignment) -> BoxFuture<'a, Result<Exit, TaskError>> {
+            refused()
+        }
+        fn stop<'a>(&'a self, _: &'a Assignment) -> BoxFuture<'a, Result<Exit, TaskError>> {
+            ready(Ok(Exit::default())).boxed()
+        }
+        fn remove<'a>(&'a self, _: &'a Assignment) -> BoxFuture<'a, Result<(), TaskError>> {
+            ready(Ok(())).boxed()
+        }
+        fn address(
+            &self,
+            _: TaskId,
+            _: u16,
+            _: PortProtocol,
+        ) -> BoxFuture<'_, Option<SocketAddr>> {
+            ready(None).boxed()
+        }
+        fn logs<'a>(
+            &'a self,
+            _: &'a Assignment,
+            _: LogOptions,
+        ) -> BoxFuture<'a, Result<LogStream, TaskError>> {
+            refused()
+        }
+    }
+}

@@ -1,0 +1,189 @@
+//! The ports of a node: opened, kept, closed as the leader's list says.
+
+use std::collections::HashMap;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use swarmw_model::{PortProtocol, PublishedPort};
+use tokio::net::{TcpListener, UdpSocket};
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+use crate::backends::Backends;
+use crate::{Reach, tcp, udp};
+
+/// A port that is taken by another process is tried again after this time.
+const BIND_RETRY: Duration = Duration::from_secs(2);
+
+type Key = (PortProtocol, u16);
+
+/// The published ports of a node.
+#[derive(Clone)]
+pub struct PublishedPorts(Arc<Inner>);
+
+struct Inner {
+    address: IpAddr,
+    reach: Arc<dyn Reach>,
+    open: Mutex<HashMap<Key, Open>>,
+    cancel: CancellationToken,
+}
+
+struct Open {
+    backends: Arc<Backends>,
+    target: Arc<std::sync::atomic::AtomicU16>,
+    error: Arc<Mutex<Option<String>>>,
+    close: CancellationToken,
+}
+
+/// A port that could not be opened.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PortError {
+    /// Transport.
+    pub protocol: PortProtocol,
+    /// The published port.
+    pub port: u16,
+    /// Why.
+    pub reason: String,
+}
+
+// === impl PublishedPorts ===
+
+impl PublishedPorts {
+    /// Ports that listen on one address (or on all, for the unspecified one).
+    pub fn new(address: IpAddr, reach: Arc<dyn Reach>) -> Self {
+        Self(Arc::new(Inner {
+            address,
+            reach,
+            open: Mutex::default(),
+            cancel: CancellationToken::new(),
+        }))
+    }
+
+    /// Brings the open ports in line with the list. A port that stays keeps its
+    /// socket; one that goes takes no new connections, and open ones go on. Must be
+    /// called within a tokio runtime.
+    pub fn set(&self, wanted: Vec<PublishedPort>) {
+        let mut open = self.open();
+        open.retain(|key, port| {
+            let stays = wanted.iter().any(|w| (w.protocol, w.published) == *key);
+            if !stays {
+                port.close.cancel();
+            }
+            stays
+        });
+        for port in wanted {
+            let key = (port.protocol, port.published);
+            let entry = open.entry(key).or_insert_with(|| self.begin(key));
+            entry.target.store(port.target, std::sync::atomic::Ordering::Relaxed);
+            entry.backends.set(port.backends);
+        }
+    }
+
+    /// Ports that cannot be opened now.
+    pub fn errors(&self) -> Vec<PortError> {
+        let open = self.open();
+        open.iter()
+            .filter_map(|((protocol, port), entry)| {
+                let reason = entry.error.lock().unwrap_or_else(PoisonError::into_inner).clone()?;
+                Some(PortError { protocol: *protocol, port: *port, reason })
+            })
+            .collect()
+    }
+
+    /// Closes everything, open connections too.
+    pub fn shutdown(&self) {
+        self.0.cancel.cancel();
+        self.open().clear();
+    }
+
+    fn begin(&self, (protocol, port): Key) -> Open {
+        let open = Open {
+            backends: Arc::default(),
+            target: Arc::default(),
+            error: Arc::default(),
+            close: self.0.cancel.child_token(),
+        };
+        let address = SocketAddr::new(self.0.address, port);
+        let job = Job {
+            reach: self.0.reach.clone(),
+            backends: open.backends.clone(),
+            target: open.target.clone(),
+            close: open.close.clone(),
+            end: self.0.cancel.clone(),
+        };
+        let error = open.error.clone();
+        tokio::spawn(async move {
+            let close = job.close.clone();
+            tokio::select! {
+                () = close.cancelled() => {}
+                () = keep_open(protocol, address, job, error) => {}
+            }
+        });
+        open
+    }
+
+    fn open(&self) -> MutexGuard<'_, HashMap<Key, Open>> {
+        self.0.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What one port's listener works with.
+#[derive(Clone)]
+pub(crate) struct Job {
+    pub(crate) reach: Arc<dyn Reach>,
+    pub(crate) backends: Arc<Backends>,
+    pub(crate) target: Arc<std::sync::atomic::AtomicU16>,
+    /// No new connections.
+    pub(crate) close: CancellationToken,
+    /// No connections at all.
+    pub(crate) end: CancellationToken,
+}
+
+impl Job {
+    pub(crate) fn target(&self) -> u16 {
+        self.target.load(std::sync::atomic::Ordering::Relaxed)
+    }
+}
+
+/// Listens, and tries again while another process has the port.
+async fn keep_open(
+    protocol: PortProtocol,
+    address: SocketAddr,
+    job: Job,
+    error: Arc<Mutex<Option<String>>>,
+) {
+    let say = |reason: Option<String>| {
+        let mut error = error.lock().unwrap_or_else(PoisonError::into_inner);
+        if *error != reason {
+            match &reason {
+                Some(reason) => warn!(%address, %protocol, %reason, "a port cannot be published"),
+                None => info!(%address, %protocol, "port published"),
+            }
+        }
+        *error = reason;
+    };
+    loop {
+        let why = match protocol {
+            PortProtocol::Tcp => match TcpListener::bind(address).await {
+                Ok(listener) => {
+                    say(None);
+                    tcp::serve(listener, job).await;
+                    return;
+                }
+                Err(why) => why.to_string(),
+            },
+            PortProtocol::Udp => match UdpSocket::bind(address).await {
+                Ok(socket) => {
+                    say(None);
+                    udp::serve(socket, job).await;
+                    return;
+                }
+                Err(why) => why.to_string(),
+            },
+            PortProtocol::Sctp => "SCTP needs kernel networking, which this node lacks".to_owned(),
+        };
+        say(Some(why));
+        tokio::time::sleep(BIND_RETRY).await;
+    }
+}
