@@ -5,7 +5,9 @@ use std::collections::HashMap;
 use std::sync::{Arc, RwLock};
 use std::time::Duration;
 
-use futures::StreamExt;
+use futures::future::{BoxFuture, ready};
+use futures::stream::BoxStream;
+use futures::{FutureExt, StreamExt};
 use rand::Rng;
 use swarmw_ca::Tls;
 use swarmw_model::{NodeDescription, StatusReport, TaskId};
@@ -17,6 +19,7 @@ use tokio::sync::{mpsc, watch};
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
 use tonic::Status;
+use tonic::transport::Channel;
 use tracing::{debug, info, warn};
 
 use crate::agent::Welcomed;
@@ -117,7 +120,8 @@ impl Link {
         let channel = self.channels.get(address)?;
         let (out, outgoing) = mpsc::channel(MESSAGES_IN_FLIGHT);
         let mut description = self.description.clone();
-        send(&out, describe(&description.borrow_and_update(), &self.tls)).await?;
+        let hello = describe(&description.borrow_and_update(), &self.tls);
+        send(&out, hello).await?;
         let mut client = pb::dispatcher_client::DispatcherClient::new(channel);
         let mut incoming = client.session(ReceiverStream::new(outgoing)).await?.into_inner();
 
@@ -213,12 +217,8 @@ impl Link {
                 self.ports.set(ports);
             }
             ToAgent::Logs(wanted) => {
-                let (link, leader) = (self.clone(), leader.to_owned());
-                tokio::spawn(async move {
-                    if let Err(status) = link.publish(&leader, wanted).await {
-                        debug!(%status, "a log subscription ends");
-                    }
-                });
+                let channel = self.channels.get(leader)?;
+                tokio::spawn(publish(self.worker.clone(), channel, wanted));
             }
             // A subscription ends when its stream is refused: see `publish`.
             ToAgent::LogsDone(_) => {}
@@ -227,8 +227,11 @@ impl Link {
         Ok(())
     }
 
-    /// Sends the log lines of some tasks until they end or nobody reads them.
-    async fn publish(&self, leader: &str, wanted: pb::LogsWanted) -> Result<(), Status> {
+}
+
+/// Sends the log lines of some tasks until they end or nobody reads them.
+fn publish(worker: Worker, channel: Channel, wanted: pb::LogsWanted) -> BoxFuture<'static, ()> {
+    async move {
         let options = LogOptions {
             follow: wanted.follow,
             tail: u64::try_from(wanted.tail).ok(),
@@ -237,28 +240,57 @@ impl Link {
             stderr: wanted.stderr,
         };
         let subscription = wanted.subscription;
-        let mut logs = Vec::new();
-        for id in &wanted.tasks {
-            let Some((task, executor)) = id.parse().ok().and_then(|id| self.worker.find(id)) else {
-                continue;
-            };
-            match executor.logs(&task, options.clone()).await {
-                Ok(lines) => {
-                    let id = id.clone();
-                    logs.push(lines.map(move |line| (id.clone(), line)).boxed());
-                }
-                Err(error) => debug!(task = %id, %error, "no log"),
-            }
+        let mut logs: Vec<BoxStream<'static, pb::LogLine>> = Vec::new();
+        for id in wanted.tasks {
+            logs.extend(lines_of(worker.clone(), id, options.clone()).await);
         }
-        let lines = futures::stream::select_all(logs)
-            .filter_map(|(task, line)| async move { Some(log_line(task, line.ok()?)) });
-        // Empty at first, so that the leader knows the subscription it is about.
-        let first = futures::stream::iter([pb::LogLines { subscription, lines: Vec::new() }]);
-        let rest = lines
-            .ready_chunks(LINES_MAX)
-            .map(move |lines| pb::LogLines { subscription, lines });
-        let mut client = pb::dispatcher_client::DispatcherClient::new(self.channels.get(leader)?);
-        client.publish_logs(first.chain(rest)).await.map(drop)
+        let (out, outgoing) = mpsc::channel(MESSAGES_IN_FLIGHT);
+        let feed = feed(messages(subscription, logs), out);
+        let mut client = pb::dispatcher_client::DispatcherClient::new(channel);
+        let (sent, ()) = tokio::join!(client.publish_logs(ReceiverStream::new(outgoing)), feed);
+        if let Err(status) = sent {
+            debug!(%status, "a log subscription ends");
+        }
+    }
+    .boxed()
+}
+
+/// Sends messages until they end or nobody takes them.
+async fn feed(mut messages: BoxStream<'static, pb::LogLines>, out: mpsc::Sender<pb::LogLines>) {
+    while let Some(message) = messages.next().await {
+        if out.send(message).await.is_err() {
+            return;
+        }
+    }
+}
+
+/// The first message is empty, so that the leader knows the subscription it is about.
+fn messages(
+    subscription: u64,
+    logs: Vec<BoxStream<'static, pb::LogLine>>,
+) -> BoxStream<'static, pb::LogLines> {
+    let message = move |lines| pb::LogLines { subscription, lines };
+    let first = futures::stream::iter([message(Vec::new())]);
+    first.chain(futures::stream::select_all(logs).ready_chunks(LINES_MAX).map(message)).boxed()
+}
+
+/// The lines of one task, if it is here.
+async fn lines_of(
+    worker: Worker,
+    id: String,
+    options: LogOptions,
+) -> Option<BoxStream<'static, pb::LogLine>> {
+    let (task, executor) = worker.find(id.parse().ok()?)?;
+    match executor.logs(&task, options).await {
+        Ok(lines) => Some(
+            lines
+                .filter_map(move |line| ready(line.ok().map(|line| log_line(id.clone(), line))))
+                .boxed(),
+        ),
+        Err(error) => {
+            debug!(task = %id, %error, "no log");
+            None
+        }
     }
 }
 

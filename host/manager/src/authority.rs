@@ -1,7 +1,7 @@
 //! The cluster's certificate authority: new nodes with a join token, renewals with
 //! the certificate in use. The leader signs; followers pass requests on.
 
-use swarmw_ca::{Identity, JoinToken, RootCa, TlsInfo};
+use swarmw_ca::{Identity, JoinToken, RootCa};
 use swarmw_model::{
     Availability, Cluster, Node, NodeDescription, NodeId, NodeRole, NodeSpec, NodeState,
     NodeStatus, Time, Version,
@@ -108,9 +108,4 @@ pub(crate) fn new_node(id: NodeId, role: NodeRole, availability: Availability) -
 
 fn cluster_of(state: &State) -> Result<&std::sync::Arc<Cluster>, Status> {
     state.cluster().ok_or_else(|| Status::unavailable("the cluster is not founded yet"))
-}
-
-/// Of the cluster's root, as the API shows it.
-pub(crate) fn tls_info(cluster: &Cluster) -> TlsInfo {
-    TlsInfo { trust_root: cluster.root_ca.certificate.clone(), ..TlsInfo::default() }
 }

@@ -14,7 +14,7 @@ use futures::{StreamExt, stream};
 use swarmw_proto::pb::{self, http_chunk::Part};
 use swarmw_proto::{CHUNK_MAX, Channels};
 use swarmw_raft::Raft;
-use tonic::{Request, Response, Status, Streaming};
+use tonic::{Response, Status, Streaming};
 
 /// How long a forwarded request waits for a leader that takes it.
 const PATIENCE: Duration = Duration::from_secs(20);

@@ -12,7 +12,7 @@ use futures::future::join_all;
 use swarmw_allocator::allocate;
 use swarmw_model::{ServiceId, TaskId, Time};
 use swarmw_orchestrator::Orchestrator;
-use swarmw_raft::{Raft, Received, Subscription};
+use swarmw_raft::{Raft, Received};
 use swarmw_scheduler::Scheduler;
 use swarmw_state::{Change, Event, State, Transaction};
 use tokio_util::sync::CancellationToken;

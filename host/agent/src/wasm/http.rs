@@ -16,7 +16,7 @@ use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, oneshot};
 use wasmtime_wasi_http::WasiHttpView;
 use wasmtime_wasi_http::p2::bindings::ProxyPre;
-use wasmtime_wasi_http::p2::bindings::http::types::{ErrorCode, Scheme};
+use wasmtime_wasi_http::p2::bindings::http::types::Scheme;
 use wasmtime_wasi_http::p2::body::HyperOutgoingBody;
 
 use super::run::{Host, Maker};
@@ -114,7 +114,7 @@ impl Server {
 
 fn failed() -> Response<HyperOutgoingBody> {
     let body = Full::new("the component failed\n".into())
-        .map_err(|never: Infallible| -> ErrorCode { match never {} })
+        .map_err(|never: Infallible| -> wasmtime_wasi_http::Error { match never {} })
         .boxed_unsync();
     let mut response = Response::new(body);
     *response.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;

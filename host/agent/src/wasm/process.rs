@@ -64,9 +64,15 @@ pub(super) async fn wait(process: ProcessId) -> io::Result<()> {
     if !is_alive(process) {
         return Ok(());
     }
-    let handle: AsyncFd<OwnedFd> = AsyncFd::new(handle)?;
-    handle.readable().await?.retain_ready();
+    watched(handle)?.readable().await?.retain_ready();
     Ok(())
+}
+
+#[allow(unsafe_code)]
+fn watched(handle: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
+    // SAFETY: the descriptor is owned by the value that is registered, which gives
+    // it to nobody and closes it only after it was deregistered.
+    unsafe { AsyncFd::register(handle) }.map_err(io::Error::from)
 }
 
 /// Sends a signal, if the process still is.

@@ -11,7 +11,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use wasmtime::component::{Component, Linker, ResourceTable};
 use wasmtime::{Engine, Store, StoreLimits, StoreLimitsBuilder};
 use wasmtime_wasi::p2::bindings::CommandPre;
-use wasmtime_wasi::{DirPerms, FilePerms, I32Exit, WasiCtx, WasiCtxView, WasiView};
+use wasmtime_wasi::{FsPerms, I32Exit, WasiCtx, WasiCtxView, WasiView};
 use wasmtime_wasi_http::p2::bindings::ProxyPre;
 use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 
@@ -163,12 +163,8 @@ impl Maker {
             .allow_tcp(false)
             .allow_udp(false);
         for (host, guest, read_only) in &self.orders.mounts {
-            let (dirs, files) = if *read_only {
-                (DirPerms::READ, FilePerms::READ)
-            } else {
-                (DirPerms::all(), FilePerms::all())
-            };
-            if let Err(error) = wasi.preopened_dir(host, guest, dirs, files) {
+            let permitted = if *read_only { FsPerms::ReadOnly } else { FsPerms::ReadWrite };
+            if let Err(error) = wasi.preopened_dir(host, guest, permitted) {
                 self.log.note(&format!("{}: {error:#}", host.display()));
             }
         }
