@@ -126,8 +126,8 @@ impl Policies for PluginHost {
             .name(PluginKind::Preference, name)
             .ok_or_else(|| PolicyFailure::Unclaimed {
                 message: format!(
-                    "unknown placement preference {name}: {} exist",
-                    listed(&table.routes.names(PluginKind::Preference))
+                    "unknown placement preference {name}: {}",
+                    exist(&table.routes.names(PluginKind::Preference))
                 ),
             })?;
         let key = key(loaded, format!("{name}={argument}"), options);
@@ -513,11 +513,11 @@ fn broken(loaded: &Loaded, message: String) -> PolicyFailure {
     }
 }
 
-/// `a, b and c`.
-pub fn listed(names: &[&str]) -> String {
+/// What there is instead: `pause and rollback exist`.
+pub fn exist(names: &[&str]) -> String {
     match names {
-        [] => "none".to_owned(),
-        [one] => format!("only {one}"),
-        [head @ .., last] => format!("{} and {last}", head.join(", ")),
+        [] => "none exists".to_owned(),
+        [one] => format!("only {one} exists"),
+        [head @ .., last] => format!("{} and {last} exist", head.join(", ")),
     }
 }

@@ -148,7 +148,10 @@ pub fn fault(error: &wasmtime::Error) -> String {
     let cause = error.root_cause().to_string();
     let cause = cause.lines().next().unwrap_or_default();
     match error.downcast_ref::<wasmtime::Trap>() {
-        Some(trap) => format!("trapped: {trap}"),
+        Some(trap) => {
+            let trap = trap.to_string();
+            format!("trapped: {}", trap.trim_start_matches("wasm trap: "))
+        }
         None => cause.to_owned(),
     }
 }

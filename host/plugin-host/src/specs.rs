@@ -8,7 +8,7 @@ use swarmw_orchestrator::{Order, Policy, UpdateFailure, UpdatePolicies as _};
 use swarmw_scheduler::{Bins, Policies as _, PolicyFailure};
 
 use crate::host::PluginHost;
-use crate::placement::{answers_to, listed};
+use crate::placement::{answers_to, exist};
 use crate::volumes::{NamedVolume, VolumeFailure};
 
 impl PluginHost {
@@ -37,8 +37,8 @@ impl PluginHost {
                 let mut names: Vec<&str> = table.plugins().iter().map(|l| &*l.name).collect();
                 names.sort_unstable();
                 return Err(Refusal::invalid(format!(
-                    "policy option {path}: no plugin is called {plugin}: {} exist",
-                    listed(&names)
+                    "policy option {path}: no plugin is called {plugin}: {}",
+                    exist(&names)
                 )));
             }
         }
@@ -129,8 +129,8 @@ impl PluginHost {
                 .is_none()
             {
                 return Err(Refusal::invalid(format!(
-                    "unrecognized update failure action {action}: {} exist",
-                    listed(&table.routes.names(PluginKind::UpdatePolicy))
+                    "unrecognized update failure action {action}: {}",
+                    exist(&table.routes.names(PluginKind::UpdatePolicy))
                 )));
             }
             match self.clone().check(&policy) {

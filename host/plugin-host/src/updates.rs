@@ -16,7 +16,7 @@ use crate::bindings::update::exports::swarmw::update::update as wit;
 use crate::engine::{COMPILE_BUDGET, ROW_BUDGET, STEP_BUDGET};
 use crate::host::PluginHost;
 use crate::loaded::Loaded;
-use crate::placement::{listed, own_options};
+use crate::placement::{exist, own_options};
 use crate::{columns, convert, options};
 
 /// The largest state.
@@ -50,8 +50,8 @@ impl UpdatePolicies for PluginHost {
             .ok_or_else(|| UpdateFailure::Broken {
                 plugin: action.into(),
                 message: format!(
-                    "no plugin has this name: {} exist",
-                    listed(&table.routes.names(PluginKind::UpdatePolicy))
+                    "no plugin has this name: {}",
+                    exist(&table.routes.names(PluginKind::UpdatePolicy))
                 ),
             })?;
         let asked = wit_policy(loaded, policy)?;
