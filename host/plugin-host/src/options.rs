@@ -170,9 +170,9 @@ fn size(text: &str) -> Option<i64> {
     let shift = match unit.as_str() {
         "" | "b" => 0,
         unit => {
-            let (first, rest) = unit.split_at(1);
-            let shift = UNITS.iter().find(|(name, _)| first.starts_with(*name))?.1;
-            ["", "b", "ib"].contains(&rest).then_some(shift)?
+            let (name, shift) = UNITS.iter().find(|(name, _)| unit.starts_with(*name))?;
+            let rest = &unit[name.len_utf8()..];
+            ["", "b", "ib"].contains(&rest).then_some(*shift)?
         }
     };
     let bytes = number(amount)? * (1u64 << shift) as f64;
