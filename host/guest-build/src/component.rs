@@ -20,7 +20,10 @@ pub fn encode(module: Guest) -> Guest {
     if fs::read(&path).is_ok_and(|old| old == component) {
         return Guest { path, ..module };
     }
-    fs::write(&path, component)
+    // Never seen half written: tests of several processes build the same guests.
+    let draft = path.with_extension(format!("{}.draft", std::process::id()));
+    fs::write(&draft, component)
+        .and_then(|()| fs::rename(&draft, &path))
         .unwrap_or_else(|error| panic!("cannot write {}: {error}", path.display()));
     Guest { path, ..module }
 }

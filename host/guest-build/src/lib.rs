@@ -65,7 +65,8 @@ pub fn nested_target_dir() -> PathBuf {
 }
 
 /// Tells cargo to run the build script again when a source of the guests changes:
-/// each folder's manifests, lock file and sources, never its build products.
+/// manifests, lock files and sources, never build products. Cargo looks into a
+/// folder that it is given, so only folders without products are.
 ///
 /// # Panics
 /// When a folder cannot be read.
@@ -76,17 +77,18 @@ pub fn rerun_if_changed(folders: &[&Path]) {
 }
 
 fn watch(folder: &Path) {
-    println!("cargo::rerun-if-changed={}", folder.display());
+    if folder.ends_with("src") || folder.ends_with("wit") {
+        println!("cargo::rerun-if-changed={}", folder.display());
+        return;
+    }
     let entries = std::fs::read_dir(folder)
         .unwrap_or_else(|error| panic!("cannot read {}: {error}", folder.display()));
     for entry in entries {
         let path = entry.expect("a folder's entry").path();
-        if path.is_dir() {
-            if !path.ends_with("target") {
-                watch(&path);
-            }
-        } else {
+        if path.is_file() {
             println!("cargo::rerun-if-changed={}", path.display());
+        } else if !path.ends_with("target") {
+            watch(&path);
         }
     }
 }

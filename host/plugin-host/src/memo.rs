@@ -27,12 +27,15 @@ pub struct Memo {
     /// Preferences compiled; the key's text is `NAME=ARGUMENT`.
     pub preferences: Bounded<Key, Arc<CompiledPreference>>,
     /// The text and options that an id was compiled from.
-    pub arguments: Bounded<u64, Arc<(String, Vec<OptionEntry>)>>,
+    arguments: Bounded<u64, Arc<(String, Vec<OptionEntry>)>>,
     /// Verdicts by constraint and row.
     pub verdicts: Rows<bool>,
     /// Classes by preference and row.
     pub classes: Rows<Class>,
     last_id: u64,
+    /// How often `arguments` was full: compiled expressions then are no longer
+    /// valid, and so the generation moves on.
+    overflows: u64,
 }
 
 /// A map that forgets all when it is full.
@@ -49,8 +52,28 @@ impl Memo {
     pub fn clear(&mut self) {
         *self = Self {
             last_id: self.last_id,
+            overflows: self.overflows,
             ..Self::default()
         };
+    }
+
+    /// Moves on whenever something compiled is no longer valid.
+    pub fn overflows(&self) -> u64 {
+        self.overflows
+    }
+
+    /// Remembers what an id was compiled from.
+    pub fn remember(&mut self, id: u64, text: String, options: Vec<OptionEntry>) {
+        if self.arguments.is_full() {
+            self.clear();
+            self.overflows += 1;
+        }
+        self.arguments.insert(id, Arc::new((text, options)));
+    }
+
+    /// What an id was compiled from, unless it was forgotten.
+    pub fn recall(&self, id: u64) -> Option<Arc<(String, Vec<OptionEntry>)>> {
+        self.arguments.get(&id)
     }
 
     /// An id that no expression has had.
@@ -66,9 +89,13 @@ impl<K: Hash + Eq, V: Clone> Bounded<K, V> {
         self.0.get(key).cloned()
     }
 
+    fn is_full(&self) -> bool {
+        self.0.len() >= EXPRESSIONS_MAX
+    }
+
     /// Keeps a value.
     pub fn insert(&mut self, key: K, value: V) {
-        if self.0.len() >= EXPRESSIONS_MAX {
+        if self.is_full() {
             self.0.clear();
         }
         self.0.insert(key, value);

@@ -33,7 +33,8 @@ const LOADS_MAX: usize = 8;
 
 impl Policies for PluginHost {
     fn generation(&self) -> u64 {
-        self.table().generation
+        // Both only grow, so no sum comes twice.
+        self.table().generation + self.memo().overflows()
     }
 
     fn constraint(
@@ -77,9 +78,8 @@ impl Policies for PluginHost {
             reads,
             reason: info.reason.into(),
         });
+        memo.remember(compiled.id, expression.to_owned(), entries);
         memo.constraints.insert(key, Arc::clone(&compiled));
-        drop(memo);
-        self.remember(compiled.id, expression.to_owned(), entries);
         Ok(compiled)
     }
 
@@ -162,9 +162,8 @@ impl Policies for PluginHost {
             reads,
             loads: info.loads,
         });
+        memo.remember(compiled.id, argument.clone(), entries);
         memo.preferences.insert(key, Arc::clone(&compiled));
-        drop(memo);
-        self.remember(compiled.id, argument.clone(), entries);
         Ok(compiled)
     }
 
@@ -238,10 +237,6 @@ impl Policies for PluginHost {
 // === texts and options of what was compiled ===
 
 impl PluginHost {
-    fn remember(&self, id: u64, text: String, entries: Vec<OptionEntry>) {
-        self.memo().arguments.insert(id, Arc::new((text, entries)));
-    }
-
     /// What an expression was compiled from; gone when it is of an earlier
     /// generation or was forgotten, and then the caller compiles again.
     fn recall(
@@ -249,7 +244,7 @@ impl PluginHost {
         id: u64,
         loaded: &Loaded,
     ) -> Result<(String, Vec<OptionEntry>), PolicyFailure> {
-        let found = self.memo().arguments.get(&id);
+        let found = self.memo().recall(id);
         found
             .map(|known| (*known).clone())
             .ok_or_else(|| broken(loaded, "was compiled before the plugins changed".to_owned()))

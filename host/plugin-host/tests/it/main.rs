@@ -2,6 +2,7 @@
 
 mod builtins;
 mod constraints;
+mod examples;
 mod hostile;
 mod preferences;
 mod support;
