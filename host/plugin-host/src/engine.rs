@@ -72,7 +72,6 @@ pub fn engine(profile: Profile) -> wasmtime::Result<Engine> {
     let mut config = Config::new();
     // Threads and garbage collection are not even compiled in.
     config
-        .epoch_interruption(true)
         .max_wasm_stack(STACK)
         .wasm_shared_everything_threads(false)
         .wasm_stack_switching(false)
@@ -82,10 +81,12 @@ pub fn engine(profile: Profile) -> wasmtime::Result<Engine> {
     match profile {
         Profile::Policy => {
             config
+                .epoch_interruption(true)
                 .wasm_memory64(false)
                 .relaxed_simd_deterministic(true)
                 .cranelift_nan_canonicalization(true);
         }
+        // A task is a process: the kernel interrupts it.
         Profile::Task => {
             config.max_wasm_stack(2 * STACK);
         }
