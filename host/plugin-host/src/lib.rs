@@ -16,6 +16,7 @@
 //! This room knows no Raft, no network and no async runtime: calls block for at
 //! most their budget, loading blocks for at most [`COMPILE_TIMEOUT`].
 
+mod answers;
 mod bindings;
 mod builtin;
 mod cache;

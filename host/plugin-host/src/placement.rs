@@ -10,6 +10,9 @@ use swarmw_scheduler::{
     Questions, RawOptions, Tuples,
 };
 
+use crate::answers::{
+    check_allocation, check_classes, check_constraint, check_preference, one_per_row,
+};
 use crate::bindings::constraint::exports::swarmw::constraint::constraint as wit_c;
 use crate::bindings::preference::exports::swarmw::preference::preference as wit_p;
 use crate::bindings::types::OptionEntry;
@@ -22,14 +25,8 @@ use crate::{columns, convert, options};
 
 /// The longest expression, and argument of a preference.
 pub const EXPRESSION_MAX: usize = 4 << 10;
-/// The longest reason and label that is taken.
-const REASON_MAX: usize = 256;
-/// The most values of a look-up.
-const VALUES_MAX: usize = 1_000;
 /// The most rows of one call.
 const BATCH_MAX: usize = 10_000;
-/// The most rows wanted in `questions.extra`.
-const LOADS_MAX: usize = 8;
 
 impl Policies for PluginHost {
     fn generation(&self) -> u64 {
@@ -323,133 +320,6 @@ fn complete<V: Clone>(
 
 fn rows_budget(rows: usize) -> Duration {
     ROWS_BUDGET + ROW_BUDGET * rows as u32
-}
-
-fn one_per_row(what: &str, got: usize, rows: usize) -> Result<(), String> {
-    if got == rows {
-        return Ok(());
-    }
-    Err(format!("gave {got} {what} for {rows} rows"))
-}
-
-fn check_constraint(info: &wit_c::CompiledInfo) -> Result<(), String> {
-    short("reason", &info.reason)?;
-    match &info.plan {
-        wit_c::Plan::Equals(wanted) | wit_c::Plan::NotEquals(wanted) => {
-            if !columns::exists(&wanted.column) {
-                return Err(format!(
-                    "reads column {:?}, which nodes have not",
-                    wanted.column
-                ));
-            }
-            if wanted.values.len() > VALUES_MAX {
-                let count = wanted.values.len();
-                return Err(format!(
-                    "compares with {count} values; at most {VALUES_MAX}"
-                ));
-            }
-            Ok(())
-        }
-        _ => columns::references(info.reads.clone()).map(|_| ()),
-    }
-}
-
-fn check_preference(info: &wit_p::CompiledInfo) -> Result<(), String> {
-    if let wit_p::Bins::ByColumn(column) = &info.bins
-        && !columns::exists(column)
-    {
-        return Err(format!(
-            "makes bins of column {column:?}, which nodes have not"
-        ));
-    }
-    if info.loads.len() > LOADS_MAX {
-        return Err(format!(
-            "wants {} loads; at most {LOADS_MAX}",
-            info.loads.len()
-        ));
-    }
-    let in_grammar = |load: &str| {
-        load == "skew.total"
-            || load
-                .strip_prefix("node.free.")
-                .is_some_and(|kind| !kind.is_empty())
-            || load
-                .strip_prefix("service.")
-                .and_then(|rest| rest.strip_suffix(".tasks"))
-                .is_some_and(|name| !name.is_empty())
-            || load
-                .strip_prefix("tasks.label.")
-                .is_some_and(|label| label.contains('='))
-    };
-    if let Some(load) = info.loads.iter().find(|load| !in_grammar(load)) {
-        return Err(format!("wants load {load:?}, which there is not"));
-    }
-    columns::references(info.reads.clone()).map(|_| ())
-}
-
-fn check_classes(classes: &[wit_p::Class], rows: usize) -> Result<(), String> {
-    one_per_row("classes", classes.len(), rows)?;
-    for class in classes {
-        short("label", &class.label)?;
-        if class.weight.is_nan() {
-            return Err(format!(
-                "gave bin {:?} a weight that is no number",
-                class.label
-            ));
-        }
-    }
-    Ok(())
-}
-
-/// Counts within room and demand, refusals of bins that exist.
-fn check_allocation(questions: &Questions, answer: &wit_p::Allocation) -> Result<(), String> {
-    let (counts, bins) = (&answer.counts, questions.room.len());
-    if counts.len() != bins {
-        return Err(format!("gave {} counts for {bins} bins", counts.len()));
-    }
-    for (bin, (count, room)) in counts.iter().zip(&questions.room).enumerate() {
-        if count > room {
-            return Err(format!(
-                "put {count} tasks into bin {bin}, which has room for {room}"
-            ));
-        }
-    }
-    for (question, tasks) in questions.tasks.iter().enumerate() {
-        let start = questions.first.get(question).map_or(0, |f| *f as usize);
-        let end = questions
-            .first
-            .get(question + 1)
-            .map_or(bins, |f| *f as usize);
-        let sum: u64 = counts[start..end].iter().map(|c| u64::from(*c)).sum();
-        if sum > u64::from(*tasks) {
-            return Err(format!(
-                "placed {sum} tasks where {tasks} were to be placed"
-            ));
-        }
-    }
-    if answer.refusals.len() > bins {
-        return Err(format!(
-            "gave {} refusals for {bins} bins",
-            answer.refusals.len()
-        ));
-    }
-    for refusal in &answer.refusals {
-        short("reason", &refusal.reason)?;
-        if refusal.bin as usize >= bins {
-            return Err(format!("refused bin {} of {bins}", refusal.bin));
-        }
-    }
-    Ok(())
-}
-
-fn short(what: &str, text: &str) -> Result<(), String> {
-    if text.len() > REASON_MAX {
-        return Err(format!(
-            "gave a {what} of {} bytes; at most {REASON_MAX}",
-            text.len()
-        ));
-    }
-    Ok(())
 }
 
 fn too_long(what: &str, text: &str) -> Result<(), PolicyFailure> {
