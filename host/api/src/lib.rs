@@ -1,1 +1,50 @@
 //! The Docker Engine HTTP API and what lives beside it.
+//!
+//! [`Api`] answers requests: Swarm's endpoints (`/swarm`, `/nodes`, `/services`,
+//! `/tasks`) from the cluster's state, `/swarmw/…` for what Docker has no word
+//! for, `/info`, `/version`, `/_ping` and `/events` merged with what the node's own
+//! container engine says, and everything else passed through to that engine as it
+//! is. A manager that does not lead passes Swarm's requests on to the one that
+//! does. [`Listener`] serves an [`Api`] on unix sockets and TCP.
+//!
+//! This room knows the model and the state. What it needs of the daemon it asks
+//! through the trait [`Node`]; it never sees Raft, the agent or a plugin.
+//!
+//! Where to start reading: [`Node`] for what is asked of the daemon, `routes.rs`
+//! for the table of paths, `api.rs` for what every request goes through.
+
+mod api;
+mod body;
+mod engine;
+mod events;
+mod fields;
+mod forward;
+mod info;
+mod listing;
+mod logs;
+mod names;
+mod node;
+mod nodes;
+mod plugins;
+mod refusals;
+mod reply;
+mod routes;
+mod secrets;
+mod serve;
+mod services;
+mod swarm;
+mod tasks;
+mod version;
+mod words;
+
+pub use api::Api;
+pub use forward::{LEADER_MOVED, REQUEST_ID};
+pub use node::{
+    Answer, InitRequest, JoinRequest, LogLine, LogOutput, LogSource, LogsRequest, Membership, Node,
+    RemoteManager, Standing,
+};
+pub use refusals::{
+    already_in_swarm, join_timed_out, manager_starting, no_leader, no_swarm, not_in_swarm, worker,
+};
+pub use serve::{CONNECTIONS_MAX, ListenError, Listener};
+pub use version::{ApiVersion, MAXIMUM, MINIMUM};

@@ -1,1 +1,31 @@
-//! The replicated log: openraft, its files and its peers.
+//! The replicated log: openraft, its files, and its messages between managers.
+//!
+//! Only this room names openraft's types. It takes [`Transaction`]s, brings them
+//! to a majority's disks, applies them to the [`State`] in the log's order, and
+//! tells subscribers what changed. Who proposes, and why, is not its business.
+//!
+//! Start at [`Raft`]. `log/` holds the entries and the vote, `machine.rs` the
+//! state and its snapshots, `peers.rs` what travels between managers.
+//!
+//! [`Transaction`]: swarmw_state::Transaction
+//! [`State`]: swarmw_state::State
+
+mod config;
+mod error;
+mod log;
+mod machine;
+mod network;
+mod peers;
+mod publish;
+mod raft;
+mod role;
+mod seal;
+mod snapshot;
+mod types;
+
+pub use config::{RaftConfig, Storage, Timing};
+pub use error::{ProposeError, RaftError};
+pub use peers::{Peer, PeerError, Peers, Rpc};
+pub use publish::{Batch, Received, Subscription};
+pub use raft::{Member, Raft};
+pub use role::Role;

@@ -1,2 +1,2 @@
-//! The swarmw binary: daemon and command line in one.
+//! x
 fn main() {}

@@ -1,0 +1,227 @@
+//! `/events`: the engine's stream and the cluster's, in one.
+
+use std::convert::Infallible;
+
+use axum::body::Body;
+use axum::extract::{Request, State};
+use axum::response::Response;
+use bytes::Bytes;
+use futures::stream::{self, BoxStream};
+use futures::{StreamExt, TryStreamExt};
+use http::HeaderValue;
+use http::header::CONTENT_TYPE;
+use serde_json::{Map, Value, json};
+use tokio_util::codec::{FramedRead, LinesCodec};
+use tokio_util::io::StreamReader;
+
+use swarmw_model::{Filters, Node, Refusal, Service, Time};
+use swarmw_state::Event;
+
+use crate::api::Host;
+use crate::body::Params;
+use crate::engine;
+use crate::logs::unix_time;
+use crate::reply::Reply;
+
+/// The longest event of an engine; a longer one ends its part of the stream.
+const EVENT_MAX: usize = 1 << 20;
+
+/// Filters that can only mean an engine's objects: with one of them the cluster has
+/// nothing to tell.
+const ENGINES_FILTERS: [&str; 6] = [
+    "container",
+    "image",
+    "volume",
+    "network",
+    "daemon",
+    "plugin",
+];
+
+/// `GET /events`. The engine's past events are told from `since` on; the cluster's
+/// only as they come.
+pub(crate) async fn events(State(host): State<Host>, request: Request) -> Reply {
+    let params = Params::of(request.uri());
+    let filters = Filters::parse(params.get("filters"))
+        .map_err(|error| Refusal::invalid(error.to_string()))?;
+    let until = params.get("until");
+    let until_time = unix_time(until).ok_or_else(|| {
+        Refusal::invalid(format!(
+            "invalid value for \"until\": {until:?}: want seconds since 1970"
+        ))
+    })?;
+    let of_cluster = of_cluster(host.clone(), filters);
+    let path = request
+        .uri()
+        .path_and_query()
+        .map_or("/events", |p| p.as_str());
+    // A manager whose engine is away still tells the cluster's events.
+    let of_engine = of_engine(engine::stream(&host, path).await.unwrap_or_else(|refusal| {
+        tracing::warn!(%refusal, "events are told without the engine's");
+        None
+    }));
+    // A reader that fell behind is told so by the end of the whole stream.
+    let of_cluster = of_cluster.map(Some).chain(stream::iter([None]));
+    let both = stream::select(of_cluster, of_engine.map(Some))
+        .take_while(|line| std::future::ready(line.is_some()))
+        .filter_map(std::future::ready);
+    let lines: BoxStream<'static, Bytes> = if until.is_empty() {
+        both.boxed()
+    } else {
+        let left = until_time.since(host.now()).to_std();
+        both.take_until(tokio::time::sleep(left)).boxed()
+    };
+    let mut response = Response::new(Body::from_stream(lines.map(Ok::<_, Infallible>)));
+    response
+        .headers_mut()
+        .insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    Ok(response)
+}
+
+fn of_cluster(host: Host, filters: Filters) -> BoxStream<'static, Bytes> {
+    match host.changes() {
+        // Without a cluster the stream stays silent and open, as an engine's does.
+        None => stream::pending().boxed(),
+        Some(changes) => changes
+            .filter_map(move |event| {
+                let told = message(&event, host.now()).filter(|m| passes(&filters, m));
+                std::future::ready(told.map(|m| Bytes::from(format!("{m}\n"))))
+            })
+            .boxed(),
+    }
+}
+
+fn of_engine(body: Option<Body>) -> BoxStream<'static, Bytes> {
+    let Some(body) = body else {
+        return stream::pending().boxed();
+    };
+    let reader = StreamReader::new(body.into_data_stream().map_err(std::io::Error::other));
+    FramedRead::new(reader, LinesCodec::new_with_max_length(EVENT_MAX))
+        .inspect_err(|error| tracing::warn!(%error, "the engine's events broke off"))
+        .take_while(|line| std::future::ready(line.is_ok()))
+        .filter_map(|line| {
+            let line = line.ok().filter(|line| !line.is_empty());
+            std::future::ready(line.map(|line| Bytes::from(line + "\n")))
+        })
+        // The cluster's events go on when an engine's have ended.
+        .chain(stream::pending())
+        .boxed()
+}
+
+/// An event of the cluster in Docker's shape; `None` for what Docker does not tell:
+/// tasks, plugins, settings.
+fn message(event: &Event, now: Time) -> Option<Value> {
+    let (kind, id, attributes, action) = match event {
+        Event::Service { old, new } => {
+            let service = new.as_ref().or(old.as_ref())?;
+            let changes = service_attributes(old.as_deref(), new.as_deref());
+            let action = action(old, new);
+            ("service", service.id.to_string(), changes, action)
+        }
+        Event::Node { old, new } => {
+            let node = new.as_ref().or(old.as_ref())?;
+            let changes = node_attributes(old.as_deref(), new.as_deref());
+            let action = action(old, new);
+            ("node", node.id.to_string(), changes, action)
+        }
+        Event::Cluster | Event::Task { .. } | Event::Plugin { .. } => return None,
+    };
+    Some(json!({
+        "Type": kind,
+        "Action": action,
+        "Actor": {"ID": id, "Attributes": attributes},
+        "scope": "swarm",
+        "time": now.as_nanos() / 1_000_000_000,
+        "timeNano": now.as_nanos(),
+    }))
+}
+
+fn action<T>(old: &Option<T>, new: &Option<T>) -> &'static str {
+    match (old, new) {
+        (None, _) => "create",
+        (_, None) => "remove",
+        _ => "update",
+    }
+}
+
+/// What differs, each with its value before and after.
+struct Changes(Map<String, Value>);
+
+fn service_attributes(old: Option<&Service>, new: Option<&Service>) -> Map<String, Value> {
+    let mut changes = Changes(Map::new());
+    if let Some(service) = new.or(old) {
+        changes.set("name", &service.spec.name);
+    }
+    if let (Some(old), Some(new)) = (old, new) {
+        let state = |s: &Service| s.update_status.as_ref().map(|u| json!(u.state));
+        let text = |v: Option<Value>| {
+            let word = v.as_ref().and_then(Value::as_str);
+            word.unwrap_or("").to_owned()
+        };
+        changes.differ("updatestate", text(state(old)), text(state(new)));
+        let replicas = |s: &Service| s.spec.replicas().map_or(String::new(), |n| n.to_string());
+        changes.differ("replicas", replicas(old), replicas(new));
+        let image = |s: &Service| s.spec.task_template.image().to_owned();
+        changes.differ("image", image(old), image(new));
+    }
+    changes.0
+}
+
+fn node_attributes(old: Option<&Node>, new: Option<&Node>) -> Map<String, Value> {
+    let mut changes = Changes(Map::new());
+    if let Some(node) = new.or(old) {
+        changes.set("name", &node.description.hostname);
+    }
+    if let (Some(old), Some(new)) = (old, new) {
+        let state = |n: &Node| n.status.state.to_string();
+        changes.differ("state", state(old), state(new));
+        let availability = |n: &Node| n.spec.availability.to_string();
+        changes.differ("availability", availability(old), availability(new));
+        let role = |n: &Node| n.spec.role.to_string();
+        changes.differ("role", role(old), role(new));
+    }
+    changes.0
+}
+
+/// Whether a reader of `filters` wants an event of the cluster.
+fn passes(filters: &Filters, event: &Value) -> bool {
+    let word = |pointer: &str| {
+        let value = event.pointer(pointer).and_then(Value::as_str);
+        value.unwrap_or("").to_owned()
+    };
+    let kind = word("/Type");
+    let (id, name) = (word("/Actor/ID"), word("/Actor/Attributes/name"));
+    let one_of = |of: &str| {
+        filters.values(of).is_empty()
+            || kind == of && filters.any(of, |wanted| wanted == id || wanted == name)
+    };
+    ENGINES_FILTERS.iter().all(|key| filters.values(key).is_empty())
+        && filters.any("type", |t| t == kind)
+        && filters.any("event", |e| e == word("/Action"))
+        && filters.any("scope", |s| s == "swarm")
+        && one_of("service")
+        && one_of("node")
+        && one_of("secret")
+        && one_of("config")
+        // Events of the cluster carry no labels.
+        && filters.values("label").is_empty()
+}
+
+// === impl Changes ===
+
+impl Changes {
+    fn set(&mut self, key: &str, value: &str) {
+        self.0.insert(key.to_owned(), json!(value));
+    }
+
+    fn differ(&mut self, what: &str, old: String, new: String) {
+        if old == new {
+            return;
+        }
+        if !old.is_empty() {
+            self.set(&format!("{what}.old"), &old);
+        }
+        if !new.is_empty() {
+            self.set(&format!("{what}.new"), &new);
+        }
+    }
+}

@@ -1,0 +1,250 @@
+//! What the API asks of the daemon that it stands in front of.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use axum::body::Body;
+use bytes::Bytes;
+use futures::future::BoxFuture;
+use futures::stream::BoxStream;
+use http::{Request, Response};
+use serde::{Deserialize, Serialize};
+
+use swarmw_model::{
+    Availability, Blob, ClusterId, ClusterSpec, Id, ManagerStatus, NodeDescription, NodeId, Plugin,
+    Refusal, RequestId, ServiceId, ServiceSpec, TaskId, Time,
+};
+use swarmw_state::{Change, Event, State};
+
+/// What a question to the daemon comes back with.
+pub type Answer<'a, T> = BoxFuture<'a, Result<T, Refusal>>;
+
+/// The daemon behind the API. Methods said to be the leader's are called only
+/// where [`Node::standing`] has just said that this node leads. When that turned out
+/// wrong meanwhile, or it cannot be known whether a write went through, they refuse
+/// with [`crate::no_leader`], and the API tries again with the same request id.
+pub trait Node: Send + Sync + 'static {
+    /// Where this node stands in a cluster, now.
+    fn standing(&self) -> Standing;
+
+    /// What this node says of itself, in a cluster or not.
+    fn description(&self) -> NodeDescription;
+
+    /// The socket of the node's container engine, where there is one.
+    fn engine(&self) -> Option<PathBuf>;
+
+    /// The present time.
+    fn now(&self) -> Time;
+
+    /// 128 random bits, for ids and names.
+    fn random(&self) -> u128;
+
+    /// The state as this manager last applied it, which may be old; `None` on
+    /// other nodes.
+    fn state(&self) -> Option<Arc<State>>;
+
+    /// The leader's: a state that has in it every write acknowledged before.
+    fn read(&self) -> Answer<'_, Arc<State>>;
+
+    /// The leader's: makes one change. A second call with the same `request` changes
+    /// nothing and is answered as the first one was.
+    fn write(&self, request: Option<RequestId>, change: Change) -> Answer<'_, Option<Id>>;
+
+    /// The leader's: asks the plugins whether they accept their parts of a spec.
+    fn check_service<'a>(&'a self, spec: &'a ServiceSpec) -> Answer<'a, ()>;
+
+    /// The leader's: how each manager stands.
+    fn manager_statuses(&self) -> BoxFuture<'_, BTreeMap<NodeId, ManagerStatus>>;
+
+    /// A new join token for the cluster of this root certificate, in PEM.
+    fn join_token(&self, root_certificate: &str) -> String;
+
+    /// Founds a cluster with this node as its first manager.
+    fn init(&self, request: InitRequest) -> Answer<'_, NodeId>;
+
+    /// Joins a cluster. Refuses with [`crate::join_timed_out`] when it takes long,
+    /// and goes on trying.
+    fn join(&self, request: JoinRequest) -> Answer<'_, ()>;
+
+    /// Leaves the cluster. The guards on managers have been passed, or `force`d.
+    fn leave(&self, force: bool) -> Answer<'_, ()>;
+
+    /// The leader's: inspects a component, stores it, and names it in the state.
+    fn add_plugin(&self, request: Option<RequestId>, bytes: Bytes) -> Answer<'_, Plugin>;
+
+    /// The leader's: stores bytes with a majority of managers.
+    fn put_blob(&self, bytes: Bytes) -> Answer<'_, Blob>;
+
+    /// The leader's: log lines of tasks, as they come from their nodes.
+    fn logs(&self, request: LogsRequest) -> Answer<'_, BoxStream<'static, LogLine>>;
+
+    /// Passes a whole request on to the leader, once; the leader hands it to
+    /// [`crate::Api::forwarded`]. Refuses with [`crate::no_leader`] where none is
+    /// known or the answer got lost: the API tries again, and the header
+    /// [`crate::REQUEST_ID`] makes that safe.
+    fn forward(&self, request: Request<Bytes>) -> Answer<'_, Response<Body>>;
+
+    /// What changes in this manager's state from now on; `None` on other nodes. The
+    /// stream ends when its reader falls too far behind.
+    fn changes(&self) -> Option<BoxStream<'static, Event>>;
+}
+
+/// Where a node stands in a cluster.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// In none.
+    Inactive,
+    /// Joining, or starting again: not yet heard from the cluster.
+    Pending(Membership),
+    /// In one, and something is wrong that keeps it from taking part.
+    Error(String),
+    /// Runs tasks.
+    Worker(Membership),
+    /// Holds the state.
+    Manager {
+        /// In which cluster, as whom.
+        membership: Membership,
+        /// Whether it leads.
+        leading: bool,
+        /// Whether it has caught up with the cluster; one that has not answers no
+        /// Swarm request.
+        ready: bool,
+    },
+}
+
+/// A node's place in a cluster.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Membership {
+    /// The node's id; `None` before the cluster gave it one.
+    pub node: Option<NodeId>,
+    /// The cluster's id; `None` before it is known.
+    pub cluster: Option<ClusterId>,
+    /// The node's own address, an IP.
+    pub address: String,
+    /// The managers that the node knows.
+    pub managers: Vec<RemoteManager>,
+}
+
+/// A manager that a node knows, as `/info` shows it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct RemoteManager {
+    /// Its id.
+    #[serde(rename = "NodeID")]
+    pub node_id: NodeId,
+    /// `host:port`.
+    pub addr: String,
+}
+
+/// Founding a cluster.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct InitRequest {
+    /// `ip:port`, or an interface; empty for the daemon's own choice.
+    pub listen_addr: String,
+    /// `ip[:port]`, or an interface; empty where the daemon shall find it.
+    pub advertise_addr: String,
+    /// Starts again from this manager's state alone.
+    pub force_new_cluster: bool,
+    /// Of the first node.
+    pub availability: Availability,
+    /// Settings of the cluster.
+    pub spec: ClusterSpec,
+}
+
+/// Joining a cluster.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct JoinRequest {
+    /// `ip:port`, or an interface; empty for the daemon's own choice.
+    pub listen_addr: String,
+    /// `ip[:port]`, or an interface; empty where the daemon shall find it.
+    pub advertise_addr: String,
+    /// Managers to ask; at least one.
+    pub remote_addrs: Vec<String>,
+    /// `SWMTKN-1-…`.
+    pub join_token: String,
+    /// Of this node.
+    pub availability: Availability,
+}
+
+/// Which log lines are wanted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LogsRequest {
+    /// Whose.
+    pub source: LogSource,
+    /// Lines to come too, also of tasks that the service gets later.
+    pub follow: bool,
+    /// Lines per task from the end; `None` for all.
+    pub tail: Option<u64>,
+    /// Only lines from then on.
+    pub since: Time,
+    /// Lines of the standard output.
+    pub stdout: bool,
+    /// Lines of the standard error.
+    pub stderr: bool,
+}
+
+/// Whose log lines are wanted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogSource {
+    /// Of all tasks of a service.
+    Service(ServiceId),
+    /// Of one task.
+    Task(TaskId),
+}
+
+/// One line of a task's log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LogLine {
+    /// The task.
+    pub task: TaskId,
+    /// Its service.
+    pub service: ServiceId,
+    /// Its node.
+    pub node: NodeId,
+    /// Which output it was written to.
+    pub output: LogOutput,
+    /// When it was written.
+    pub at: Time,
+    /// With its line end, if it had one.
+    pub text: Bytes,
+}
+
+/// Which output a line was written to; the number is Docker's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum LogOutput {
+    /// Standard output.
+    Stdout = 1,
+    /// Standard error.
+    Stderr = 2,
+}
+
+// === impl Standing ===
+
+impl Standing {
+    /// The node's place in its cluster, where it has one.
+    pub fn membership(&self) -> Option<&Membership> {
+        match self {
+            Self::Inactive | Self::Error(_) => None,
+            Self::Pending(membership)
+            | Self::Worker(membership)
+            | Self::Manager { membership, .. } => Some(membership),
+        }
+    }
+
+    /// Docker's word for it.
+    pub fn local_node_state(&self) -> &'static str {
+        match self {
+            Self::Inactive => "inactive",
+            Self::Pending(_) => "pending",
+            Self::Error(_) => "error",
+            Self::Worker(_) | Self::Manager { .. } => "active",
+        }
+    }
+
+    /// Whether Swarm's requests are answered here.
+    pub fn controls(&self) -> bool {
+        matches!(self, Self::Manager { ready: true, .. })
+    }
+}

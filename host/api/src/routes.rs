@@ -1,0 +1,71 @@
+//! The table of paths.
+
+use axum::Router;
+use axum::middleware::from_fn_with_state;
+use axum::routing::{get, post};
+
+use crate::api::Host;
+use crate::{
+    engine, events, forward, info, logs, nodes, plugins, reply, secrets, services, swarm, tasks,
+};
+
+/// Every path, relative to the version in front of it.
+pub(crate) fn router(host: Host) -> Router {
+    let of_the_leader = Router::new()
+        .route("/swarm", get(swarm::inspect))
+        .route("/swarm/update", post(swarm::update))
+        .route("/swarm/unlockkey", get(swarm::unlock_key))
+        .route("/nodes", get(nodes::list))
+        .route("/nodes/{id}", get(nodes::inspect).delete(nodes::remove))
+        .route("/nodes/{id}/update", post(nodes::update))
+        .route("/services", get(services::list))
+        .route("/services/create", post(services::create))
+        .route(
+            "/services/{id}",
+            get(services::inspect).delete(services::remove),
+        )
+        .route("/services/{id}/update", post(services::update))
+        .route("/services/{id}/logs", get(logs::of_service))
+        .route("/tasks", get(tasks::list))
+        .route("/tasks/{id}", get(tasks::inspect))
+        .route("/tasks/{id}/logs", get(logs::of_task))
+        .route("/secrets", get(secrets::none))
+        .route("/secrets/create", post(secrets::no_secrets))
+        .route(
+            "/secrets/{id}",
+            get(secrets::no_such_secret).delete(secrets::no_such_secret),
+        )
+        .route("/secrets/{id}/update", post(secrets::no_such_secret))
+        .route("/configs", get(secrets::none))
+        .route("/configs/create", post(secrets::no_configs))
+        .route(
+            "/configs/{id}",
+            get(secrets::no_such_config).delete(secrets::no_such_config),
+        )
+        .route("/configs/{id}/update", post(secrets::no_such_config))
+        .route("/swarmw/plugins", get(plugins::list).post(plugins::add))
+        // Names of plugins have a slash: `publisher/name`.
+        .route(
+            "/swarmw/plugins/{*id}",
+            get(plugins::inspect).delete(plugins::remove),
+        )
+        .route("/swarmw/blobs", post(plugins::put_blob))
+        .route_layer(from_fn_with_state(host.clone(), forward::to_the_leader));
+    let of_this_node = Router::new()
+        .route("/_ping", get(info::ping))
+        .route("/info", get(info::info))
+        .route("/version", get(info::version))
+        .route("/events", get(events::events))
+        .route("/swarm/init", post(swarm::init))
+        .route("/swarm/join", post(swarm::join))
+        .route("/swarm/leave", post(swarm::leave))
+        .route("/swarm/unlock", post(swarm::unlock))
+        .route("/networks", get(engine::networks))
+        .route("/networks/create", post(engine::create_network))
+        .route_layer(from_fn_with_state(host.clone(), forward::in_time));
+    of_the_leader
+        .merge(of_this_node)
+        .method_not_allowed_fallback(async || reply::page_not_found())
+        .fallback(engine::anything)
+        .with_state(host)
+}

@@ -1,0 +1,30 @@
+//! One form of a spec for what means the same, set when it is written. What a
+//! client reads, it writes back: without one form, a spec that went through a
+//! client would differ from the stored one and restart every task.
+
+use std::sync::Arc;
+
+use swarmw_model::{ServiceMode, ServiceSpec};
+
+/// Brings a spec into that form.
+pub(crate) fn canonical(spec: &mut ServiceSpec) {
+    let task = Arc::make_mut(&mut spec.task_template);
+    if let Some(container) = &mut task.container_spec {
+        set_if_empty(&mut container.isolation, "default");
+        set_if_empty(&mut task.runtime, "container");
+    }
+    if let ServiceMode::Replicated(replicated) = &mut spec.mode {
+        replicated.replicas.get_or_insert(1);
+    }
+    let configs = [&mut spec.update_config, &mut spec.rollback_config];
+    for config in configs.into_iter().flatten() {
+        set_if_empty(&mut config.failure_action, "pause");
+        set_if_empty(&mut config.order, "stop-first");
+    }
+}
+
+fn set_if_empty(text: &mut String, word: &str) {
+    if text.is_empty() {
+        word.clone_into(text);
+    }
+}

@@ -1,0 +1,122 @@
+//! Services and task templates as they are answered.
+
+use std::sync::Arc;
+
+use serde_json::{Map, Value, json};
+
+use swarmw_model::{
+    DEFAULT_MONITOR, DEFAULT_RESTART_DELAY, DEFAULT_STOP_GRACE_PERIOD, DnsConfig, Duration,
+    NodeState, Service, ServiceSpec, TaskSpec, TaskState, UpdateConfig,
+};
+use swarmw_state::State;
+
+/// A service as it is answered: without registry credentials, with the words that
+/// our types leave out because they are defaults, and `with_defaults` for what the
+/// operator left open too.
+pub(crate) fn shown(service: &Service, with_defaults: bool) -> Value {
+    let mut value = json!(service);
+    value["Spec"] = shown_spec(&service.spec, with_defaults);
+    if let Some(previous) = &service.previous_spec {
+        value["PreviousSpec"] = shown_spec(previous, with_defaults);
+    }
+    if let Some(endpoint) = value.pointer_mut("/Endpoint/Spec") {
+        set_absent(endpoint, "Mode", "vip");
+    }
+    value
+}
+
+fn shown_spec(spec: &ServiceSpec, with_defaults: bool) -> Value {
+    let mut spec = spec.clone().without_secrets();
+    if with_defaults {
+        insert_defaults(&mut spec);
+    }
+    let mut value = json!(spec);
+    value["TaskTemplate"] = shown_template(&spec.task_template);
+    if let Some(endpoint) = value.get_mut("EndpointSpec") {
+        set_absent(endpoint, "Mode", "vip");
+    }
+    value
+}
+
+/// A task's or service's template as it is answered.
+pub(crate) fn shown_template(template: &TaskSpec) -> Value {
+    let mut value = json!(template);
+    if let Some(map) = value.as_object_mut() {
+        map.remove("RegistryAuth");
+    }
+    if let Some(policy) = value.get_mut("RestartPolicy") {
+        set_absent(policy, "Condition", "any");
+    }
+    for mount in value
+        .pointer_mut("/ContainerSpec/Mounts")
+        .and_then(Value::as_array_mut)
+        .into_iter()
+        .flatten()
+    {
+        set_absent(mount, "Type", "volume");
+    }
+    value
+}
+
+fn set_absent(object: &mut Value, key: &str, word: &str) {
+    if let Some(map) = object.as_object_mut() {
+        map.entry(key).or_insert_with(|| json!(word));
+    }
+}
+
+/// What Swarm does where the operator left it open.
+fn insert_defaults(spec: &mut ServiceSpec) {
+    let task = Arc::make_mut(&mut spec.task_template);
+    if let Some(container) = &mut task.container_spec {
+        container
+            .stop_grace_period
+            .get_or_insert(DEFAULT_STOP_GRACE_PERIOD);
+        container.dns.get_or_insert_with(DnsConfig::default);
+    }
+    task.resources.get_or_insert_default();
+    task.placement.get_or_insert_default();
+    let restart = task.restart_policy.get_or_insert_default();
+    restart.delay.get_or_insert(DEFAULT_RESTART_DELAY);
+    restart.max_attempts.get_or_insert(0);
+    restart.window.get_or_insert(Duration::ZERO);
+    for config in [&mut spec.update_config, &mut spec.rollback_config] {
+        let config = config.get_or_insert_with(UpdateConfig::swarm_default);
+        if config.failure_action.is_empty() {
+            "pause".clone_into(&mut config.failure_action);
+        }
+        if config.order.is_empty() {
+            "stop-first".clone_into(&mut config.order);
+        }
+        if config.monitor == Duration::ZERO {
+            config.monitor = DEFAULT_MONITOR;
+        }
+    }
+    spec.endpoint_spec.get_or_insert_default();
+}
+
+/// How many tasks of a service run and should: `ServiceStatus`. Tasks on nodes that
+/// are down still say that they run; they are not counted.
+pub(crate) fn status(state: &State, service: &Service) -> Value {
+    let mut running = 0;
+    let mut wanted = 0;
+    for task in state.tasks_of_service(service.id) {
+        let down = task
+            .node_id
+            .and_then(|node| state.node(node))
+            .is_none_or(|node| node.status.state == NodeState::Down);
+        if task.status.state == TaskState::Running && !down {
+            running += 1;
+        }
+        if task.desired_state <= TaskState::Running {
+            wanted += 1;
+        }
+    }
+    let mut status = Map::new();
+    status.insert("RunningTasks".to_owned(), json!(running));
+    status.insert(
+        "DesiredTasks".to_owned(),
+        json!(service.spec.replicas().unwrap_or(wanted)),
+    );
+    status.insert("CompletedTasks".to_owned(), json!(0));
+    Value::Object(status)
+}

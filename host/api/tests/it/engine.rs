@@ -1,0 +1,310 @@
+//! What passes through to the node's container engine.
+
+use std::convert::Infallible;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+
+use axum::body::Body;
+use bytes::Bytes;
+use futures::{StreamExt, stream};
+use http::{Request, Response, StatusCode};
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use serde_json::json;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{UnixListener, UnixStream};
+
+use crate::fake::{Served, leader, leading, serve};
+use swarmw_api::Standing;
+
+/// An engine that says what it was asked, and echoes what is hijacked.
+pub struct Engine {
+    pub socket: PathBuf,
+    pub asked: Arc<Mutex<Vec<String>>>,
+    /// Whether it answers everything but a ping with an error.
+    pub broken: Arc<Mutex<bool>>,
+}
+
+pub fn engine(folder: &Path) -> Engine {
+    let socket = folder.join("engine.sock");
+    let asked = Arc::<Mutex<Vec<String>>>::default();
+    let listener = UnixListener::bind(&socket).expect("binds");
+    let broken = Arc::<Mutex<bool>>::default();
+    let (seen, out_of_order) = (asked.clone(), broken.clone());
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            let (seen, broken) = (seen.clone(), out_of_order.clone());
+            let service = service_fn(move |request| answer(request, seen.clone(), broken.clone()));
+            tokio::spawn(
+                hyper::server::conn::http1::Builder::new()
+                    .serve_connection(TokioIo::new(stream), service)
+                    .with_upgrades(),
+            );
+        }
+    });
+    Engine {
+        socket,
+        asked,
+        broken,
+    }
+}
+
+async fn answer(
+    mut request: Request<Incoming>,
+    asked: Arc<Mutex<Vec<String>>>,
+    broken: Arc<Mutex<bool>>,
+) -> Result<Response<Body>, Infallible> {
+    let path = request.uri().to_string();
+    asked.lock().unwrap().push(path.clone());
+    let response = Response::builder().header("api-version", "1.41");
+    let body = if path == "/_ping" {
+        Body::from("OK")
+    } else if *broken.lock().unwrap() {
+        let body = json!({"message": "out of order"}).to_string();
+        return Ok(response
+            .status(StatusCode::INTERNAL_SERVER_ERROR)
+            .body(Body::from(body))
+            .expect("a response"));
+    } else if path.ends_with("/info") {
+        Body::from(
+            json!({"Name": "box", "Containers": 7, "Swarm": {"LocalNodeState": "inactive"}})
+                .to_string(),
+        )
+    } else if path.ends_with("/version") {
+        Body::from(
+            json!({"Version": "20.10.24", "ApiVersion": "1.41", "Components": [{"Name": "Engine"}]})
+                .to_string(),
+        )
+    } else if path.contains("/events") {
+        let event = json!({"Type": "container", "Action": "start"}).to_string();
+        let (head, tail) = event.split_at(10);
+        let pieces = [head.to_owned(), format!("{tail}\n")];
+        let pieces = pieces.map(|piece| Ok::<_, Infallible>(Bytes::from(piece)));
+        Body::from_stream(stream::iter(pieces).chain(stream::pending()))
+    } else if path.contains("/exec/") {
+        let upgrade = hyper::upgrade::on(&mut request);
+        tokio::spawn(async move {
+            let mut io = TokioIo::new(upgrade.await.expect("upgraded"));
+            let mut text = String::new();
+            // To the end: a client that has said all closes its half.
+            io.read_to_string(&mut text).await.expect("read");
+            io.write_all(format!("echo {text}").as_bytes())
+                .await
+                .expect("written");
+            io.shutdown().await.expect("shut down");
+        });
+        return Ok(response
+            .status(StatusCode::SWITCHING_PROTOCOLS)
+            .header("connection", "Upgrade")
+            .header("upgrade", "tcp")
+            .body(Body::empty())
+            .expect("a response"));
+    } else {
+        Body::new(request.into_body())
+    };
+    Ok(response
+        .header("x-engine", "yes")
+        .body(body)
+        .expect("a response"))
+}
+
+async fn with_engine() -> (Served, Engine) {
+    let served = leader().await;
+    let engine = engine(served.folder.path());
+    *served.fake.engine.lock().unwrap() = Some(engine.socket.clone());
+    (served, engine)
+}
+
+#[tokio::test]
+async fn what_is_not_swarms_passes_through_in_a_version_that_the_engine_speaks() {
+    let (served, engine) = with_engine().await;
+    for (path, seen) in [
+        (
+            "/v1.47/containers/json?all=1",
+            "/v1.41/containers/json?all=1",
+        ),
+        ("/v1.30/images/json", "/v1.30/images/json"),
+        ("/containers/json", "/v1.41/containers/json"),
+        ("/v1.47/networks", "/v1.41/networks"),
+        (
+            "/distribution/redis:7/json",
+            "/v1.41/distribution/redis:7/json",
+        ),
+    ] {
+        let answered = served.client.get(path).await;
+        assert_eq!(answered.status, 200);
+        assert_eq!(answered.header("x-engine"), "yes");
+        assert_eq!(answered.header("api-version"), "1.47");
+        assert_eq!(engine.asked.lock().unwrap().last().expect("asked"), seen);
+    }
+    let body = json!({"Image": "redis"});
+    let echoed = served
+        .client
+        .post("/v1.41/containers/create", body.clone())
+        .await;
+    assert_eq!(echoed.json(), body);
+    let pings = engine
+        .asked
+        .lock()
+        .unwrap()
+        .iter()
+        .filter(|p| *p == "/_ping")
+        .count();
+    assert_eq!(pings, 1, "the engine's version is asked once");
+}
+
+#[tokio::test]
+async fn large_bodies_stream_through_unbounded() {
+    let (served, _engine) = with_engine().await;
+    let piece = Bytes::from(vec![7; 1 << 20]);
+    let pieces = stream::iter((0..80).map(move |_| Ok::<_, Infallible>(piece.clone())));
+    let request = Request::post("/v1.41/images/load")
+        .header("host", "docker")
+        .body(Body::from_stream(pieces))
+        .expect("a request");
+    let echoed = served.client.send(request).await;
+    assert_eq!(echoed.body.len(), 80 << 20);
+}
+
+#[tokio::test]
+async fn what_is_swarms_never_reaches_the_engine() {
+    let (served, engine) = with_engine().await;
+    for path in [
+        "/nodes",
+        "/services",
+        "/tasks",
+        "/secrets",
+        "/swarm",
+        "/swarm/x",
+        "/swarmw/x",
+    ] {
+        served.client.get(path).await;
+    }
+    served.client.call("PUT", "/services", None).await;
+    assert!(engine.asked.lock().unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn info_and_version_are_merged() {
+    let (served, _engine) = with_engine().await;
+    let info = served.client.get("/info").await.json();
+    assert_eq!(info["Containers"], 7);
+    assert_eq!(info["Swarm"]["LocalNodeState"], "active");
+    let version = served.client.get("/version").await.json();
+    assert_eq!(version["Version"], "20.10.24");
+    assert_eq!(version["ApiVersion"], "1.47");
+    assert_eq!(version["MinAPIVersion"], "1.24");
+    let names: Vec<_> = version["Components"]
+        .as_array()
+        .expect("a list")
+        .iter()
+        .map(|c| &c["Name"])
+        .collect();
+    assert_eq!(names, ["Engine", "swarmw"]);
+}
+
+#[tokio::test]
+async fn an_engine_that_is_away_is_named() {
+    let served = leader().await;
+    *served.fake.engine.lock().unwrap() = Some("/nowhere/docker.sock".into());
+    let refused = served.client.get("/containers/json").await;
+    assert_eq!(refused.status, 503);
+    assert!(
+        refused
+            .message()
+            .starts_with("the container engine at unix:///nowhere/docker.sock does not answer: "),
+        "{}",
+        refused.message()
+    );
+    let info = served.client.get("/info").await.json();
+    let warning = info["Warnings"][0].as_str().expect("a warning");
+    assert!(warning.contains("/nowhere/docker.sock"), "{warning}");
+    assert_eq!(info["Swarm"]["LocalNodeState"], "active");
+}
+
+#[tokio::test]
+async fn hijacked_connections_are_joined_end_to_end() {
+    let (served, _engine) = with_engine().await;
+    let mut stream = UnixStream::connect(&served.client.0)
+        .await
+        .expect("connects");
+    stream
+        .write_all(
+            b"POST /v1.41/exec/abc/start HTTP/1.1\r\nHost: docker\r\nConnection: Upgrade\r\n\
+              Upgrade: tcp\r\nContent-Length: 0\r\n\r\n",
+        )
+        .await
+        .expect("sent");
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        head.push(stream.read_u8().await.expect("a head"));
+    }
+    let head = String::from_utf8(head).expect("text").to_lowercase();
+    assert!(head.starts_with("http/1.1 101"), "{head}");
+    assert!(head.contains("upgrade: tcp"), "{head}");
+    stream.write_all(b"hello").await.expect("sent");
+    stream.shutdown().await.expect("half closed");
+    let mut echoed = String::new();
+    stream.read_to_string(&mut echoed).await.expect("read");
+    assert_eq!(echoed, "echo hello");
+}
+
+#[tokio::test]
+async fn overlay_networks_are_refused_and_others_are_the_engines() {
+    let (served, engine) = with_engine().await;
+    let overlay = json!({"Name": "n", "Driver": "overlay"});
+    let refused = served.client.post("/networks/create", overlay).await;
+    assert_eq!(
+        (refused.status.as_u16(), refused.message().as_str()),
+        (
+            501,
+            "overlay networks are not supported by this version of swarmw"
+        )
+    );
+    let bridge = json!({"Name": "n", "Driver": "bridge"});
+    let made = served
+        .client
+        .post("/v1.47/networks/create", bridge.clone())
+        .await;
+    assert_eq!(made.json(), bridge);
+    assert_eq!(
+        engine.asked.lock().unwrap().last().expect("asked"),
+        "/v1.41/networks/create"
+    );
+}
+
+#[tokio::test]
+async fn a_node_without_an_engine_says_what_to_do() {
+    let served = serve(Standing::Inactive).await;
+    served.fake.set(leading());
+    let refused = served.client.get("/v1.41/containers/json").await;
+    assert_eq!(refused.status, 503);
+    assert!(
+        refused.message().contains("--engine unix://"),
+        "{}",
+        refused.message()
+    );
+}
+
+#[tokio::test]
+async fn an_engine_out_of_order_does_not_hide_the_cluster() {
+    let (served, engine) = with_engine().await;
+    *engine.broken.lock().unwrap() = true;
+    let info = served.client.get("/info").await.json();
+    let warning = info["Warnings"][0].as_str().expect("a warning");
+    assert!(
+        warning.ends_with("/info gives 500 Internal Server Error"),
+        "{warning}"
+    );
+    assert_eq!(info["Swarm"]["ControlAvailable"], true);
+    let version = served.client.get("/version").await.json();
+    assert_eq!(version["Platform"]["Name"], "swarmw");
+    let events = served.client.get("/events?until=12").await;
+    assert_eq!(events.status, 200);
+    let passed = served.client.get("/containers/json").await;
+    assert_eq!(
+        (passed.status.as_u16(), passed.message().as_str()),
+        (500, "out of order")
+    );
+}

@@ -1,0 +1,90 @@
+//! Events of the cluster and of the engine in one stream.
+
+use axum::body::Body;
+use futures::StreamExt;
+use http::Request;
+use serde_json::{Value, json};
+
+use crate::client::filters;
+use crate::engine::engine;
+use crate::fake::{Served, leader};
+
+/// Reads events until `enough`.
+async fn collect(served: &Served, query: &str, enough: usize) -> Vec<Value> {
+    let request = Request::get(format!("/events?{query}"))
+        .body(Body::empty())
+        .expect("a request");
+    let response = served.api.call(request).await;
+    assert_eq!(response.status(), 200);
+    let spec = json!({"Name": "web", "TaskTemplate": {"ContainerSpec": {"Image": "redis:1"}},
+        "Mode": {"Replicated": {"Replicas": 1}}});
+    served.client.post("/services/create", spec.clone()).await;
+    let mut scaled = spec;
+    scaled["Mode"] = json!({"Replicated": {"Replicas": 3}});
+    let shown = served.client.get("/services/web").await.json();
+    let path = format!("/services/web/update?version={}", shown["Version"]["Index"]);
+    served.client.post(&path, scaled).await;
+    served.client.delete("/services/web").await;
+    let mut text = String::new();
+    let mut pieces = response.into_body().into_data_stream();
+    while text.lines().count() < enough {
+        let piece = pieces.next().await.expect("more events").expect("a piece");
+        text.push_str(std::str::from_utf8(&piece).expect("text"));
+    }
+    text.lines()
+        .map(|line| serde_json::from_str(line).expect("an event"))
+        .collect()
+}
+
+#[tokio::test]
+async fn a_services_life_is_told() {
+    let served = leader().await;
+    let query = filters(r#"{"type":["service"]}"#);
+    let events = collect(&served, &query, 3).await;
+    let told: Vec<_> = events
+        .iter()
+        .map(|e| (&e["Action"], &e["Actor"]["Attributes"], &e["scope"]))
+        .collect();
+    assert_eq!(
+        told,
+        [
+            (&json!("create"), &json!({"name": "web"}), &json!("swarm")),
+            (
+                &json!("update"),
+                &json!({"name": "web", "replicas.old": "1", "replicas.new": "3"}),
+                &json!("swarm")
+            ),
+            (&json!("remove"), &json!({"name": "web"}), &json!("swarm")),
+        ]
+    );
+    assert_eq!(events[0]["time"], 1_763_682_093);
+}
+
+#[tokio::test]
+async fn events_are_filtered() {
+    let served = leader().await;
+    let query = filters(r#"{"event":["remove"],"service":["web"],"scope":["swarm"]}"#);
+    let events = collect(&served, &query, 1).await;
+    assert_eq!(events[0]["Action"], "remove");
+}
+
+#[tokio::test]
+async fn the_engines_events_are_told_whole_beside_the_clusters() {
+    let served = leader().await;
+    let engine = engine(served.folder.path());
+    *served.fake.engine.lock().unwrap() = Some(engine.socket);
+    let events = collect(&served, "", 4).await;
+    let mut kinds: Vec<_> = events
+        .iter()
+        .map(|e| e["Type"].as_str().expect("a type"))
+        .collect();
+    kinds.sort_unstable();
+    assert_eq!(kinds, ["container", "service", "service", "service"]);
+}
+
+#[tokio::test]
+async fn a_stream_that_has_an_end_ends() {
+    let served = leader().await;
+    let events = served.client.get("/events?until=12").await;
+    assert_eq!((events.status.as_u16(), events.body.len()), (200, 0));
+}

@@ -1,0 +1,14 @@
+//! The API over real HTTP, in front of a daemon of one process.
+
+mod client;
+mod docker;
+mod engine;
+mod errors;
+mod events;
+mod fake;
+mod forwarding;
+mod listening;
+mod logs;
+mod plugins;
+mod services;
+mod shapes;

@@ -1,0 +1,197 @@
+//! Content-addressed bytes: components of plugins and images of Wasm tasks.
+//!
+//! A blob enters by its bytes, is held by a majority of managers, and only then
+//! may a Raft entry name it. Names are digests, so a blob never changes, and a
+//! manager that lacks one asks the others for it.
+
+use std::io::{ErrorKind, Read, Write};
+use std::path::{Path, PathBuf};
+
+use bytes::Bytes;
+use sha2::{Digest, Sha256};
+use swarmw_model::Blob;
+
+/// The largest blob: a Wasm image of a task. Plugins have a lower cap of their own.
+pub const BLOB_MAX: u64 = 256 << 20;
+
+/// Blobs in a folder, one file per digest.
+#[derive(Clone, Debug)]
+pub struct BlobStore {
+    folder: PathBuf,
+}
+
+/// Why a blob could not be stored or read.
+#[derive(Debug, thiserror::Error)]
+pub enum BlobError {
+    /// The text is not a digest.
+    #[error("not a digest: {0:?}; want sha256: and 64 hexadecimal digits")]
+    Digest(String),
+    /// The bytes are not what the digest says.
+    #[error("the bytes have digest {found}, not {wanted}")]
+    Mismatch {
+        /// What was asked for.
+        wanted: String,
+        /// What came.
+        found: String,
+    },
+    /// Larger than [`BLOB_MAX`].
+    #[error("{size} bytes are more than a blob may have ({BLOB_MAX})")]
+    TooLarge {
+        /// Bytes so far.
+        size: u64,
+    },
+    /// No such blob here.
+    #[error("blob {0} is not on this manager")]
+    Missing(String),
+    /// The disk.
+    #[error("{path}: {source}")]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+}
+
+/// The digest of some bytes, as blobs are named.
+pub fn digest_of(bytes: &[u8]) -> String {
+    let mut text = String::with_capacity(7 + 64);
+    text.push_str("sha256:");
+    for byte in Sha256::digest(bytes) {
+        text.push_str(&format!("{byte:02x}"));
+    }
+    text
+}
+
+// === impl BlobStore ===
+
+impl BlobStore {
+    /// The blobs of a folder, which is made when it is missing.
+    ///
+    /// # Errors
+    /// The folder cannot be made.
+    pub fn open(folder: impl Into<PathBuf>) -> Result<Self, BlobError> {
+        let folder = folder.into().join("sha256");
+        std::fs::create_dir_all(&folder).map_err(|source| io(&folder, source))?;
+        Ok(Self { folder })
+    }
+
+    /// Stores bytes under their digest; storing them again does nothing.
+    ///
+    /// # Errors
+    /// Too many bytes, or a full disk.
+    pub fn put(&self, bytes: &[u8]) -> Result<Blob, BlobError> {
+        let size = bytes.len() as u64;
+        if size > BLOB_MAX {
+            return Err(BlobError::TooLarge { size });
+        }
+        let digest = digest_of(bytes);
+        let path = self.path(&digest)?;
+        if !path.exists() {
+            let temporary = path.with_extension(format!("{}.part", std::process::id()));
+            write_through(&temporary, bytes)
+                .and_then(|()| std::fs::rename(&temporary, &path))
+                .map_err(|source| {
+                    let _ = std::fs::remove_file(&temporary);
+                    io(&path, source)
+                })?;
+        }
+        Ok(Blob { digest, size })
+    }
+
+    /// Stores bytes that must have this digest.
+    ///
+    /// # Errors
+    /// They have another one, or the disk is full.
+    pub fn put_as(&self, digest: &str, bytes: &[u8]) -> Result<Blob, BlobError> {
+        let found = digest_of(bytes);
+        if found != digest {
+            return Err(BlobError::Mismatch { wanted: digest.to_owned(), found });
+        }
+        self.put(bytes)
+    }
+
+    /// Reads a blob and checks that the disk has not changed it.
+    ///
+    /// # Errors
+    /// It is not here, or is damaged: then it is removed, so that it is fetched anew.
+    pub fn get(&self, digest: &str) -> Result<Bytes, BlobError> {
+        let path = self.path(digest)?;
+        let mut bytes = Vec::new();
+        match std::fs::File::open(&path).and_then(|mut file| file.read_to_end(&mut bytes)) {
+            Ok(_) => {}
+            Err(e) if e.kind() == ErrorKind::NotFound => {
+                return Err(BlobError::Missing(digest.to_owned()));
+            }
+            Err(source) => return Err(io(&path, source)),
+        }
+        let found = digest_of(&bytes);
+        if found != digest {
+            std::fs::remove_file(&path).map_err(|source| io(&path, source))?;
+            return Err(BlobError::Mismatch { wanted: digest.to_owned(), found });
+        }
+        Ok(bytes.into())
+    }
+
+    /// Whether a blob is here.
+    pub fn has(&self, digest: &str) -> bool {
+        self.path(digest).is_ok_and(|path| path.is_file())
+    }
+
+    fn path(&self, digest: &str) -> Result<PathBuf, BlobError> {
+        let hex = digest.strip_prefix("sha256:").unwrap_or_default();
+        let right = hex.len() == 64
+            && hex.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
+        if !right {
+            return Err(BlobError::Digest(digest.to_owned()));
+        }
+        Ok(self.folder.join(hex))
+    }
+}
+
+fn write_through(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+    let mut file = std::fs::File::create(path)?;
+    file.write_all(bytes)?;
+    file.sync_all()
+}
+
+fn io(path: &Path, source: std::io::Error) -> BlobError {
+    BlobError::Io { path: path.to_owned(), source }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_blob_comes_back_and_a_damaged_one_does_not() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let store = BlobStore::open(folder.path()).expect("a store");
+        let blob = store.put(b"component").expect("room");
+        assert_eq!(store.put(b"component").expect("room"), blob);
+        assert_eq!(store.get(&blob.digest).expect("there"), "component");
+
+        std::fs::write(store.path(&blob.digest).expect("a digest"), b"changed").expect("a write");
+        assert!(matches!(store.get(&blob.digest), Err(BlobError::Mismatch { .. })));
+        assert!(matches!(store.get(&blob.digest), Err(BlobError::Missing(_))));
+    }
+
+    #[test]
+    fn a_name_cannot_leave_the_folder() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let store = BlobStore::open(folder.path()).expect("a store");
+        for name in ["", "sha256:", "sha256:../../etc/passwd", "md5:00", &"a".repeat(71)] {
+            assert!(matches!(store.get(name), Err(BlobError::Digest(_))), "{name}");
+            assert!(!store.has(name));
+        }
+    }
+
+    #[test]
+    fn bytes_must_have_the_digest_they_come_under() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let store = BlobStore::open(folder.path()).expect("a store");
+        let digest = digest_of(b"this");
+        assert!(matches!(store.put_as(&digest, b"that"), Err(BlobError::Mismatch { .. })));
+        assert!(store.put_as(&digest, b"this").is_ok());
+    }
+}

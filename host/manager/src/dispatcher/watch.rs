@@ -1,0 +1,149 @@
+//! The leader watches: changes go to the sessions they concern, silent nodes are
+//! called down.
+
+use std::sync::Arc;
+
+use swarmw_model::{Duration, NodeId, NodeState};
+use swarmw_raft::Received;
+use swarmw_state::{Change, Event, State, Transaction};
+use tracing::{info, warn};
+
+use super::Dispatcher;
+use super::ports::PortTable;
+use crate::clock::now;
+
+/// Swarm's words for a node that is silent for too long.
+const SILENT: &str = "heartbeat failure";
+/// Swarm's words for a node not heard of since a new leader leads.
+const NEW_LEADER: &str = "Node moved to \"unknown\" state due to leadership change";
+
+/// The heartbeat period that the cluster has set.
+pub(super) fn heartbeat_period(state: &State) -> Duration {
+    state.cluster().map_or(Duration::from_secs(5), |c| c.spec.dispatcher.heartbeat_period)
+}
+
+/// Marks sessions for every change that concerns them.
+pub(super) async fn route(dispatcher: Dispatcher) {
+    let raft = dispatcher.0.raft.clone();
+    let mut events = raft.subscribe();
+    let mut ports = PortTable::new(&raft.state());
+    publish(&dispatcher, &mut ports);
+    loop {
+        let received = tokio::select! {
+            () = dispatcher.0.cancel.cancelled() => return,
+            received = events.next() => received,
+        };
+        match received {
+            None => return,
+            Some(Received::Lagged) => {
+                ports = PortTable::new(&raft.state());
+                dispatcher.sessions().values().for_each(|s| s.inbox.mark_all());
+            }
+            Some(Received::Batch(batch)) => {
+                for event in &batch.events {
+                    ports.observe(event);
+                    mark(&dispatcher, event);
+                }
+            }
+        }
+        // Batches that came meanwhile are looked at together.
+        while let Some(received) = events.try_next() {
+            match received {
+                Received::Batch(batch) => {
+                    for event in &batch.events {
+                        ports.observe(event);
+                        mark(&dispatcher, event);
+                    }
+                }
+                Received::Lagged => {
+                    ports = PortTable::new(&raft.state());
+                    dispatcher.sessions().values().for_each(|s| s.inbox.mark_all());
+                }
+            }
+        }
+        publish(&dispatcher, &mut ports);
+    }
+}
+
+fn publish(dispatcher: &Dispatcher, ports: &mut PortTable) {
+    if let Some(list) = ports.refresh(&dispatcher.0.raft.state()) {
+        dispatcher.0.ports.send_replace(Arc::new(list));
+        dispatcher.sessions().values().for_each(|s| s.inbox.mark_ports());
+    }
+}
+
+fn mark(dispatcher: &Dispatcher, event: &Event) {
+    let sessions = dispatcher.sessions();
+    match event {
+        Event::Task { old, new } => {
+            for task in old.iter().chain(new) {
+                if let Some(session) = task.node_id.and_then(|node| sessions.get(&node)) {
+                    session.inbox.mark_tasks([task.id]);
+                }
+            }
+        }
+        Event::Cluster => sessions.values().for_each(|s| s.inbox.mark_welcome()),
+        Event::Node { old, new } => {
+            let seat = |n: &Option<Arc<swarmw_model::Node>>| n.as_ref().and_then(|n| n.member.clone());
+            if seat(old) != seat(new) {
+                sessions.values().for_each(|s| s.inbox.mark_welcome());
+            } else if let Some(session) = new.iter().chain(old).find_map(|n| sessions.get(&n.id)) {
+                session.inbox.mark_welcome();
+            }
+        }
+        Event::Service { .. } | Event::Plugin { .. } => {}
+    }
+}
+
+/// Calls nodes down that are silent for too long. A new leader gives every node
+/// the same grace, and calls it unknown until it is heard of, so that nothing new
+/// is placed on a node that may have died with the old leader.
+pub(super) async fn watch_silence(dispatcher: Dispatcher) {
+    let state = dispatcher.0.raft.state();
+    let period = heartbeat_period(&state);
+    let known: Vec<_> = state
+        .nodes()
+        .filter(|n| n.status.state != NodeState::Down)
+        .map(|n| n.id)
+        .collect();
+    let unheard: Vec<NodeId> = {
+        let sessions = dispatcher.sessions();
+        known.into_iter().filter(|id| !sessions.contains_key(id)).collect()
+    };
+    for node in &unheard {
+        dispatcher.liveness().heard(*node, now(), period);
+    }
+    judge(&dispatcher, &unheard, NodeState::Unknown, NEW_LEADER).await;
+    loop {
+        let next = dispatcher.liveness().next();
+        tokio::select! {
+            () = dispatcher.0.cancel.cancelled() => return,
+            () = dispatcher.0.heard.notified() => {}
+            () = until(next) => {}
+        }
+        let late = dispatcher.liveness().expire(now());
+        for node in &late {
+            info!(%node, "node is down: {SILENT}");
+        }
+        judge(&dispatcher, &late, NodeState::Down, SILENT).await;
+    }
+}
+
+async fn judge(dispatcher: &Dispatcher, nodes: &[NodeId], state: NodeState, message: &str) {
+    let changes = nodes
+        .iter()
+        .map(|id| Change::SetNodeState { id: *id, state, message: message.to_owned() })
+        .collect();
+    for part in Transaction::cut(now(), changes) {
+        if let Err(why) = dispatcher.0.raft.propose(part).await {
+            warn!(%why, ?nodes, "a verdict on nodes was not accepted");
+        }
+    }
+}
+
+async fn until(at: Option<swarmw_model::Time>) {
+    match at {
+        Some(at) => tokio::time::sleep(at.since(now()).to_std()).await,
+        None => std::future::pending().await,
+    }
+}

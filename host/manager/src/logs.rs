@@ -1,0 +1,179 @@
+//! Log streams: from the nodes that run the tasks, through the leader, to whoever
+//! asked. Lines wait in bounded queues; a slow reader slows the nodes down.
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use swarmw_model::{NodeId, TaskId, Time};
+use swarmw_proto::pb;
+use tokio::sync::mpsc;
+
+/// Lines on their way to one reader.
+const LINES_IN_FLIGHT: usize = 1_024;
+
+/// What a reader wants.
+#[derive(Clone, Debug)]
+pub struct LogsRequest {
+    /// The tasks, each with its node.
+    pub tasks: Vec<(TaskId, NodeId)>,
+    /// Go on with new lines.
+    pub follow: bool,
+    /// Lines from the end of each task's log; `None` for all.
+    pub tail: Option<u64>,
+    /// Nothing older.
+    pub since: Time,
+    /// Standard output.
+    pub stdout: bool,
+    /// Standard error.
+    pub stderr: bool,
+}
+
+/// One line of one task.
+#[derive(Clone, Debug)]
+pub struct LogLine {
+    /// The task.
+    pub task: TaskId,
+    /// 1 for standard output, 2 for standard error.
+    pub stream: u8,
+    /// When it was written.
+    pub at: Time,
+    /// With its line end, if it had one.
+    pub text: Vec<u8>,
+}
+
+/// A reader's lines; ends when every node asked has said all, or is gone.
+#[derive(Debug)]
+pub struct Lines {
+    receiver: mpsc::Receiver<LogLine>,
+    /// Nodes that could not be asked.
+    pub unreachable: Vec<NodeId>,
+    _guard: Guard,
+}
+
+/// Subscriptions under way.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct LogBroker(Arc<Inner>);
+
+#[derive(Debug, Default)]
+struct Inner {
+    next: AtomicU64,
+    open: Mutex<HashMap<u64, Open>>,
+}
+
+#[derive(Debug)]
+struct Open {
+    sender: mpsc::Sender<LogLine>,
+    waiting: BTreeSet<NodeId>,
+}
+
+/// Ends the subscription when the reader goes.
+#[derive(Debug)]
+struct Guard {
+    broker: LogBroker,
+    subscription: u64,
+}
+
+// === impl Lines ===
+
+impl Lines {
+    /// The next line; `None` at the end.
+    pub async fn next(&mut self) -> Option<LogLine> {
+        self.receiver.recv().await
+    }
+}
+
+// === impl LogBroker ===
+
+impl LogBroker {
+    /// Opens a subscription: what each node is to be asked, and the reader's end.
+    pub(crate) fn open(&self, request: &LogsRequest) -> (Vec<(NodeId, pb::LogsWanted)>, u64, mpsc::Receiver<LogLine>) {
+        let subscription = self.0.next.fetch_add(1, Ordering::Relaxed) + 1;
+        let mut by_node: HashMap<NodeId, Vec<String>> = HashMap::new();
+        for (task, node) in &request.tasks {
+            by_node.entry(*node).or_default().push(task.to_string());
+        }
+        let wanted = by_node
+            .into_iter()
+            .map(|(node, tasks)| {
+                let tail = request.tail.and_then(|n| i64::try_from(n).ok()).unwrap_or(-1);
+                let wanted = pb::LogsWanted {
+                    subscription,
+                    tasks,
+                    follow: request.follow,
+                    tail,
+                    since: request.since.as_nanos(),
+                    stdout: request.stdout,
+                    stderr: request.stderr,
+                };
+                (node, wanted)
+            })
+            .collect::<Vec<_>>();
+        let (sender, receiver) = mpsc::channel(LINES_IN_FLIGHT);
+        let waiting = wanted.iter().map(|(node, _)| *node).collect();
+        self.locked().insert(subscription, Open { sender, waiting });
+        (wanted, subscription, receiver)
+    }
+
+    /// The reader's end, once the nodes have been asked.
+    pub(crate) fn reader(
+        &self,
+        subscription: u64,
+        receiver: mpsc::Receiver<LogLine>,
+        unreachable: Vec<NodeId>,
+    ) -> Lines {
+        for node in &unreachable {
+            self.finished(subscription, *node);
+        }
+        if self.locked().get(&subscription).is_some_and(|open| open.waiting.is_empty()) {
+            self.close(subscription);
+        }
+        Lines { receiver, unreachable, _guard: Guard { broker: self.clone(), subscription } }
+    }
+
+    /// Where a node's lines go; `None` when nobody reads any more.
+    pub(crate) fn sink(&self, subscription: u64) -> Option<mpsc::Sender<LogLine>> {
+        self.locked().get(&subscription).map(|open| open.sender.clone())
+    }
+
+    /// A node has said all, or its session is gone.
+    pub(crate) fn finished(&self, subscription: u64, node: NodeId) {
+        let mut open = self.locked();
+        let last = open.get_mut(&subscription).is_some_and(|open| {
+            open.waiting.remove(&node);
+            open.waiting.is_empty()
+        });
+        if last {
+            open.remove(&subscription);
+        }
+    }
+
+    /// A node's session is gone: nothing more comes from it.
+    pub(crate) fn node_gone(&self, node: NodeId) {
+        let mine: Vec<_> = self
+            .locked()
+            .iter()
+            .filter(|(_, open)| open.waiting.contains(&node))
+            .map(|(id, _)| *id)
+            .collect();
+        for subscription in mine {
+            self.finished(subscription, node);
+        }
+    }
+
+    fn close(&self, subscription: u64) {
+        self.locked().remove(&subscription);
+    }
+
+    fn locked(&self) -> std::sync::MutexGuard<'_, HashMap<u64, Open>> {
+        self.0.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+// === impl Guard ===
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        self.broker.close(self.subscription);
+    }
+}

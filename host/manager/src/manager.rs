@@ -1,0 +1,398 @@
+//! The front door of a manager.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use bytes::Bytes;
+use rand::Rng;
+use swarmw_ca::Tls;
+use swarmw_model::{
+    Blob, Id, ManagerStatus, Node, NodeId, Plugin, PluginId, RaftMember, Reachability, Refusal,
+    RefusalKind, RequestId, ServiceSpec, Time, Version,
+};
+use swarmw_plugin_host::{Compiler, PluginHost};
+use swarmw_proto::Channels;
+use swarmw_raft::{Peers, Raft, RaftConfig, RaftError, Storage, Subscription, Timing};
+use swarmw_state::{Change, State, Transaction};
+use tokio_util::sync::CancellationToken;
+use tracing::{error, info};
+
+use crate::blobs::{BlobError, BlobStore};
+use crate::clock::now;
+use crate::dispatcher::Dispatcher;
+use crate::forward::{ForwardError, Handler, StreamedResponse, WholeRequest, forward};
+use crate::found::Founded;
+use crate::logs::{Lines, LogBroker, LogsRequest};
+use crate::policies::SharedPolicies;
+use crate::propose::write;
+use crate::{authority, lead, membership, plugins, replicate};
+
+/// What a manager needs of its node.
+pub struct ManagerConfig {
+    /// The node's state folder.
+    pub state_dir: PathBuf,
+    /// The node.
+    pub node: NodeId,
+    /// Where other managers reach it: `host:port`.
+    pub address: String,
+    /// Encrypts the log and the snapshots.
+    pub log_key: [u8; 32],
+    /// The node's identity towards others.
+    pub tls: Tls,
+    /// Connections to other nodes.
+    pub channels: Channels,
+    /// Compiles components.
+    pub compiler: Compiler,
+    /// Elections.
+    pub timing: Timing,
+    /// How Raft's messages travel.
+    pub peers: Arc<dyn Peers>,
+    /// Answers requests of the API that followers pass on.
+    pub handler: Handler,
+}
+
+/// Why a manager could not start.
+#[derive(Debug, thiserror::Error)]
+pub enum ManagerError {
+    /// The log or the snapshots.
+    #[error(transparent)]
+    Raft(#[from] RaftError),
+    /// The blobs.
+    #[error(transparent)]
+    Blobs(#[from] BlobError),
+    /// The cluster could not be written down.
+    #[error("{0}")]
+    Refused(Refusal),
+}
+
+/// A manager node, running. Cheap to clone.
+#[derive(Clone)]
+pub struct Manager(Arc<Inner>);
+
+pub(crate) struct Inner {
+    pub(crate) node: NodeId,
+    pub(crate) raft: Raft,
+    pub(crate) blobs: BlobStore,
+    pub(crate) channels: Channels,
+    pub(crate) policies: SharedPolicies,
+    pub(crate) compiler: Compiler,
+    pub(crate) handler: Handler,
+    pub(crate) logs: LogBroker,
+    tls: Tls,
+    leading: Mutex<Option<Leading>>,
+    cancel: CancellationToken,
+}
+
+/// What exists while this manager leads.
+#[derive(Clone)]
+struct Leading {
+    dispatcher: Dispatcher,
+}
+
+// === impl Manager ===
+
+impl Manager {
+    /// Founds a cluster with this node as its first manager.
+    ///
+    /// # Errors
+    /// The disk, or a log that is there already.
+    pub async fn found(config: ManagerConfig, founded: &Founded) -> Result<Self, ManagerError> {
+        const FIRST: u64 = 1;
+        let manager = Self::open(config, FIRST).await?;
+        let inner = &manager.0;
+        let plugins = plugins::built_in(&inner.blobs, &inner.compiler, &mut rand::rng())
+            .await
+            .map_err(ManagerError::Refused)?;
+        let identity = &founded.credentials.identity;
+        let mut node = authority::new_node(identity.node, identity.role, Default::default());
+        node.spec.availability = founded.availability;
+        node.member = Some(RaftMember { raft_id: FIRST, addr: inner.raft.address().to_owned() });
+        let change = Change::InitCluster {
+            cluster: Box::new(founded.cluster.clone()),
+            node: Box::new(node),
+            plugins,
+        };
+        let first = Transaction { at: now(), request: None, changes: vec![change] };
+        inner.raft.found(first).await?;
+        manager.run();
+        Ok(manager)
+    }
+
+    /// Goes on as a manager: after a restart, or with the seat that the leader has
+    /// given this node.
+    ///
+    /// # Errors
+    /// The disk, or a log that another seat has written.
+    pub async fn resume(config: ManagerConfig, raft_id: u64) -> Result<Self, ManagerError> {
+        let manager = Self::open(config, raft_id).await?;
+        manager.run();
+        Ok(manager)
+    }
+
+    async fn open(config: ManagerConfig, raft_id: u64) -> Result<Self, ManagerError> {
+        let blobs = BlobStore::open(config.state_dir.join("blobs"))?;
+        let raft = Raft::open(
+            RaftConfig {
+                storage: Storage::Disk {
+                    dir: config.state_dir.join("raft"),
+                    key: config.log_key,
+                },
+                raft_id,
+                address: config.address,
+                timing: config.timing,
+            },
+            config.peers,
+        )
+        .await?;
+        Ok(Self(Arc::new(Inner {
+            node: config.node,
+            raft,
+            blobs,
+            channels: config.channels,
+            policies: SharedPolicies::new(PluginHost::new(config.compiler.clone())),
+            compiler: config.compiler,
+            handler: config.handler,
+            logs: LogBroker::default(),
+            tls: config.tls,
+            leading: Mutex::default(),
+            cancel: CancellationToken::new(),
+        })))
+    }
+
+    fn run(&self) {
+        tokio::spawn(self.clone().follow_role());
+        tokio::spawn(self.clone().follow_state());
+    }
+
+    /// Begins and ends the leader's work with the leadership.
+    async fn follow_role(self) {
+        let mut role = self.0.raft.watch_role();
+        loop {
+            if role.borrow_and_update().leading {
+                let end = self.0.cancel.child_token();
+                let work = tokio::spawn(self.clone().lead(end.clone()));
+                while role.borrow_and_update().leading {
+                    let changed = tokio::select! {
+                        changed = role.changed() => changed.is_ok(),
+                        () = self.0.cancel.cancelled() => false,
+                    };
+                    if !changed {
+                        break;
+                    }
+                }
+                end.cancel();
+                *self.leading() = None;
+                if let Err(panic) = work.await {
+                    error!(%panic, "the leader's work ended badly");
+                }
+            }
+            tokio::select! {
+                changed = role.changed() => if changed.is_err() { return },
+                () = self.0.cancel.cancelled() => return,
+            }
+        }
+    }
+
+    async fn lead(self, end: CancellationToken) {
+        let inner = &self.0;
+        info!("this manager leads");
+        plugins::sync(inner).await;
+        let dispatcher = Dispatcher::new(inner.raft.clone(), inner.logs.clone(), end.clone());
+        *self.leading() = Some(Leading { dispatcher: dispatcher.clone() });
+        tokio::join!(
+            lead::lead(inner.raft.clone(), inner.policies.clone(), end.clone()),
+            dispatcher.run(),
+            membership::keep_roles(inner.raft.clone(), inner.node, end.clone()),
+            plugins::follow(inner, end.clone()),
+        );
+        info!("this manager leads no more");
+    }
+
+    /// Keeps the list of removed nodes that connections are checked against.
+    async fn follow_state(self) {
+        let mut events = self.0.raft.subscribe();
+        loop {
+            let state = self.0.raft.state();
+            if let Some(cluster) = state.cluster() {
+                let removed = cluster.removed_nodes.keys().filter_map(|id| id.parse().ok());
+                self.0.tls.deny(removed.collect());
+            }
+            tokio::select! {
+                () = self.0.cancel.cancelled() => return,
+                received = events.next() => if received.is_none() { return },
+            }
+            while events.try_next().is_some() {}
+        }
+    }
+
+    /// The state as this manager has it: for what need not be fresh.
+    pub fn state(&self) -> Arc<State> {
+        self.0.raft.state()
+    }
+
+    /// What changes from now on.
+    pub fn changes(&self) -> Subscription {
+        self.0.raft.subscribe()
+    }
+
+    /// Whether this manager leads and is ready to.
+    pub fn leads(&self) -> bool {
+        self.0.raft.role().leading
+    }
+
+    /// The leader's address, while there is one.
+    pub fn leader_address(&self) -> Option<String> {
+        self.0.raft.role().leader.map(|(_, address)| address)
+    }
+
+    /// A state that holds every write acknowledged before the call.
+    ///
+    /// # Errors
+    /// This manager does not lead, or cannot prove it to itself.
+    pub async fn read(&self) -> Result<Arc<State>, Refusal> {
+        match self.0.raft.read_index().await {
+            Ok(()) => Ok(self.0.raft.state()),
+            Err(_) => Err(Refusal::rpc(RefusalKind::Unknown, crate::propose::NO_LEADER)),
+        }
+    }
+
+    /// One write. With a request id a retry has the first try's answer.
+    ///
+    /// # Errors
+    /// What `apply` refused; or that the leader was lost, see
+    /// [`crate::is_leader_lost`].
+    pub async fn write(
+        &self,
+        request: Option<RequestId>,
+        change: Change,
+    ) -> Result<Option<Id>, Refusal> {
+        if let Change::RemovePlugin(id) = &change {
+            plugins::check_unused(&self.0.raft.state(), *id)?;
+        }
+        write(&self.0.raft, request, change).await
+    }
+
+    /// Asks the plugins whether they can work with a spec.
+    ///
+    /// # Errors
+    /// The plugin's words, for the operator.
+    pub async fn check_service(&self, spec: &ServiceSpec) -> Result<(), Refusal> {
+        let policies = self.0.policies.clone();
+        let spec = spec.clone();
+        tokio::task::spawn_blocking(move || policies.host().check_service(&spec))
+            .await
+            .map_err(|e| Refusal::plain(RefusalKind::Unknown, e.to_string()))?
+    }
+
+    /// Checks a component, stores it on a majority of managers, names it in the
+    /// log, and has it serve before this returns.
+    ///
+    /// # Errors
+    /// What is wrong with the component, or with storing it.
+    pub async fn add_plugin(
+        &self,
+        request: Option<RequestId>,
+        bytes: Bytes,
+    ) -> Result<Plugin, Refusal> {
+        let inner = &self.0;
+        let inspected = plugins::inspect(&inner.compiler, bytes.clone()).await?;
+        let state = inner.raft.state();
+        let blob = replicate::store(&inner.blobs, &inner.channels, &state, inner.node, bytes).await?;
+        let id = PluginId::from_bits(rand::rng().random());
+        let plugin = plugins::record(id, inspected, blob, false);
+        let made = write(&inner.raft, request, Change::AddPlugin(Box::new(plugin.clone()))).await?;
+        plugins::sync(inner).await;
+        let id = made.map_or(id, |id| PluginId::from_bits(id.bits()));
+        let state = inner.raft.state();
+        Ok(state.plugin(id).map_or(plugin, |p| Plugin::clone(p)))
+    }
+
+    /// Stores bytes on a majority of managers.
+    ///
+    /// # Errors
+    /// Too few managers answer, or disks are full.
+    pub async fn put_blob(&self, bytes: Bytes) -> Result<Blob, Refusal> {
+        let inner = &self.0;
+        let state = inner.raft.state();
+        replicate::store(&inner.blobs, &inner.channels, &state, inner.node, bytes).await
+    }
+
+    /// How each manager stands, as this one sees it.
+    pub fn manager_statuses(&self) -> BTreeMap<NodeId, ManagerStatus> {
+        let role = self.0.raft.role();
+        let leader = role.leader.map(|(id, _)| id);
+        let members = self.0.raft.members();
+        let state = self.0.raft.state();
+        let status = |node: &Arc<Node>| {
+            let seat = node.member.as_ref()?;
+            let reachable = members.iter().find(|m| m.raft_id == seat.raft_id)?.reachable;
+            let status = ManagerStatus {
+                leader: leader == Some(seat.raft_id),
+                reachability: match reachable {
+                    true => Reachability::Reachable,
+                    false => Reachability::Unreachable,
+                },
+                addr: seat.addr.clone(),
+            };
+            Some((node.id, status))
+        };
+        state.nodes().filter_map(status).collect()
+    }
+
+    /// Log lines of tasks, from the nodes that have them.
+    ///
+    /// # Errors
+    /// This manager does not lead.
+    pub fn logs(&self, request: &LogsRequest) -> Result<Lines, Refusal> {
+        let Some(Leading { dispatcher }) = self.leading().clone() else {
+            return Err(Refusal::rpc(RefusalKind::Unknown, crate::propose::NO_LEADER));
+        };
+        let (wanted, subscription, receiver) = self.0.logs.open(request);
+        let unreachable = wanted
+            .into_iter()
+            .filter_map(|(node, wanted)| (!dispatcher.ask_logs(node, wanted)).then_some(node))
+            .collect();
+        Ok(self.0.logs.reader(subscription, receiver, unreachable))
+    }
+
+    /// Passes a request of the API on to the leader.
+    ///
+    /// # Errors
+    /// No leader took it in time.
+    pub async fn forward(&self, request: WholeRequest) -> Result<StreamedResponse, ForwardError> {
+        forward(&self.0.raft, &self.0.channels, request).await
+    }
+
+    /// Hands the leadership on, if this manager has it and there is another.
+    pub async fn step_down(&self) {
+        if self.leads() && self.0.raft.member_ids().len() > 1 {
+            if let Err(why) = self.0.raft.transfer_leadership().await {
+                info!(%why, "the leadership could not be handed on");
+            }
+        }
+    }
+
+    /// Ends this manager. Its files stay.
+    pub async fn stop(&self) {
+        self.0.cancel.cancel();
+        self.0.raft.shutdown().await;
+    }
+
+    pub(crate) fn inner(&self) -> &Arc<Inner> {
+        &self.0
+    }
+
+    pub(crate) fn dispatcher(&self) -> Option<Dispatcher> {
+        self.leading().as_ref().map(|l| l.dispatcher.clone())
+    }
+
+    fn leading(&self) -> std::sync::MutexGuard<'_, Option<Leading>> {
+        self.0.leading.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A plugin's record before apply has dated it.
+pub(crate) fn undated() -> (Version, Time, Time) {
+    (Version::default(), Time::ZERO, Time::ZERO)
+}

@@ -1,0 +1,246 @@
+//! The manager's side of the node protocol.
+
+use std::sync::Arc;
+
+use arc_swap::ArcSwapOption;
+use futures::StreamExt;
+use futures::stream::{self, BoxStream};
+use swarmw_model::{NodeRole, RaftMember, Time};
+use swarmw_proto::{Allowed, caller, pb, require};
+use swarmw_state::Change;
+use tonic::metadata::AsciiMetadataValue;
+use tonic::{Request, Response, Status, Streaming};
+
+use crate::dispatcher::{self, SessionStream};
+use crate::logs::LogLine;
+use crate::manager::Manager;
+use crate::propose::write;
+use crate::{authority, forward, replicate};
+
+/// Metadata of a refusal that names the manager to ask instead.
+pub const LEADER: &str = "swarmw-leader";
+
+/// The services of a manager, on a node that may become one and may stop being
+/// one: without a manager every call is answered `Unavailable`.
+#[derive(Clone)]
+pub struct ManagerServices(pub Arc<ArcSwapOption<Manager>>);
+
+// === impl ManagerServices ===
+
+impl ManagerServices {
+    fn manager(&self) -> Result<Arc<Manager>, Status> {
+        self.0.load_full().ok_or_else(|| Status::unavailable("this node is not a manager"))
+    }
+
+    /// The manager, if it leads; else a refusal that names the leader.
+    fn leader(&self) -> Result<Arc<Manager>, Status> {
+        let manager = self.manager()?;
+        if manager.leads() {
+            return Ok(manager);
+        }
+        let mut status = Status::unavailable("this manager does not lead");
+        let leader = manager.leader_address().and_then(|a| AsciiMetadataValue::try_from(a).ok());
+        if let Some(leader) = leader {
+            status.metadata_mut().insert(LEADER, leader);
+        }
+        Err(status)
+    }
+}
+
+#[tonic::async_trait]
+impl pb::ca_server::Ca for ManagerServices {
+    async fn root_certificate(
+        &self,
+        _: Request<pb::RootRequest>,
+    ) -> Result<Response<pb::RootReply>, Status> {
+        authority::root_certificate(&self.manager()?.state()).map(Response::new)
+    }
+
+    async fn issue(
+        &self,
+        request: Request<pb::IssueRequest>,
+    ) -> Result<Response<pb::IssueReply>, Status> {
+        let manager = self.leader()?;
+        let identity = caller(&request).identity.clone();
+        authority::issue(&manager.inner().raft, identity.as_ref(), request.into_inner())
+            .await
+            .map(Response::new)
+    }
+}
+
+#[tonic::async_trait]
+impl pb::membership_server::Membership for ManagerServices {
+    async fn join(
+        &self,
+        request: Request<pb::JoinRequest>,
+    ) -> Result<Response<pb::JoinReply>, Status> {
+        let identity = require(&request, Allowed::Manager)?;
+        let manager = self.leader()?;
+        let raft = &manager.inner().raft;
+        let address = request.into_inner().address;
+        let state = manager.state();
+        let Some(node) = state.node(identity.node) else {
+            return Err(Status::not_found(format!("node {} not found", identity.node)));
+        };
+        let raft_id = match &node.member {
+            Some(member) if member.addr == address => member.raft_id,
+            // A manager that comes back under another address keeps its seat.
+            Some(member) => member.raft_id,
+            None => state.next_raft_id(),
+        };
+        let member = Some(RaftMember { raft_id, addr: address });
+        let change =
+            Change::SetNodeRole { id: identity.node, role: NodeRole::Manager, member };
+        write(raft, None, change)
+            .await
+            .map_err(|refusal| Status::failed_precondition(refusal.to_string()))?;
+        let seat = |node: &Arc<swarmw_model::Node>| {
+            let member = node.member.as_ref()?;
+            Some(pb::Peer {
+                raft_id: member.raft_id,
+                address: member.addr.clone(),
+                node_id: node.id.to_string(),
+            })
+        };
+        let peers = manager.state().nodes().filter_map(seat).collect();
+        Ok(Response::new(pb::JoinReply { raft_id, peers }))
+    }
+
+    async fn leave(
+        &self,
+        request: Request<pb::LeaveRequest>,
+    ) -> Result<Response<pb::LeaveReply>, Status> {
+        let identity = require(&request, Allowed::AnyNode)?;
+        let manager = self.leader()?;
+        let state = manager.state();
+        let Some(node) = state.node(identity.node) else {
+            return Ok(Response::new(pb::LeaveReply {}));
+        };
+        if node.spec.role == NodeRole::Manager {
+            let mut spec = node.spec.clone();
+            spec.role = NodeRole::Worker;
+            let change = Change::UpdateNode { id: node.id, version: node.version, spec };
+            write(&manager.inner().raft, None, change)
+                .await
+                .map_err(|refusal| Status::failed_precondition(refusal.message))?;
+        }
+        Ok(Response::new(pb::LeaveReply {}))
+    }
+}
+
+#[tonic::async_trait]
+impl pb::api_server::Api for ManagerServices {
+    type CallStream = BoxStream<'static, Result<pb::HttpChunk, Status>>;
+
+    async fn call(
+        &self,
+        request: Request<Streaming<pb::HttpChunk>>,
+    ) -> Result<Response<Self::CallStream>, Status> {
+        require(&request, Allowed::Manager)?;
+        let manager = self.manager()?;
+        let inner = manager.inner();
+        forward::answer(&inner.raft, &inner.handler, request.into_inner()).await
+    }
+}
+
+#[tonic::async_trait]
+impl pb::dispatcher_server::Dispatcher for ManagerServices {
+    type SessionStream = SessionStream;
+
+    async fn session(
+        &self,
+        request: Request<Streaming<pb::FromAgent>>,
+    ) -> Result<Response<SessionStream>, Status> {
+        let identity = require(&request, Allowed::AnyNode)?;
+        let address = caller(&request).addr.ip().to_string();
+        let manager = self.manager()?;
+        let Some(dispatcher) = manager.dispatcher() else {
+            let address = manager.leader_address().unwrap_or_default();
+            let message = pb::to_agent::Message::Redirect(pb::Redirect { address });
+            let redirect = pb::ToAgent { message: Some(message) };
+            return Ok(Response::new(stream::iter([Ok(redirect)]).boxed()));
+        };
+        let incoming = request.into_inner();
+        Ok(Response::new(dispatcher::open(dispatcher, identity.node, address, incoming)))
+    }
+
+    async fn publish_logs(
+        &self,
+        request: Request<Streaming<pb::LogLines>>,
+    ) -> Result<Response<pb::LogsReply>, Status> {
+        let identity = require(&request, Allowed::AnyNode)?;
+        let manager = self.manager()?;
+        let broker = &manager.inner().logs;
+        let mut incoming = request.into_inner();
+        let mut subscription = 0;
+        while let Some(message) = incoming.message().await? {
+            subscription = message.subscription;
+            let Some(sink) = broker.sink(subscription) else {
+                return Err(Status::cancelled("nobody reads these lines any more"));
+            };
+            for line in message.lines {
+                let Ok(task) = line.task.parse() else { continue };
+                let line = LogLine {
+                    task,
+                    stream: if line.stream == 2 { 2 } else { 1 },
+                    at: Time::from_nanos(line.at_nanos),
+                    text: line.text,
+                };
+                if sink.send(line).await.is_err() {
+                    return Err(Status::cancelled("nobody reads these lines any more"));
+                }
+            }
+        }
+        broker.finished(subscription, identity.node);
+        Ok(Response::new(pb::LogsReply {}))
+    }
+}
+
+#[tonic::async_trait]
+impl pb::blobs_server::Blobs for ManagerServices {
+    type GetStream = BoxStream<'static, Result<pb::BlobChunk, Status>>;
+
+    async fn get(
+        &self,
+        request: Request<pb::BlobRequest>,
+    ) -> Result<Response<Self::GetStream>, Status> {
+        let identity = require(&request, Allowed::AnyNode)?;
+        let manager = self.manager()?;
+        let inner = manager.inner();
+        let digest = request.into_inner().digest;
+        // A manager that asks is answered from here alone, or two that both lack
+        // the blob would ask each other for ever.
+        let bytes = if identity.role == NodeRole::Manager {
+            inner.blobs.get(&digest).map_err(|e| Status::not_found(e.to_string()))?
+        } else {
+            let state = manager.state();
+            replicate::fetch(&inner.blobs, &inner.channels, &state, inner.node, &digest).await?
+        };
+        let chunks = replicate::chunks(&bytes);
+        Ok(Response::new(stream::iter(chunks.into_iter().map(Ok)).boxed()))
+    }
+
+    async fn put(
+        &self,
+        request: Request<Streaming<pb::BlobChunk>>,
+    ) -> Result<Response<pb::BlobReply>, Status> {
+        require(&request, Allowed::Manager)?;
+        let manager = self.manager()?;
+        let (digest, bytes) = replicate::collect(request.into_inner()).await?;
+        let blobs = manager.inner().blobs.clone();
+        tokio::task::spawn_blocking(move || blobs.put_as(&digest, &bytes))
+            .await
+            .map_err(|e| Status::internal(e.to_string()))?
+            .map_err(|e| Status::invalid_argument(e.to_string()))?;
+        Ok(Response::new(pb::BlobReply { held: true }))
+    }
+
+    async fn has(
+        &self,
+        request: Request<pb::BlobRequest>,
+    ) -> Result<Response<pb::BlobReply>, Status> {
+        require(&request, Allowed::Manager)?;
+        let held = self.manager()?.inner().blobs.has(&request.into_inner().digest);
+        Ok(Response::new(pb::BlobReply { held }))
+    }
+}

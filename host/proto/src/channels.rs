@@ -1,0 +1,101 @@
+//! Connections to other nodes.
+
+use std::collections::HashMap;
+use std::io;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use http::Uri;
+use hyper_util::rt::TokioIo;
+use rustls::ClientConfig;
+use rustls_pki_types::ServerName;
+use swarmw_ca::{SERVER_NAME, Tls};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
+use tonic::Status;
+use tonic::transport::{Channel, Endpoint};
+use tower::service_fn;
+
+/// Until a connection stands.
+const CONNECT_DEADLINE: Duration = Duration::from_secs(5);
+/// A peer is asked for a sign of life this often while a call is under way…
+const KEEPALIVE: Duration = Duration::from_secs(5);
+/// …and given this long to answer.
+const KEEPALIVE_PATIENCE: Duration = Duration::from_secs(5);
+
+/// One connection per address, made at the first call and again when it broke.
+#[derive(Clone)]
+pub struct Channels {
+    tls: Tls,
+    open: Arc<Mutex<HashMap<String, Channel>>>,
+}
+
+// === impl Channels ===
+
+impl Channels {
+    /// Connections that prove this node by its certificate.
+    pub fn new(tls: Tls) -> Self {
+        Self { tls, open: Arc::default() }
+    }
+
+    /// The connection to `host:port`. Nothing is sent before the first call.
+    ///
+    /// # Errors
+    /// The text is no address.
+    pub fn get(&self, address: &str) -> Result<Channel, Status> {
+        if let Some(channel) = self.open().get(address) {
+            return Ok(channel.clone());
+        }
+        let tls = self.tls.clone();
+        let channel = channel(address, move || tls.client_config())?;
+        self.open().insert(address.to_owned(), channel.clone());
+        Ok(channel)
+    }
+
+    /// Forgets all connections: after credentials were replaced, the next call
+    /// shows the new ones. Calls under way go on.
+    pub fn reset(&self) {
+        self.open().clear();
+    }
+
+    /// A connection without a certificate, for a node that joins. With a root the
+    /// other side must prove itself; without one it is not checked, which is right
+    /// only for reading the root.
+    ///
+    /// # Errors
+    /// The text is no address, or the root no certificate.
+    pub fn bootstrap(address: &str, root_pem: Option<&str>) -> Result<Channel, Status> {
+        let config = Tls::bootstrap_client_config(root_pem)
+            .map_err(|e| Status::invalid_argument(e.to_string()))?;
+        channel(address, move || config.clone())
+    }
+
+    fn open(&self) -> MutexGuard<'_, HashMap<String, Channel>> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn channel(
+    address: &str,
+    config: impl Fn() -> Arc<ClientConfig> + Send + Clone + 'static,
+) -> Result<Channel, Status> {
+    let invalid = |_| Status::invalid_argument(format!("not an address: {address:?}"));
+    let endpoint = Endpoint::from_shared(format!("http://{address}"))
+        .map_err(invalid)?
+        .connect_timeout(CONNECT_DEADLINE)
+        .http2_keep_alive_interval(KEEPALIVE)
+        .keep_alive_timeout(KEEPALIVE_PATIENCE);
+    let target = address.to_owned();
+    Ok(endpoint.connect_with_connector_lazy(service_fn(move |_: Uri| {
+        let (target, config) = (target.clone(), config());
+        async move { connect(&target, config).await.map(TokioIo::new) }
+    })))
+}
+
+async fn connect(address: &str, config: Arc<ClientConfig>) -> io::Result<TlsStream<TcpStream>> {
+    let stream = TcpStream::connect(address).await?;
+    stream.set_nodelay(true)?;
+    let name = ServerName::try_from(SERVER_NAME).map_err(io::Error::other)?;
+    TlsConnector::from(config).connect(name, stream).await
+}

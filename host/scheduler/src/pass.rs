@@ -1,0 +1,397 @@
+//! One pass: from what waits to changes.
+
+use std::sync::Arc;
+
+use swarmw_model::{ServiceId, TaskState, TaskStatus, Time};
+use swarmw_state::{Change, State, TaskChange};
+
+use crate::batch::{Batch, Policy};
+use crate::explain::no_suitable_node;
+use crate::group::{Group, Groups, Item};
+use crate::need::Need;
+use crate::{Policies, PolicyFailure, Scheduler};
+
+/// What a pass did, beside the changes.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Pass {
+    /// Tasks that got a node.
+    pub placed: usize,
+    /// Tasks that were tried and wait.
+    pub waiting: usize,
+    /// Failures of plugins, for the log; each failure once.
+    pub events: Vec<PolicyEvent>,
+}
+
+/// A placement plugin failed, and what that meant.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PolicyEvent {
+    /// A service that was hit; others may have been by the same failure.
+    pub service: ServiceId,
+    /// The failure.
+    pub failure: PolicyFailure,
+    /// What became of the service's tasks.
+    pub consequence: Consequence,
+}
+
+/// What the failure of a plugin means for tasks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Consequence {
+    /// A constraint fails closed: the tasks wait, and are tried again in the next
+    /// pass.
+    Waits,
+    /// A preference falls back: the tasks are balanced over all nodes that fit.
+    NativeBalance,
+}
+
+/// Where the tasks of a pass stand.
+struct Work<'a> {
+    state: &'a State,
+    decisions: &'a mut Vec<Change>,
+    now: Time,
+    pass: Pass,
+}
+
+// === impl Scheduler ===
+
+impl Scheduler {
+    /// Gives nodes to the tasks that wait: fills in those that `decisions` are about
+    /// to make, and appends changes for those already in `state`. A task that fits
+    /// nowhere is told why, once.
+    ///
+    /// `state` is what the observed events lead to. Tasks that were answered before
+    /// are tried again only when something changed that could help.
+    pub fn schedule(
+        &mut self,
+        state: &State,
+        decisions: &mut Vec<Change>,
+        now: Time,
+        policies: &mut dyn Policies,
+    ) -> Pass {
+        if self.table.forget_stale_columns() {
+            self.verdicts.forget();
+        }
+        let renewed = self.verdicts.begin_pass(policies.generation());
+        let all = std::mem::take(&mut self.retry) || renewed;
+        let groups = self.collect(state, decisions, all);
+        self.shut_down_stale(state, decisions, now);
+        let mut work = Work {
+            state,
+            decisions,
+            now,
+            pass: Pass::default(),
+        };
+        if !groups.is_empty() {
+            self.table.order();
+            self.usage.begin_pass();
+            self.foresee(&work);
+            self.place(groups, &mut work, policies);
+            self.usage.end_pass();
+            self.verdicts.end_pass();
+        }
+        let mut told: Vec<PolicyFailure> = Vec::new();
+        work.pass.events.retain(|event| {
+            let news = !told.contains(&event.failure);
+            if news {
+                told.push(event.failure.clone());
+            }
+            news
+        });
+        work.pass
+    }
+
+    fn collect(&mut self, state: &State, decisions: &[Change], all: bool) -> Vec<Group> {
+        let mut groups = Groups::default();
+        groups.add_new(decisions, state);
+        if all {
+            for task in state.unassigned() {
+                groups.add_waiting(task, state);
+            }
+        } else {
+            for task in self.due.values() {
+                groups.add_waiting(task, state);
+            }
+        }
+        groups.sorted(decisions)
+    }
+
+    /// Tasks of an older spec that never had a node end here, as there is no agent
+    /// to end them.
+    fn shut_down_stale(&mut self, state: &State, decisions: &mut Vec<Change>, now: Time) {
+        let mut stale: Vec<_> = self.stale.iter().filter_map(|id| state.task(*id)).collect();
+        stale.sort_unstable_by_key(|task| task.id);
+        for task in stale {
+            let newer = state
+                .service(task.service_id)
+                .is_some_and(|s| s.spec_version > task.spec_version);
+            if newer {
+                decisions.push(Change::Task(TaskChange {
+                    status: Some(TaskStatus {
+                        timestamp: now,
+                        state: TaskState::Shutdown,
+                        error: Arc::default(),
+                        ..task.status.clone()
+                    }),
+                    ..TaskChange::of(task.id)
+                }));
+            }
+        }
+    }
+
+    /// Takes the tick's other decisions into the overlay: tasks that it stops no
+    /// longer count in the balance.
+    fn foresee(&mut self, work: &Work<'_>) {
+        for change in work.decisions.iter() {
+            let Change::Task(change) = change else {
+                continue;
+            };
+            if change
+                .desired
+                .is_none_or(|desired| desired <= TaskState::Complete)
+            {
+                continue;
+            }
+            let Some(task) = work.state.task(change.id) else {
+                continue;
+            };
+            if let Some(row) = task.node_id.and_then(|node| self.table.row(node)) {
+                self.usage.dismiss(row, task);
+            }
+        }
+    }
+
+    fn place(&mut self, mut groups: Vec<Group>, work: &mut Work<'_>, policies: &mut dyn Policies) {
+        let mut batch = Batch::default();
+        for group in groups.iter_mut().filter(|g| !g.preassigned.is_empty()) {
+            if batch.is_closed_to(group) {
+                batch = Batch::default();
+            }
+            self.confirm(group, &mut batch, work, policies);
+        }
+        let mut batch = Batch::default();
+        for at in 0..groups.len() {
+            if groups[at].items.is_empty() {
+                continue;
+            }
+            if batch.is_closed_to(&groups[at]) {
+                let full = std::mem::take(&mut batch);
+                self.finish(full, &groups, work, policies);
+            }
+            match self.class_of(&mut groups[at], &mut batch, work, policies) {
+                Ok(class) => batch.add(at, &groups[at], class, self, work.now),
+                Err(failure) => self.fail(&groups[at], &failure, work),
+            }
+        }
+        self.finish(batch, &groups, work, policies);
+    }
+
+    /// Compiles a group's policies and finds its class. Constraints fail closed,
+    /// preferences fall back to native balance.
+    fn class_of(
+        &mut self,
+        group: &mut Group,
+        batch: &mut Batch,
+        work: &mut Work<'_>,
+        policies: &mut dyn Policies,
+    ) -> Result<usize, PolicyFailure> {
+        let Some(service) = work.state.service(group.service).cloned() else {
+            return Err(PolicyFailure::Unclaimed {
+                message: "its service is gone".into(),
+            });
+        };
+        let preferences = service.spec.preferences();
+        let expressions = group.spec.constraints();
+        let mut policy = Policy {
+            constraints: Vec::new(),
+            preferences: Vec::new(),
+        };
+        if !expressions.is_empty() || !preferences.is_empty() {
+            let options = Arc::new(service.spec.policy_options());
+            for expression in expressions {
+                let constraint = self.verdicts.constraint(expression, &options, policies)?;
+                self.verdicts
+                    .refresh(&constraint, &mut self.table, policies)?;
+                policy.constraints.push(constraint);
+            }
+            for preference in &preferences {
+                match self.verdicts.preference(preference, &options, policies) {
+                    Ok(compiled) => policy.preferences.push(compiled),
+                    Err(failure) => {
+                        work.pass.balance(group.service, failure);
+                        policy.preferences.clear();
+                        break;
+                    }
+                }
+            }
+        }
+        let need = Need::of(&group.spec, group.ports.iter().copied(), work.state);
+        let class = match batch.class(need.clone(), &policy, self, policies) {
+            Ok(class) => class,
+            Err(failure) => {
+                work.pass.balance(group.service, failure);
+                policy.preferences.clear();
+                batch.class(need, &policy, self, policies)?
+            }
+        };
+        group.policy = Some(policy);
+        Ok(class)
+    }
+
+    /// Checks tasks of a global service against the node that each is for.
+    fn confirm(
+        &mut self,
+        group: &mut Group,
+        batch: &mut Batch,
+        work: &mut Work<'_>,
+        policies: &mut dyn Policies,
+    ) {
+        let class = match self.class_of(group, batch, work, policies) {
+            Ok(class) => class,
+            Err(failure) => {
+                work.pass.wait(group.service, failure.clone());
+                self.retry = true;
+                let why: Arc<str> = failure.to_string().into();
+                for (_, item) in &group.preassigned {
+                    self.leave(item, &why, work);
+                }
+                return;
+            }
+        };
+        let filters = &batch.classes[class].filters;
+        let mut counts = self
+            .usage
+            .of_service(group.service)
+            .cloned()
+            .unwrap_or_default();
+        for (node, item) in &group.preassigned {
+            let row = self.table.row(*node);
+            let miss = match row {
+                None => Some("1 node not available for new tasks".to_owned()),
+                Some(row) => {
+                    let count = counts.get(&row).copied().unwrap_or(0);
+                    filters
+                        .first_miss(row, count, &self.table, &self.usage, &self.verdicts)
+                        .map(|miss| filters.explain(miss, 1))
+                }
+            };
+            match (row, miss) {
+                (Some(row), None) => {
+                    self.usage
+                        .place(row, filters.need.reserved, &filters.need.ports);
+                    *counts.entry(row).or_default() += 1;
+                    work.pass.placed += 1;
+                    self.await_confirmation(item);
+                    item.assign(*node, work.decisions);
+                }
+                (_, miss) => self.leave(item, &miss.unwrap_or_default().into(), work),
+            }
+        }
+        self.usage.set_counts(group.service, counts);
+    }
+
+    /// Places a batch and writes its changes.
+    fn finish(
+        &mut self,
+        mut batch: Batch,
+        groups: &[Group],
+        work: &mut Work<'_>,
+        policies: &mut dyn Policies,
+    ) {
+        batch.place(groups, work.state, self, policies, &mut work.pass.events);
+        let runs = std::mem::take(&mut batch.runs);
+        // Explanations tell of the end of the pass, so counts come first.
+        let mut left = Vec::new();
+        for run in runs {
+            let group = &groups[run.group];
+            for (item, row) in group.items.iter().zip(&run.placed) {
+                if let Some(node) = self.table.node(*row).map(|node| node.id) {
+                    self.await_confirmation(item);
+                    item.assign(node, work.decisions);
+                }
+            }
+            work.pass.placed += run.placed.len();
+            if run.placed.len() < group.items.len() {
+                left.push(run);
+            } else {
+                self.usage.set_counts(group.service, run.counts);
+            }
+        }
+        for run in left {
+            let group = &groups[run.group];
+            let class = &mut batch.classes[run.class];
+            let shared = class.filters.need.max_replicas == 0 && run.refusals.is_empty();
+            let why: Arc<str> = match class.explained.clone().filter(|_| shared) {
+                Some(known) => known,
+                None => {
+                    let count = |row| run.counts.get(&row).copied().unwrap_or(0);
+                    class
+                        .filters
+                        .explain_all(
+                            count,
+                            &run.refusals,
+                            &self.table,
+                            &self.usage,
+                            &self.verdicts,
+                        )
+                        .into()
+                }
+            };
+            if shared {
+                class.explained = Some(why.clone());
+            }
+            for item in &group.items[run.placed.len()..] {
+                self.leave(item, &why, work);
+            }
+            self.usage.set_counts(group.service, run.counts);
+        }
+    }
+
+    /// A constraint failed: the group's tasks wait for the next pass.
+    fn fail(&mut self, group: &Group, failure: &PolicyFailure, work: &mut Work<'_>) {
+        work.pass.wait(group.service, failure.clone());
+        self.retry = true;
+        let why: Arc<str> = no_suitable_node(&failure.to_string()).into();
+        for item in &group.items {
+            self.leave(item, &why, work);
+        }
+    }
+
+    fn leave(&mut self, item: &Item, why: &Arc<str>, work: &mut Work<'_>) {
+        work.pass.waiting += 1;
+        let news = item.leave(why, work.now, work.decisions);
+        if let Item::Waiting(task) = item {
+            if news {
+                self.due.insert(task.id, task.clone());
+            } else {
+                self.due.remove(&task.id);
+            }
+        }
+    }
+
+    /// A decision may get lost before it is committed: the task stays due until an
+    /// event shows its node.
+    fn await_confirmation(&mut self, item: &Item) {
+        if let Item::Waiting(task) = item {
+            self.due.insert(task.id, task.clone());
+        }
+    }
+}
+
+// === impl Pass ===
+
+impl Pass {
+    fn balance(&mut self, service: ServiceId, failure: PolicyFailure) {
+        self.events.push(PolicyEvent {
+            service,
+            failure,
+            consequence: Consequence::NativeBalance,
+        });
+    }
+
+    fn wait(&mut self, service: ServiceId, failure: PolicyFailure) {
+        self.events.push(PolicyEvent {
+            service,
+            failure,
+            consequence: Consequence::Waits,
+        });
+    }
+}

@@ -1,0 +1,178 @@
+//! The scheduler's mirror of the committed state, moved by events alone.
+
+use std::sync::Arc;
+
+use swarmw_model::{Node, NodeId, ServiceSpec, Task, TaskId, TaskState};
+use swarmw_state::{Event, State};
+
+use crate::failures::Failures;
+use crate::hash::{FastMap, FastSet};
+use crate::need::Need;
+use crate::table::Table;
+use crate::usage::{Usage, holds, same};
+use crate::verdicts::Verdicts;
+use crate::{Policies, PolicyFailure};
+
+/// Puts tasks on nodes. See the crate's head.
+#[derive(Default)]
+pub struct Scheduler {
+    pub(crate) table: Table,
+    pub(crate) usage: Usage,
+    pub(crate) failures: Failures,
+    pub(crate) verdicts: Verdicts,
+    /// Waiting tasks that have no answer yet which the events confirm.
+    pub(crate) due: FastMap<TaskId, Arc<Task>>,
+    /// Tasks that never had a node and are to be shut down.
+    pub(crate) stale: FastSet<TaskId>,
+    /// Something changed that could help a task already answered.
+    pub(crate) retry: bool,
+}
+
+// === impl Scheduler ===
+
+impl Scheduler {
+    /// A scheduler that has seen `state`.
+    pub fn new(state: &State) -> Self {
+        let mut scheduler = Self {
+            retry: true,
+            ..Self::default()
+        };
+        for node in state.nodes() {
+            scheduler.put_node(node);
+        }
+        for task in state.tasks() {
+            scheduler.observe_task(None, Some(task));
+        }
+        scheduler
+    }
+
+    /// Follows a committed change. Events come in the order of the log.
+    pub fn observe(&mut self, event: &Event) {
+        match event {
+            Event::Cluster => {}
+            Event::Node {
+                new: Some(node), ..
+            } => self.put_node(node),
+            Event::Node { old, new: None } => {
+                if let Some(row) = old.as_ref().and_then(|node| self.table.remove(node.id)) {
+                    self.usage.clear(row);
+                    self.failures.forget_row(row);
+                }
+            }
+            Event::Service {
+                old: Some(old),
+                new: Some(new),
+            } => {
+                self.retry |= old.spec != new.spec;
+            }
+            Event::Service {
+                old: Some(old),
+                new: None,
+            } => self.failures.forget_service(old.id),
+            Event::Service { .. } => {}
+            Event::Task { old, new } => self.observe_task(old.as_ref(), new.as_ref()),
+            Event::Plugin { .. } => self.retry = true,
+        }
+    }
+
+    fn put_node(&mut self, node: &Arc<Node>) {
+        let size = |n: &Node| {
+            let all = &n.description.resources;
+            (all.nano_cpus, all.memory_bytes)
+        };
+        let known = self.table.row(node.id).and_then(|row| self.table.node(row));
+        let (cpu_before, memory_before) = known.map_or((0, 0), |n| size(n));
+        let (cpu, memory) = size(node);
+        let row = self.table.put(node);
+        self.usage.grow(self.table.len());
+        self.usage
+            .resize(row, cpu - cpu_before, memory - memory_before);
+        self.retry = true;
+    }
+
+    fn observe_task(&mut self, old: Option<&Arc<Task>>, new: Option<&Arc<Task>>) {
+        match (old, new) {
+            (Some(old), Some(new)) => {
+                if !same(old, new) {
+                    self.take_away(old);
+                    self.add(new);
+                }
+                if let Some(row) = new.node_id.and_then(|node| self.table.row(node)) {
+                    self.failures.note(row, old, new);
+                }
+            }
+            (Some(old), None) => self.take_away(old),
+            (None, Some(new)) => self.add(new),
+            (None, None) => {}
+        }
+        if let Some(task) = new.or(old) {
+            self.note_waiting(task, new.is_some());
+        }
+    }
+
+    fn add(&mut self, task: &Task) {
+        if let Some(row) = task.node_id.and_then(|node| self.table.row(node)) {
+            self.usage.add(row, task);
+        }
+    }
+
+    fn take_away(&mut self, task: &Task) {
+        if let Some(row) = task.node_id.and_then(|node| self.table.row(node)) {
+            self.usage.take_away(row, task);
+            self.retry |= holds(task);
+        }
+    }
+
+    /// Keeps track of the tasks that want an answer: a task without a node and
+    /// without a reason, until the events show that it got the one or the other.
+    fn note_waiting(&mut self, task: &Arc<Task>, exists: bool) {
+        let unplaced = exists && task.status.state <= TaskState::Pending;
+        let wanted = task.desired_state <= TaskState::Complete;
+        if unplaced && wanted && task.status.error.is_empty() {
+            self.due.insert(task.id, task.clone());
+        } else {
+            self.due.remove(&task.id);
+        }
+        if unplaced && task.desired_state == TaskState::Shutdown {
+            self.stale.insert(task.id);
+        } else {
+            self.stale.remove(&task.id);
+        }
+    }
+
+    /// Whether a node satisfies a service's constraints and runs its image; all
+    /// else that a task needs is not looked at.
+    ///
+    /// # Errors
+    /// What a constraint's plugin fails with.
+    pub fn satisfies(
+        &mut self,
+        state: &State,
+        service: &ServiceSpec,
+        node: NodeId,
+        policies: &mut dyn Policies,
+    ) -> Result<bool, PolicyFailure> {
+        self.verdicts.begin_pass(policies.generation());
+        let Some(row) = self.table.row(node) else {
+            return Ok(false);
+        };
+        let spec = &service.task_template;
+        let need = Need::of(spec, std::iter::empty(), state);
+        if !need.runs_anywhere() && !self.table.platform_passes(row, |runs| need.runs_on(runs)) {
+            return Ok(false);
+        }
+        if spec.constraints().is_empty() {
+            return Ok(true);
+        }
+        let options = Arc::new(service.policy_options());
+        for expression in spec.constraints() {
+            let constraint = self.verdicts.constraint(expression, &options, policies)?;
+            self.verdicts
+                .refresh(&constraint, &mut self.table, policies)?;
+            if !self.verdicts.mask(constraint.id).contains(row as usize) {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+}

@@ -1,0 +1,10 @@
+//! The scheduler's specification: Swarm's scenarios, filters and what they say,
+//! preferences, plugins' answers kept, and random clusters against brute force.
+
+mod cluster;
+mod fake;
+mod filters;
+mod model;
+mod policies;
+mod preferences;
+mod scenarios;

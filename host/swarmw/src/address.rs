@@ -1,0 +1,104 @@
+//! Addresses of a node: where it listens, what it tells others.
+
+use std::net::{IpAddr, SocketAddr, ToSocketAddrs, UdpSocket};
+
+use swarmw_model::Refusal;
+
+/// Swarm's port for everything between nodes.
+pub const DEFAULT_PORT: u16 = 2377;
+
+/// Reads `IP[:PORT]`, `[IPv6]:PORT`, `:PORT` or an empty text (all addresses).
+///
+/// # Errors
+/// Anything else.
+pub fn listen(text: &str) -> Result<SocketAddr, Refusal> {
+    let text = if text.is_empty() { "0.0.0.0" } else { text };
+    let whole = match text.strip_prefix(':') {
+        Some(port) => format!("0.0.0.0:{port}"),
+        None => text.to_owned(),
+    };
+    parse(&whole)
+        .ok_or_else(|| Refusal::invalid(format!("invalid ListenAddr: must be IP[:PORT], got {text:?}")))
+}
+
+/// What to tell other nodes: as asked, or the one address that this machine uses
+/// towards `remote`, or towards the world.
+///
+/// # Errors
+/// A text that is no address, or no address to be found.
+pub fn advertise(
+    asked: &str,
+    listening: SocketAddr,
+    remote: Option<&str>,
+) -> Result<SocketAddr, Refusal> {
+    if !asked.is_empty() {
+        let found = parse(asked).map(|address| match asked.contains(':') && !asked.ends_with(']') {
+            true => address,
+            false => SocketAddr::new(address.ip(), listening.port()),
+        });
+        return found.ok_or_else(|| {
+            Refusal::invalid(format!("invalid AdvertiseAddr: must be IP[:PORT], got {asked:?}"))
+        });
+    }
+    if !listening.ip().is_unspecified() {
+        return Ok(listening);
+    }
+    let towards = remote.unwrap_or("192.0.2.1:9");
+    match own_address(towards) {
+        Some(ip) => Ok(SocketAddr::new(ip, listening.port())),
+        None => Err(Refusal::invalid(
+            "could not choose an IP address to advertise since this system has no route \
+             to the others - specify one with --advertise-addr",
+        )),
+    }
+}
+
+/// Reads an address with [`DEFAULT_PORT`] where none is given.
+pub fn parse(text: &str) -> Option<SocketAddr> {
+    if let Ok(address) = text.parse() {
+        return Some(address);
+    }
+    if let Ok(ip) = text.trim_matches(['[', ']']).parse::<IpAddr>() {
+        return Some(SocketAddr::new(ip, DEFAULT_PORT));
+    }
+    None
+}
+
+/// The address this machine would send from. Nothing is sent: connecting a UDP
+/// socket only asks the kernel for its route.
+fn own_address(towards: &str) -> Option<IpAddr> {
+    let remote = towards.to_socket_addrs().ok()?.next()?;
+    let any = if remote.is_ipv4() { "0.0.0.0:0" } else { "[::]:0" };
+    let socket = UdpSocket::bind(any).ok()?;
+    socket.connect(remote).ok()?;
+    socket.local_addr().ok().map(|a| a.ip()).filter(|ip| !ip.is_unspecified())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn listen_addresses_have_swarms_defaults() {
+        for (text, want) in [
+            ("", "0.0.0.0:2377"),
+            ("127.0.0.2", "127.0.0.2:2377"),
+            ("127.0.0.2:99", "127.0.0.2:99"),
+            (":99", "0.0.0.0:99"),
+            ("[::1]:5", "[::1]:5"),
+        ] {
+            assert_eq!(listen(text).map(|a| a.to_string()), Ok(want.to_owned()), "{text}");
+        }
+        assert!(listen("nonsense").is_err());
+    }
+
+    #[test]
+    fn an_advertised_address_without_port_has_the_listening_one() {
+        let at = |text: &str| text.parse::<SocketAddr>().expect("an address");
+        let told = |asked, listening| advertise(asked, at(listening), None).map(|a| a.to_string());
+        assert_eq!(told("10.0.0.5", "0.0.0.0:99"), Ok("10.0.0.5:99".to_owned()));
+        assert_eq!(told("10.0.0.5:7", "0.0.0.0:99"), Ok("10.0.0.5:7".to_owned()));
+        assert_eq!(told("", "127.0.0.2:99"), Ok("127.0.0.2:99".to_owned()));
+        assert!(told("eth9:", "127.0.0.2:99").is_err());
+    }
+}

@@ -1,0 +1,165 @@
+//! `swarmw bench`: what this machine's scheduler can do, and how large a cluster
+//! it is good for.
+
+use std::time::Instant;
+
+use anyhow::{Context, Result};
+use clap::{Args, Subcommand, ValueEnum};
+use serde::Serialize;
+use swarmw_plugin_host::{Compiler, PluginHost, builtin};
+use swarmw_scheduler::bench::{Shape, prepare};
+
+/// Measures parts of swarmw on this machine.
+#[derive(Args, Clone, Debug)]
+pub struct BenchArgs {
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(Subcommand, Clone, Debug)]
+enum What {
+    /// Places tasks on nodes through the real policy components: the transactions
+    /// that create the tasks, the choice of nodes, the transactions that assign
+    /// them, and the events of both
+    Scheduler(SchedulerArgs),
+}
+
+#[derive(Args, Clone, Debug)]
+struct SchedulerArgs {
+    /// Nodes of the cluster
+    #[arg(long, default_value_t = 1_000)]
+    nodes: usize,
+    /// Tasks to place
+    #[arg(long, default_value_t = 100_000)]
+    tasks: usize,
+    /// Services that the tasks belong to; 0 for one-off tasks, each its own service
+    #[arg(long, default_value_t = 1)]
+    services: usize,
+    /// Constraints of each service
+    #[arg(long, default_value_t = 0)]
+    constraints: usize,
+    /// Spread each service over a node label
+    #[arg(long)]
+    spread: bool,
+    /// How to print the figures
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    format: Format,
+}
+
+#[derive(ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
+enum Format {
+    Text,
+    Json,
+}
+
+/// The figures of one run.
+#[derive(Serialize)]
+struct Figures {
+    nodes: usize,
+    tasks: usize,
+    services: usize,
+    constraints: usize,
+    spread: bool,
+    placed: usize,
+    cpu_seconds: f64,
+    wall_seconds: f64,
+    decide_wall_seconds: f64,
+    peak_rss_bytes: u64,
+    wasm_calls: u64,
+}
+
+/// Runs the benchmark that was asked for.
+///
+/// # Errors
+/// A component cannot be compiled or loaded.
+pub fn run(args: BenchArgs) -> Result<()> {
+    let What::Scheduler(args) = args.what;
+    let cache = tempfile::tempdir().context("cannot make a folder for compiled components")?;
+    let exe = std::env::current_exe().context("cannot find this binary")?;
+    let compiler = Compiler::new(exe, cache.path().to_owned(), [0; 32]);
+    let mut policies = PluginHost::new(compiler.clone());
+    load_built_in(&mut policies, &compiler)?;
+
+    let shape = Shape {
+        nodes: args.nodes,
+        tasks: args.tasks,
+        services: args.services,
+        constraints: args.constraints,
+        spread: args.spread,
+    };
+    let mut run = prepare(&shape);
+    let calls = policies.calls();
+    let cpu = cpu_seconds();
+    let wall = Instant::now();
+    run.create();
+    let deciding = Instant::now();
+    run.decide(&mut policies);
+    let decided = deciding.elapsed();
+    let placed = run.assign();
+    let figures = Figures {
+        nodes: args.nodes,
+        tasks: args.tasks,
+        services: args.services,
+        constraints: args.constraints,
+        spread: args.spread,
+        placed,
+        wall_seconds: wall.elapsed().as_secs_f64(),
+        cpu_seconds: cpu_seconds() - cpu,
+        decide_wall_seconds: decided.as_secs_f64(),
+        peak_rss_bytes: peak_rss_bytes(),
+        wasm_calls: policies.calls() - calls,
+    };
+    print(&figures, args.format)
+}
+
+fn load_built_in(policies: &mut PluginHost, compiler: &Compiler) -> Result<()> {
+    let plugins = builtin()
+        .iter()
+        .map(|component| {
+            let plugin = swarmw_manager::plugin_of(compiler, component.bytes)
+                .with_context(|| format!("the built-in plugin {}", component.name))?;
+            Ok((plugin.into(), component.bytes.into()))
+        })
+        .collect::<Result<Vec<_>>>()?;
+    match policies.set_plugins(plugins).into_iter().next() {
+        Some((plugin, why)) => anyhow::bail!("plugin {plugin} cannot be loaded: {why}"),
+        None => Ok(()),
+    }
+}
+
+fn print(figures: &Figures, format: Format) -> Result<()> {
+    if format == Format::Json {
+        println!("{}", serde_json::to_string(figures)?);
+        return Ok(());
+    }
+    println!(
+        "{} nodes, {} tasks, {} services, {} constraints each{}: {} placed",
+        figures.nodes,
+        figures.tasks,
+        figures.services,
+        figures.constraints,
+        if figures.spread { ", spread" } else { "" },
+        figures.placed,
+    );
+    println!("  CPU        {:.3} s", figures.cpu_seconds);
+    println!("  wall       {:.3} s", figures.wall_seconds);
+    println!("  deciding   {:.3} s", figures.decide_wall_seconds);
+    println!("  peak RSS   {} MB", figures.peak_rss_bytes / 1_000_000);
+    println!("  Wasm calls {}", figures.wasm_calls);
+    Ok(())
+}
+
+/// User and system time of this process so far.
+fn cpu_seconds() -> f64 {
+    let usage = rustix::process::getrusage(rustix::process::Resource::Self_);
+    let seconds = |t: rustix::time::Timeval| t.tv_sec as f64 + t.tv_usec as f64 / 1e6;
+    seconds(usage.ru_utime) + seconds(usage.ru_stime)
+}
+
+/// The most memory this process ever held, in bytes.
+fn peak_rss_bytes() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|l| l.strip_prefix("VmHWM:"));
+    let kib = line.and_then(|l| l.trim().strip_suffix(" kB")).and_then(|n| n.trim().parse().ok());
+    kib.unwrap_or(0u64) * 1024
+}

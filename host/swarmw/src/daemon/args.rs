@@ -1,0 +1,132 @@
+//! The flags of `swarmw daemon`.
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use clap::{Args, ValueEnum};
+
+/// Runs a node.
+#[derive(Args, Clone, Debug)]
+pub struct DaemonArgs {
+    /// Where the node keeps its state [default: /var/lib/swarmw as root, else the XDG state folder]
+    #[arg(long, value_name = "DIR")]
+    pub state_dir: Option<PathBuf>,
+
+    /// Where to serve the API: unix://PATH, or tcp://IP:PORT with TLS or on loopback;
+    /// repeatable [default: unix:///run/swarmw.sock as root, else in the XDG runtime folder]
+    #[arg(short = 'H', long = "host", value_name = "ADDRESS")]
+    pub hosts: Vec<ApiAddress>,
+
+    /// The node's Docker engine: unix://PATH, or none to refuse one
+    /// [default: unix:///var/run/docker.sock if an engine answers there]
+    #[arg(long, value_name = "ADDRESS")]
+    pub engine: Option<EngineChoice>,
+
+    /// The node's name in the cluster [default: the machine's host name]
+    #[arg(long, value_name = "NAME")]
+    pub node_name: Option<String>,
+
+    /// A label of the engine, for constraints on engine.labels.KEY; repeatable
+    #[arg(long = "engine-label", value_name = "KEY=VALUE", value_parser = label)]
+    pub engine_labels: Vec<(String, String)>,
+
+    /// The address that published ports listen on
+    #[arg(long, value_name = "IP", default_value_t = IpAddr::V4(Ipv4Addr::UNSPECIFIED))]
+    pub publish_addr: IpAddr,
+
+    /// How the daemon logs, to standard error
+    #[arg(long, value_name = "FORMAT", value_enum, default_value_t = LogFormat::Text)]
+    pub log_format: LogFormat,
+
+    /// Certificate authority of API clients, for tcp:// beyond loopback
+    #[arg(long, value_name = "FILE", requires_all = ["tlscert", "tlskey"])]
+    pub tlscacert: Option<PathBuf>,
+
+    /// Certificate of the API, for tcp:// beyond loopback
+    #[arg(long, value_name = "FILE", requires_all = ["tlscacert", "tlskey"])]
+    pub tlscert: Option<PathBuf>,
+
+    /// Key of the API's certificate
+    #[arg(long, value_name = "FILE", requires_all = ["tlscacert", "tlscert"])]
+    pub tlskey: Option<PathBuf>,
+}
+
+/// Where the API is served.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ApiAddress {
+    /// A unix socket.
+    Unix(PathBuf),
+    /// A TCP address.
+    Tcp(SocketAddr),
+}
+
+/// Which Docker engine the node uses.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum EngineChoice {
+    /// None, even if there is one.
+    None,
+    /// The engine behind this socket.
+    Unix(PathBuf),
+}
+
+/// How the daemon logs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// Lines for people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+fn label(text: &str) -> Result<(String, String), String> {
+    let (key, value) = text.split_once('=').unwrap_or((text, ""));
+    if key.is_empty() {
+        return Err(format!("want KEY=VALUE, got {text:?}"));
+    }
+    Ok((key.to_owned(), value.to_owned()))
+}
+
+// === impl DaemonArgs ===
+
+impl DaemonArgs {
+    /// The engine labels as a map; the last of a key wins.
+    pub fn labels(&self) -> BTreeMap<String, String> {
+        self.engine_labels.iter().cloned().collect()
+    }
+}
+
+// === impl ApiAddress ===
+
+impl FromStr for ApiAddress {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if let Some(path) = text.strip_prefix("unix://") {
+            return match path {
+                "" => Err("unix:// wants a path, as in unix:///run/swarmw.sock".to_owned()),
+                path => Ok(Self::Unix(path.into())),
+            };
+        }
+        match text.strip_prefix("tcp://").map(str::parse) {
+            Some(Ok(address)) => Ok(Self::Tcp(address)),
+            Some(Err(_)) => Err(format!("tcp:// wants IP:PORT, got {text:?}")),
+            None => Err(format!("want unix://PATH or tcp://IP:PORT, got {text:?}")),
+        }
+    }
+}
+
+// === impl EngineChoice ===
+
+impl FromStr for EngineChoice {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match (text, text.strip_prefix("unix://")) {
+            ("none", _) => Ok(Self::None),
+            (_, Some(path)) if !path.is_empty() => Ok(Self::Unix(path.into())),
+            _ => Err(format!("want unix://PATH or none, got {text:?}")),
+        }
+    }
+}

@@ -1,0 +1,185 @@
+//! `swarmw daemon`: a node, in a cluster or not yet.
+
+mod active;
+mod args;
+mod certificates;
+mod defaults;
+mod node;
+
+use std::path::PathBuf;
+use std::sync::{Arc, OnceLock};
+
+use anyhow::{Context, Result, bail};
+use arc_swap::ArcSwapOption;
+use swarmw_agent::AgentConfig;
+use swarmw_api::Api;
+use swarmw_ca::Credentials;
+use swarmw_manager::Handler;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+use tracing::{error, info};
+
+pub use args::{ApiAddress, DaemonArgs, EngineChoice, LogFormat};
+pub use defaults::{is_root, state_dir};
+
+use crate::state_dir::StateDir;
+use active::{Active, Parts};
+
+/// The daemon: what the API's trait is implemented for.
+pub struct Daemon {
+    dir: Arc<StateDir>,
+    exe: PathBuf,
+    agent: AgentConfig,
+    /// What the node is in a cluster by, while it is in one.
+    active: ArcSwapOption<Active>,
+    /// One init, join or leave at a time.
+    changing: tokio::sync::Mutex<()>,
+    /// Why the node, though a member, takes no part.
+    trouble: ArcSwapOption<String>,
+    /// The router, for requests that other managers pass on.
+    api: OnceLock<Api>,
+}
+
+/// Runs the daemon until a signal ends it.
+///
+/// # Errors
+/// The folder is held, an address is taken.
+pub async fn run(args: DaemonArgs) -> Result<()> {
+    let folder = match &args.state_dir {
+        Some(folder) => folder.clone(),
+        None => state_dir()?,
+    };
+    let dir = Arc::new(StateDir::open(&folder)?);
+    let exe = std::env::current_exe().context("cannot find this binary")?;
+    let agent = agent_config(&args, &dir, &exe).await?;
+    let daemon = Arc::new(Daemon {
+        dir,
+        exe,
+        agent,
+        active: ArcSwapOption::empty(),
+        changing: tokio::sync::Mutex::new(()),
+        trouble: ArcSwapOption::empty(),
+        api: OnceLock::new(),
+    });
+    let api = Api::new(daemon.clone());
+    let _ = daemon.api.set(api.clone());
+
+    let cancel = CancellationToken::new();
+    let mut servers = tokio::task::JoinSet::new();
+    for host in hosts(&args) {
+        serve(&mut servers, &api, &host, &args, cancel.clone()).await?;
+    }
+    daemon.resume().await;
+
+    let mut terminate = signal(SignalKind::terminate()).context("cannot wait for SIGTERM")?;
+    let mut interrupt = signal(SignalKind::interrupt()).context("cannot wait for SIGINT")?;
+    tokio::select! {
+        _ = terminate.recv() => info!("SIGTERM: the daemon stops, its tasks go on"),
+        _ = interrupt.recv() => info!("SIGINT: the daemon stops, its tasks go on"),
+        Some(ended) = servers.join_next() => {
+            error!(?ended, "the API is not served any more");
+            bail!("the API is not served any more");
+        }
+    }
+    cancel.cancel();
+    if let Some(active) = daemon.active.swap(None) {
+        active.stop().await;
+    }
+    servers.shutdown().await;
+    Ok(())
+}
+
+fn hosts(args: &DaemonArgs) -> Vec<ApiAddress> {
+    if args.hosts.is_empty() {
+        vec![ApiAddress::Unix(swarmw_cli::default_socket())]
+    } else {
+        args.hosts.clone()
+    }
+}
+
+async fn serve(
+    servers: &mut tokio::task::JoinSet<Result<()>>,
+    api: &Api,
+    host: &ApiAddress,
+    args: &DaemonArgs,
+    cancel: CancellationToken,
+) -> Result<()> {
+    match host {
+        ApiAddress::Unix(path) => {
+            let server = swarmw_api::serve_unix(api.clone(), path, cancel.cancelled_owned()).await?;
+            info!(socket = %path.display(), "serving the API");
+            servers.spawn(async move { server.await.map_err(Into::into) });
+        }
+        ApiAddress::Tcp(address) => {
+            let tls = match (&args.tlscacert, &args.tlscert, &args.tlskey) {
+                (Some(ca), Some(cert), Some(key)) => {
+                    Some(swarmw_api::server_tls(ca, cert, key)?)
+                }
+                _ if address.ip().is_loopback() => None,
+                _ => bail!(
+                    "tcp://{address} is not on loopback: \
+                     give it --tlscacert, --tlscert and --tlskey"
+                ),
+            };
+            let server =
+                swarmw_api::serve_tcp(api.clone(), *address, tls, cancel.cancelled_owned()).await?;
+            info!(%address, "serving the API");
+            servers.spawn(async move { server.await.map_err(Into::into) });
+        }
+    }
+    Ok(())
+}
+
+async fn agent_config(args: &DaemonArgs, dir: &StateDir, exe: &std::path::Path) -> Result<AgentConfig> {
+    let engine = match &args.engine {
+        Some(EngineChoice::None) => None,
+        Some(EngineChoice::Unix(path)) => Some(path.clone()),
+        None => {
+            let socket = PathBuf::from(defaults::DOCKER_SOCKET);
+            swarmw_agent::engine_answers(&socket).await.then_some(socket)
+        }
+    };
+    let hostname = match &args.node_name {
+        Some(name) => name.clone(),
+        None => rustix::system::uname().nodename().to_string_lossy().into_owned(),
+    };
+    Ok(AgentConfig {
+        state_dir: dir.join("agent"),
+        exe: exe.to_owned(),
+        compiled_dir: dir.join("compiled"),
+        compiled_key: dir.key("compiled")?,
+        engine,
+        hostname,
+        engine_labels: args.labels(),
+        publish_addr: args.publish_addr,
+        agent_address: String::new(),
+    })
+}
+
+// === impl Daemon ===
+
+impl Daemon {
+    /// Takes the node's place in its cluster again, if it has one.
+    async fn resume(self: &Arc<Self>) {
+        let resumed = async {
+            let Some(membership) = self.dir.membership()? else { return Ok(()) };
+            let credentials = Credentials::load(&self.dir.join("certificates"))?;
+            let active = Active::start(self.parts(), membership, credentials, None).await?;
+            self.active.store(Some(active));
+            anyhow::Ok(())
+        };
+        if let Err(e) = resumed.await {
+            error!(error = %format!("{e:#}"), "this node cannot take part in its cluster");
+            self.trouble.store(Some(Arc::new(format!("{e:#}"))));
+        }
+    }
+
+    fn parts(self: &Arc<Self>) -> Parts {
+        let daemon = Arc::downgrade(self);
+        let handler: Handler = Arc::new(move |request| {
+            let daemon = daemon.upgrade();
+            Box::pin(async move { node::answer_forwarded(daemon, request).await })
+        });
+        Parts { dir: self.dir.clone(), exe: self.exe.clone(), agent: self.agent.clone(), handler }
+    }
+}

@@ -1,0 +1,373 @@
+//! The daemon as the API sees it.
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::PathBuf;
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use axum::body::Body;
+use bytes::Bytes;
+use futures::future::BoxFuture;
+use futures::stream::{self, BoxStream};
+use futures::{FutureExt, StreamExt, TryStreamExt};
+use http::{Request, Response};
+use rand::Rng;
+use swarmw_api::{
+    Answer, InitRequest, JoinRequest, LEADER_MOVED, LogLine, LogOutput, LogSource, LogsRequest,
+    Node, RemoteManager, Standing,
+};
+use swarmw_ca::JoinToken;
+use swarmw_manager::{Founding, Manager, StreamedResponse, WholeRequest, new_cluster, now};
+use swarmw_model::{
+    Blob, Id, ManagerStatus, NodeDescription, NodeId, NodeRole, Plugin, Refusal, RefusalKind,
+    RequestId, ServiceSpec, Time,
+};
+use swarmw_raft::Received;
+use swarmw_state::{Change, Event, State};
+
+use super::active::Active;
+use super::{Daemon, certificates};
+use crate::address;
+use crate::state_dir::Membership;
+
+/// Swarm's daemon answers a join after this time and goes on trying.
+const JOIN_PATIENCE: Duration = Duration::from_secs(20);
+/// Between looks at whether a joining node has arrived.
+const JOIN_LOOK: Duration = Duration::from_millis(100);
+
+/// Answers a request that another manager passed on.
+pub(super) async fn answer_forwarded(
+    daemon: Option<Arc<Daemon>>,
+    request: WholeRequest,
+) -> StreamedResponse {
+    let api = daemon.and_then(|d| d.api.get().cloned());
+    let response = match api {
+        Some(api) => api.forwarded(request).await,
+        None => Response::builder()
+            .status(503)
+            .body(Body::from("this manager stops"))
+            .unwrap_or_default(),
+    };
+    response.map(|body| body.into_data_stream().map_err(std::io::Error::other).boxed())
+}
+
+// === impl Daemon ===
+
+impl Daemon {
+    fn manager(&self) -> Result<Arc<Manager>, Refusal> {
+        let active = self.active.load_full();
+        active.and_then(|a| a.manager()).ok_or_else(swarmw_api::manager_starting)
+    }
+
+    fn free(&self) -> Result<(), Refusal> {
+        match self.active.load().is_none() && self.trouble.load().is_none() {
+            true => Ok(()),
+            false => Err(swarmw_api::already_in_swarm()),
+        }
+    }
+
+    async fn do_init(self: Arc<Self>, request: InitRequest) -> Result<NodeId, Refusal> {
+        let _turn = self.changing.lock().await;
+        self.free()?;
+        if request.force_new_cluster {
+            return Err(Refusal::plain(
+                RefusalKind::Unimplemented,
+                "--force-new-cluster is not supported by this version of swarmw",
+            ));
+        }
+        let listen = address::listen(&request.listen_addr)?;
+        let advertise = address::advertise(&request.advertise_addr, listen, None)?;
+        let founding = Founding {
+            spec: request.spec,
+            availability: request.availability,
+            address: advertise.to_string(),
+        };
+        let founded =
+            new_cluster(&founding, now(), &mut rand::rng()).map_err(|e| failed(e.into()))?;
+        let identity = founded.credentials.identity.clone();
+        let membership = Membership {
+            node: identity.node,
+            cluster: identity.cluster,
+            listen: listen.to_string(),
+            advertise: advertise.to_string(),
+            managers: vec![advertise.to_string()],
+            raft_id: Some(1),
+        };
+        let credentials = founded.credentials.clone();
+        let begun = async {
+            credentials.save(&self.dir.join("certificates"))?;
+            let active =
+                Active::start(self.parts(), membership.clone(), credentials, Some(founded)).await?;
+            self.dir.remember(&membership)?;
+            anyhow::Ok(active)
+        };
+        match begun.await {
+            Ok(active) => self.active.store(Some(active)),
+            Err(e) => {
+                // Nothing was promised yet: leave no half cluster behind.
+                self.dir.forget().map_err(failed)?;
+                return Err(failed(e));
+            }
+        }
+        self.arrive().await?;
+        Ok(identity.node)
+    }
+
+    async fn do_join(self: Arc<Self>, request: JoinRequest) -> Result<(), Refusal> {
+        let _turn = self.changing.lock().await;
+        self.free()?;
+        let remotes: Vec<_> = request
+            .remote_addrs
+            .iter()
+            .map(|text| match address::parse(text) {
+                Some(address) => address.to_string(),
+                None if text.contains(':') => text.clone(),
+                None => format!("{text}:{}", address::DEFAULT_PORT),
+            })
+            .collect();
+        let listen = address::listen(&request.listen_addr)?;
+        let remote = remotes.first().map(String::as_str);
+        let advertise = address::advertise(&request.advertise_addr, listen, remote)?;
+        let told = advertise.to_string();
+        let joined =
+            certificates::join(&remotes, &request.join_token, request.availability, &told);
+        let credentials = match tokio::time::timeout(JOIN_PATIENCE, joined).await {
+            Ok(Ok(credentials)) => credentials,
+            Ok(Err(e)) => return Err(Refusal::rpc(RefusalKind::Unknown, format!("{e:#}"))),
+            Err(_) => return Err(swarmw_api::join_timed_out()),
+        };
+        let membership = Membership {
+            node: credentials.identity.node,
+            cluster: credentials.identity.cluster,
+            listen: listen.to_string(),
+            advertise: told,
+            managers: remotes,
+            raft_id: None,
+        };
+        credentials
+            .save(&self.dir.join("certificates"))
+            .map_err(|e| failed(e.into()))?;
+        self.dir.remember(&membership).map_err(failed)?;
+        match Active::start(self.parts(), membership, credentials, None).await {
+            Ok(active) => self.active.store(Some(active)),
+            Err(e) => {
+                self.dir.forget().map_err(failed)?;
+                return Err(failed(e));
+            }
+        }
+        self.arrive().await
+    }
+
+    /// Waits until the cluster knows this node and, on a manager, until it has
+    /// caught up.
+    async fn arrive(&self) -> Result<(), Refusal> {
+        let arrived = async {
+            while !matches!(
+                self.standing(),
+                Standing::Worker(_) | Standing::Manager { ready: true, .. }
+            ) {
+                tokio::time::sleep(JOIN_LOOK).await;
+            }
+        };
+        match tokio::time::timeout(JOIN_PATIENCE, arrived).await {
+            Ok(()) => Ok(()),
+            Err(_) => Err(swarmw_api::join_timed_out()),
+        }
+    }
+
+    async fn do_leave(self: Arc<Self>, force: bool) -> Result<(), Refusal> {
+        let _turn = self.changing.lock().await;
+        match self.active.load_full() {
+            Some(active) => {
+                active.leave(force).await.map_err(failed)?;
+                self.active.store(None);
+            }
+            None if self.trouble.load().is_some() => self.dir.forget().map_err(failed)?,
+            None => return Err(swarmw_api::not_in_swarm()),
+        }
+        self.trouble.store(None);
+        Ok(())
+    }
+}
+
+fn failed(error: anyhow::Error) -> Refusal {
+    Refusal::plain(RefusalKind::Unknown, format!("{error:#}"))
+}
+
+fn seen(active: &Active) -> swarmw_api::Membership {
+    let known = active.membership();
+    let managers = active.agent().managers();
+    swarmw_api::Membership {
+        node: Some(known.node),
+        cluster: Some(known.cluster),
+        address: known
+            .advertise
+            .rsplit_once(':')
+            .map_or(known.advertise.as_str(), |(ip, _)| ip)
+            .trim_matches(['[', ']'])
+            .to_owned(),
+        managers: managers
+            .into_iter()
+            .map(|(node_id, addr)| RemoteManager { node_id, addr })
+            .collect(),
+    }
+}
+
+impl Node for Daemon {
+    fn standing(&self) -> Standing {
+        let Some(active) = self.active.load_full() else {
+            return match self.trouble.load_full() {
+                Some(why) => Standing::Error(why.to_string()),
+                None => Standing::Inactive,
+            };
+        };
+        let membership = seen(&active);
+        let welcomed = active.agent().welcomed().borrow().is_some();
+        match (active.tls().identity().role, active.manager()) {
+            (NodeRole::Manager, Some(manager)) => Standing::Manager {
+                membership,
+                leading: manager.leads(),
+                ready: manager.state().cluster().is_some(),
+            },
+            (NodeRole::Worker, None) if welcomed => Standing::Worker(membership),
+            _ => Standing::Pending(membership),
+        }
+    }
+
+    fn description(&self) -> NodeDescription {
+        match self.active.load_full() {
+            Some(active) => active.agent().description(),
+            None => swarmw_agent::describe_machine(&self.agent),
+        }
+    }
+
+    fn engine(&self) -> Option<PathBuf> {
+        self.agent.engine.clone()
+    }
+
+    fn now(&self) -> Time {
+        now()
+    }
+
+    fn random(&self) -> u128 {
+        rand::rng().random()
+    }
+
+    fn state(&self) -> Option<Arc<State>> {
+        Some(self.manager().ok()?.state())
+    }
+
+    fn read(&self) -> Answer<'_, Arc<State>> {
+        async move { self.manager()?.read().await }.boxed()
+    }
+
+    fn write(&self, request: Option<RequestId>, change: Change) -> Answer<'_, Option<Id>> {
+        async move { self.manager()?.write(request, change).await }.boxed()
+    }
+
+    fn check_service<'a>(&'a self, spec: &'a ServiceSpec) -> Answer<'a, ()> {
+        async move { self.manager()?.check_service(spec).await }.boxed()
+    }
+
+    fn manager_statuses(&self) -> BoxFuture<'_, BTreeMap<NodeId, ManagerStatus>> {
+        async move { self.manager().map(|m| m.manager_statuses()).unwrap_or_default() }.boxed()
+    }
+
+    fn join_token(&self, root_certificate: &str) -> String {
+        JoinToken::new(root_certificate, &mut rand::rng()).to_string()
+    }
+
+    fn init(&self, request: InitRequest) -> Answer<'_, NodeId> {
+        let this = self.handle();
+        async move { this?.do_init(request).await }.boxed()
+    }
+
+    fn join(&self, request: JoinRequest) -> Answer<'_, ()> {
+        let this = self.handle();
+        async move { this?.do_join(request).await }.boxed()
+    }
+
+    fn leave(&self, force: bool) -> Answer<'_, ()> {
+        let this = self.handle();
+        async move { this?.do_leave(force).await }.boxed()
+    }
+
+    fn add_plugin(&self, request: Option<RequestId>, bytes: Bytes) -> Answer<'_, Plugin> {
+        async move { self.manager()?.add_plugin(request, bytes).await }.boxed()
+    }
+
+    fn put_blob(&self, bytes: Bytes) -> Answer<'_, Blob> {
+        async move { self.manager()?.put_blob(bytes).await }.boxed()
+    }
+
+    fn logs(&self, request: LogsRequest) -> Answer<'_, BoxStream<'static, LogLine>> {
+        async move { lines(&self.manager()?, &request) }.boxed()
+    }
+
+    fn forward(&self, request: Request<Bytes>) -> Answer<'_, Response<Body>> {
+        async move {
+            let manager = self.manager()?;
+            match manager.forward(request).await {
+                Ok(response) => Ok(response.map(Body::from_stream)),
+                Err(error) => {
+                    tracing::warn!(why = %error.why, "no leader took a request");
+                    Err(swarmw_api::no_leader())
+                }
+            }
+        }
+        .boxed()
+    }
+
+    fn changes(&self) -> Option<BoxStream<'static, Event>> {
+        let subscription = self.manager().ok()?.changes();
+        let batches = stream::unfold(subscription, |mut subscription| async move {
+            match subscription.next().await {
+                Some(Received::Batch(batch)) => Some((batch.events.to_vec(), subscription)),
+                Some(Received::Lagged) | None => None,
+            }
+        });
+        Some(batches.flat_map(stream::iter).boxed())
+    }
+}
+
+/// Whether a leader's answer says that it leads no more: then another try is right.
+pub(super) fn moved(response: &StreamedResponse) -> bool {
+    response.headers().contains_key(&LEADER_MOVED)
+}
+
+fn lines(
+    manager: &Manager,
+    request: &LogsRequest,
+) -> Result<BoxStream<'static, LogLine>, Refusal> {
+    let state = manager.state();
+    let tasks: Vec<_> = match request.source {
+        LogSource::Service(id) => state.tasks_of_service(id).cloned().collect(),
+        LogSource::Task(id) => state.task(id).cloned().into_iter().collect(),
+    };
+    let known: HashMap<_, _> =
+        tasks.iter().filter_map(|t| Some((t.id, (t.service_id, t.node_id?)))).collect();
+    let lines = manager.logs(&swarmw_manager::LogsRequest {
+        tasks: known.iter().map(|(task, (_, node))| (*task, *node)).collect(),
+        follow: request.follow,
+        tail: request.tail,
+        since: request.since,
+        stdout: request.stdout,
+        stderr: request.stderr,
+    })?;
+    let stream = stream::unfold((lines, known), |(mut lines, known)| async move {
+        loop {
+            let line = lines.next().await?;
+            let Some((service, node)) = known.get(&line.task).copied() else { continue };
+            let line = LogLine {
+                task: line.task,
+                service,
+                node,
+                output: if line.stream == 2 { LogOutput::Stderr } else { LogOutput::Stdout },
+                at: line.at,
+                text: line.text.into(),
+            };
+            return Some((line, (lines, known)));
+        }
+    });
+    Ok(stream.boxed())
+}

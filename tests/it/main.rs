@@ -1,0 +1,6 @@
+//! Whole clusters of real processes: each test starts its own on loopback
+//! addresses of its own, drives it with the command line as a user would, and
+//! leaves nothing behind.
+
+mod main_job;
+mod support;

@@ -1,0 +1,86 @@
+//! A cluster of processes on loopback addresses.
+
+use std::fs;
+use std::path::PathBuf;
+
+use tempfile::TempDir;
+
+use super::node::Node;
+use super::subnet::Subnet;
+use super::wait::eventually;
+
+/// A cluster; its processes and files go when it is dropped.
+#[derive(Debug)]
+pub struct Cluster {
+    /// Managers first, then workers.
+    pub nodes: Vec<Node>,
+    subnet: Subnet,
+    folder: TempDir,
+}
+
+// === impl Cluster ===
+
+impl Cluster {
+    /// Daemons that are in no swarm yet.
+    pub fn of_daemons(count: usize) -> Self {
+        let folder = tempfile::Builder::new().prefix("swarmw-it-").tempdir().expect("a folder");
+        let subnet = Subnet::take();
+        let nodes = (1..=count)
+            .map(|n| Node::new(folder.path(), &format!("n{n}"), subnet.address(n), "none"))
+            .collect();
+        let mut cluster = Self { nodes, subnet, folder };
+        cluster.nodes.iter_mut().for_each(Node::start);
+        cluster
+    }
+
+    /// A swarm whose nodes run Wasm tasks and are all ready.
+    pub fn of(managers: usize, workers: usize) -> Self {
+        let cluster = Self::of_daemons(managers + workers);
+        cluster.init(0);
+        for index in 1..managers + workers {
+            cluster.join(index, if index < managers { "manager" } else { "worker" });
+        }
+        cluster.wait_ready(managers + workers);
+        cluster
+    }
+
+    /// `swarm init` on a node.
+    pub fn init(&self, index: usize) {
+        let ip = self.nodes[index].ip.to_string();
+        self.nodes[index].swarmw(&["swarm", "init", "--listen-addr", &ip, "--advertise-addr", &ip]);
+    }
+
+    /// `swarm join` of a node, by the first one's token.
+    pub fn join(&self, index: usize, role: &str) {
+        let token = self.nodes[0].swarmw(&["swarm", "join-token", "-q", role]);
+        let ip = self.nodes[index].ip.to_string();
+        let first = format!("{}:2377", self.nodes[0].ip);
+        self.nodes[index].swarmw(&[
+            "swarm", "join", "--token", token.trim(), "--listen-addr", &ip,
+            "--advertise-addr", &ip, &first,
+        ]);
+    }
+
+    /// Waits until this many nodes are ready.
+    pub fn wait_ready(&self, count: usize) {
+        eventually(&format!("{count} nodes are ready"), || {
+            let nodes = self.nodes[0].json("/nodes")?;
+            let ready = nodes
+                .as_array()
+                .map_or(0, |all| all.iter().filter(|n| n["Status"]["State"] == "ready").count());
+            if ready == count { Ok(()) } else { Err(format!("{ready} ready: {nodes}")) }
+        });
+    }
+
+    /// A file with this text for a command to read.
+    pub fn file(&self, name: &str, bytes: &[u8]) -> PathBuf {
+        let path = self.folder.path().join(name);
+        fs::write(&path, bytes).expect("a file");
+        path
+    }
+
+    /// The addresses of the cluster.
+    pub fn subnet(&self) -> &Subnet {
+        &self.subnet
+    }
+}

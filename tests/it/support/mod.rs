@@ -1,0 +1,11 @@
+//! Clusters, nodes and patience for the tests.
+
+mod cluster;
+mod http;
+mod node;
+mod subnet;
+mod wait;
+
+pub use cluster::Cluster;
+pub use node::{Node, Output};
+pub use wait::eventually;

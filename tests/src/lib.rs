@@ -1,1 +1,0 @@
-//! Builders and machines for the whole-cluster tests.

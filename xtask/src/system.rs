@@ -1,0 +1,81 @@
+//! What the tests need of the machine: Debian packages, compile targets.
+
+use std::os::unix::fs::MetadataExt;
+use std::process::Command;
+
+use anyhow::{Context, Result, bail};
+
+use crate::shell::{on_path, root, run_command, run_in};
+
+/// Programs that the tests run, and the Debian package that has each.
+const PROGRAMS: &[(&str, &str)] = &[
+    ("dockerd", "docker.io"),
+    ("docker-registry", "docker-registry"),
+    ("redis-server", "redis-server"),
+    ("busybox", "busybox-static"),
+    ("ip", "iproute2"),
+    ("iptables", "iptables"),
+    ("nsenter", "util-linux"),
+    ("curl", "curl"),
+    ("cc", "gcc"),
+];
+
+/// Folders that a login shell of an ordinary user may leave out of the PATH.
+const SYSTEM_FOLDERS: [&str; 2] = ["/usr/sbin", "/sbin"];
+
+/// Installs the missing packages as root; otherwise says what is missing.
+pub fn prepare() -> Result<()> {
+    let missing = missing_packages();
+    if !missing.is_empty() {
+        let list = missing.join(" ");
+        if !is_root()? {
+            bail!(
+                "missing Debian packages: {list}\n\
+                 Install them (`apt-get install {list}`) or run `cargo xtask test` as root.\n\
+                 The tests with Docker engines and network namespaces need root as well."
+            );
+        }
+        install(&missing)?;
+    }
+    if !is_root()? {
+        bail!(
+            "the tests start private Docker engines in namespaces of their own, which needs root.\n\
+             Run `cargo xtask test` as root, or the others with \
+             `cargo test --workspace --exclude swarmw-tests`."
+        );
+    }
+    compile_targets()
+}
+
+fn missing_packages() -> Vec<&'static str> {
+    let there = |program: &str| {
+        on_path(program)
+            || SYSTEM_FOLDERS.iter().any(|dir| std::path::Path::new(dir).join(program).is_file())
+    };
+    let mut packages: Vec<_> =
+        PROGRAMS.iter().filter(|(program, _)| !there(program)).map(|(_, package)| *package).collect();
+    packages.dedup();
+    packages
+}
+
+fn install(packages: &[&str]) -> Result<()> {
+    let apt = |arguments: &[&str]| {
+        run_command(
+            Command::new("apt-get").args(arguments).env("DEBIAN_FRONTEND", "noninteractive"),
+        )
+    };
+    apt(&["update", "-qq"])?;
+    let mut arguments = vec!["install", "-y", "-qq", "--no-install-recommends"];
+    arguments.extend(packages);
+    apt(&arguments)
+}
+
+/// Toolchain auto-install may be off, so the targets are asked for by name.
+pub fn compile_targets() -> Result<()> {
+    run_in(&root(), "rustup", &["target", "add", "wasm32-unknown-unknown", "wasm32-wasip2"])
+}
+
+fn is_root() -> Result<bool> {
+    let own = std::fs::metadata("/proc/self").context("no /proc: is this Linux?")?;
+    Ok(own.uid() == 0)
+}
