@@ -58,10 +58,7 @@ pub fn build_tasks(workspace: &Path, target_dir: &Path) -> Vec<Guest> {
 pub fn nested_target_dir() -> PathBuf {
     let out = PathBuf::from(std::env::var_os("OUT_DIR").expect("run by cargo as a build script"));
     // target/PROFILE/build/PACKAGE-HASH/out
-    out.ancestors()
-        .nth(4)
-        .expect("OUT_DIR lies in a target folder")
-        .join("guests")
+    out.ancestors().nth(4).expect("OUT_DIR lies in a target folder").join("guests")
 }
 
 /// Tells cargo to run the build script again when a source of the guests changes:

@@ -28,16 +28,11 @@ pub fn check_constraint(info: &wit_c::CompiledInfo) -> Result<(), String> {
     match &info.plan {
         wit_c::Plan::Equals(wanted) | wit_c::Plan::NotEquals(wanted) => {
             if !columns::exists(&wanted.column) {
-                return Err(format!(
-                    "reads column {:?}, which nodes have not",
-                    wanted.column
-                ));
+                return Err(format!("reads column {:?}, which nodes have not", wanted.column));
             }
             if wanted.values.len() > VALUES_MAX {
                 let count = wanted.values.len();
-                return Err(format!(
-                    "compares with {count} values; at most {VALUES_MAX}"
-                ));
+                return Err(format!("compares with {count} values; at most {VALUES_MAX}"));
             }
             Ok(())
         }
@@ -50,28 +45,19 @@ pub fn check_preference(info: &wit_p::CompiledInfo) -> Result<(), String> {
     if let wit_p::Bins::ByColumn(column) = &info.bins
         && !columns::exists(column)
     {
-        return Err(format!(
-            "makes bins of column {column:?}, which nodes have not"
-        ));
+        return Err(format!("makes bins of column {column:?}, which nodes have not"));
     }
     if info.loads.len() > LOADS_MAX {
-        return Err(format!(
-            "wants {} loads; at most {LOADS_MAX}",
-            info.loads.len()
-        ));
+        return Err(format!("wants {} loads; at most {LOADS_MAX}", info.loads.len()));
     }
     let in_grammar = |load: &str| {
         load == "skew.total"
-            || load
-                .strip_prefix("node.free.")
-                .is_some_and(|kind| !kind.is_empty())
+            || load.strip_prefix("node.free.").is_some_and(|kind| !kind.is_empty())
             || load
                 .strip_prefix("service.")
                 .and_then(|rest| rest.strip_suffix(".tasks"))
                 .is_some_and(|name| !name.is_empty())
-            || load
-                .strip_prefix("tasks.label.")
-                .is_some_and(|label| label.contains('='))
+            || load.strip_prefix("tasks.label.").is_some_and(|label| label.contains('='))
     };
     if let Some(load) = info.loads.iter().find(|load| !in_grammar(load)) {
         return Err(format!("wants load {load:?}, which there is not"));
@@ -85,10 +71,7 @@ pub fn check_classes(classes: &[wit_p::Class], rows: usize) -> Result<(), String
     for class in classes {
         short("label", &class.label)?;
         if class.weight.is_nan() {
-            return Err(format!(
-                "gave bin {:?} a weight that is no number",
-                class.label
-            ));
+            return Err(format!("gave bin {:?} a weight that is no number", class.label));
         }
     }
     Ok(())
@@ -102,29 +85,19 @@ pub fn check_allocation(questions: &Questions, answer: &wit_p::Allocation) -> Re
     }
     for (bin, (count, room)) in counts.iter().zip(&questions.room).enumerate() {
         if count > room {
-            return Err(format!(
-                "put {count} tasks into bin {bin}, which has room for {room}"
-            ));
+            return Err(format!("put {count} tasks into bin {bin}, which has room for {room}"));
         }
     }
     for (question, tasks) in questions.tasks.iter().enumerate() {
         let start = questions.first.get(question).map_or(0, |f| *f as usize);
-        let end = questions
-            .first
-            .get(question + 1)
-            .map_or(bins, |f| *f as usize);
+        let end = questions.first.get(question + 1).map_or(bins, |f| *f as usize);
         let sum: u64 = counts[start..end].iter().map(|c| u64::from(*c)).sum();
         if sum > u64::from(*tasks) {
-            return Err(format!(
-                "placed {sum} tasks where {tasks} were to be placed"
-            ));
+            return Err(format!("placed {sum} tasks where {tasks} were to be placed"));
         }
     }
     if answer.refusals.len() > bins {
-        return Err(format!(
-            "gave {} refusals for {bins} bins",
-            answer.refusals.len()
-        ));
+        return Err(format!("gave {} refusals for {bins} bins", answer.refusals.len()));
     }
     for refusal in &answer.refusals {
         short("reason", &refusal.reason)?;
@@ -137,10 +110,7 @@ pub fn check_allocation(questions: &Questions, answer: &wit_p::Allocation) -> Re
 
 fn short(what: &str, text: &str) -> Result<(), String> {
     if text.len() > REASON_MAX {
-        return Err(format!(
-            "gave a {what} of {} bytes; at most {REASON_MAX}",
-            text.len()
-        ));
+        return Err(format!("gave a {what} of {} bytes; at most {REASON_MAX}", text.len()));
     }
     Ok(())
 }

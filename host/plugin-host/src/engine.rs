@@ -52,9 +52,7 @@ impl Profile {
 
     /// Reads [`Profile::as_str`].
     pub fn parse(text: &str) -> Option<Self> {
-        [Self::Policy, Self::Task]
-            .into_iter()
-            .find(|profile| profile.as_str() == text)
+        [Self::Policy, Self::Task].into_iter().find(|profile| profile.as_str() == text)
     }
 
     /// The largest component, in bytes.

@@ -50,11 +50,7 @@ pub struct Rows<V> {
 impl Memo {
     /// Forgets all but the last id: ids are never used twice.
     pub fn clear(&mut self) {
-        *self = Self {
-            last_id: self.last_id,
-            overflows: self.overflows,
-            ..Self::default()
-        };
+        *self = Self { last_id: self.last_id, overflows: self.overflows, ..Self::default() };
     }
 
     /// Moves on whenever something compiled is no longer valid.
@@ -110,10 +106,7 @@ impl<K, V> Default for Bounded<K, V> {
 
 impl<V> Default for Rows<V> {
     fn default() -> Self {
-        Self {
-            by_id: HashMap::new(),
-            held: 0,
-        }
+        Self { by_id: HashMap::new(), held: 0 }
     }
 }
 
@@ -121,9 +114,7 @@ impl<V: Clone> Rows<V> {
     /// What is known of each row.
     pub fn known(&self, id: u64, batch: &Tuples) -> Vec<Option<V>> {
         let rows = self.by_id.get(&id);
-        (0..batch.rows)
-            .map(|at| rows?.get(&row(batch, at)).cloned())
-            .collect()
+        (0..batch.rows).map(|at| rows?.get(&row(batch, at)).cloned()).collect()
     }
 
     /// Keeps the answers of these rows.
@@ -150,13 +141,7 @@ fn row(batch: &Tuples, at: usize) -> Row {
 pub fn select(batch: &Tuples, rows: &[usize]) -> Tuples {
     let pick = |column: &TupleColumn| TupleColumn {
         read_as: column.read_as,
-        values: rows
-            .iter()
-            .map(|at| column.values.get(*at).cloned().flatten())
-            .collect(),
+        values: rows.iter().map(|at| column.values.get(*at).cloned().flatten()).collect(),
     };
-    Tuples {
-        rows: rows.len(),
-        columns: batch.columns.iter().map(pick).collect(),
-    }
+    Tuples { rows: rows.len(), columns: batch.columns.iter().map(pick).collect() }
 }

@@ -42,12 +42,9 @@ impl Policies for PluginHost {
         let table = self.table();
         too_long("constraint", expression)?;
         let loaded =
-            table
-                .routes
-                .constraint(expression)
-                .ok_or_else(|| PolicyFailure::Unclaimed {
-                    message: format!("no plugin takes the constraint '{expression}'"),
-                })?;
+            table.routes.constraint(expression).ok_or_else(|| PolicyFailure::Unclaimed {
+                message: format!("no plugin takes the constraint '{expression}'"),
+            })?;
         let key = key(loaded, expression.to_owned(), options);
         if let Some(known) = self.memo().constraints.get(&key) {
             return Ok(known);
@@ -58,9 +55,7 @@ impl Policies for PluginHost {
                 &self.shared.runtime,
                 COMPILE_BUDGET,
                 |plugin: &ConstraintPlugin, store| {
-                    plugin
-                        .swarmw_constraint_constraint()
-                        .call_compile(store, expression, &entries)
+                    plugin.swarmw_constraint_constraint().call_compile(store, expression, &entries)
                 },
                 |answer| answer.as_ref().map_or(Ok(()), check_constraint),
             )
@@ -103,9 +98,7 @@ impl Policies for PluginHost {
                     |verdicts| one_per_row("verdicts", verdicts.len(), missing.rows),
                 )
                 .map_err(|message| broken(loaded, message))?;
-            self.memo()
-                .verdicts
-                .insert(constraint.id, missing, &verdicts);
+            self.memo().verdicts.insert(constraint.id, missing, &verdicts);
             Ok(verdicts)
         })
     }
@@ -118,15 +111,14 @@ impl Policies for PluginHost {
         let table = self.table();
         let Preference { name, argument } = preference;
         too_long("preference", argument)?;
-        let loaded = table
-            .routes
-            .name(PluginKind::Preference, name)
-            .ok_or_else(|| PolicyFailure::Unclaimed {
+        let loaded = table.routes.name(PluginKind::Preference, name).ok_or_else(|| {
+            PolicyFailure::Unclaimed {
                 message: format!(
                     "unknown placement preference {name}: {}",
                     exist(&table.routes.names(PluginKind::Preference))
                 ),
-            })?;
+            }
+        })?;
         let key = key(loaded, format!("{name}={argument}"), options);
         if let Some(known) = self.memo().preferences.get(&key) {
             return Ok(known);
@@ -188,10 +180,7 @@ impl Policies for PluginHost {
                     |classes| check_classes(classes, missing.rows),
                 )
                 .map_err(|message| broken(loaded, message))?;
-            let class = |c: wit_p::Class| Class {
-                label: c.label,
-                weight: c.weight,
-            };
+            let class = |c: wit_p::Class| Class { label: c.label, weight: c.weight };
             let classes: Vec<Class> = classes.into_iter().map(class).collect();
             self.memo().classes.insert(preference.id, missing, &classes);
             Ok(classes)
@@ -253,12 +242,10 @@ fn present<'a>(
     kind: PluginKind,
     name: &Arc<str>,
 ) -> Result<&'a Arc<Loaded>, PolicyFailure> {
-    table
-        .named(kind, name)
-        .ok_or_else(|| PolicyFailure::Broken {
-            plugin: Arc::clone(name),
-            message: "is not in the cluster any more".to_owned(),
-        })
+    table.named(kind, name).ok_or_else(|| PolicyFailure::Broken {
+        plugin: Arc::clone(name),
+        message: "is not in the cluster any more".to_owned(),
+    })
 }
 
 fn key(loaded: &Loaded, text: String, options: &RawOptions) -> Key {
@@ -285,19 +272,13 @@ pub fn answers_to(loaded: &Loaded, plugin: &str) -> bool {
     let claims = &loaded.plugin.metadata.claims;
     plugin == name
         || name.split_once('/').is_some_and(|(_, last)| last == plugin)
-        || claims
-            .iter()
-            .any(|c| matches!(c, swarmw_model::PluginClaim::Name(n) if n == plugin))
+        || claims.iter().any(|c| matches!(c, swarmw_model::PluginClaim::Name(n) if n == plugin))
 }
 
 fn entries(loaded: &Loaded, options: &RawOptions) -> Result<Vec<OptionEntry>, PolicyFailure> {
     let own = own_options(loaded, options);
-    options::parse(&loaded.plugin.metadata.options, &own).map_err(|problems| {
-        PolicyFailure::Refused {
-            plugin: Arc::clone(&loaded.name),
-            problems,
-        }
-    })
+    options::parse(&loaded.plugin.metadata.options, &own)
+        .map_err(|problems| PolicyFailure::Refused { plugin: Arc::clone(&loaded.name), problems })
 }
 
 // === answers ===
@@ -327,18 +308,12 @@ fn too_long(what: &str, text: &str) -> Result<(), PolicyFailure> {
         return Ok(());
     }
     Err(PolicyFailure::Unclaimed {
-        message: format!(
-            "the {what} has {} bytes; at most {EXPRESSION_MAX}",
-            text.len()
-        ),
+        message: format!("the {what} has {} bytes; at most {EXPRESSION_MAX}", text.len()),
     })
 }
 
 fn plan(plan: wit_c::Plan) -> Plan {
-    let wanted = |m: wit_c::Match| Match {
-        column: m.column,
-        values: m.values,
-    };
+    let wanted = |m: wit_c::Match| Match { column: m.column, values: m.values };
     match plan {
         wit_c::Plan::Always => Plan::Always,
         wit_c::Plan::Never => Plan::Never,
@@ -365,17 +340,11 @@ fn wit_questions(q: &Questions) -> wit_p::Questions {
 }
 
 fn refused(loaded: &Loaded, said: Vec<crate::bindings::types::Problem>) -> PolicyFailure {
-    PolicyFailure::Refused {
-        plugin: Arc::clone(&loaded.name),
-        problems: convert::problems(said),
-    }
+    PolicyFailure::Refused { plugin: Arc::clone(&loaded.name), problems: convert::problems(said) }
 }
 
 fn broken(loaded: &Loaded, message: String) -> PolicyFailure {
-    PolicyFailure::Broken {
-        plugin: Arc::clone(&loaded.name),
-        message,
-    }
+    PolicyFailure::Broken { plugin: Arc::clone(&loaded.name), message }
 }
 
 /// What there is instead: `pause and rollback exist`.

@@ -10,35 +10,25 @@ export!(Pack: Preference);
 
 impl Plugin for Pack {
     fn describe() -> Metadata {
-        metadata(
-            "example/pack",
-            "0.1.0",
-            "Fills one group of nodes before it opens the next",
-        )
-        .claim(Claim::Name("pack".into()))
-        .option(
-            option(
-                "leave",
-                "tasks of room to leave free in each group",
-                OptionType::Integer(IntRange {
-                    min: 0,
-                    max: 1_000_000,
-                }),
+        metadata("example/pack", "0.1.0", "Fills one group of nodes before it opens the next")
+            .claim(Claim::Name("pack".into()))
+            .option(
+                option(
+                    "leave",
+                    "tasks of room to leave free in each group",
+                    OptionType::Integer(IntRange { min: 0, max: 1_000_000 }),
+                )
+                .default("0"),
             )
-            .default("0"),
-        )
     }
 }
 
 impl Preference for Pack {
     fn compile(_: &str, argument: &str, _: &Options) -> Result<Compiled, Vec<Problem>> {
         let column = node_column(argument).ok_or_else(|| {
-            problem(
-                "bad-column",
-                format!("pack takes a node attribute, not '{argument}'"),
-            )
-            .at_all(argument)
-            .hint("try node.labels.rack")
+            problem("bad-column", format!("pack takes a node attribute, not '{argument}'"))
+                .at_all(argument)
+                .hint("try node.labels.rack")
         })?;
         Ok(Compiled::by_column(column))
     }
@@ -57,10 +47,7 @@ impl Preference for Pack {
                 tasks -= counts[bin];
             }
         }
-        Allocation {
-            counts,
-            refusals: Vec::new(),
-        }
+        Allocation { counts, refusals: Vec::new() }
     }
 }
 
@@ -90,10 +77,6 @@ mod tests {
     fn one_group_is_full_before_the_next_is_opened() {
         assert_eq!(pack(5, &[0, 0, 0], &[4, 4, 4], 0), [4, 1, 0]);
         assert_eq!(pack(3, &[0, 1, 0], &[4, 2, 4], 0), [1, 2, 0]);
-        assert_eq!(
-            pack(9, &[0, 0], &[4, 4], 1),
-            [3, 3],
-            "what is left over waits"
-        );
+        assert_eq!(pack(9, &[0, 0], &[4, 4], 1), [3, 3], "what is left over waits");
     }
 }

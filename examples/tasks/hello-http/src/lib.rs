@@ -43,11 +43,7 @@ fn greeting(path: &str) -> String {
         .ok()
         .or_else(|| env::args().nth(1))
         .unwrap_or_else(|| "a task".to_owned());
-    format!(
-        "{} from {name}, version {}, at {path}\n",
-        or("GREETING", "hello"),
-        or("VERSION", "1"),
-    )
+    format!("{} from {name}, version {}, at {path}\n", or("GREETING", "hello"), or("VERSION", "1"),)
 }
 
 /// A stream takes at least 4096 bytes at once; the greeting may be longer.

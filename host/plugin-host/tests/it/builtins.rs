@@ -6,32 +6,19 @@ use crate::support::compiler;
 #[test]
 fn builtins_pass_the_checks_that_anyones_plugin_passes() {
     for (name, kind, claims) in [
-        (
-            "swarmw/constraint",
-            PluginKind::Constraint,
-            vec![PluginClaim::KeyPrefix("".into())],
-        ),
-        (
-            "swarmw/local-volume",
-            PluginKind::VolumeDriver,
-            vec![PluginClaim::Name("local".into())],
-        ),
-        (
-            "swarmw/spread",
-            PluginKind::Preference,
-            vec![PluginClaim::Name("spread".into())],
-        ),
+        ("swarmw/constraint", PluginKind::Constraint, vec![PluginClaim::KeyPrefix("".into())]),
+        ("swarmw/local-volume", PluginKind::VolumeDriver, vec![PluginClaim::Name("local".into())]),
+        ("swarmw/spread", PluginKind::Preference, vec![PluginClaim::Name("spread".into())]),
         (
             "swarmw/update",
             PluginKind::UpdatePolicy,
-            ["pause", "continue", "rollback"]
-                .map(|n| PluginClaim::Name(n.into()))
-                .to_vec(),
+            ["pause", "continue", "rollback"].map(|n| PluginClaim::Name(n.into())).to_vec(),
         ),
     ] {
         let found = builtin().iter().find(|b| b.name == name).expect(name);
-        let (said_kind, said_name, metadata) = inspect(found.bytes, &compiler()).expect(name);
-        assert_eq!((said_kind, said_name.as_str()), (kind, name));
+        let said = inspect(found.bytes, &compiler()).expect(name);
+        assert_eq!((said.kind, said.name.as_str()), (kind, name));
+        let metadata = said.metadata;
         assert_eq!(metadata.claims, claims, "{name}");
         assert!(metadata.grants.is_empty(), "{name} asks for powers");
     }

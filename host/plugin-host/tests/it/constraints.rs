@@ -31,19 +31,11 @@ pub fn service(constraint: &str) -> ServiceSpec {
 #[test]
 fn expressions_become_plans() {
     let mut host = host();
-    let one = |column: &str, value: &str| Match {
-        column: column.into(),
-        values: vec![value.into()],
-    };
+    let one =
+        |column: &str, value: &str| Match { column: column.into(), values: vec![value.into()] };
     for (text, plan) in [
-        (
-            "node.labels.region==east",
-            Plan::Equals(one("node.labels.region", "east")),
-        ),
-        (
-            "Node.Role != manager",
-            Plan::NotEquals(one("node.role", "manager")),
-        ),
+        ("node.labels.region==east", Plan::Equals(one("node.labels.region", "east"))),
+        ("Node.Role != manager", Plan::NotEquals(one("node.role", "manager"))),
         ("node.ip==nonsense", Plan::Never),
         ("node.ip==10.0.0.0/8", Plan::Ask),
     ] {
@@ -57,12 +49,7 @@ fn expressions_become_plans() {
 #[test]
 fn verdicts_come_from_typed_columns() {
     let mut host = host();
-    let nodes = addresses(&[
-        Some("10.9.9.9"),
-        Some("11.0.0.1"),
-        Some("not an address"),
-        None,
-    ]);
+    let nodes = addresses(&[Some("10.9.9.9"), Some("11.0.0.1"), Some("not an address"), None]);
     for (text, want) in [
         ("node.ip==10.0.0.0/8", [true, false, false, false]),
         ("node.ip!=10.0.0.0/8", [false, true, true, true]),
@@ -101,10 +88,7 @@ fn a_bad_expression_is_refused_with_swarms_words_status_and_a_caret() {
             "rpc error: code = Unknown desc = constraint expected one operator from ==, !=\n  \
              node.labels.a=b\n               ^ try == or !=",
         ),
-        (
-            "n==x",
-            "rpc error: code = Unknown desc = key 'n' is invalid\n  n==x\n  ^",
-        ),
+        ("n==x", "rpc error: code = Unknown desc = key 'n' is invalid\n  n==x\n  ^"),
     ] {
         let refusal = host.check_service(&service(text)).expect_err(text);
         assert_eq!(refusal.to_string(), want);
@@ -116,9 +100,7 @@ fn a_bad_expression_is_refused_with_swarms_words_status_and_a_caret() {
 #[test]
 fn an_unknown_key_names_the_keys_and_the_plugins() {
     let host = host_with(&["hostile"]);
-    let refusal = host
-        .check_service(&service("node.name==x"))
-        .expect_err("unknown");
+    let refusal = host.check_service(&service("node.name==x")).expect_err("unknown");
     assert_eq!(refusal.kind, RefusalKind::InvalidArgument);
     let lines: Vec<_> = refusal.message.lines().collect();
     assert_eq!(
@@ -145,18 +127,10 @@ fn options_reach_their_plugin_and_no_other() {
             Some(("hostile.mood", "bad")),
             "option mood: \"bad\" is not a duration such as 1m30s: how it is today",
         ),
-        (
-            Some(("hostile.hunger", "1")),
-            "unknown option hunger: it has mood (how it is today)",
-        ),
+        (Some(("hostile.hunger", "1")), "unknown option hunger: it has mood (how it is today)"),
     ] {
-        let options = typed
-            .into_iter()
-            .map(|(k, v)| (k.to_owned(), v.to_owned()))
-            .collect();
-        let refused = host
-            .constraint("hostile==mood", &options)
-            .expect_err("refused");
+        let options = typed.into_iter().map(|(k, v)| (k.to_owned(), v.to_owned())).collect();
+        let refused = host.constraint("hostile==mood", &options).expect_err("refused");
         assert_eq!(refused.to_string(), want, "{typed:?}");
     }
 }

@@ -18,31 +18,17 @@ fn fault(host: &mut PluginHost, what: &str) -> String {
 fn faults_are_named_and_the_next_call_is_served() {
     for (what, want) in [
         ("loop", "plugin test/hostile: ran for more than 50 ms"),
-        (
-            "trap",
-            "plugin test/hostile: trapped: wasm `unreachable` instruction executed",
-        ),
-        (
-            "memory",
-            "plugin test/hostile: forcing trap when growing memory to",
-        ),
-        (
-            "stack",
-            "plugin test/hostile: trapped: call stack exhausted",
-        ),
+        ("trap", "plugin test/hostile: trapped: wasm `unreachable` instruction executed"),
+        ("memory", "plugin test/hostile: forcing trap when growing memory to"),
+        ("stack", "plugin test/hostile: trapped: call stack exhausted"),
         ("huge", "plugin test/hostile: "),
-        (
-            "column",
-            "plugin test/hostile: reads column \"node.shoe\", which nodes have not",
-        ),
+        ("column", "plugin test/hostile: reads column \"node.shoe\", which nodes have not"),
     ] {
         let mut host = host_with(&["hostile"]);
         let said = fault(&mut host, what);
         assert!(said.starts_with(want), "{what}: {said}");
-        host.constraint("hostile==good", &no_options())
-            .expect("a fresh instance");
-        host.constraint("node.id==x", &no_options())
-            .expect("others are untouched");
+        host.constraint("hostile==good", &no_options()).expect("a fresh instance");
+        host.constraint("node.id==x", &no_options()).expect("others are untouched");
     }
 }
 
@@ -62,16 +48,13 @@ fn three_faults_open_the_breaker() {
         "{said}"
     );
     assert_eq!(host.calls(), calls, "it is not called any more");
-    host.constraint("node.id==x", &no_options())
-        .expect("others are untouched");
+    host.constraint("node.id==x", &no_options()).expect("others are untouched");
 }
 
 #[test]
 fn too_few_verdicts_are_a_fault() {
     let mut host = host_with(&["hostile"]);
-    let constraint = host
-        .constraint("hostile==short", &no_options())
-        .expect("compiles");
+    let constraint = host.constraint("hostile==short", &no_options()).expect("compiles");
     let rows = Tuples {
         rows: 2,
         columns: vec![TupleColumn {
@@ -80,39 +63,26 @@ fn too_few_verdicts_are_a_fault() {
         }],
     };
     let failure = host.test(&constraint, &rows).expect_err("too few");
-    assert_eq!(
-        failure.to_string(),
-        "plugin test/hostile: gave 0 verdicts for 2 rows"
-    );
+    assert_eq!(failure.to_string(), "plugin test/hostile: gave 0 verdicts for 2 rows");
 }
 
 #[test]
 fn a_flood_of_log_lines_is_cut() {
     let mut host = host_with(&["hostile"]);
-    host.constraint("hostile==log", &no_options())
-        .expect("no fault");
+    host.constraint("hostile==log", &no_options()).expect("no fault");
 }
 
 #[test]
 fn a_service_that_meets_a_broken_plugin_is_refused_with_its_name() {
     let host = host_with(&["hostile"]);
-    let refusal = host
-        .check_service(&service("hostile==trap"))
-        .expect_err("refused");
+    let refusal = host.check_service(&service("hostile==trap")).expect_err("refused");
     assert_eq!(refusal.kind, RefusalKind::Unavailable);
-    assert!(
-        refusal.message.starts_with("plugin test/hostile: trapped"),
-        "{refusal}"
-    );
+    assert!(refusal.message.starts_with("plugin test/hostile: trapped"), "{refusal}");
 }
 
 #[test]
 fn what_is_no_plugin_is_not_added() {
-    let said = |bytes: &[u8]| {
-        inspect(bytes, &compiler())
-            .expect_err("refused")
-            .to_string()
-    };
+    let said = |bytes: &[u8]| inspect(bytes, &compiler()).expect_err("refused").to_string();
     assert_eq!(
         said(&guest("wide")),
         "the component imports evil:corp/network@1.0.0; a plugin may import \
@@ -123,17 +93,11 @@ fn what_is_no_plugin_is_not_added() {
         "the plugin describes itself wrongly: a constraint claims keys, operators and calls, \
          not spread"
     );
-    assert!(
-        said(b"not wasm").starts_with("the component does not compile: "),
-        "not wasm"
-    );
+    assert!(said(b"not wasm").starts_with("the component does not compile: "), "not wasm");
     assert_eq!(
         said(&vec![0; (16 << 20) + 1]),
         "the component has 16777217 bytes; at most 16777216 are taken"
     );
     let cut = &guest("hostile")[..5_000];
-    assert!(matches!(
-        inspect(cut, &compiler()),
-        Err(AddError::Compile(_))
-    ));
+    assert!(matches!(inspect(cut, &compiler()), Err(AddError::Compile(_))));
 }

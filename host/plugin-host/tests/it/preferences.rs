@@ -6,10 +6,7 @@ use swarmw_scheduler::{Bins, ColumnType, Policies, Questions, TupleColumn, Tuple
 use crate::support::{host, host_with, no_options};
 
 fn preference(name: &str, argument: &str) -> Preference {
-    Preference {
-        name: name.into(),
-        argument: argument.into(),
-    }
+    Preference { name: name.into(), argument: argument.into() }
 }
 
 fn questions(tasks: &[u32], bins_each: usize, room: &[u32], have: &[u32]) -> Questions {
@@ -82,9 +79,7 @@ fn classes_are_asked_once_per_value() {
         rows: 3,
         columns: vec![TupleColumn {
             read_as: ColumnType::Version,
-            values: ["v20.10.1", "28.0", "x"]
-                .map(|t| Some(Arc::from(t)))
-                .to_vec(),
+            values: ["v20.10.1", "28.0", "x"].map(|t| Some(Arc::from(t))).to_vec(),
         }],
     };
     let labels = |host: &mut swarmw_plugin_host::PluginHost| -> Vec<String> {
@@ -102,9 +97,8 @@ fn an_allocation_beyond_room_is_a_fault_with_a_name() {
     let mut host = host_with(&["greedy"]);
     let wanted = preference("greedy", "engine.version");
     let greedy = host.preference(&wanted, &no_options()).expect("greedy");
-    let failure = host
-        .allocate(&greedy, &questions(&[5], 2, &[4, 4], &[0, 0]))
-        .expect_err("too many");
+    let failure =
+        host.allocate(&greedy, &questions(&[5], 2, &[4, 4], &[0, 0])).expect_err("too many");
     assert_eq!(
         failure.to_string(),
         "plugin test/greedy: put 5 tasks into bin 0, which has room for 4"
@@ -115,11 +109,7 @@ fn an_allocation_beyond_room_is_a_fault_with_a_name() {
 fn unknown_preferences_and_descriptors_are_refused() {
     let host = host();
     for (name, argument, want) in [
-        (
-            "pack",
-            "node.labels.a",
-            "unknown placement preference pack: only spread exists",
-        ),
+        ("pack", "node.labels.a", "unknown placement preference pack: only spread exists"),
         (
             "spread",
             "rack",
@@ -138,9 +128,6 @@ fn unknown_preferences_and_descriptors_are_refused() {
             ..Default::default()
         };
         let refusal = host.check_service(&spec).expect_err(name);
-        assert_eq!(
-            (refusal.to_string().as_str(), refusal.kind.http_status()),
-            (want, 400)
-        );
+        assert_eq!((refusal.to_string().as_str(), refusal.kind.http_status()), (want, 400));
     }
 }

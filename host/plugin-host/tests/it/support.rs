@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, OnceLock};
+use std::sync::OnceLock;
 
+use bytes::Bytes;
 use sha2::{Digest, Sha256};
 use swarmw_model::{Blob, Plugin, PluginId, Time};
-use swarmw_plugin_host::{BytesProvider, Compiler, PluginHost, builtin, inspect};
+use swarmw_plugin_host::{Compiler, Inspected, PluginHost, builtin, inspect};
 
 /// A folder that lives as long as the build's own.
 pub fn scratch(name: &str) -> PathBuf {
@@ -27,12 +28,9 @@ pub fn no_options() -> BTreeMap<String, String> {
 }
 
 /// What the cluster's state holds of a component that was added.
-pub fn added(bytes: &[u8]) -> (Plugin, BytesProvider) {
-    let (kind, name, metadata) = inspect(bytes, &compiler()).expect("a plugin");
-    let hex: String = Sha256::digest(bytes)
-        .iter()
-        .map(|b| format!("{b:02x}"))
-        .collect();
+pub fn added(bytes: &[u8]) -> (Plugin, Bytes) {
+    let Inspected { kind, name, metadata } = inspect(bytes, &compiler()).expect("a plugin");
+    let hex: String = Sha256::digest(bytes).iter().map(|b| format!("{b:02x}")).collect();
     let plugin = Plugin {
         id: PluginId::from_bits(u128::from_str_radix(&hex[..24], 16).expect("digits")),
         version: Default::default(),
@@ -40,23 +38,19 @@ pub fn added(bytes: &[u8]) -> (Plugin, BytesProvider) {
         updated_at: Time::ZERO,
         name,
         kind,
-        blob: Blob {
-            digest: format!("sha256:{hex}"),
-            size: bytes.len() as u64,
-        },
+        blob: Blob { digest: format!("sha256:{hex}"), size: bytes.len() as u64 },
         built_in: false,
         metadata,
     };
-    let bytes = bytes.to_vec();
-    (plugin, Arc::new(move || Ok(bytes.clone())))
+    (plugin, Bytes::copy_from_slice(bytes))
 }
 
 /// A host with the built-in plugins and these guests.
 pub fn host_with(guests: &[&str]) -> PluginHost {
-    let host = PluginHost::new(compiler()).expect("a host");
+    let host = PluginHost::new(compiler());
     let mut plugins: Vec<_> = builtin().iter().map(|b| added(b.bytes)).collect();
     plugins.extend(guests.iter().map(|name| added(&guest(name))));
-    host.set_plugins(plugins);
+    assert_eq!(host.set_plugins(plugins), []);
     host
 }
 

@@ -49,16 +49,11 @@ fn seconds(n: i64) -> Duration {
 impl Simulation {
     fn begin(facts: RolloutFacts) -> Self {
         let host = host();
-        let component = host
-            .component(&facts.policy.failure_action)
-            .expect("a policy");
+        let component = host.component(&facts.policy.failure_action).expect("a policy");
         let mut simulation = Self {
             component: component.digest.to_string(),
             targets: vec![TargetState::Outdated; facts.total as usize],
-            view: View {
-                now: START,
-                ..Default::default()
-            },
+            view: View { now: START, ..Default::default() },
             host,
             facts,
             state: vec![],
@@ -70,12 +65,7 @@ impl Simulation {
 
     fn moves(&mut self, target: usize, now: TargetState) {
         let was = std::mem::replace(&mut self.targets[target], now);
-        self.view.changed.push(Move {
-            target: target as u32,
-            was,
-            now,
-            at: self.view.now,
-        });
+        self.view.changed.push(Move { target: target as u32, was, now, at: self.view.now });
     }
 
     fn runs(&mut self, target: usize) {
@@ -113,11 +103,9 @@ impl Simulation {
             gone: count(TargetState::Gone),
         };
         let StepOutcome { state, actions } = if self.view.seq == 1 {
-            self.host
-                .begin(&self.component, &self.facts, &[], &self.view)
+            self.host.begin(&self.component, &self.facts, &[], &self.view)
         } else {
-            self.host
-                .step(&self.component, &self.facts, &self.state, &self.view)
+            self.host.step(&self.component, &self.facts, &self.state, &self.view)
         }
         .expect("an outcome");
         self.view.changed.clear();
@@ -126,10 +114,7 @@ impl Simulation {
         for action in &actions {
             if let Action::ReplaceNext { count, .. } = action {
                 for _ in 0..*count {
-                    let next = self
-                        .targets
-                        .iter()
-                        .position(|t| *t == TargetState::Outdated);
+                    let next = self.targets.iter().position(|t| *t == TargetState::Outdated);
                     let next = next.expect("no more than are outdated");
                     self.targets[next] = TargetState::Replacing;
                 }
@@ -139,10 +124,7 @@ impl Simulation {
     }
 
     fn replacing(&self) -> usize {
-        self.targets
-            .iter()
-            .filter(|t| **t == TargetState::Replacing)
-            .count()
+        self.targets.iter().filter(|t| **t == TargetState::Replacing).count()
     }
 }
 
@@ -156,23 +138,14 @@ fn a_rollout_goes_through_with_parallelism_delay_and_monitor() {
         ..policy("pause")
     };
     let mut rollout = Simulation::begin(facts(policy, 3));
-    assert_eq!(
-        rollout.actions,
-        [Action::ReplaceNext {
-            count: 2,
-            order: Order::StartFirst
-        }]
-    );
+    assert_eq!(rollout.actions, [Action::ReplaceNext { count: 2, order: Order::StartFirst }]);
     rollout.runs(0);
     assert_eq!(rollout.actions, [Action::WakeAt(START + seconds(10))]);
     rollout.after(seconds(10));
     assert_eq!(rollout.replacing(), 2);
     rollout.runs(1);
     rollout.runs(2);
-    assert_eq!(
-        rollout.actions,
-        [Action::WakeAt(START + seconds(10 + 10 + 15))]
-    );
+    assert_eq!(rollout.actions, [Action::WakeAt(START + seconds(10 + 10 + 15))]);
     rollout.after(seconds(24));
     assert_eq!(rollout.actions, [Action::WakeAt(START + seconds(35))]);
     rollout.after(seconds(1));
@@ -190,28 +163,13 @@ fn each_failure_action_does_as_its_name_says() {
     let mut back = Simulation::begin(facts(policy("rollback"), 2));
     back.fails(0);
     let reason = format!("update rolled back due to failure or early termination of task {task}");
-    assert_eq!(
-        back.actions,
-        [Action::RollbackTo {
-            version: None,
-            reason
-        }]
-    );
+    assert_eq!(back.actions, [Action::RollbackTo { version: None, reason }]);
 
     let mut on = Simulation::begin(facts(policy("continue"), 2));
     on.fails(0);
-    assert_eq!(
-        on.actions[0],
-        Action::ReplaceNext {
-            count: 1,
-            order: Order::StopFirst
-        }
-    );
+    assert_eq!(on.actions[0], Action::ReplaceNext { count: 1, order: Order::StopFirst });
 
-    let rolling_back = RolloutFacts {
-        rolling_back: true,
-        ..facts(policy("rollback"), 2)
-    };
+    let rolling_back = RolloutFacts { rolling_back: true, ..facts(policy("rollback"), 2) };
     let mut stuck = Simulation::begin(rolling_back);
     stuck.fails(0);
     let text = format!("rollback paused due to failure or early termination of task {task}");
@@ -220,11 +178,7 @@ fn each_failure_action_does_as_its_name_says() {
 
 #[test]
 fn the_ratio_bears_what_it_says() {
-    let half = Policy {
-        max_failure_ratio: 0.5,
-        parallelism: 0,
-        ..policy("pause")
-    };
+    let half = Policy { max_failure_ratio: 0.5, parallelism: 0, ..policy("pause") };
     let mut rollout = Simulation::begin(facts(half, 4));
     rollout.fails(0);
     rollout.fails(1);
@@ -244,18 +198,10 @@ fn outcomes_beyond_a_bound_fail_after_one_retry() {
     ] {
         let mut host = host_with(&["reckless"]);
         let component = host.component(name).expect(name);
-        let view = View {
-            seq: 1,
-            now: START,
-            ..Default::default()
-        };
-        let failure = host
-            .begin(&component.digest, &facts(policy(name), 3), &[], &view)
-            .expect_err(name);
-        assert_eq!(
-            failure.to_string(),
-            format!("update policy test/reckless: {want}")
-        );
+        let view = View { seq: 1, now: START, ..Default::default() };
+        let failure =
+            host.begin(&component.digest, &facts(policy(name), 3), &[], &view).expect_err(name);
+        assert_eq!(failure.to_string(), format!("update policy test/reckless: {want}"));
         assert_eq!(host.calls(), 2, "{name} was tried once more");
     }
 }
@@ -266,26 +212,12 @@ fn a_rollout_keeps_the_component_it_began_with() {
     let component = host.component("giving-up").expect("there");
     host.set_plugins(vec![]);
     assert_eq!(host.component("giving-up"), None);
-    let view = View {
-        seq: 1,
-        now: START,
-        ..Default::default()
-    };
+    let view = View { seq: 1, now: START, ..Default::default() };
     let policy = facts(policy("giving-up"), 1);
-    let failure = host
-        .begin(&component.digest, &policy, &[], &view)
-        .expect_err("an error");
-    assert_eq!(
-        failure.to_string(),
-        "update policy test/reckless: no idea how to go on"
-    );
-    let gone = host
-        .begin("sha256:00", &policy, &[], &view)
-        .expect_err("an error");
-    assert!(
-        gone.to_string().contains("is not in the cluster any more"),
-        "{gone}"
-    );
+    let failure = host.begin(&component.digest, &policy, &[], &view).expect_err("an error");
+    assert_eq!(failure.to_string(), "update policy test/reckless: no idea how to go on");
+    let gone = host.begin("sha256:00", &policy, &[], &view).expect_err("an error");
+    assert!(gone.to_string().contains("is not in the cluster any more"), "{gone}");
 }
 
 #[test]

@@ -15,10 +15,7 @@ impl Plugin for Greedy {
 
 impl Preference for Greedy {
     fn compile(_: &str, argument: &str, _: &Options) -> Result<Compiled, Vec<Problem>> {
-        Ok(Compiled::by_class(vec![column(
-            argument,
-            ColumnType::Version,
-        )]))
+        Ok(Compiled::by_class(vec![column(argument, ColumnType::Version)]))
     }
 
     fn classify(_: &str, _: &str, _: &Options, rows: &Tuples) -> Vec<Class> {
@@ -33,9 +30,6 @@ impl Preference for Greedy {
     fn allocate(_: &str, _: &str, _: &Options, ask: &Questions) -> Allocation {
         let mut counts = vec![0; ask.room.len()];
         counts[0] = ask.tasks[0];
-        Allocation {
-            counts,
-            refusals: Vec::new(),
-        }
+        Allocation { counts, refusals: Vec::new() }
     }
 }

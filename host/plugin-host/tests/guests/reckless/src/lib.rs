@@ -20,10 +20,7 @@ impl Plugin for Reckless {
 
 impl UpdatePolicy for Reckless {
     fn begin(rollout: &Rollout, _: &[TargetInfo], _: &View) -> Result<Outcome, String> {
-        let mut outcome = Outcome {
-            state: Vec::new(),
-            actions: Vec::new(),
-        };
+        let mut outcome = Outcome { state: Vec::new(), actions: Vec::new() };
         match rollout.policy.failure_action.as_str() {
             "fat" => outcome.state = vec![0; 65_537],
             "many" => outcome.actions = vec![Action::WakeAt(1); 1_001],
