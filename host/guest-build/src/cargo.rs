@@ -10,9 +10,7 @@ use crate::Guest;
 /// Builds all members for `target`, in release, and names what came out.
 pub fn build(workspace: &Path, target_dir: &Path, target: &str) -> Vec<Guest> {
     require_target(target);
-    let mut cargo = clean(Command::new(
-        env::var_os("CARGO").unwrap_or_else(|| "cargo".into()),
-    ));
+    let mut cargo = clean(Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into())));
     cargo
         .args(["build", "--workspace", "--release", "--locked", "--quiet"])
         .arg("--target")
@@ -30,10 +28,7 @@ pub fn build(workspace: &Path, target_dir: &Path, target: &str) -> Vec<Guest> {
         String::from_utf8_lossy(&output.stderr)
     );
     let products = target_dir.join(target).join("release");
-    members(workspace)
-        .into_iter()
-        .map(|folder| product(&folder, &products))
-        .collect()
+    members(workspace).into_iter().map(|folder| product(&folder, &products)).collect()
 }
 
 /// The member's module: `NAME.wasm`, with underscores in a library's name.
@@ -45,10 +40,7 @@ fn product(folder: &Path, products: &Path) -> Guest {
         .find(|path| path.exists())
         .unwrap_or_else(|| panic!("{} made no .wasm file", folder.display()));
     let name = folder.file_name().expect("a member has a folder");
-    Guest {
-        name: name.to_string_lossy().into_owned(),
-        path,
-    }
+    Guest { name: name.to_string_lossy().into_owned(), path }
 }
 
 /// Members are the folders with a manifest, by name.
@@ -114,9 +106,7 @@ fn require_target(target: &str) {
     if has_target(target) {
         return;
     }
-    let added = clean(Command::new("rustup"))
-        .args(["target", "add", target])
-        .output();
+    let added = clean(Command::new("rustup")).args(["target", "add", target]).output();
     let said = match added {
         Ok(output) if output.status.success() && has_target(target) => return,
         Ok(output) => String::from_utf8_lossy(&output.stderr).into_owned(),
@@ -130,9 +120,8 @@ fn require_target(target: &str) {
 
 fn has_target(target: &str) -> bool {
     let rustc = env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
-    let Ok(output) = clean(Command::new(rustc))
-        .args(["--print", "target-libdir", "--target", target])
-        .output()
+    let Ok(output) =
+        clean(Command::new(rustc)).args(["--print", "target-libdir", "--target", target]).output()
     else {
         return false;
     };

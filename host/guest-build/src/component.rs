@@ -15,19 +15,25 @@ pub fn encode(module: Guest) -> Guest {
         .module(&bytes)
         .and_then(|mut encoder| encoder.encode())
         .unwrap_or_else(|error| panic!("{} is no component: {error:#}", module.name));
-    check_imports(&module.name, &component);
     let path = module.path.with_extension("component.wasm");
     // The same bytes keep their time, and what includes them is not built again.
     if fs::read(&path).is_ok_and(|old| old == component) {
         return Guest { path, ..module };
     }
-    fs::write(&path, component)
+    // Never seen half written: tests of several processes build the same guests.
+    let draft = path.with_extension(format!("{}.draft", std::process::id()));
+    fs::write(&draft, component)
+        .and_then(|()| fs::rename(&draft, &path))
         .unwrap_or_else(|error| panic!("cannot write {}: {error}", path.display()));
     Guest { path, ..module }
 }
 
-fn check_imports(name: &str, component: &[u8]) {
-    let decoded = wit_component::decode(component)
+/// Refuses a component that imports more than [`PLUGIN_IMPORTS`].
+pub fn check_imports(guest: &Guest) {
+    let name = &guest.name;
+    let decoded = fs::read(&guest.path)
+        .map_err(Into::into)
+        .and_then(|component| wit_component::decode(&component))
         .unwrap_or_else(|error| panic!("{name} cannot be decoded: {error:#}"));
     let DecodedWasm::Component(resolve, world) = decoded else {
         panic!("{name} is no component");

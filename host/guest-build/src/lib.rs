@@ -27,6 +27,16 @@ pub const PLUGIN_IMPORTS: [&str; 2] = ["swarmw:types/host@0.1.0", "swarmw:types/
 /// When the target is missing and rustup cannot add it, when the build fails, or
 /// when a component would import more than [`PLUGIN_IMPORTS`].
 pub fn build_plugins(workspace: &Path, target_dir: &Path) -> Vec<Guest> {
+    let built = build_components(workspace, target_dir);
+    built.iter().for_each(component::check_imports);
+    built
+}
+
+/// As [`build_plugins`], whatever the components import: for tests of refusals.
+///
+/// # Panics
+/// When the target is missing and rustup cannot add it, or the build fails.
+pub fn build_components(workspace: &Path, target_dir: &Path) -> Vec<Guest> {
     let built = cargo::build(workspace, target_dir, "wasm32-unknown-unknown");
     built.into_iter().map(component::encode).collect()
 }
@@ -48,14 +58,12 @@ pub fn build_tasks(workspace: &Path, target_dir: &Path) -> Vec<Guest> {
 pub fn nested_target_dir() -> PathBuf {
     let out = PathBuf::from(std::env::var_os("OUT_DIR").expect("run by cargo as a build script"));
     // target/PROFILE/build/PACKAGE-HASH/out
-    out.ancestors()
-        .nth(4)
-        .expect("OUT_DIR lies in a target folder")
-        .join("guests")
+    out.ancestors().nth(4).expect("OUT_DIR lies in a target folder").join("guests")
 }
 
 /// Tells cargo to run the build script again when a source of the guests changes:
-/// each folder's manifests, lock file and sources, never its build products.
+/// manifests, lock files and sources, never build products. Cargo looks into a
+/// folder that it is given, so only folders without products are.
 ///
 /// # Panics
 /// When a folder cannot be read.
@@ -66,17 +74,18 @@ pub fn rerun_if_changed(folders: &[&Path]) {
 }
 
 fn watch(folder: &Path) {
-    println!("cargo::rerun-if-changed={}", folder.display());
+    if folder.ends_with("src") || folder.ends_with("wit") {
+        println!("cargo::rerun-if-changed={}", folder.display());
+        return;
+    }
     let entries = std::fs::read_dir(folder)
         .unwrap_or_else(|error| panic!("cannot read {}: {error}", folder.display()));
     for entry in entries {
         let path = entry.expect("a folder's entry").path();
-        if path.is_dir() {
-            if !path.ends_with("target") {
-                watch(&path);
-            }
-        } else {
+        if path.is_file() {
             println!("cargo::rerun-if-changed={}", path.display());
+        } else if !path.ends_with("target") {
+            watch(&path);
         }
     }
 }

@@ -43,19 +43,13 @@ pub enum LoadError {
 
 /// Makes the cache's folder, for its owner alone.
 pub fn create_folder(path: &Path) -> io::Result<()> {
-    fs::DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(path)
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(path)
 }
 
 /// Puts a compiled component and its MAC in place.
 pub fn store(key: &[u8; 32], path: &Path, code: &[u8]) -> io::Result<()> {
     // The MAC goes first: code without one would be made again and again.
-    replace(
-        &mac_path(path),
-        &tag(key, path, code).finalize().into_bytes(),
-    )?;
+    replace(&mac_path(path), &tag(key, path, code).finalize().into_bytes())?;
     replace(path, code)
 }
 
@@ -78,18 +72,13 @@ pub fn verify(key: &[u8; 32], path: &Path) -> Result<(), LoadError> {
             .open(path)
             .and_then(|mut file| io::Read::read_to_end(&mut file, &mut bytes))
             .map(|_| bytes)
-            .map_err(|source| LoadError::Read {
-                path: path.to_owned(),
-                source,
-            })
+            .map_err(|source| LoadError::Read { path: path.to_owned(), source })
     };
     let code = read(path)?;
     let mac = read(&mac_path(path))?;
     tag(key, path, &code)
         .verify_slice(&mac)
-        .map_err(|_| LoadError::Forged {
-            path: path.to_owned(),
-        })
+        .map_err(|_| LoadError::Forged { path: path.to_owned() })
 }
 
 /// Maps a compiled component, after its MAC was checked.
@@ -134,18 +123,12 @@ mod tests {
         let key = [7; 32];
         store(&key, &path, b"code").expect("stored");
         assert!(verify(&key, &path).is_ok());
-        assert!(matches!(
-            verify(&[8; 32], &path),
-            Err(LoadError::Forged { .. })
-        ));
+        assert!(matches!(verify(&[8; 32], &path), Err(LoadError::Forged { .. })));
 
         let other = folder.path().join("b.cwasm");
         fs::copy(&path, &other).expect("copied");
         fs::copy(mac_path(&path), mac_path(&other)).expect("copied");
-        assert!(matches!(
-            verify(&key, &other),
-            Err(LoadError::Forged { .. })
-        ));
+        assert!(matches!(verify(&key, &other), Err(LoadError::Forged { .. })));
 
         fs::write(&path, b"c0de").expect("written");
         assert!(matches!(verify(&key, &path), Err(LoadError::Forged { .. })));

@@ -32,11 +32,7 @@ pub fn clash<'a>(
     metadata: &PluginMetadata,
 ) -> Result<(), Clash> {
     let narrowed = |claims: &[PluginClaim]| -> BTreeSet<String> {
-        claims
-            .iter()
-            .filter_map(operator)
-            .map(str::to_owned)
-            .collect()
+        claims.iter().filter_map(operator).map(str::to_owned).collect()
     };
     let ours = narrowed(&metadata.claims);
     for other in existing {
@@ -92,21 +88,14 @@ pub struct Routes {
 impl Routes {
     /// Routes to these plugins.
     pub fn new(plugins: &[Arc<Loaded>]) -> Self {
-        let (constraints, others): (Vec<_>, Vec<_>) = plugins
-            .iter()
-            .cloned()
-            .partition(|l| l.plugin.kind == PluginKind::Constraint);
-        let claimed = constraints
-            .iter()
-            .flat_map(|l| l.plugin.metadata.claims.iter().filter_map(operator));
+        let (constraints, others): (Vec<_>, Vec<_>) =
+            plugins.iter().cloned().partition(|l| l.plugin.kind == PluginKind::Constraint);
+        let claimed =
+            constraints.iter().flat_map(|l| l.plugin.metadata.claims.iter().filter_map(operator));
         let all: BTreeSet<&str> = OPERATORS.into_iter().chain(claimed).collect();
         let mut operators: Vec<String> = all.into_iter().map(str::to_owned).collect();
         operators.sort_by_key(|o| std::cmp::Reverse(o.len()));
-        Self {
-            operators,
-            others,
-            constraints,
-        }
+        Self { operators, others, constraints }
     }
 
     /// The plugin that claims a name of a kind.
@@ -149,9 +138,7 @@ impl Routes {
         if let Some(call) = call_name(text) {
             let claims = |l: &&Arc<Loaded>| {
                 let claims = &l.plugin.metadata.claims;
-                claims
-                    .iter()
-                    .any(|c| matches!(c, PluginClaim::Call(name) if name == call))
+                claims.iter().any(|c| matches!(c, PluginClaim::Call(name) if name == call))
             };
             if let Some(found) = self.constraints.iter().find(claims) {
                 return Some(found);
@@ -223,10 +210,7 @@ mod tests {
             updated_at: swarmw_model::Time::ZERO,
             name: name.to_owned(),
             kind: PluginKind::Constraint,
-            blob: Blob {
-                digest: name.to_owned(),
-                size: 0,
-            },
+            blob: Blob { digest: name.to_owned(), size: 0 },
             built_in: false,
             metadata: PluginMetadata {
                 version: "1.0.0".into(),
@@ -241,10 +225,7 @@ mod tests {
     fn routes(plugins: &[(&str, &[PluginClaim])]) -> Routes {
         let loaded: Vec<_> = plugins
             .iter()
-            .map(|(name, claims)| {
-                let none: crate::BytesProvider = Arc::new(|| Ok(Vec::new()));
-                Arc::new(Loaded::new(plugin(name, claims), none))
-            })
+            .map(|(name, claims)| Arc::new(Loaded::new(plugin(name, claims), bytes::Bytes::new())))
             .collect();
         Routes::new(&loaded)
     }
@@ -254,10 +235,7 @@ mod tests {
         let routes = routes(&[
             ("all", &[KeyPrefix(String::new())]),
             ("labels", &[KeyPrefix("node.labels.".into())]),
-            (
-                "mem",
-                &[Key("node.labels.mem".into()), Operator(">=".into())],
-            ),
+            ("mem", &[Key("node.labels.mem".into()), Operator(">=".into())]),
             ("id", &[Key("node.id".into())]),
             ("odd", &[Call("odd".into())]),
         ]);
@@ -294,18 +272,10 @@ mod tests {
             let clash = clash([&existing], PluginKind::Constraint, "c/d", &ours.metadata);
             assert_eq!(clash.is_err(), clashes, "{claims:?}");
         }
-        let again = clash(
-            [&existing],
-            PluginKind::Constraint,
-            "a/b",
-            &existing.metadata,
-        );
+        let again = clash([&existing], PluginKind::Constraint, "a/b", &existing.metadata);
         assert_eq!(again, Ok(()), "a plugin is replaced by one of its name");
         let elsewhere = plugin("c/d", &[Name("y".into())]);
         let other_kind = PluginKind::Preference;
-        assert_eq!(
-            clash([&existing], other_kind, "c/d", &elsewhere.metadata),
-            Ok(())
-        );
+        assert_eq!(clash([&existing], other_kind, "c/d", &elsewhere.metadata), Ok(()));
     }
 }

@@ -10,21 +10,13 @@ use crate::options::number;
 
 /// A batch as a component reads it. What cannot be read is absent.
 pub fn typed(batch: &Tuples) -> wit::Tuples {
-    wit::Tuples {
-        rows: batch.rows as u32,
-        columns: batch.columns.iter().map(column).collect(),
-    }
+    wit::Tuples { rows: batch.rows as u32, columns: batch.columns.iter().map(column).collect() }
 }
 
 fn column(column: &TupleColumn) -> wit::Column {
     let values = &column.values;
     let (present, cells) = match column.read_as {
-        ColumnType::Text => read(
-            values,
-            |t| Some(t.to_owned()),
-            String::new(),
-            wit::Cells::Text,
-        ),
+        ColumnType::Text => read(values, |t| Some(t.to_owned()), String::new(), wit::Cells::Text),
         ColumnType::Integer => read(values, |t| t.parse().ok(), 0, wit::Cells::Integer),
         ColumnType::Number => read(values, number, 0.0, wit::Cells::Number),
         ColumnType::Version => read(values, version, no_version(), wit::Cells::Version),
@@ -39,41 +31,26 @@ fn read<T: Clone>(
     absent: T,
     cells: impl FnOnce(Vec<T>) -> wit::Cells,
 ) -> (Vec<bool>, wit::Cells) {
-    let read: Vec<Option<T>> = values
-        .iter()
-        .map(|value| value.as_deref().and_then(&parse))
-        .collect();
+    let read: Vec<Option<T>> =
+        values.iter().map(|value| value.as_deref().and_then(&parse)).collect();
     let present = read.iter().map(Option::is_some).collect();
-    let filled = read
-        .into_iter()
-        .map(|c| c.unwrap_or_else(|| absent.clone()));
+    let filled = read.into_iter().map(|c| c.unwrap_or_else(|| absent.clone()));
     (present, cells(filled.collect()))
 }
 
 fn no_version() -> wit::Version {
-    wit::Version {
-        major: 0,
-        minor: 0,
-        patch: 0,
-        pre: String::new(),
-    }
+    wit::Version { major: 0, minor: 0, patch: 0, pre: String::new() }
 }
 
 /// `1.2`, `v1.2.3`, `1.2.3-rc.1+build`.
 fn version(text: &str) -> Option<wit::Version> {
     let text = text.strip_prefix(['v', 'V']).unwrap_or(text);
-    let text = text
-        .split_once('+')
-        .map_or(text, |(version, _build)| version);
+    let text = text.split_once('+').map_or(text, |(version, _build)| version);
     let (numbers, pre) = text.split_once('-').unwrap_or((text, ""));
     let mut parts = numbers.split('.').map(|part| part.parse().ok());
     let mut next = || parts.next().unwrap_or(Some(0));
-    let version = wit::Version {
-        major: next()?,
-        minor: next()?,
-        patch: next()?,
-        pre: pre.to_owned(),
-    };
+    let version =
+        wit::Version { major: next()?, minor: next()?, patch: next()?, pre: pre.to_owned() };
     parts.next().is_none().then_some(version)
 }
 
@@ -82,10 +59,7 @@ fn ip(text: &str) -> Option<wit::Ip> {
         IpAddr::V4(v4) => v4.to_ipv6_mapped().to_bits(),
         IpAddr::V6(v6) => v6.to_bits(),
     };
-    Some(wit::Ip {
-        high: (bits >> 64) as u64,
-        low: bits as u64,
-    })
+    Some(wit::Ip { high: (bits >> 64) as u64, low: bits as u64 })
 }
 
 /// Columns with a name of their own.
@@ -113,19 +87,13 @@ const READS_MAX: usize = 16;
 /// Checks the columns that a plugin wants to read.
 pub fn references(reads: Vec<wit::ColumnRef>) -> Result<Vec<ColumnRef>, String> {
     if reads.len() > READS_MAX {
-        return Err(format!(
-            "reads {} columns; at most {READS_MAX}",
-            reads.len()
-        ));
+        return Err(format!("reads {} columns; at most {READS_MAX}", reads.len()));
     }
     reads
         .into_iter()
         .map(|read| {
             if !exists(&read.name) {
-                return Err(format!(
-                    "reads column {:?}, which nodes have not",
-                    read.name
-                ));
+                return Err(format!("reads column {:?}, which nodes have not", read.name));
             }
             Ok(ColumnRef {
                 name: read.name,
@@ -158,9 +126,7 @@ mod tests {
             ("one", None),
         ] {
             let read = version(text);
-            let read = read
-                .as_ref()
-                .map(|v| (v.major, v.minor, v.patch, v.pre.as_str()));
+            let read = read.as_ref().map(|v| (v.major, v.minor, v.patch, v.pre.as_str()));
             assert_eq!(read, want, "{text}");
         }
     }

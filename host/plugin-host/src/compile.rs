@@ -131,17 +131,11 @@ impl Compiler {
     ) -> Result<PathBuf, CompileError> {
         let max = profile.component_max();
         if wasm.len() > max {
-            return Err(CompileError::TooLarge {
-                size: wasm.len(),
-                max,
-            });
+            return Err(CompileError::TooLarge { size: wasm.len(), max });
         }
         let found = digest_of(wasm);
         if found != digest {
-            return Err(CompileError::WrongDigest {
-                wanted: digest.to_owned(),
-                found,
-            });
+            return Err(CompileError::WrongDigest { wanted: digest.to_owned(), found });
         }
         let engine = engine(profile).map_err(engine_error)?;
         let path = self.path(profile, digest, &engine);
@@ -179,11 +173,7 @@ impl Compiler {
         let mut hasher = DefaultHasher::new();
         engine.precompile_compatibility_hash().hash(&mut hasher);
         let content = digest.trim_start_matches("sha256:");
-        self.0.cache.join(format!(
-            "{content}-{}-{:016x}.cwasm",
-            profile.as_str(),
-            hasher.finish()
-        ))
+        self.0.cache.join(format!("{content}-{}-{:016x}.cwasm", profile.as_str(), hasher.finish()))
     }
 
     fn in_child(
@@ -210,9 +200,9 @@ impl Compiler {
         match status {
             None => Err(CompileError::TooSlow),
             Some(status) if status.success() => Ok(fs::read(output.path())?),
-            Some(status) if complaint.trim().is_empty() => Err(CompileError::Refused(format!(
-                "the compiler ended with {status}"
-            ))),
+            Some(status) if complaint.trim().is_empty() => {
+                Err(CompileError::Refused(format!("the compiler ended with {status}")))
+            }
             Some(_) => Err(CompileError::Refused(complaint.trim().to_owned())),
         }
     }
@@ -221,20 +211,18 @@ impl Compiler {
 /// Reads the child's complaint beside it, so that a full pipe never blocks it.
 fn collect(child: &mut Child) -> io::Result<thread::JoinHandle<String>> {
     let stderr = child.stderr.take();
-    thread::Builder::new()
-        .name("compile-complaint".to_owned())
-        .spawn(move || {
-            let Some(mut stderr) = stderr else {
-                return String::new();
-            };
-            let mut text = Vec::new();
-            let kept = stderr.by_ref().take(COMPLAINT_MAX).read_to_end(&mut text);
-            let dropped = io::copy(&mut stderr, &mut io::sink());
-            match kept.and(dropped.map(|_| 0)) {
-                Ok(_) => String::from_utf8_lossy(&text).into_owned(),
-                Err(error) => error.to_string(),
-            }
-        })
+    thread::Builder::new().name("compile-complaint".to_owned()).spawn(move || {
+        let Some(mut stderr) = stderr else {
+            return String::new();
+        };
+        let mut text = Vec::new();
+        let kept = stderr.by_ref().take(COMPLAINT_MAX).read_to_end(&mut text);
+        let dropped = io::copy(&mut stderr, &mut io::sink());
+        match kept.and(dropped.map(|_| 0)) {
+            Ok(_) => String::from_utf8_lossy(&text).into_owned(),
+            Err(error) => error.to_string(),
+        }
+    })
 }
 
 /// `None` when it took too long and was ended.
@@ -275,9 +263,7 @@ fn engine_error(error: wasmtime::Error) -> CompileError {
 /// is no valid component.
 pub fn compile_child(arguments: &[OsString]) -> Result<(), CompileError> {
     let [profile, input, output] = arguments else {
-        return Err(CompileError::Refused(
-            "usage: compile-component PROFILE IN OUT".to_owned(),
-        ));
+        return Err(CompileError::Refused("usage: compile-component PROFILE IN OUT".to_owned()));
     };
     let profile = profile
         .to_str()
@@ -289,10 +275,7 @@ pub fn compile_child(arguments: &[OsString]) -> Result<(), CompileError> {
         (Resource::Fsize, CHILD_FILE),
         (Resource::Core, 0),
     ] {
-        let limit = Rlimit {
-            current: Some(limit),
-            maximum: Some(limit),
-        };
+        let limit = Rlimit { current: Some(limit), maximum: Some(limit) };
         setrlimit(resource, limit).map_err(io::Error::from)?;
     }
     let wasm = fs::read(input)?;

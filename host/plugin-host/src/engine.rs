@@ -52,9 +52,7 @@ impl Profile {
 
     /// Reads [`Profile::as_str`].
     pub fn parse(text: &str) -> Option<Self> {
-        [Self::Policy, Self::Task]
-            .into_iter()
-            .find(|profile| profile.as_str() == text)
+        [Self::Policy, Self::Task].into_iter().find(|profile| profile.as_str() == text)
     }
 
     /// The largest component, in bytes.
@@ -72,7 +70,6 @@ pub fn engine(profile: Profile) -> wasmtime::Result<Engine> {
     let mut config = Config::new();
     // Threads and garbage collection are not even compiled in.
     config
-        .epoch_interruption(true)
         .max_wasm_stack(STACK)
         .wasm_shared_everything_threads(false)
         .wasm_stack_switching(false)
@@ -82,10 +79,12 @@ pub fn engine(profile: Profile) -> wasmtime::Result<Engine> {
     match profile {
         Profile::Policy => {
             config
+                .epoch_interruption(true)
                 .wasm_memory64(false)
                 .relaxed_simd_deterministic(true)
                 .cranelift_nan_canonicalization(true);
         }
+        // A task is a process: the kernel interrupts it.
         Profile::Task => {
             config.max_wasm_stack(2 * STACK);
         }

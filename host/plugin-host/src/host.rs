@@ -1,9 +1,9 @@
 //! The plugins of the cluster, behind one handle.
 
-use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
+use bytes::Bytes;
 use swarmw_model::{Plugin, PluginKind};
 use wasmtime::Engine;
 use wasmtime::component::Linker;
@@ -15,9 +15,6 @@ use crate::loaded::Loaded;
 use crate::memo::Memo;
 use crate::sandbox::{self, Guest};
 use crate::ticker::Ticker;
-
-/// Gives the bytes of a component when they are first needed.
-pub type BytesProvider = Arc<dyn Fn() -> io::Result<Vec<u8>> + Send + Sync>;
 
 /// Components that left the cluster but may still drive a rollout: the most kept.
 const RETIRED_MAX: usize = 8;
@@ -65,57 +62,68 @@ pub struct PluginStats {
 impl PluginHost {
     /// A host without plugins.
     ///
-    /// # Errors
-    /// When the engine or its clock do not start on this machine.
-    pub fn new(compiler: Compiler) -> Result<Self, CompileError> {
-        let runtime = Runtime::new(compiler)?;
+    /// # Panics
+    /// When the Wasm engine or its clock's thread do not start: on a machine that
+    /// cannot run Wasm, or one that has no room for another thread.
+    pub fn new(compiler: Compiler) -> Self {
+        let runtime = Runtime::new(compiler).expect("this machine runs Wasm");
         let table = Table {
             generation: 0,
             routes: Routes::default(),
             plugins: Vec::new(),
             retired: Vec::new(),
         };
-        Ok(Self {
+        Self {
             shared: Arc::new(Shared {
                 runtime,
                 table: RwLock::new(Arc::new(table)),
                 memo: Mutex::default(),
             }),
-        })
+        }
     }
 
     /// The plugins that the cluster has now. Those that stayed the same keep their
-    /// instances; nothing is compiled before it is called. Without a change the
-    /// generation stays too.
-    pub fn set_plugins(&self, plugins: Vec<(Plugin, BytesProvider)>) {
-        let mut table = self
-            .shared
-            .table
-            .write()
-            .unwrap_or_else(PoisonError::into_inner);
+    /// instances, new ones are compiled before they serve. Without a change the
+    /// generation stays too. Blocks while it compiles.
+    ///
+    /// Returns the plugins that do not load, and why: they keep their claims, and
+    /// what needs them is told.
+    pub fn set_plugins(&self, plugins: Vec<(Plugin, Bytes)>) -> Vec<(Arc<str>, String)> {
+        let next = self.with_known(plugins);
+        let failures = next
+            .iter()
+            .filter_map(|l| Some((Arc::clone(&l.name), l.warm(&self.shared.runtime).err()?)))
+            .collect();
+        self.replace(next);
+        failures
+    }
+
+    /// The plugins as loaded, those that stayed the same as they are.
+    fn with_known(&self, plugins: Vec<(Plugin, Bytes)>) -> Vec<Arc<Loaded>> {
+        let table = self.table();
         let same = |loaded: &Loaded, plugin: &Plugin| {
             loaded.plugin.blob == plugin.blob
                 && loaded.plugin.name == plugin.name
                 && loaded.plugin.metadata == plugin.metadata
         };
-        let mut changed = table.plugins.len() != plugins.len();
-        let mut next = Vec::with_capacity(plugins.len());
-        for (plugin, bytes) in plugins {
-            match table.plugins.iter().find(|l| same(l, &plugin)) {
-                Some(kept) => next.push(Arc::clone(kept)),
-                None => {
-                    changed = true;
-                    next.push(Arc::new(Loaded::new(plugin, bytes)));
-                }
-            }
-        }
+        plugins
+            .into_iter()
+            .map(|(plugin, bytes)| {
+                let known = table.plugins.iter().find(|l| same(l, &plugin));
+                known.map_or_else(|| Arc::new(Loaded::new(plugin.clone(), bytes)), Arc::clone)
+            })
+            .collect()
+    }
+
+    fn replace(&self, next: Vec<Arc<Loaded>>) {
+        let mut table = self.shared.table.write().unwrap_or_else(PoisonError::into_inner);
+        let changed = table.plugins.len() != next.len()
+            || table.plugins.iter().zip(&next).any(|(old, new)| !Arc::ptr_eq(old, new));
         if !changed {
             return;
         }
         let gone = |old: &&Arc<Loaded>| {
-            !next
-                .iter()
-                .any(|n| n.plugin.blob.digest == old.plugin.blob.digest)
+            !next.iter().any(|n| n.plugin.blob.digest == old.plugin.blob.digest)
         };
         let left = table.plugins.iter().chain(&table.retired).filter(gone);
         let retired = left
@@ -142,11 +150,7 @@ impl PluginHost {
     pub fn stats(&self) -> Vec<PluginStats> {
         let stats = |loaded: &Arc<Loaded>| {
             let (calls, faults) = loaded.stats();
-            PluginStats {
-                name: Arc::clone(&loaded.name),
-                calls,
-                faults,
-            }
+            PluginStats { name: Arc::clone(&loaded.name), calls, faults }
         };
         self.table().plugins.iter().map(stats).collect()
     }
@@ -157,10 +161,7 @@ impl PluginHost {
     }
 
     pub(crate) fn memo(&self) -> MutexGuard<'_, Memo> {
-        self.shared
-            .memo
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+        self.shared.memo.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -189,16 +190,11 @@ impl Table {
 
     /// The plugin of this name and kind.
     pub fn named(&self, kind: PluginKind, name: &str) -> Option<&Arc<Loaded>> {
-        self.plugins
-            .iter()
-            .find(|l| l.plugin.kind == kind && *l.name == *name)
+        self.plugins.iter().find(|l| l.plugin.kind == kind && *l.name == *name)
     }
 
     /// The component of this digest, also one that left the cluster.
     pub fn by_digest(&self, digest: &str) -> Option<&Arc<Loaded>> {
-        self.plugins
-            .iter()
-            .chain(&self.retired)
-            .find(|l| l.plugin.blob.digest == digest)
+        self.plugins.iter().chain(&self.retired).find(|l| l.plugin.blob.digest == digest)
     }
 }

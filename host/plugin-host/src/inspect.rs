@@ -70,15 +70,23 @@ pub enum AddError {
     },
 }
 
+/// What a component that passed says of itself.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Inspected {
+    /// What it decides.
+    pub kind: PluginKind,
+    /// `publisher/name`.
+    pub name: String,
+    /// The rest.
+    pub metadata: PluginMetadata,
+}
+
 /// Checks a component from anyone: size, imports, exports, and what it says of
 /// itself when it is run with nothing around it.
 ///
 /// # Errors
 /// The first rule that it breaks.
-pub fn inspect(
-    bytes: &[u8],
-    compiler: &Compiler,
-) -> Result<(PluginKind, String, PluginMetadata), AddError> {
+pub fn inspect(bytes: &[u8], compiler: &Compiler) -> Result<Inspected, AddError> {
     let runtime = Runtime::new(compiler.clone())?;
     let digest = digest_of(bytes);
     let component = compiler.component(&runtime.engine, Profile::Policy, &digest, bytes)?;
@@ -86,7 +94,7 @@ pub fn inspect(
     let kind = kind(&runtime.engine, &component)?;
     let (name, metadata) = describe(&runtime, &component, kind)?;
     check(kind, &name, &metadata).map_err(|reason| AddError::Metadata { reason })?;
-    Ok((kind, name, metadata))
+    Ok(Inspected { kind, name, metadata })
 }
 
 fn check_imports(engine: &Engine, component: &Component) -> Result<(), AddError> {
@@ -96,22 +104,14 @@ fn check_imports(engine: &Engine, component: &Component) -> Result<(), AddError>
         .map(|(name, _)| name.to_owned())
         .filter(|name| !IMPORTS.contains(&name.as_str()))
         .collect();
-    if imports.is_empty() {
-        Ok(())
-    } else {
-        Err(AddError::Imports { imports })
-    }
+    if imports.is_empty() { Ok(()) } else { Err(AddError::Imports { imports }) }
 }
 
 fn kind(engine: &Engine, component: &Component) -> Result<PluginKind, AddError> {
     let ty = component.component_type();
-    let exports: Vec<String> = ty
-        .exports(engine)
-        .map(|(name, _)| name.to_owned())
-        .collect();
-    let mut kinds = KINDS
-        .into_iter()
-        .filter(|(interface, _)| exports.iter().any(|e| e == interface));
+    let exports: Vec<String> = ty.exports(engine).map(|(name, _)| name.to_owned()).collect();
+    let mut kinds =
+        KINDS.into_iter().filter(|(interface, _)| exports.iter().any(|e| e == interface));
     match (kinds.next(), kinds.next()) {
         (Some((_, kind)), None) => Ok(kind),
         _ => Err(AddError::Exports { exports }),
@@ -123,20 +123,10 @@ fn describe(
     component: &Component,
     kind: PluginKind,
 ) -> Result<(String, PluginMetadata), AddError> {
-    let fault = |error: wasmtime::Error| AddError::Describe {
-        fault: sandbox::fault(&error),
-    };
+    let fault = |error: wasmtime::Error| AddError::Describe { fault: sandbox::fault(&error) };
     let (engine, ticker) = (&runtime.engine, &runtime.ticker);
     // Every function of its kind must be there with the right type.
-    Sandbox::new(
-        engine,
-        ticker,
-        &runtime.linker,
-        component,
-        kind,
-        "new plugin",
-    )
-    .map_err(fault)?;
+    Sandbox::new(engine, ticker, &runtime.linker, component, kind, "new plugin").map_err(fault)?;
     let mut store = sandbox::store(engine, "new plugin");
     let said = sandbox::limited(&mut store, ticker, COMPILE_BUDGET, |store| {
         let plugin = AnyPlugin::instantiate(&mut *store, component, &runtime.linker)?;
@@ -188,15 +178,11 @@ fn check(kind: PluginKind, name: &str, metadata: &PluginMetadata) -> Result<(), 
 fn check_name(name: &str) -> Result<(), String> {
     let part = |part: &str| {
         let mut bytes = part.bytes();
-        bytes
-            .next()
-            .is_some_and(|b| b.is_ascii_lowercase() || b.is_ascii_digit())
+        bytes.next().is_some_and(|b| b.is_ascii_lowercase() || b.is_ascii_digit())
             && bytes.all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b"-_.".contains(&b))
     };
     let good = name.len() <= NAME_MAX
-        && name
-            .split_once('/')
-            .is_some_and(|(publisher, name)| part(publisher) && part(name));
+        && name.split_once('/').is_some_and(|(publisher, name)| part(publisher) && part(name));
     good.then_some(()).ok_or_else(|| {
         let shown: String = name.chars().take(NAME_MAX).collect();
         format!(
@@ -207,18 +193,13 @@ fn check_name(name: &str) -> Result<(), String> {
 
 fn one_line(what: &str, text: &str) -> Result<(), String> {
     if text.len() > LINE_MAX || text.chars().any(char::is_control) {
-        return Err(format!(
-            "{what} is not one line of {LINE_MAX} bytes at most"
-        ));
+        return Err(format!("{what} is not one line of {LINE_MAX} bytes at most"));
     }
     Ok(())
 }
 
 fn check_claims(kind: PluginKind, claims: &[PluginClaim]) -> Result<(), String> {
-    if !claims
-        .iter()
-        .any(|c| !matches!(c, PluginClaim::Operator(_)))
-    {
+    if !claims.iter().any(|c| !matches!(c, PluginClaim::Operator(_))) {
         return Err("it claims nothing, so nothing would reach it".to_owned());
     }
     for claim in claims {
@@ -239,9 +220,7 @@ fn check_claims(kind: PluginKind, claims: &[PluginClaim]) -> Result<(), String> 
         };
         let blank = text.chars().any(|c| c.is_whitespace() || c.is_control());
         if text.len() > LINE_MAX || blank || text.is_empty() && !may_be_empty {
-            return Err(format!(
-                "the claim {text:?} is empty, too long or has blanks"
-            ));
+            return Err(format!("the claim {text:?} is empty, too long or has blanks"));
         }
     }
     Ok(())
@@ -251,9 +230,7 @@ fn check_option(kind: PluginKind, option: &PluginOption) -> Result<(), String> {
     let name = &option.name;
     let word = |b: u8| b.is_ascii_alphanumeric() || b"-_".contains(&b);
     if name.is_empty() || name.len() > NAME_MAX || !name.bytes().all(word) {
-        return Err(format!(
-            "option name {name:?} is not of letters, digits and -_"
-        ));
+        return Err(format!("option name {name:?} is not of letters, digits and -_"));
     }
     one_line(&format!("the help of option {name}"), &option.help)?;
     match &option.ty {
@@ -264,20 +241,14 @@ fn check_option(kind: PluginKind, option: &PluginOption) -> Result<(), String> {
             return Err(format!("option {name} has nothing to choose from"));
         }
         OptionType::Secret if kind != PluginKind::VolumeDriver => {
-            return Err(format!(
-                "option {name} is a secret, which only volume drivers have"
-            ));
+            return Err(format!("option {name} is a secret, which only volume drivers have"));
         }
         _ => {}
     }
-    match option
-        .default
-        .as_deref()
-        .map(|d| (d, text_to_value(&option.ty, d)))
-    {
-        Some((default, Err(want))) => Err(format!(
-            "the default {default:?} of option {name} is not {want}"
-        )),
+    match option.default.as_deref().map(|d| (d, text_to_value(&option.ty, d))) {
+        Some((default, Err(want))) => {
+            Err(format!("the default {default:?} of option {name} is not {want}"))
+        }
         _ => Ok(()),
     }
 }
@@ -316,11 +287,7 @@ mod tests {
     fn claims_fit_the_kind() {
         use PluginClaim::{Key, KeyPrefix, Name, Operator};
         for (kind, claims, good) in [
-            (
-                PluginKind::Constraint,
-                &[KeyPrefix(String::new())][..],
-                true,
-            ),
+            (PluginKind::Constraint, &[KeyPrefix(String::new())][..], true),
             (PluginKind::Constraint, &[Name("a".into())], false),
             (PluginKind::Constraint, &[Operator(">=".into())], false),
             (PluginKind::Constraint, &[Key("a b".into())], false),

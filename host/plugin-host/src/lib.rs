@@ -16,6 +16,7 @@
 //! This room knows no Raft, no network and no async runtime: calls block for at
 //! most their budget, loading blocks for at most [`COMPILE_TIMEOUT`].
 
+mod answers;
 mod bindings;
 mod builtin;
 mod cache;
@@ -42,6 +43,6 @@ pub use cache::{LoadError, load};
 pub use claims::{Clash, clash};
 pub use compile::{COMPILE_TIMEOUT, CompileError, Compiler, compile_child};
 pub use engine::{Profile, engine};
-pub use host::{BytesProvider, PluginHost, PluginStats};
-pub use inspect::{AddError, inspect};
+pub use host::{PluginHost, PluginStats};
+pub use inspect::{AddError, Inspected, inspect};
 pub use options::{Value, text_to_value};

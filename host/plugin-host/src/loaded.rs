@@ -6,12 +6,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use swarmw_model::Plugin;
 use wasmtime::component::Component;
 
 use crate::bindings::{ConstraintPlugin, PreferencePlugin, UpdatePlugin, VolumePlugin};
 use crate::engine::Profile;
-use crate::host::{BytesProvider, Runtime};
+use crate::host::Runtime;
 use crate::sandbox::{self, Exports, Guest, Sandbox};
 
 /// Faults that open the breaker, when they happen within [`BREAKER_WINDOW`].
@@ -25,7 +26,7 @@ pub struct Loaded {
     pub plugin: Plugin,
     /// Its name.
     pub name: Arc<str>,
-    bytes: BytesProvider,
+    bytes: Bytes,
     calls: AtomicU64,
     faults: AtomicU64,
     slot: Mutex<Slot>,
@@ -67,8 +68,8 @@ kinds!(
 );
 
 impl Loaded {
-    /// A plugin whose bytes are had when they are needed.
-    pub fn new(plugin: Plugin, bytes: BytesProvider) -> Self {
+    /// A plugin, not compiled yet.
+    pub fn new(plugin: Plugin, bytes: Bytes) -> Self {
         Self {
             name: plugin.name.as_str().into(),
             plugin,
@@ -81,10 +82,7 @@ impl Loaded {
 
     /// Calls so far, and those that went wrong.
     pub fn stats(&self) -> (u64, u64) {
-        (
-            self.calls.load(Ordering::Relaxed),
-            self.faults.load(Ordering::Relaxed),
-        )
+        (self.calls.load(Ordering::Relaxed), self.faults.load(Ordering::Relaxed))
     }
 
     /// Calls the plugin. `check` looks at the answer: one that breaks a rule is a
@@ -120,12 +118,24 @@ impl Loaded {
         }
     }
 
+    /// Compiles the component, or finds it compiled, unless that was done before.
+    pub fn warm(&self, runtime: &Runtime) -> Result<(), String> {
+        let mut slot = self.slot.lock().unwrap_or_else(PoisonError::into_inner);
+        self.component(runtime, &mut slot).map(|_| ())
+    }
+
+    fn component(&self, runtime: &Runtime, slot: &mut Slot) -> Result<Component, String> {
+        if let Some(component) = &slot.component {
+            return Ok(component.clone());
+        }
+        let component = self.load(runtime)?;
+        slot.component = Some(component.clone());
+        Ok(component)
+    }
+
     /// Drops the warm instance: the next call gets a fresh one.
     pub fn refresh(&self) {
-        self.slot
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .sandbox = None;
+        self.slot.lock().unwrap_or_else(PoisonError::into_inner).sandbox = None;
     }
 
     fn failed(&self, slot: &mut Slot, fault: String) -> String {
@@ -145,33 +155,18 @@ impl Loaded {
         if let Some(warm) = slot.sandbox.take() {
             return Ok(warm);
         }
-        let component = match &slot.component {
-            Some(component) => component.clone(),
-            None => {
-                let component = self.load(runtime)?;
-                slot.component = Some(component.clone());
-                component
-            }
-        };
+        let component = self.component(runtime, slot)?;
         let (engine, linker) = (&runtime.engine, &runtime.linker);
         let kind = self.plugin.kind;
-        Sandbox::new(
-            engine,
-            &runtime.ticker,
-            linker,
-            &component,
-            kind,
-            &self.name,
-        )
-        .map_err(|error| self.failed(slot, sandbox::fault(&error)))
+        Sandbox::new(engine, &runtime.ticker, linker, &component, kind, &self.name)
+            .map_err(|error| self.failed(slot, sandbox::fault(&error)))
     }
 
     fn load(&self, runtime: &Runtime) -> Result<Component, String> {
         let digest = self.plugin.blob.digest.as_str();
-        let bytes = (self.bytes)().map_err(|error| format!("its bytes are missing: {error}"))?;
         runtime
             .compiler
-            .component(&runtime.engine, Profile::Policy, digest, &bytes)
+            .component(&runtime.engine, Profile::Policy, digest, &self.bytes)
             .map_err(|error| error.to_string())
     }
 }

@@ -27,12 +27,15 @@ pub struct Memo {
     /// Preferences compiled; the key's text is `NAME=ARGUMENT`.
     pub preferences: Bounded<Key, Arc<CompiledPreference>>,
     /// The text and options that an id was compiled from.
-    pub arguments: Bounded<u64, Arc<(String, Vec<OptionEntry>)>>,
+    arguments: Bounded<u64, Arc<(String, Vec<OptionEntry>)>>,
     /// Verdicts by constraint and row.
     pub verdicts: Rows<bool>,
     /// Classes by preference and row.
     pub classes: Rows<Class>,
     last_id: u64,
+    /// How often `arguments` was full: compiled expressions then are no longer
+    /// valid, and so the generation moves on.
+    overflows: u64,
 }
 
 /// A map that forgets all when it is full.
@@ -47,10 +50,26 @@ pub struct Rows<V> {
 impl Memo {
     /// Forgets all but the last id: ids are never used twice.
     pub fn clear(&mut self) {
-        *self = Self {
-            last_id: self.last_id,
-            ..Self::default()
-        };
+        *self = Self { last_id: self.last_id, overflows: self.overflows, ..Self::default() };
+    }
+
+    /// Moves on whenever something compiled is no longer valid.
+    pub fn overflows(&self) -> u64 {
+        self.overflows
+    }
+
+    /// Remembers what an id was compiled from.
+    pub fn remember(&mut self, id: u64, text: String, options: Vec<OptionEntry>) {
+        if self.arguments.is_full() {
+            self.clear();
+            self.overflows += 1;
+        }
+        self.arguments.insert(id, Arc::new((text, options)));
+    }
+
+    /// What an id was compiled from, unless it was forgotten.
+    pub fn recall(&self, id: u64) -> Option<Arc<(String, Vec<OptionEntry>)>> {
+        self.arguments.get(&id)
     }
 
     /// An id that no expression has had.
@@ -66,9 +85,13 @@ impl<K: Hash + Eq, V: Clone> Bounded<K, V> {
         self.0.get(key).cloned()
     }
 
+    fn is_full(&self) -> bool {
+        self.0.len() >= EXPRESSIONS_MAX
+    }
+
     /// Keeps a value.
     pub fn insert(&mut self, key: K, value: V) {
-        if self.0.len() >= EXPRESSIONS_MAX {
+        if self.is_full() {
             self.0.clear();
         }
         self.0.insert(key, value);
@@ -83,10 +106,7 @@ impl<K, V> Default for Bounded<K, V> {
 
 impl<V> Default for Rows<V> {
     fn default() -> Self {
-        Self {
-            by_id: HashMap::new(),
-            held: 0,
-        }
+        Self { by_id: HashMap::new(), held: 0 }
     }
 }
 
@@ -94,9 +114,7 @@ impl<V: Clone> Rows<V> {
     /// What is known of each row.
     pub fn known(&self, id: u64, batch: &Tuples) -> Vec<Option<V>> {
         let rows = self.by_id.get(&id);
-        (0..batch.rows)
-            .map(|at| rows?.get(&row(batch, at)).cloned())
-            .collect()
+        (0..batch.rows).map(|at| rows?.get(&row(batch, at)).cloned()).collect()
     }
 
     /// Keeps the answers of these rows.
@@ -123,13 +141,7 @@ fn row(batch: &Tuples, at: usize) -> Row {
 pub fn select(batch: &Tuples, rows: &[usize]) -> Tuples {
     let pick = |column: &TupleColumn| TupleColumn {
         read_as: column.read_as,
-        values: rows
-            .iter()
-            .map(|at| column.values.get(*at).cloned().flatten())
-            .collect(),
+        values: rows.iter().map(|at| column.values.get(*at).cloned().flatten()).collect(),
     };
-    Tuples {
-        rows: rows.len(),
-        columns: batch.columns.iter().map(pick).collect(),
-    }
+    Tuples { rows: rows.len(), columns: batch.columns.iter().map(pick).collect() }
 }

@@ -23,15 +23,9 @@ pub fn parse(
     }
     let mut entries = Vec::new();
     for spec in specs {
-        let text = typed
-            .get(spec.name.as_str())
-            .copied()
-            .or(spec.default.as_deref());
+        let text = typed.get(spec.name.as_str()).copied().or(spec.default.as_deref());
         match text.map(|text| value(spec, text)) {
-            Some(Ok(value)) => entries.push(OptionEntry {
-                name: spec.name.clone(),
-                value,
-            }),
+            Some(Ok(value)) => entries.push(OptionEntry { name: spec.name.clone(), value }),
             Some(Err(problem)) => problems.push(problem),
             None if spec.required => problems.push(problem(
                 "missing-option",
@@ -42,28 +36,17 @@ pub fn parse(
         }
     }
     entries.sort_by(|a, b| a.name.cmp(&b.name));
-    if problems.is_empty() {
-        Ok(entries)
-    } else {
-        Err(problems)
-    }
+    if problems.is_empty() { Ok(entries) } else { Err(problems) }
 }
 
 fn unknown(specs: &[PluginOption], name: &str) -> Problem {
-    let known: Vec<String> = specs
-        .iter()
-        .map(|s| format!("{} ({})", s.name, s.help))
-        .collect();
+    let known: Vec<String> = specs.iter().map(|s| format!("{} ({})", s.name, s.help)).collect();
     let known = if known.is_empty() {
         "it has none".to_owned()
     } else {
         format!("it has {}", known.join(", "))
     };
-    problem(
-        "unknown-option",
-        name,
-        format!("unknown option {name}: {known}"),
-    )
+    problem("unknown-option", name, format!("unknown option {name}: {known}"))
 }
 
 fn problem(code: &str, option: &str, message: String) -> Problem {
@@ -77,18 +60,13 @@ fn problem(code: &str, option: &str, message: String) -> Problem {
 }
 
 fn value(spec: &PluginOption, text: &str) -> Result<OptionValue, Problem> {
-    text_to_value(&spec.ty, text)
-        .map(from_text)
-        .map_err(|want| {
-            problem(
-                "bad-option",
-                &spec.name,
-                format!(
-                    "option {}: {text:?} is not {want}: {}",
-                    spec.name, spec.help
-                ),
-            )
-        })
+    text_to_value(&spec.ty, text).map(from_text).map_err(|want| {
+        problem(
+            "bad-option",
+            &spec.name,
+            format!("option {}: {text:?} is not {want}: {}", spec.name, spec.help),
+        )
+    })
 }
 
 /// A typed value of an option.
@@ -133,18 +111,16 @@ pub fn text_to_value(ty: &OptionType, text: &str) -> Result<Value, String> {
             .filter(|value| (min..=max).contains(&value))
             .map(Value::Integer)
             .ok_or_else(|| format!("an integer from {min} to {max}")),
-        OptionType::Number => number(text)
-            .map(Value::Number)
-            .ok_or_else(|| "a number".to_owned()),
+        OptionType::Number => number(text).map(Value::Number).ok_or_else(|| "a number".to_owned()),
         OptionType::Duration => text
             .parse::<Duration>()
             .ok()
             .filter(|d| !d.is_negative())
             .map(|d| Value::Integer(d.as_millis()))
             .ok_or_else(|| "a duration such as 1m30s".to_owned()),
-        OptionType::Size => size(text)
-            .map(Value::Integer)
-            .ok_or_else(|| "a size such as 64MiB".to_owned()),
+        OptionType::Size => {
+            size(text).map(Value::Integer).ok_or_else(|| "a size such as 64MiB".to_owned())
+        }
         OptionType::Choice(choices) if choices.iter().any(|c| c == text) => {
             Ok(Value::Text(text.to_owned()))
         }
@@ -162,17 +138,15 @@ pub fn number(text: &str) -> Option<f64> {
 const UNITS: [(char, u32); 5] = [('k', 10), ('m', 20), ('g', 30), ('t', 40), ('p', 50)];
 
 fn size(text: &str) -> Option<i64> {
-    let end = text
-        .find(|c: char| !c.is_ascii_digit() && c != '.')
-        .unwrap_or(text.len());
+    let end = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
     let (amount, unit) = text.split_at(end);
     let unit = unit.trim_start().to_ascii_lowercase();
     let shift = match unit.as_str() {
         "" | "b" => 0,
         unit => {
-            let (first, rest) = unit.split_at(1);
-            let shift = UNITS.iter().find(|(name, _)| first.starts_with(*name))?.1;
-            ["", "b", "ib"].contains(&rest).then_some(shift)?
+            let (name, shift) = UNITS.iter().find(|(name, _)| unit.starts_with(*name))?;
+            let rest = &unit[name.len_utf8()..];
+            ["", "b", "ib"].contains(&rest).then_some(*shift)?
         }
     };
     let bytes = number(amount)? * (1u64 << shift) as f64;

@@ -10,6 +10,9 @@ use swarmw_scheduler::{
     Questions, RawOptions, Tuples,
 };
 
+use crate::answers::{
+    check_allocation, check_classes, check_constraint, check_preference, one_per_row,
+};
 use crate::bindings::constraint::exports::swarmw::constraint::constraint as wit_c;
 use crate::bindings::preference::exports::swarmw::preference::preference as wit_p;
 use crate::bindings::types::OptionEntry;
@@ -22,18 +25,13 @@ use crate::{columns, convert, options};
 
 /// The longest expression, and argument of a preference.
 pub const EXPRESSION_MAX: usize = 4 << 10;
-/// The longest reason and label that is taken.
-const REASON_MAX: usize = 256;
-/// The most values of a look-up.
-const VALUES_MAX: usize = 1_000;
 /// The most rows of one call.
 const BATCH_MAX: usize = 10_000;
-/// The most rows wanted in `questions.extra`.
-const LOADS_MAX: usize = 8;
 
 impl Policies for PluginHost {
     fn generation(&self) -> u64 {
-        self.table().generation
+        // Both only grow, so no sum comes twice.
+        self.table().generation + self.memo().overflows()
     }
 
     fn constraint(
@@ -44,12 +42,9 @@ impl Policies for PluginHost {
         let table = self.table();
         too_long("constraint", expression)?;
         let loaded =
-            table
-                .routes
-                .constraint(expression)
-                .ok_or_else(|| PolicyFailure::Unclaimed {
-                    message: format!("no plugin takes the constraint '{expression}'"),
-                })?;
+            table.routes.constraint(expression).ok_or_else(|| PolicyFailure::Unclaimed {
+                message: format!("no plugin takes the constraint '{expression}'"),
+            })?;
         let key = key(loaded, expression.to_owned(), options);
         if let Some(known) = self.memo().constraints.get(&key) {
             return Ok(known);
@@ -60,9 +55,7 @@ impl Policies for PluginHost {
                 &self.shared.runtime,
                 COMPILE_BUDGET,
                 |plugin: &ConstraintPlugin, store| {
-                    plugin
-                        .swarmw_constraint_constraint()
-                        .call_compile(store, expression, &entries)
+                    plugin.swarmw_constraint_constraint().call_compile(store, expression, &entries)
                 },
                 |answer| answer.as_ref().map_or(Ok(()), check_constraint),
             )
@@ -77,9 +70,8 @@ impl Policies for PluginHost {
             reads,
             reason: info.reason.into(),
         });
+        memo.remember(compiled.id, expression.to_owned(), entries);
         memo.constraints.insert(key, Arc::clone(&compiled));
-        drop(memo);
-        self.remember(compiled.id, expression.to_owned(), entries);
         Ok(compiled)
     }
 
@@ -106,9 +98,7 @@ impl Policies for PluginHost {
                     |verdicts| one_per_row("verdicts", verdicts.len(), missing.rows),
                 )
                 .map_err(|message| broken(loaded, message))?;
-            self.memo()
-                .verdicts
-                .insert(constraint.id, missing, &verdicts);
+            self.memo().verdicts.insert(constraint.id, missing, &verdicts);
             Ok(verdicts)
         })
     }
@@ -121,15 +111,14 @@ impl Policies for PluginHost {
         let table = self.table();
         let Preference { name, argument } = preference;
         too_long("preference", argument)?;
-        let loaded = table
-            .routes
-            .name(PluginKind::Preference, name)
-            .ok_or_else(|| PolicyFailure::Unclaimed {
+        let loaded = table.routes.name(PluginKind::Preference, name).ok_or_else(|| {
+            PolicyFailure::Unclaimed {
                 message: format!(
-                    "unknown placement preference {name}: {} exist",
-                    listed(&table.routes.names(PluginKind::Preference))
+                    "unknown placement preference {name}: {}",
+                    exist(&table.routes.names(PluginKind::Preference))
                 ),
-            })?;
+            }
+        })?;
         let key = key(loaded, format!("{name}={argument}"), options);
         if let Some(known) = self.memo().preferences.get(&key) {
             return Ok(known);
@@ -162,9 +151,8 @@ impl Policies for PluginHost {
             reads,
             loads: info.loads,
         });
+        memo.remember(compiled.id, argument.clone(), entries);
         memo.preferences.insert(key, Arc::clone(&compiled));
-        drop(memo);
-        self.remember(compiled.id, argument.clone(), entries);
         Ok(compiled)
     }
 
@@ -192,10 +180,7 @@ impl Policies for PluginHost {
                     |classes| check_classes(classes, missing.rows),
                 )
                 .map_err(|message| broken(loaded, message))?;
-            let class = |c: wit_p::Class| Class {
-                label: c.label,
-                weight: c.weight,
-            };
+            let class = |c: wit_p::Class| Class { label: c.label, weight: c.weight };
             let classes: Vec<Class> = classes.into_iter().map(class).collect();
             self.memo().classes.insert(preference.id, missing, &classes);
             Ok(classes)
@@ -238,10 +223,6 @@ impl Policies for PluginHost {
 // === texts and options of what was compiled ===
 
 impl PluginHost {
-    fn remember(&self, id: u64, text: String, entries: Vec<OptionEntry>) {
-        self.memo().arguments.insert(id, Arc::new((text, entries)));
-    }
-
     /// What an expression was compiled from; gone when it is of an earlier
     /// generation or was forgotten, and then the caller compiles again.
     fn recall(
@@ -249,7 +230,7 @@ impl PluginHost {
         id: u64,
         loaded: &Loaded,
     ) -> Result<(String, Vec<OptionEntry>), PolicyFailure> {
-        let found = self.memo().arguments.get(&id);
+        let found = self.memo().recall(id);
         found
             .map(|known| (*known).clone())
             .ok_or_else(|| broken(loaded, "was compiled before the plugins changed".to_owned()))
@@ -261,12 +242,10 @@ fn present<'a>(
     kind: PluginKind,
     name: &Arc<str>,
 ) -> Result<&'a Arc<Loaded>, PolicyFailure> {
-    table
-        .named(kind, name)
-        .ok_or_else(|| PolicyFailure::Broken {
-            plugin: Arc::clone(name),
-            message: "is not in the cluster any more".to_owned(),
-        })
+    table.named(kind, name).ok_or_else(|| PolicyFailure::Broken {
+        plugin: Arc::clone(name),
+        message: "is not in the cluster any more".to_owned(),
+    })
 }
 
 fn key(loaded: &Loaded, text: String, options: &RawOptions) -> Key {
@@ -293,19 +272,13 @@ pub fn answers_to(loaded: &Loaded, plugin: &str) -> bool {
     let claims = &loaded.plugin.metadata.claims;
     plugin == name
         || name.split_once('/').is_some_and(|(_, last)| last == plugin)
-        || claims
-            .iter()
-            .any(|c| matches!(c, swarmw_model::PluginClaim::Name(n) if n == plugin))
+        || claims.iter().any(|c| matches!(c, swarmw_model::PluginClaim::Name(n) if n == plugin))
 }
 
 fn entries(loaded: &Loaded, options: &RawOptions) -> Result<Vec<OptionEntry>, PolicyFailure> {
     let own = own_options(loaded, options);
-    options::parse(&loaded.plugin.metadata.options, &own).map_err(|problems| {
-        PolicyFailure::Refused {
-            plugin: Arc::clone(&loaded.name),
-            problems,
-        }
-    })
+    options::parse(&loaded.plugin.metadata.options, &own)
+        .map_err(|problems| PolicyFailure::Refused { plugin: Arc::clone(&loaded.name), problems })
 }
 
 // === answers ===
@@ -330,150 +303,17 @@ fn rows_budget(rows: usize) -> Duration {
     ROWS_BUDGET + ROW_BUDGET * rows as u32
 }
 
-fn one_per_row(what: &str, got: usize, rows: usize) -> Result<(), String> {
-    if got == rows {
-        return Ok(());
-    }
-    Err(format!("gave {got} {what} for {rows} rows"))
-}
-
-fn check_constraint(info: &wit_c::CompiledInfo) -> Result<(), String> {
-    short("reason", &info.reason)?;
-    match &info.plan {
-        wit_c::Plan::Equals(wanted) | wit_c::Plan::NotEquals(wanted) => {
-            if !columns::exists(&wanted.column) {
-                return Err(format!(
-                    "reads column {:?}, which nodes have not",
-                    wanted.column
-                ));
-            }
-            if wanted.values.len() > VALUES_MAX {
-                let count = wanted.values.len();
-                return Err(format!(
-                    "compares with {count} values; at most {VALUES_MAX}"
-                ));
-            }
-            Ok(())
-        }
-        _ => columns::references(info.reads.clone()).map(|_| ()),
-    }
-}
-
-fn check_preference(info: &wit_p::CompiledInfo) -> Result<(), String> {
-    if let wit_p::Bins::ByColumn(column) = &info.bins
-        && !columns::exists(column)
-    {
-        return Err(format!(
-            "makes bins of column {column:?}, which nodes have not"
-        ));
-    }
-    if info.loads.len() > LOADS_MAX {
-        return Err(format!(
-            "wants {} loads; at most {LOADS_MAX}",
-            info.loads.len()
-        ));
-    }
-    let in_grammar = |load: &str| {
-        load == "skew.total"
-            || load
-                .strip_prefix("node.free.")
-                .is_some_and(|kind| !kind.is_empty())
-            || load
-                .strip_prefix("service.")
-                .and_then(|rest| rest.strip_suffix(".tasks"))
-                .is_some_and(|name| !name.is_empty())
-            || load
-                .strip_prefix("tasks.label.")
-                .is_some_and(|label| label.contains('='))
-    };
-    if let Some(load) = info.loads.iter().find(|load| !in_grammar(load)) {
-        return Err(format!("wants load {load:?}, which there is not"));
-    }
-    columns::references(info.reads.clone()).map(|_| ())
-}
-
-fn check_classes(classes: &[wit_p::Class], rows: usize) -> Result<(), String> {
-    one_per_row("classes", classes.len(), rows)?;
-    for class in classes {
-        short("label", &class.label)?;
-        if class.weight.is_nan() {
-            return Err(format!(
-                "gave bin {:?} a weight that is no number",
-                class.label
-            ));
-        }
-    }
-    Ok(())
-}
-
-/// Counts within room and demand, refusals of bins that exist.
-fn check_allocation(questions: &Questions, answer: &wit_p::Allocation) -> Result<(), String> {
-    let (counts, bins) = (&answer.counts, questions.room.len());
-    if counts.len() != bins {
-        return Err(format!("gave {} counts for {bins} bins", counts.len()));
-    }
-    for (bin, (count, room)) in counts.iter().zip(&questions.room).enumerate() {
-        if count > room {
-            return Err(format!(
-                "put {count} tasks into bin {bin}, which has room for {room}"
-            ));
-        }
-    }
-    for (question, tasks) in questions.tasks.iter().enumerate() {
-        let start = questions.first.get(question).map_or(0, |f| *f as usize);
-        let end = questions
-            .first
-            .get(question + 1)
-            .map_or(bins, |f| *f as usize);
-        let sum: u64 = counts[start..end].iter().map(|c| u64::from(*c)).sum();
-        if sum > u64::from(*tasks) {
-            return Err(format!(
-                "placed {sum} tasks where {tasks} were to be placed"
-            ));
-        }
-    }
-    if answer.refusals.len() > bins {
-        return Err(format!(
-            "gave {} refusals for {bins} bins",
-            answer.refusals.len()
-        ));
-    }
-    for refusal in &answer.refusals {
-        short("reason", &refusal.reason)?;
-        if refusal.bin as usize >= bins {
-            return Err(format!("refused bin {} of {bins}", refusal.bin));
-        }
-    }
-    Ok(())
-}
-
-fn short(what: &str, text: &str) -> Result<(), String> {
-    if text.len() > REASON_MAX {
-        return Err(format!(
-            "gave a {what} of {} bytes; at most {REASON_MAX}",
-            text.len()
-        ));
-    }
-    Ok(())
-}
-
 fn too_long(what: &str, text: &str) -> Result<(), PolicyFailure> {
     if text.len() <= EXPRESSION_MAX {
         return Ok(());
     }
     Err(PolicyFailure::Unclaimed {
-        message: format!(
-            "the {what} has {} bytes; at most {EXPRESSION_MAX}",
-            text.len()
-        ),
+        message: format!("the {what} has {} bytes; at most {EXPRESSION_MAX}", text.len()),
     })
 }
 
 fn plan(plan: wit_c::Plan) -> Plan {
-    let wanted = |m: wit_c::Match| Match {
-        column: m.column,
-        values: m.values,
-    };
+    let wanted = |m: wit_c::Match| Match { column: m.column, values: m.values };
     match plan {
         wit_c::Plan::Always => Plan::Always,
         wit_c::Plan::Never => Plan::Never,
@@ -500,24 +340,18 @@ fn wit_questions(q: &Questions) -> wit_p::Questions {
 }
 
 fn refused(loaded: &Loaded, said: Vec<crate::bindings::types::Problem>) -> PolicyFailure {
-    PolicyFailure::Refused {
-        plugin: Arc::clone(&loaded.name),
-        problems: convert::problems(said),
-    }
+    PolicyFailure::Refused { plugin: Arc::clone(&loaded.name), problems: convert::problems(said) }
 }
 
 fn broken(loaded: &Loaded, message: String) -> PolicyFailure {
-    PolicyFailure::Broken {
-        plugin: Arc::clone(&loaded.name),
-        message,
-    }
+    PolicyFailure::Broken { plugin: Arc::clone(&loaded.name), message }
 }
 
-/// `a, b and c`.
-pub fn listed(names: &[&str]) -> String {
+/// What there is instead: `pause and rollback exist`.
+pub fn exist(names: &[&str]) -> String {
     match names {
-        [] => "none".to_owned(),
-        [one] => format!("only {one}"),
-        [head @ .., last] => format!("{} and {last}", head.join(", ")),
+        [] => "none exists".to_owned(),
+        [one] => format!("only {one} exists"),
+        [head @ .., last] => format!("{} and {last} exist", head.join(", ")),
     }
 }

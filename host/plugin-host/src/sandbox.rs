@@ -73,11 +73,7 @@ pub fn store(engine: &Engine, plugin: &str) -> Store<Guest> {
         limits: store_limits(),
         until: Duration::ZERO,
         budget: Duration::ZERO,
-        log: LogAllowance {
-            since: Instant::now(),
-            lines: 0,
-            dropped: 0,
-        },
+        log: LogAllowance { since: Instant::now(), lines: 0, dropped: 0 },
     };
     let mut store = Store::new(engine, guest);
     store.limiter(|guest| &mut guest.limits);
@@ -148,7 +144,10 @@ pub fn fault(error: &wasmtime::Error) -> String {
     let cause = error.root_cause().to_string();
     let cause = cause.lines().next().unwrap_or_default();
     match error.downcast_ref::<wasmtime::Trap>() {
-        Some(trap) => format!("trapped: {trap}"),
+        Some(trap) => {
+            let trap = trap.to_string();
+            format!("trapped: {}", trap.trim_start_matches("wasm trap: "))
+        }
         None => cause.to_owned(),
     }
 }
@@ -160,17 +159,9 @@ impl host::Host for Guest {
         let log = &mut self.log;
         if log.since.elapsed() >= Duration::from_secs(1) {
             if log.dropped > 0 {
-                tracing::warn!(
-                    plugin = self.plugin,
-                    dropped = log.dropped,
-                    "log lines dropped"
-                );
+                tracing::warn!(plugin = self.plugin, dropped = log.dropped, "log lines dropped");
             }
-            *log = LogAllowance {
-                since: Instant::now(),
-                lines: 0,
-                dropped: 0,
-            };
+            *log = LogAllowance { since: Instant::now(), lines: 0, dropped: 0 };
         }
         if log.lines >= LOG_LINES {
             log.dropped += 1;
@@ -194,8 +185,5 @@ fn one_line(message: &str) -> String {
     while !message.is_char_boundary(end) {
         end -= 1;
     }
-    message[..end]
-        .chars()
-        .map(|c| if c.is_control() { ' ' } else { c })
-        .collect()
+    message[..end].chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
 }

@@ -8,7 +8,7 @@ use swarmw_orchestrator::{Order, Policy, UpdateFailure, UpdatePolicies as _};
 use swarmw_scheduler::{Bins, Policies as _, PolicyFailure};
 
 use crate::host::PluginHost;
-use crate::placement::{answers_to, listed};
+use crate::placement::{answers_to, exist};
 use crate::volumes::{NamedVolume, VolumeFailure};
 
 impl PluginHost {
@@ -37,8 +37,8 @@ impl PluginHost {
                 let mut names: Vec<&str> = table.plugins().iter().map(|l| &*l.name).collect();
                 names.sort_unstable();
                 return Err(Refusal::invalid(format!(
-                    "policy option {path}: no plugin is called {plugin}: {} exist",
-                    listed(&names)
+                    "policy option {path}: no plugin is called {plugin}: {}",
+                    exist(&names)
                 )));
             }
         }
@@ -103,10 +103,7 @@ impl PluginHost {
                 Err(PolicyFailure::Refused { problems, .. }) => {
                     let typed = format!("{}={}", preference.name, preference.argument);
                     let before = preference.name.len() as u32 + 1;
-                    let moved = problems
-                        .into_iter()
-                        .map(|p| moved(p, before))
-                        .collect::<Vec<_>>();
+                    let moved = problems.into_iter().map(|p| moved(p, before)).collect::<Vec<_>>();
                     return Err(Refusal::invalid(shown(&moved, &typed)));
                 }
                 Err(failure) => return Err(policy_refusal(failure)),
@@ -116,21 +113,14 @@ impl PluginHost {
     }
 
     fn check_updates(&self, spec: &ServiceSpec) -> Result<(), Refusal> {
-        for config in [&spec.update_config, &spec.rollback_config]
-            .into_iter()
-            .flatten()
-        {
+        for config in [&spec.update_config, &spec.rollback_config].into_iter().flatten() {
             let policy = policy(spec, config);
             let action = &policy.failure_action;
             let table = self.table();
-            if table
-                .routes
-                .name(PluginKind::UpdatePolicy, action)
-                .is_none()
-            {
+            if table.routes.name(PluginKind::UpdatePolicy, action).is_none() {
                 return Err(Refusal::invalid(format!(
-                    "unrecognized update failure action {action}: {} exist",
-                    listed(&table.routes.names(PluginKind::UpdatePolicy))
+                    "unrecognized update failure action {action}: {}",
+                    exist(&table.routes.names(PluginKind::UpdatePolicy))
                 )));
             }
             match self.clone().check(&policy) {
@@ -139,10 +129,7 @@ impl PluginHost {
                     return Err(Refusal::invalid(shown(&problems, action)));
                 }
                 Err(failure) => {
-                    return Err(Refusal::plain(
-                        RefusalKind::Unavailable,
-                        failure.to_string(),
-                    ));
+                    return Err(Refusal::plain(RefusalKind::Unavailable, failure.to_string()));
                 }
             }
         }
@@ -152,10 +139,7 @@ impl PluginHost {
     fn check_volumes(&self, spec: &ServiceSpec) -> Result<(), Refusal> {
         let mounts = spec.container().into_iter().flat_map(|c| &c.mounts);
         for mount in mounts.filter(|m| m.kind == MountKind::Volume) {
-            let driver = mount
-                .volume_options
-                .as_ref()
-                .and_then(|o| o.driver_config.as_ref());
+            let driver = mount.volume_options.as_ref().and_then(|o| o.driver_config.as_ref());
             let Some(driver) = driver.filter(|d| self.has_volume_driver(&d.name)) else {
                 // The engine's own, which only the node can check.
                 continue;
@@ -171,10 +155,7 @@ impl PluginHost {
                     return Err(Refusal::invalid(shown(&problems, &volume.driver)));
                 }
                 Err(failure) => {
-                    return Err(Refusal::plain(
-                        RefusalKind::Unavailable,
-                        failure.to_string(),
-                    ));
+                    return Err(Refusal::plain(RefusalKind::Unavailable, failure.to_string()));
                 }
             }
         }
@@ -204,9 +185,7 @@ fn policy_refusal(failure: PolicyFailure) -> Refusal {
 
 /// A span in the argument as a span in the text around it.
 fn moved(mut problem: Problem, by: u32) -> Problem {
-    problem.at = problem
-        .at
-        .map(|(start, end)| (start.saturating_add(by), end.saturating_add(by)));
+    problem.at = problem.at.map(|(start, end)| (start.saturating_add(by), end.saturating_add(by)));
     problem
 }
 
@@ -228,12 +207,7 @@ fn one_shown(problem: &Problem, typed: &str) -> String {
     let fault = typed.get(start as usize..end as usize).unwrap_or_default();
     let carets = "^".repeat(fault.chars().count().max(1));
     let caret_line = format!("{}{carets} {hint}", " ".repeat(before.chars().count()));
-    format!(
-        "{}\n  {}\n  {}",
-        problem.message,
-        line(typed),
-        caret_line.trim_end()
-    )
+    format!("{}\n  {}\n  {}", problem.message, line(typed), caret_line.trim_end())
 }
 
 /// The settings of a block, with Swarm's defaults for what it leaves out.

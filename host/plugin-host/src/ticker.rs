@@ -30,24 +30,19 @@ impl Ticker {
     /// Starts the clock's thread.
     pub fn new(engine: &Engine) -> std::io::Result<Self> {
         let shared = Arc::new(Shared {
-            state: Mutex::new(State {
-                calls: 0,
-                closed: false,
-            }),
+            state: Mutex::new(State { calls: 0, closed: false }),
             changed: Condvar::new(),
         });
         let (ticking, engine) = (Arc::clone(&shared), engine.weak());
-        thread::Builder::new()
-            .name("plugin-clock".to_owned())
-            .spawn(move || {
-                while ticking.wait_for_a_call() {
-                    thread::sleep(TICK);
-                    let Some(engine) = engine.upgrade() else {
-                        return;
-                    };
-                    engine.increment_epoch();
-                }
-            })?;
+        thread::Builder::new().name("plugin-clock".to_owned()).spawn(move || {
+            while ticking.wait_for_a_call() {
+                thread::sleep(TICK);
+                let Some(engine) = engine.upgrade() else {
+                    return;
+                };
+                engine.increment_epoch();
+            }
+        })?;
         Ok(Self { shared })
     }
 

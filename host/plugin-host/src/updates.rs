@@ -16,7 +16,7 @@ use crate::bindings::update::exports::swarmw::update::update as wit;
 use crate::engine::{COMPILE_BUDGET, ROW_BUDGET, STEP_BUDGET};
 use crate::host::PluginHost;
 use crate::loaded::Loaded;
-use crate::placement::{listed, own_options};
+use crate::placement::{exist, own_options};
 use crate::{columns, convert, options};
 
 /// The largest state.
@@ -31,9 +31,7 @@ const QUERY_MS_MAX: u32 = 30_000;
 impl UpdatePolicies for PluginHost {
     fn component(&self, failure_action: &str) -> Option<Component> {
         let table = self.table();
-        let loaded = table
-            .routes
-            .name(PluginKind::UpdatePolicy, failure_action)?;
+        let loaded = table.routes.name(PluginKind::UpdatePolicy, failure_action)?;
         Some(Component {
             plugin: Arc::clone(&loaded.name),
             digest: loaded.plugin.blob.digest.as_str().into(),
@@ -44,16 +42,15 @@ impl UpdatePolicies for PluginHost {
     fn check(&mut self, policy: &Policy) -> Result<Needs, UpdateFailure> {
         let table = self.table();
         let action = policy.failure_action.as_str();
-        let loaded = table
-            .routes
-            .name(PluginKind::UpdatePolicy, action)
-            .ok_or_else(|| UpdateFailure::Broken {
+        let loaded = table.routes.name(PluginKind::UpdatePolicy, action).ok_or_else(|| {
+            UpdateFailure::Broken {
                 plugin: action.into(),
                 message: format!(
-                    "no plugin has this name: {} exist",
-                    listed(&table.routes.names(PluginKind::UpdatePolicy))
+                    "no plugin has this name: {}",
+                    exist(&table.routes.names(PluginKind::UpdatePolicy))
                 ),
-            })?;
+            }
+        })?;
         let asked = wit_policy(loaded, policy)?;
         let answer = loaded
             .call(
@@ -66,13 +63,8 @@ impl UpdatePolicies for PluginHost {
             )
             .map_err(|message| broken(&loaded.name, message))?;
         match answer {
-            Ok(needs) => Ok(Needs {
-                targets: needs.targets,
-                group_by: needs.group_by,
-            }),
-            Err(said) => Err(UpdateFailure::Refused {
-                problems: convert::problems(said),
-            }),
+            Ok(needs) => Ok(Needs { targets: needs.targets, group_by: needs.group_by }),
+            Err(said) => Err(UpdateFailure::Refused { problems: convert::problems(said) }),
         }
     }
 
@@ -86,9 +78,7 @@ impl UpdatePolicies for PluginHost {
         let targets: Vec<wit::TargetInfo> = targets.iter().map(wit_target).collect();
         let view = wit_view(view);
         self.outcome(component, rollout, &view, |plugin, store, rollout, view| {
-            plugin
-                .swarmw_update_update()
-                .call_begin(store, rollout, &targets, view)
+            plugin.swarmw_update_update().call_begin(store, rollout, &targets, view)
         })
     }
 
@@ -101,9 +91,7 @@ impl UpdatePolicies for PluginHost {
     ) -> Result<StepOutcome, UpdateFailure> {
         let view = wit_view(view);
         self.outcome(component, rollout, &view, |plugin, store, rollout, view| {
-            plugin
-                .swarmw_update_update()
-                .call_step(store, rollout, state, view)
+            plugin.swarmw_update_update().call_step(store, rollout, state, view)
         })
     }
 }
@@ -148,9 +136,7 @@ impl PluginHost {
             loaded.refresh();
             attempt()
         });
-        outcome
-            .map(accepted)
-            .map_err(|message| broken(&loaded.name, message))
+        outcome.map(accepted).map_err(|message| broken(&loaded.name, message))
     }
 }
 
@@ -167,14 +153,10 @@ fn check_needs(needs: &wit::Needs) -> Result<(), String> {
 fn check_outcome(loaded: &Loaded, total: u32, outcome: &wit::Outcome) -> Result<(), String> {
     let (state, actions) = (outcome.state.len(), outcome.actions.len());
     if state > STATE_MAX {
-        return Err(format!(
-            "left a state of {state} bytes; at most {STATE_MAX}"
-        ));
+        return Err(format!("left a state of {state} bytes; at most {STATE_MAX}"));
     }
     if actions > ACTIONS_MAX {
-        return Err(format!(
-            "asked for {actions} actions; at most {ACTIONS_MAX}"
-        ));
+        return Err(format!("asked for {actions} actions; at most {ACTIONS_MAX}"));
     }
     for action in &outcome.actions {
         let text = match action {
@@ -193,10 +175,7 @@ fn check_outcome(loaded: &Loaded, total: u32, outcome: &wit::Outcome) -> Result<
             _ => continue,
         };
         if text.len() > TEXT_MAX {
-            return Err(format!(
-                "gave a text of {} bytes; at most {TEXT_MAX}",
-                text.len()
-            ));
+            return Err(format!("gave a text of {} bytes; at most {TEXT_MAX}", text.len()));
         }
     }
     Ok(())
@@ -205,9 +184,7 @@ fn check_outcome(loaded: &Loaded, total: u32, outcome: &wit::Outcome) -> Result<
 fn check_query(loaded: &Loaded, query: &wit::Query) -> Result<(), String> {
     if !(1..=QUERY_MS_MAX).contains(&query.timeout_ms) {
         let ms = query.timeout_ms;
-        return Err(format!(
-            "set a query {ms} ms; from 1 to {QUERY_MS_MAX} are possible"
-        ));
+        return Err(format!("set a query {ms} ms; from 1 to {QUERY_MS_MAX} are possible"));
     }
     let granted = loaded.plugin.metadata.grants.iter().any(|grant| {
         matches!(&grant.request, GrantRequest::Observe(pattern) if fits(pattern, &query.url))
@@ -216,9 +193,7 @@ fn check_query(loaded: &Loaded, query: &wit::Query) -> Result<(), String> {
     if longest.into_iter().any(|length| length > TEXT_MAX) {
         return Err(format!("gave a query of more than {TEXT_MAX} bytes"));
     }
-    granted
-        .then_some(())
-        .ok_or_else(|| format!("has no grant to observe {}", query.url))
+    granted.then_some(()).ok_or_else(|| format!("has no grant to observe {}", query.url))
 }
 
 /// Whether a text fits a pattern, in which `*` stands for anything.
@@ -229,16 +204,11 @@ fn fits(pattern: &str, text: &str) -> bool {
     let Some(text) = text.strip_prefix(head) else {
         return false;
     };
-    (0..=text.len())
-        .filter(|at| text.is_char_boundary(*at))
-        .any(|at| fits(rest, &text[at..]))
+    (0..=text.len()).filter(|at| text.is_char_boundary(*at)).any(|at| fits(rest, &text[at..]))
 }
 
 fn accepted(outcome: wit::Outcome) -> StepOutcome {
-    StepOutcome {
-        state: outcome.state,
-        actions: outcome.actions.into_iter().map(action).collect(),
-    }
+    StepOutcome { state: outcome.state, actions: outcome.actions.into_iter().map(action).collect() }
 }
 
 fn action(action: wit::Action) -> Action {
@@ -247,14 +217,12 @@ fn action(action: wit::Action) -> Action {
         wit::Order::StartFirst => Order::StartFirst,
     };
     match action {
-        wit::Action::Replace(call) => Action::Replace {
-            targets: call.targets,
-            order: order(call.order),
-        },
-        wit::Action::ReplaceNext(call) => Action::ReplaceNext {
-            count: call.count,
-            order: order(call.order),
-        },
+        wit::Action::Replace(call) => {
+            Action::Replace { targets: call.targets, order: order(call.order) }
+        }
+        wit::Action::ReplaceNext(call) => {
+            Action::ReplaceNext { count: call.count, order: order(call.order) }
+        }
         wit::Action::WakeAt(ms) => {
             let ms = i64::try_from(ms).unwrap_or(i64::MAX);
             Action::WakeAt(Time::from_nanos(ms.saturating_mul(1_000_000)))
@@ -267,10 +235,9 @@ fn action(action: wit::Action) -> Action {
         },
         wit::Action::Report(text) => Action::Report(text),
         wit::Action::Pause(text) => Action::Pause(text),
-        wit::Action::RollbackTo(call) => Action::RollbackTo {
-            version: call.version,
-            reason: call.reason,
-        },
+        wit::Action::RollbackTo(call) => {
+            Action::RollbackTo { version: call.version, reason: call.reason }
+        }
         wit::Action::Complete => Action::Complete,
     }
 }
@@ -287,10 +254,7 @@ fn wit_policy(loaded: &Loaded, policy: &Policy) -> Result<wit::Policy, UpdateFai
     // By name, as all options are.
     let settings = [
         ("delay", integer(policy.delay_ms)),
-        (
-            "max-failure-ratio",
-            OptionValue::Number(policy.max_failure_ratio),
-        ),
+        ("max-failure-ratio", OptionValue::Number(policy.max_failure_ratio)),
         ("monitor", integer(policy.monitor_ms)),
         ("order", OptionValue::Text(order.to_owned())),
         ("parallelism", integer(policy.parallelism)),
@@ -299,10 +263,7 @@ fn wit_policy(loaded: &Loaded, policy: &Policy) -> Result<wit::Policy, UpdateFai
         failure_action: policy.failure_action.clone(),
         settings: settings
             .into_iter()
-            .map(|(name, value)| OptionEntry {
-                name: name.to_owned(),
-                value,
-            })
+            .map(|(name, value)| OptionEntry { name: name.to_owned(), value })
             .collect(),
         options,
     })
@@ -382,10 +343,7 @@ fn wit_view(view: &View) -> wit::View {
 }
 
 fn broken(plugin: &Arc<str>, message: String) -> UpdateFailure {
-    UpdateFailure::Broken {
-        plugin: Arc::clone(plugin),
-        message,
-    }
+    UpdateFailure::Broken { plugin: Arc::clone(plugin), message }
 }
 
 #[cfg(test)]

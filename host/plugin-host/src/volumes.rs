@@ -85,10 +85,7 @@ type Planned = wasmtime::Result<Result<Vec<Step>, wit::VolumeError>>;
 impl PluginHost {
     /// Whether a plugin claims this driver.
     pub fn has_volume_driver(&self, driver: &str) -> bool {
-        self.table()
-            .routes
-            .name(PluginKind::VolumeDriver, driver)
-            .is_some()
+        self.table().routes.name(PluginKind::VolumeDriver, driver).is_some()
     }
 
     /// Reads the options of a volume.
@@ -115,9 +112,7 @@ impl PluginHost {
     /// As [`PluginHost::volume_check`], and what the driver says.
     pub fn volume_plan_create(&self, volume: &NamedVolume, node: &Node) -> Plan {
         self.volume_plan(volume, |plugin, store, vol| {
-            plugin
-                .swarmw_volume_volume()
-                .call_plan_create(store, vol, node)
+            plugin.swarmw_volume_volume().call_plan_create(store, vol, node)
         })
     }
 
@@ -127,9 +122,7 @@ impl PluginHost {
     /// As [`PluginHost::volume_plan_create`].
     pub fn volume_plan_mount(&self, volume: &NamedVolume, node: &Node, read_only: bool) -> Plan {
         self.volume_plan(volume, |plugin, store, vol| {
-            plugin
-                .swarmw_volume_volume()
-                .call_plan_mount(store, vol, node, read_only)
+            plugin.swarmw_volume_volume().call_plan_mount(store, vol, node, read_only)
         })
     }
 
@@ -139,9 +132,7 @@ impl PluginHost {
     /// As [`PluginHost::volume_plan_create`].
     pub fn volume_plan_remove(&self, volume: &NamedVolume, node: &Node) -> Plan {
         self.volume_plan(volume, |plugin, store, vol| {
-            plugin
-                .swarmw_volume_volume()
-                .call_plan_remove(store, vol, node)
+            plugin.swarmw_volume_volume().call_plan_remove(store, vol, node)
         })
     }
 
@@ -151,9 +142,7 @@ impl PluginHost {
     /// As [`PluginHost::volume_plan_create`].
     pub fn volume_expand(&self, volume: &NamedVolume, node: &Node, size: u64) -> Plan {
         self.volume_plan(volume, |plugin, store, vol| {
-            plugin
-                .swarmw_volume_volume()
-                .call_expand(store, vol, node, size)
+            plugin.swarmw_volume_volume().call_expand(store, vol, node, size)
         })
     }
 
@@ -180,10 +169,9 @@ impl PluginHost {
         call: impl FnOnce(&VolumePlugin, &mut wasmtime::Store<Guest>, &wit::Volume) -> Planned,
     ) -> Plan {
         let check = |answer: &Result<Vec<Step>, _>| match answer {
-            Ok(steps) if steps.len() > STEPS_MAX => Err(format!(
-                "planned {} steps; at most {STEPS_MAX}",
-                steps.len()
-            )),
+            Ok(steps) if steps.len() > STEPS_MAX => {
+                Err(format!("planned {} steps; at most {STEPS_MAX}", steps.len()))
+            }
             _ => Ok(()),
         };
         self.volume_call(volume, call, check, |plugin, answer| {
@@ -206,21 +194,12 @@ impl PluginHost {
         let loaded = table
             .routes
             .name(PluginKind::VolumeDriver, &volume.driver)
-            .ok_or_else(|| VolumeFailure::Unclaimed {
-                driver: volume.driver.clone(),
-            })?;
+            .ok_or_else(|| VolumeFailure::Unclaimed { driver: volume.driver.clone() })?;
         let typed = volume.options.iter().map(|(k, v)| (k.as_str(), v.as_str()));
         let options = options::parse(&loaded.plugin.metadata.options, &typed.collect()).map_err(
-            |problems| VolumeFailure::Refused {
-                plugin: Arc::clone(&loaded.name),
-                problems,
-            },
+            |problems| VolumeFailure::Refused { plugin: Arc::clone(&loaded.name), problems },
         )?;
-        let vol = wit::Volume {
-            driver: volume.driver.clone(),
-            name: volume.name.clone(),
-            options,
-        };
+        let vol = wit::Volume { driver: volume.driver.clone(), name: volume.name.clone(), options };
         let answer = loaded
             .call(
                 &self.shared.runtime,
@@ -239,10 +218,9 @@ impl PluginHost {
 fn failure(plugin: &Arc<str>, error: wit::VolumeError) -> VolumeFailure {
     let plugin = Arc::clone(plugin);
     match error {
-        wit::VolumeError::Invalid(said) => VolumeFailure::Refused {
-            plugin,
-            problems: convert::problems(said),
-        },
+        wit::VolumeError::Invalid(said) => {
+            VolumeFailure::Refused { plugin, problems: convert::problems(said) }
+        }
         wit::VolumeError::Unsupported => VolumeFailure::Unsupported { plugin },
         wit::VolumeError::Retry(after_ms) => VolumeFailure::Retry { plugin, after_ms },
         wit::VolumeError::Failed(message) => VolumeFailure::Failed { message },

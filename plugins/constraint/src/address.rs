@@ -33,10 +33,7 @@ impl Network {
             return None;
         }
         let mask = u128::MAX.checked_shl(widest - length).unwrap_or(0);
-        Some(Self {
-            base: bits & mask,
-            mask,
-        })
+        Some(Self { base: bits & mask, mask })
     }
 
     /// Whether the address lies inside.

@@ -28,10 +28,7 @@ impl<'a> Expression<'a> {
         let split = text
             .split_once("==")
             .map(|sides| (sides, Operator::Equal))
-            .or_else(|| {
-                text.split_once("!=")
-                    .map(|sides| (sides, Operator::NotEqual))
-            });
+            .or_else(|| text.split_once("!=").map(|sides| (sides, Operator::NotEqual)));
         let Some(((left, right), operator)) = split else {
             return Err(no_operator(text));
         };
@@ -51,11 +48,7 @@ impl<'a> Expression<'a> {
                 .at(text, left_or(value, right))
                 .hint(hint));
         }
-        Ok(Self {
-            key,
-            operator,
-            value,
-        })
+        Ok(Self { key, operator, value })
     }
 }
 
@@ -65,10 +58,7 @@ fn left_or<'a>(trimmed: &'a str, side: &'a str) -> &'a str {
 }
 
 fn no_operator(text: &str) -> Problem {
-    let fault = problem(
-        "bad-operator",
-        "constraint expected one operator from ==, !=",
-    );
+    let fault = problem("bad-operator", "constraint expected one operator from ==, !=");
     match text.find(['=', '<', '>', '~', '!']) {
         Some(at) => fault.at(text, &text[at..=at]).hint("try == or !="),
         None => fault.at_all(text).hint("try node.labels.region==east"),
@@ -80,9 +70,7 @@ fn is_key(key: &str) -> bool {
     let bytes = key.as_bytes();
     bytes.len() >= 2
         && (bytes[0].is_ascii_alphabetic() || bytes[0] == b'_')
-        && bytes[1..]
-            .iter()
-            .all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(b))
+        && bytes[1..].iter().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(b))
 }
 
 /// `(?i)^[a-z0-9:\-_\s.*()?+\[\]\\^$|/]+$`

@@ -17,14 +17,8 @@ use swarmw_sdk::{
 pub struct SwarmConstraint;
 
 /// Keys besides labels, as Swarm documents them.
-const KEYS: [&str; 6] = [
-    "node.id",
-    "node.hostname",
-    "node.ip",
-    "node.role",
-    "node.platform.os",
-    "node.platform.arch",
-];
+const KEYS: [&str; 6] =
+    ["node.id", "node.hostname", "node.ip", "node.role", "node.platform.os", "node.platform.arch"];
 
 swarmw_sdk::export!(SwarmConstraint: Constraint);
 
@@ -59,9 +53,8 @@ impl Constraint for SwarmConstraint {
 
     /// Only addresses are asked for: text is the host's own look-up.
     fn test(text: &str, _: &Options, rows: &Tuples) -> Vec<bool> {
-        let parsed = Expression::parse(text)
-            .ok()
-            .and_then(|e| Some((e.operator, Network::parse(e.value)?)));
+        let parsed =
+            Expression::parse(text).ok().and_then(|e| Some((e.operator, Network::parse(e.value)?)));
         let Some((operator, network)) = parsed else {
             return vec![false; rows.rows as usize];
         };

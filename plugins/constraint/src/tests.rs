@@ -23,10 +23,7 @@ fn addresses(all: &[Option<&str>]) -> Tuples {
             cells: Cells::Ip(
                 all.iter()
                     .map(|a| a.map_or(0, bits))
-                    .map(|b| Ip {
-                        high: (b >> 64) as u64,
-                        low: b as u64,
-                    })
+                    .map(|b| Ip { high: (b >> 64) as u64, low: b as u64 })
                     .collect(),
             ),
         }],
@@ -61,21 +58,9 @@ fn text_keys_become_look_ups() {
 #[test]
 fn faults_are_told_in_swarms_words_with_their_place() {
     for (text, message, at) in [
-        (
-            "node.id=x",
-            "constraint expected one operator from ==, !=",
-            (7, 8),
-        ),
-        (
-            "node.id>=3",
-            "constraint expected one operator from ==, !=",
-            (7, 8),
-        ),
-        (
-            "nodeid",
-            "constraint expected one operator from ==, !=",
-            (0, 6),
-        ),
+        ("node.id=x", "constraint expected one operator from ==, !=", (7, 8)),
+        ("node.id>=3", "constraint expected one operator from ==, !=", (7, 8)),
+        ("nodeid", "constraint expected one operator from ==, !=", (0, 6)),
         ("", "constraint expected one operator from ==, !=", (0, 0)),
         ("n==x", "key 'n' is invalid", (0, 1)),
         ("9a==x", "key '9a' is invalid", (0, 2)),
@@ -102,10 +87,7 @@ fn an_unknown_key_is_refused_with_those_that_exist() {
         assert!(problem.message.contains(key), "{key}");
     }
     assert_eq!(problem.at.map(|s| (s.start, s.end)), Some((0, 9)));
-    assert_eq!(
-        refusal("engine.hostname==x").hint.as_deref(),
-        Some("try node.hostname")
-    );
+    assert_eq!(refusal("engine.hostname==x").hint.as_deref(), Some("try node.hostname"));
     for text in ["node.labels.==x", "engine.version==1", "region==east"] {
         assert_eq!(refusal(text).code, "unknown-key", "{text}");
     }

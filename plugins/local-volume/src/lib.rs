@@ -25,16 +25,8 @@ impl Plugin for Local {
             "Volumes that live on one node, as Docker's local driver makes them",
         )
         .claim(Claim::Name("local".into()))
-        .option(option(
-            "type",
-            "file system type, as mount -t has it",
-            OptionType::Text,
-        ))
-        .option(option(
-            "o",
-            "mount options, as mount -o has them",
-            OptionType::Text,
-        ))
+        .option(option("type", "file system type, as mount -t has it", OptionType::Text))
+        .option(option("o", "mount options, as mount -o has them", OptionType::Text))
         .option(option("device", "what is mounted", OptionType::Text))
         .option(option(
             "size",
@@ -59,11 +51,7 @@ impl VolumeDriver for Local {
     }
 
     fn plan_create(volume: &Volume, node: &Node) -> Result<Vec<Step>, VolumeError> {
-        if node.engine {
-            Ok(vec![engine_volume(volume)])
-        } else {
-            Ok(vec![directory(volume)?])
-        }
+        if node.engine { Ok(vec![engine_volume(volume)]) } else { Ok(vec![directory(volume)?]) }
     }
 
     fn plan_mount(volume: &Volume, node: &Node, _: bool) -> Result<Vec<Step>, VolumeError> {
@@ -83,11 +71,7 @@ impl VolumeDriver for Local {
     }
 
     fn usage(_: &Volume, node: &Node) -> Measure {
-        if node.engine {
-            Measure::Engine
-        } else {
-            Measure::Tree
-        }
+        if node.engine { Measure::Engine } else { Measure::Tree }
     }
 }
 
@@ -117,10 +101,7 @@ fn directory(volume: &Volume) -> Result<Step, VolumeError> {
             volume.name, option.name
         )));
     }
-    Ok(Step::Directory(DirectoryStep {
-        path: DATA.into(),
-        mode: 0o755,
-    }))
+    Ok(Step::Directory(DirectoryStep { path: DATA.into(), mode: 0o755 }))
 }
 
 #[cfg(test)]
@@ -142,10 +123,7 @@ mod tests {
     }
 
     fn node(engine: bool) -> Node {
-        Node {
-            hostname: "n1".into(),
-            engine,
-        }
+        Node { hostname: "n1".into(), engine }
     }
 
     #[test]
@@ -154,19 +132,10 @@ mod tests {
         let want = Step::EngineVolume(EngineStep {
             driver: "local".into(),
             name: "data".into(),
-            options: vec![
-                ("type".into(), "tmpfs".into()),
-                ("device".into(), "tmpfs".into()),
-            ],
+            options: vec![("type".into(), "tmpfs".into()), ("device".into(), "tmpfs".into())],
         });
-        assert_eq!(
-            Local::plan_create(&volume, &node(true)).ok(),
-            Some(vec![want.clone()])
-        );
-        assert_eq!(
-            Local::plan_mount(&volume, &node(true), false).ok(),
-            Some(vec![want])
-        );
+        assert_eq!(Local::plan_create(&volume, &node(true)).ok(), Some(vec![want.clone()]));
+        assert_eq!(Local::plan_mount(&volume, &node(true), false).ok(), Some(vec![want]));
         let removed = Local::plan_remove(&volume, &node(true)).ok();
         assert_eq!(removed, Some(vec![Step::RemoveEngineVolume("data".into())]));
         assert_eq!(Local::usage(&volume, &node(true)), Measure::Engine);
@@ -175,10 +144,7 @@ mod tests {
     #[test]
     fn a_node_without_engine_gives_a_directory() {
         let volume = volume(&[]);
-        let directory = Step::Directory(DirectoryStep {
-            path: "data".into(),
-            mode: 0o755,
-        });
+        let directory = Step::Directory(DirectoryStep { path: "data".into(), mode: 0o755 });
         assert_eq!(
             Local::plan_mount(&volume, &node(false), true).ok(),
             Some(vec![directory, Step::Subpath("data".into())])
@@ -193,10 +159,7 @@ mod tests {
         let Err(VolumeError::Failed(text)) = Local::plan_create(&volume, &node(false)) else {
             panic!("a directory cannot honour options");
         };
-        assert!(
-            text.contains("option device needs a Docker engine"),
-            "{text}"
-        );
+        assert!(text.contains("option device needs a Docker engine"), "{text}");
     }
 
     #[test]

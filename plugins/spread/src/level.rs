@@ -24,10 +24,7 @@ pub fn fill(tasks: u32, have: &[u32], total: &[u32], room: &[u32], counts: &mut 
 /// The highest level that `tasks` reach in every bin that has room for it.
 fn highest_level(tasks: u64, have: &[u32], room: &[u32]) -> u64 {
     let needed = |level: u64| -> u64 {
-        have.iter()
-            .zip(room)
-            .map(|(have, room)| u64::from(take(level, *have, *room)))
-            .sum()
+        have.iter().zip(room).map(|(have, room)| u64::from(take(level, *have, *room))).sum()
     };
     let (mut low, mut high) = (0, 2 * u64::from(u32::MAX));
     while low < high {

@@ -48,10 +48,7 @@ impl Preference for Spread {
                 &mut counts[bins],
             );
         }
-        Allocation {
-            counts,
-            refusals: Vec::new(),
-        }
+        Allocation { counts, refusals: Vec::new() }
     }
 }
 
@@ -107,11 +104,7 @@ mod tests {
             (6, &[0, 0], &[1, 2], &[1, 2]),
             (1, &[0], &[0], &[0]),
         ] {
-            assert_eq!(
-                ask(tasks, have, room),
-                want,
-                "{tasks} over {have:?}, room {room:?}"
-            );
+            assert_eq!(ask(tasks, have, room), want, "{tasks} over {have:?}, room {room:?}");
         }
     }
 

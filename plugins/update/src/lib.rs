@@ -37,10 +37,7 @@ impl Plugin for SwarmUpdate {
 impl UpdatePolicy for SwarmUpdate {
     fn check(policy: &Policy) -> Result<Needs, Vec<Problem>> {
         Settings::read(policy)?;
-        Ok(Needs {
-            targets: false,
-            group_by: None,
-        })
+        Ok(Needs { targets: false, group_by: None })
     }
 
     fn begin(rollout: &Rollout, _: &[TargetInfo], view: &View) -> Result<Outcome, String> {
@@ -55,10 +52,7 @@ impl UpdatePolicy for SwarmUpdate {
 fn decide(rollout: &Rollout, mut progress: Progress, view: &View) -> Result<Outcome, String> {
     let settings = Settings::read(&rollout.policy).map_err(|problem| problem.message)?;
     let actions = rules::decide(rollout, &settings, &mut progress, view);
-    Ok(Outcome {
-        state: progress.write(),
-        actions,
-    })
+    Ok(Outcome { state: progress.write(), actions })
 }
 
 #[cfg(test)]

@@ -18,11 +18,7 @@ const RESTING_MAX: usize = 4_096;
 
 impl Progress {
     pub fn new(started_ms: u64) -> Self {
-        Self {
-            failures: 0,
-            rested_ms: started_ms,
-            resting: Vec::new(),
-        }
+        Self { failures: 0, rested_ms: started_ms, resting: Vec::new() }
     }
 
     /// A worker goes to rest.
@@ -52,10 +48,7 @@ impl Progress {
 
     /// Workers at rest.
     pub fn resting(&self) -> u64 {
-        self.resting
-            .iter()
-            .map(|(_, workers)| u64::from(*workers))
-            .sum()
+        self.resting.iter().map(|(_, workers)| u64::from(*workers)).sum()
     }
 
     pub fn write(&self) -> Vec<u8> {
@@ -73,9 +66,7 @@ impl Progress {
         let damaged = || format!("the rollout's state of {} bytes is damaged", bytes.len());
         let (format, rest) = bytes.split_first().ok_or_else(damaged)?;
         if *format != FORMAT {
-            return Err(format!(
-                "the rollout's state has format {format}, not {FORMAT}"
-            ));
+            return Err(format!("the rollout's state has format {format}, not {FORMAT}"));
         }
         let (failures, rest) = rest.split_first_chunk::<4>().ok_or_else(damaged)?;
         let (rested, rest) = rest.split_first_chunk::<8>().ok_or_else(damaged)?;

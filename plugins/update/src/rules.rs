@@ -59,17 +59,11 @@ fn trip<'a>(
 /// A task that the update itself made and that ended, in whatever way, before it
 /// ever ran or within the monitor period after.
 fn is_failure(task: &EndedTask, monitor_ms: u64) -> bool {
-    !task.restarted
-        && task
-            .ran_ms
-            .is_none_or(|ran| task.ended_ms.saturating_sub(ran) <= monitor_ms)
+    !task.restarted && task.ran_ms.is_none_or(|ran| task.ended_ms.saturating_sub(ran) <= monitor_ms)
 }
 
 fn failed(rollout: &Rollout, settings: &Settings, task: &EndedTask) -> Action {
-    let cause = format!(
-        "due to failure or early termination of task {}",
-        task.task_id
-    );
+    let cause = format!("due to failure or early termination of task {}", task.task_id);
     if rollout.rolling_back {
         // Never back from a rollback.
         Action::Pause(format!("rollback paused {cause}"))
@@ -90,9 +84,7 @@ fn go_on(rollout: &Rollout, settings: &Settings, progress: &Progress, view: &Vie
         limited => limited.min(u64::from(rollout.total)),
     };
     let busy = u64::from(view.counts.replacing) + progress.resting();
-    let idle = workers
-        .saturating_sub(busy)
-        .min(u64::from(view.counts.outdated));
+    let idle = workers.saturating_sub(busy).min(u64::from(view.counts.outdated));
     let mut actions = Vec::new();
     if idle > 0 {
         actions.push(Action::ReplaceNext(ReplaceNextCall {

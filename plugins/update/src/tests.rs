@@ -26,10 +26,7 @@ fn policy(action: &str, settings: &[(&str, OptionValue)]) -> Policy {
         failure_action: action.into(),
         settings: settings
             .iter()
-            .map(|(name, value)| OptionEntry {
-                name: (*name).into(),
-                value: value.clone(),
-            })
+            .map(|(name, value)| OptionEntry { name: (*name).into(), value: value.clone() })
             .collect(),
         options: Vec::new(),
     }
@@ -75,12 +72,7 @@ impl Host {
 
     fn moves(&mut self, target: usize, now: TargetState) {
         let was = std::mem::replace(&mut self.targets[target], now);
-        self.changed.push(Change {
-            target: target as u32,
-            was,
-            now,
-            at_ms: self.now,
-        });
+        self.changed.push(Change { target: target as u32, was, now, at_ms: self.now });
     }
 
     /// The target's new task runs.
@@ -140,10 +132,7 @@ impl Host {
                 continue;
             };
             for _ in 0..next.count {
-                let at = self
-                    .targets
-                    .iter()
-                    .position(|t| *t == TargetState::Outdated);
+                let at = self.targets.iter().position(|t| *t == TargetState::Outdated);
                 let Some(at) = at else { break };
                 self.moves(at, TargetState::Replacing);
                 self.ordered += 1;
@@ -186,11 +175,7 @@ fn each_worker_rests_for_itself() {
     host.now += 4_000;
     assert_eq!(host.runs(1).ordered, 0);
     assert_eq!(host.wakes_after(), Some(6_000));
-    assert_eq!(
-        host.after(6_000).ordered,
-        1,
-        "the first worker is up, the second rests"
-    );
+    assert_eq!(host.after(6_000).ordered, 1, "the first worker is up, the second rests");
     assert_eq!(host.wakes_after(), Some(4_000));
     assert_eq!(host.after(4_000).ordered, 1);
 }
@@ -201,11 +186,7 @@ fn completes_a_monitor_period_after_the_last_rest() {
     let mut host = Host::begin("pause", &settings, 1);
     host.now += 500;
     host.runs(0);
-    assert_eq!(
-        host.wakes_after(),
-        Some(9_000),
-        "the delay runs after the last target too"
-    );
+    assert_eq!(host.wakes_after(), Some(9_000), "the delay runs after the last target too");
     assert_eq!(host.after(8_999).wakes_after(), Some(1));
     assert_eq!(host.after(1).last, [Action::Complete]);
 }
@@ -230,10 +211,7 @@ fn an_early_end_is_a_failure_even_with_exit_code_0() {
     let mut host = Host::begin("pause", &[], 2);
     host.runs(0);
     host.now += 5_000;
-    assert!(matches!(
-        host.ends(0, Some(5_000), false).last[..],
-        [Action::Pause(_)]
-    ));
+    assert!(matches!(host.ends(0, Some(5_000), false).last[..], [Action::Pause(_)]));
 }
 
 #[test]
@@ -241,35 +219,17 @@ fn a_late_end_and_the_end_of_a_restart_are_no_failures() {
     let mut host = Host::begin("pause", &[], 2);
     host.runs(0);
     host.now += 5_001;
-    assert!(!matches!(
-        host.ends(0, Some(5_001), false).last[..],
-        [Action::Pause(_)]
-    ));
-    assert!(!matches!(
-        host.ends(0, None, true).last[..],
-        [Action::Pause(_)]
-    ));
+    assert!(!matches!(host.ends(0, Some(5_001), false).last[..], [Action::Pause(_)]));
+    assert!(!matches!(host.ends(0, None, true).last[..], [Action::Pause(_)]));
 }
 
 #[test]
 fn the_ratio_is_over_the_targets_at_the_start_and_strict() {
-    let settings = [
-        ("parallelism", int(0)),
-        ("max-failure-ratio", OptionValue::Number(0.5)),
-    ];
+    let settings = [("parallelism", int(0)), ("max-failure-ratio", OptionValue::Number(0.5))];
     let mut host = Host::begin("pause", &settings, 4);
-    assert!(!matches!(
-        host.ends(0, None, false).last[..],
-        [Action::Pause(_)]
-    ));
-    assert!(
-        !matches!(host.ends(1, None, false).last[..], [Action::Pause(_)]),
-        "2 of 4 is 0.5"
-    );
-    assert!(matches!(
-        host.ends(2, None, false).last[..],
-        [Action::Pause(_)]
-    ));
+    assert!(!matches!(host.ends(0, None, false).last[..], [Action::Pause(_)]));
+    assert!(!matches!(host.ends(1, None, false).last[..], [Action::Pause(_)]), "2 of 4 is 0.5");
+    assert!(matches!(host.ends(2, None, false).last[..], [Action::Pause(_)]));
 }
 
 #[test]
@@ -314,10 +274,7 @@ fn failures_count_while_the_last_are_watched() {
     let mut host = Host::begin("rollback", &[], 1);
     host.runs(0);
     host.now += 3_000;
-    assert!(matches!(
-        host.ends(0, Some(3_000), false).last[..],
-        [Action::RollbackTo(_)]
-    ));
+    assert!(matches!(host.ends(0, Some(3_000), false).last[..], [Action::RollbackTo(_)]));
 }
 
 #[test]
@@ -354,8 +311,5 @@ fn a_damaged_state_is_an_error() {
 #[test]
 fn unknown_names_are_refused() {
     let problems = SwarmUpdate::check(&policy("explode", &[])).expect_err("refused");
-    assert_eq!(
-        problems[0].message,
-        "unrecognized update failure action explode"
-    );
+    assert_eq!(problems[0].message, "unrecognized update failure action explode");
 }

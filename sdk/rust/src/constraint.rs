@@ -42,20 +42,12 @@ pub trait Constraint {
 impl Compiled {
     /// A plan that needs no call of `test`.
     pub fn plan(plan: Plan) -> Self {
-        Self {
-            plan,
-            reads: Vec::new(),
-            reason: NOT_SATISFIED.to_owned(),
-        }
+        Self { plan, reads: Vec::new(), reason: NOT_SATISFIED.to_owned() }
     }
 
     /// `test` is called for each tuple of these columns not seen before.
     pub fn ask(reads: Vec<ColumnRef>) -> Self {
-        Self {
-            plan: Plan::Ask,
-            reads,
-            reason: NOT_SATISFIED.to_owned(),
-        }
+        Self { plan: Plan::Ask, reads, reason: NOT_SATISFIED.to_owned() }
     }
 
     /// What a pending task says, as `REASON on 12 nodes`.
@@ -68,10 +60,7 @@ impl Compiled {
 impl Match {
     /// A column against one value.
     pub fn one(column: impl Into<String>, value: impl Into<String>) -> Self {
-        Self {
-            column: column.into(),
-            values: vec![value.into()],
-        }
+        Self { column: column.into(), values: vec![value.into()] }
     }
 }
 

@@ -16,13 +16,7 @@ pub fn metadata(name: &str, version: &str, summary: &str) -> Metadata {
 
 /// An option that may be left out: its name, one line of help, its type.
 pub fn option(name: &str, help: &str, ty: OptionType) -> OptionSpec {
-    OptionSpec {
-        name: name.to_owned(),
-        help: help.to_owned(),
-        ty,
-        required: false,
-        default: None,
-    }
+    OptionSpec { name: name.to_owned(), help: help.to_owned(), ty, required: false, default: None }
 }
 
 impl Metadata {
@@ -40,10 +34,7 @@ impl Metadata {
 
     /// Asks for a power, and says why.
     pub fn grant(mut self, request: GrantRequest, reason: &str) -> Self {
-        self.grants.push(Grant {
-            request,
-            reason: reason.to_owned(),
-        });
+        self.grants.push(Grant { request, reason: reason.to_owned() });
         self
     }
 }

@@ -15,10 +15,7 @@ impl Options {
 
     /// The value of an option, if it is set.
     pub fn get(&self, name: &str) -> Option<&OptionValue> {
-        let at = self
-            .0
-            .binary_search_by(|e| e.name.as_str().cmp(name))
-            .ok()?;
+        let at = self.0.binary_search_by(|e| e.name.as_str().cmp(name)).ok()?;
         Some(&self.0[at].value)
     }
 
@@ -66,10 +63,7 @@ impl<const N: usize> From<[(&str, OptionValue); N]> for Options {
         Self::new(
             entries
                 .into_iter()
-                .map(|(name, value)| OptionEntry {
-                    name: name.to_owned(),
-                    value,
-                })
+                .map(|(name, value)| OptionEntry { name: name.to_owned(), value })
                 .collect(),
         )
     }

@@ -32,10 +32,7 @@ pub trait Preference {
     /// One class per row; not called for [`Bins::ByColumn`].
     fn classify(name: &str, argument: &str, options: &Options, rows: &Tuples) -> Vec<Class> {
         let _ = (name, argument, options);
-        let class = Class {
-            label: String::new(),
-            weight: 0.0,
-        };
+        let class = Class { label: String::new(), weight: 0.0 };
         vec![class; rows.rows as usize]
     }
 
@@ -46,20 +43,12 @@ pub trait Preference {
 impl Compiled {
     /// One bin per value of a node column.
     pub fn by_column(column: impl Into<String>) -> Self {
-        Self {
-            bins: Bins::ByColumn(column.into()),
-            reads: Vec::new(),
-            loads: Vec::new(),
-        }
+        Self { bins: Bins::ByColumn(column.into()), reads: Vec::new(), loads: Vec::new() }
     }
 
     /// One bin per label that `classify` gives for these columns.
     pub fn by_class(reads: Vec<ColumnRef>) -> Self {
-        Self {
-            bins: Bins::ByClass,
-            reads,
-            loads: Vec::new(),
-        }
+        Self { bins: Bins::ByClass, reads, loads: Vec::new() }
     }
 
     /// Adds a row to [`Questions::extra`], such as `node.free.memory`.
@@ -74,10 +63,7 @@ impl Questions {
     pub fn each(&self) -> impl Iterator<Item = (u32, Range<usize>)> {
         self.tasks.iter().enumerate().map(|(q, tasks)| {
             let start = self.first.get(q).copied().unwrap_or(0) as usize;
-            let end = self
-                .first
-                .get(q + 1)
-                .map_or(self.room.len(), |e| *e as usize);
+            let end = self.first.get(q + 1).map_or(self.room.len(), |e| *e as usize);
             (*tasks, start..end)
         })
     }

@@ -18,10 +18,7 @@ impl Problem {
     pub fn at(mut self, whole: &str, part: &str) -> Self {
         let start = (part.as_ptr() as usize).wrapping_sub(whole.as_ptr() as usize);
         if start <= whole.len() && start + part.len() <= whole.len() {
-            self.at = Some(Span {
-                start: start as u32,
-                end: (start + part.len()) as u32,
-            });
+            self.at = Some(Span { start: start as u32, end: (start + part.len()) as u32 });
         }
         self
     }

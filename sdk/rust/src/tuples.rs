@@ -4,10 +4,7 @@ use crate::{Cells, ColumnRef, ColumnType, Ip, Tuples, Version};
 
 /// Names a column of the node table, and how it is read.
 pub fn column(name: &str, read_as: ColumnType) -> ColumnRef {
-    ColumnRef {
-        name: name.to_owned(),
-        read_as,
-    }
+    ColumnRef { name: name.to_owned(), read_as }
 }
 
 /// Node attributes with a name of their own.
@@ -85,11 +82,8 @@ impl Tuples {
 
     fn rows<'a, T>(&'a self, column: usize, cells: &'a [T]) -> impl Iterator<Item = Option<&'a T>> {
         let present = self.columns.get(column).map_or(&[][..], |c| &c.present);
-        (0..self.rows as usize).map(move |row| {
-            cells
-                .get(row)
-                .filter(|_| present.get(row).copied().unwrap_or(false))
-        })
+        (0..self.rows as usize)
+            .map(move |row| cells.get(row).filter(|_| present.get(row).copied().unwrap_or(false)))
     }
 }
 

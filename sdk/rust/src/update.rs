@@ -31,10 +31,7 @@ pub trait UpdatePolicy {
     /// Reads the settings; problems refuse the service.
     fn check(policy: &Policy) -> Result<Needs, Vec<Problem>> {
         let _ = policy;
-        Ok(Needs {
-            targets: false,
-            group_by: None,
-        })
+        Ok(Needs { targets: false, group_by: None })
     }
 
     /// The first call of a rollout. An error pauses the update with its text.

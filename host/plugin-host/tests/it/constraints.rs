@@ -1,0 +1,136 @@
+use std::sync::Arc;
+
+use swarmw_model::{Placement, RefusalKind, ServiceSpec, TaskSpec};
+use swarmw_scheduler::{ColumnType, Match, Plan, Policies, TupleColumn, Tuples};
+
+use crate::support::{host, host_with, no_options};
+
+fn addresses(all: &[Option<&str>]) -> Tuples {
+    Tuples {
+        rows: all.len(),
+        columns: vec![TupleColumn {
+            read_as: ColumnType::Ip,
+            values: all.iter().map(|a| a.map(Arc::from)).collect(),
+        }],
+    }
+}
+
+pub fn service(constraint: &str) -> ServiceSpec {
+    ServiceSpec {
+        task_template: Arc::new(TaskSpec {
+            placement: Some(Placement {
+                constraints: vec![constraint.to_owned()],
+                ..Default::default()
+            }),
+            ..Default::default()
+        }),
+        ..Default::default()
+    }
+}
+
+#[test]
+fn expressions_become_plans() {
+    let mut host = host();
+    let one =
+        |column: &str, value: &str| Match { column: column.into(), values: vec![value.into()] };
+    for (text, plan) in [
+        ("node.labels.region==east", Plan::Equals(one("node.labels.region", "east"))),
+        ("Node.Role != manager", Plan::NotEquals(one("node.role", "manager"))),
+        ("node.ip==nonsense", Plan::Never),
+        ("node.ip==10.0.0.0/8", Plan::Ask),
+    ] {
+        let compiled = host.constraint(text, &no_options()).expect(text);
+        assert_eq!(compiled.plan, plan, "{text}");
+        assert_eq!(&*compiled.plugin, "swarmw/constraint");
+        assert_eq!(&*compiled.reason, "scheduling constraints not satisfied");
+    }
+}
+
+#[test]
+fn verdicts_come_from_typed_columns() {
+    let mut host = host();
+    let nodes = addresses(&[Some("10.9.9.9"), Some("11.0.0.1"), Some("not an address"), None]);
+    for (text, want) in [
+        ("node.ip==10.0.0.0/8", [true, false, false, false]),
+        ("node.ip!=10.0.0.0/8", [false, true, true, true]),
+    ] {
+        let constraint = host.constraint(text, &no_options()).expect(text);
+        assert_eq!(constraint.reads[0].read_as, ColumnType::Ip);
+        assert_eq!(host.test(&constraint, &nodes).expect(text), want, "{text}");
+    }
+}
+
+#[test]
+fn what_was_asked_before_is_not_asked_again() {
+    let mut host = host();
+    let text = "node.ip==10.0.0.0/8";
+    let first = host.constraint(text, &no_options()).expect(text);
+    let seen = addresses(&[Some("10.0.0.1"), Some("11.0.0.1")]);
+    let verdicts = host.test(&first, &seen).expect("verdicts");
+    assert_eq!(host.calls(), 2);
+
+    let again = host.constraint(text, &no_options()).expect(text);
+    assert_eq!(again.id, first.id);
+    assert_eq!(host.test(&again, &seen).expect("verdicts"), verdicts);
+    assert_eq!(host.calls(), 2, "the second time makes no Wasm call");
+
+    let more = addresses(&[Some("11.0.0.1"), Some("10.0.0.2")]);
+    assert_eq!(host.test(&again, &more).expect("verdicts"), [false, true]);
+    assert_eq!(host.calls(), 3, "one call for the one new value");
+}
+
+#[test]
+fn a_bad_expression_is_refused_with_swarms_words_status_and_a_caret() {
+    let host = host();
+    for (text, want) in [
+        (
+            "node.labels.a=b",
+            "rpc error: code = Unknown desc = constraint expected one operator from ==, !=\n  \
+             node.labels.a=b\n               ^ try == or !=",
+        ),
+        ("n==x", "rpc error: code = Unknown desc = key 'n' is invalid\n  n==x\n  ^"),
+    ] {
+        let refusal = host.check_service(&service(text)).expect_err(text);
+        assert_eq!(refusal.to_string(), want);
+        assert_eq!(refusal.kind.http_status(), 500);
+    }
+    assert_eq!(host.check_service(&service("node.labels.a==b")), Ok(()));
+}
+
+#[test]
+fn an_unknown_key_names_the_keys_and_the_plugins() {
+    let host = host_with(&["hostile"]);
+    let refusal = host.check_service(&service("node.name==x")).expect_err("unknown");
+    assert_eq!(refusal.kind, RefusalKind::InvalidArgument);
+    let lines: Vec<_> = refusal.message.lines().collect();
+    assert_eq!(
+        lines,
+        [
+            "key 'node.name' is unknown: node.id, node.hostname, node.ip, node.role, \
+             node.platform.os, node.platform.arch, node.labels.KEY and engine.labels.KEY exist",
+            "  node.name==x",
+            "  ^^^^^^^^^ a label of a node is node.labels.name",
+            "other plugins take hostile* (test/hostile)",
+        ]
+    );
+}
+
+#[test]
+fn options_reach_their_plugin_and_no_other() {
+    let mut host = host_with(&["hostile"]);
+    for (typed, want) in [
+        (None, "Some(60000)"),
+        (Some(("hostile.mood", "1s")), "Some(1000)"),
+        (Some(("test/hostile.mood", "2s")), "Some(2000)"),
+        (Some(("spread.mood", "2s")), "Some(60000)"),
+        (
+            Some(("hostile.mood", "bad")),
+            "option mood: \"bad\" is not a duration such as 1m30s: how it is today",
+        ),
+        (Some(("hostile.hunger", "1")), "unknown option hunger: it has mood (how it is today)"),
+    ] {
+        let options = typed.into_iter().map(|(k, v)| (k.to_owned(), v.to_owned())).collect();
+        let refused = host.constraint("hostile==mood", &options).expect_err("refused");
+        assert_eq!(refused.to_string(), want, "{typed:?}");
+    }
+}

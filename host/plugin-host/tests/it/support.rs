@@ -1,0 +1,71 @@
+//! Hosts with plugins in them.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
+
+use bytes::Bytes;
+use sha2::{Digest, Sha256};
+use swarmw_model::{Blob, Plugin, PluginId, Time};
+use swarmw_plugin_host::{Compiler, Inspected, PluginHost, builtin, inspect};
+
+/// A folder that lives as long as the build's own.
+pub fn scratch(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_TARGET_TMPDIR")).join(name)
+}
+
+/// Compiles in a child, as a daemon does. The cache outlives the test, so each
+/// component is compiled once.
+pub fn compiler() -> Compiler {
+    let exe = std::env::current_exe().expect("the test's own binary");
+    let before = ["--exact", "compiling_child"].map(Into::into).to_vec();
+    Compiler::with_arguments(exe, before, scratch("compiled"), [1; 32])
+}
+
+/// Options of no plugin.
+pub fn no_options() -> BTreeMap<String, String> {
+    BTreeMap::new()
+}
+
+/// What the cluster's state holds of a component that was added.
+pub fn added(bytes: &[u8]) -> (Plugin, Bytes) {
+    let Inspected { kind, name, metadata } = inspect(bytes, &compiler()).expect("a plugin");
+    let hex: String = Sha256::digest(bytes).iter().map(|b| format!("{b:02x}")).collect();
+    let plugin = Plugin {
+        id: PluginId::from_bits(u128::from_str_radix(&hex[..24], 16).expect("digits")),
+        version: Default::default(),
+        created_at: Time::ZERO,
+        updated_at: Time::ZERO,
+        name,
+        kind,
+        blob: Blob { digest: format!("sha256:{hex}"), size: bytes.len() as u64 },
+        built_in: false,
+        metadata,
+    };
+    (plugin, Bytes::copy_from_slice(bytes))
+}
+
+/// A host with the built-in plugins and these guests.
+pub fn host_with(guests: &[&str]) -> PluginHost {
+    let host = PluginHost::new(compiler());
+    let mut plugins: Vec<_> = builtin().iter().map(|b| added(b.bytes)).collect();
+    plugins.extend(guests.iter().map(|name| added(&guest(name))));
+    assert_eq!(host.set_plugins(plugins), []);
+    host
+}
+
+/// A host with the built-in plugins.
+pub fn host() -> PluginHost {
+    host_with(&[])
+}
+
+/// A component of `tests/guests`.
+pub fn guest(name: &str) -> Vec<u8> {
+    static GUESTS: OnceLock<Vec<swarmw_guest_build::Guest>> = OnceLock::new();
+    let guests = GUESTS.get_or_init(|| {
+        let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/guests");
+        swarmw_guest_build::build_components(&workspace, &scratch("guests"))
+    });
+    let guest = guests.iter().find(|g| g.name == name).expect(name);
+    std::fs::read(&guest.path).expect("a component")
+}
