@@ -1,5 +1,17 @@
-//! Turns services into tasks: replicas, globals, restarts, updates, history.
+//! Turns services into tasks: how many there should be, which replace which, what
+//! happens when one ends, what is kept as history.
+//!
+//! Pure: [`Orchestrator::tick`] is a function of the state, the events since the
+//! last tick, and `now`. It proposes changes and carries out none. It asks two
+//! questions through traits: whether a node satisfies a service's constraints
+//! ([`Fits`]), and what an update policy wants next ([`UpdatePolicies`]).
 
+mod nodes;
+mod orchestrator;
 mod policies;
+mod reap;
+mod reconcile;
+mod restart;
 
+pub use orchestrator::{Decisions, Fits, Orchestrator};
 pub use policies::*;

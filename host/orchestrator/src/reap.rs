@@ -1,0 +1,49 @@
+//! What is forgotten: history beyond its limit, tasks that were told to go.
+
+use std::collections::BTreeMap;
+
+use swarmw_model::{ServiceId, Slot, Task, TaskState};
+use swarmw_state::{Change, State};
+
+/// Forgets what a service does not need any more.
+pub(crate) fn service(state: &State, id: ServiceId, changes: &mut Vec<Change>) {
+    let service = state.service(id);
+    let limit = state.cluster().map_or(5, |c| c.spec.orchestration.task_history_retention_limit);
+    let attempts = service
+        .and_then(|s| s.spec.task_template.restart_policy.as_ref())
+        .and_then(|p| p.max_attempts)
+        .filter(|n| *n > 0)
+        .and_then(|n| i64::try_from(n).ok());
+    let limit = attempts.map_or(limit, |n| n + 1);
+    let mut slots: BTreeMap<Slot, Vec<&Task>> = BTreeMap::new();
+    for task in state.tasks_of_service(id) {
+        if is_gone(task) || (service.is_none() && task.status.state == TaskState::Orphaned) {
+            changes.push(Change::RemoveTask(task.id));
+        } else if let Some(slot) = task.slot() {
+            slots.entry(slot).or_default().push(task);
+        }
+    }
+    let Ok(limit) = usize::try_from(limit) else { return };
+    for mut tasks in slots.into_values() {
+        let mut excess = tasks.len().saturating_sub(limit);
+        tasks.sort_by_key(|t| (t.created_at, t.id));
+        for task in tasks {
+            if excess > 0 && is_history(task) {
+                changes.push(Change::RemoveTask(task.id));
+                excess -= 1;
+            }
+        }
+    }
+}
+
+/// Told to go, and nothing of it is left on a node.
+fn is_gone(task: &Task) -> bool {
+    task.desired_state == TaskState::Remove
+        && (task.status.state < TaskState::Assigned || task.status.state >= TaskState::Complete)
+}
+
+/// Ended, or never to run: of interest only to people.
+fn is_history(task: &Task) -> bool {
+    let never = task.status.state < TaskState::Assigned && task.desired_state > TaskState::Running;
+    task.desired_state > TaskState::Running && (task.status.state.is_terminal() || never)
+}

@@ -1,0 +1,52 @@
+//! Whether an ended task is replaced.
+
+use std::sync::Arc;
+
+use swarmw_model::{
+    DEFAULT_RESTART_DELAY, Duration, RestartCondition, Service, Task, TaskState, Time,
+};
+
+/// What the restart policy says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    /// Another task takes its place.
+    Replace,
+    /// The slot stays as it is.
+    Leave,
+}
+
+/// Before a replacement starts.
+pub(crate) fn delay(service: &Service) -> Duration {
+    let policy = service.spec.task_template.restart_policy.as_ref();
+    policy.map_or(DEFAULT_RESTART_DELAY, |policy| policy.delay())
+}
+
+/// Judges the end of `old` by the service's policy and what its slot went through.
+pub(crate) fn verdict(
+    service: &Service,
+    tasks: &[Arc<Task>],
+    old: &Task,
+    now: Time,
+) -> Verdict {
+    let policy = service.spec.task_template.restart_policy.clone().unwrap_or_default();
+    let allowed = match policy.condition {
+        RestartCondition::None => false,
+        RestartCondition::OnFailure => old.status.state != TaskState::Complete,
+        RestartCondition::Any => true,
+    };
+    if !allowed {
+        return Verdict::Leave;
+    }
+    let most = policy.max_attempts.unwrap_or(0);
+    if most == 0 {
+        return Verdict::Replace;
+    }
+    let window = policy.window.filter(|window| *window > Duration::ZERO);
+    let mine = tasks.iter().filter(|t| t.spec_version == old.spec_version);
+    // The first task of the slot is no restart; every later one is.
+    let restarts = mine
+        .skip(1)
+        .filter(|t| window.is_none_or(|window| now.since(t.created_at) <= window))
+        .count();
+    if restarts as u64 >= most { Verdict::Leave } else { Verdict::Replace }
+}
