@@ -1,11 +1,9 @@
 //! A request of the API passed on to the leader, whole.
 //!
-//! A follower's user must not notice that it asked a follower: the request waits
-//! out an election, is sent again when the leader goes away in the middle, and
+//! The API sends it again when the leader goes away in the middle; the request
 //! carries an id by which the state tells a second try from a second wish.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::Bytes;
 use futures::future::BoxFuture;
@@ -16,12 +14,8 @@ use swarmw_proto::{CHUNK_MAX, Channels};
 use swarmw_raft::Raft;
 use tonic::{Response, Status, Streaming};
 
-/// How long a forwarded request waits for a leader that takes it.
-const PATIENCE: Duration = Duration::from_secs(20);
-/// Between tries when the leader is unknown or has just gone.
-const PAUSE: Duration = Duration::from_millis(50);
-/// The largest body that is kept for a second try.
-const BODY_MAX: usize = 4 << 20;
+/// The largest body: a component or an image on its way to the leader.
+const BODY_MAX: usize = 80 << 20;
 /// Chunks on their way in one direction.
 const CHUNKS_IN_FLIGHT: usize = 16;
 
@@ -32,42 +26,23 @@ pub type StreamedResponse = http::Response<BoxStream<'static, std::io::Result<By
 /// What answers a forwarded request on the leader: the API's own router.
 pub type Handler = Arc<dyn Fn(WholeRequest) -> BoxFuture<'static, StreamedResponse> + Send + Sync>;
 
-/// The answer of a manager that was asked as the leader and is not.
-const NOT_LEADER: &str = "not the leader";
-
-/// Sends a request to the leader, whoever that is by then.
+/// Sends a request to the leader as it is known now. One try: the API tries again
+/// when nobody took it.
 pub(crate) async fn forward(
     raft: &Raft,
     channels: &Channels,
     request: WholeRequest,
 ) -> Result<StreamedResponse, ForwardError> {
-    let deadline = tokio::time::Instant::now() + PATIENCE;
-    loop {
-        let leader = raft.role().leader;
-        let why = match leader {
-            Some((_, address)) => match call(channels, &address, &request).await {
-                Ok(response) => return Ok(response),
-                Err(status) => status.to_string(),
-            },
-            None => "no leader is elected".to_owned(),
-        };
-        if tokio::time::Instant::now() >= deadline {
-            return Err(ForwardError { why });
-        }
-        tokio::time::sleep(PAUSE).await;
-    }
+    let Some((_, address)) = raft.role().leader else {
+        return Err(ForwardError("no leader is elected".to_owned()));
+    };
+    call(channels, &address, &request).await.map_err(|e| ForwardError(e.message().to_owned()))
 }
 
-/// No leader took the request in time.
+/// No leader took the request.
 #[derive(Debug, thiserror::Error)]
-#[error(
-    "The swarm does not have a leader. It's possible that too few managers are online. \
-     Make sure more than half of the managers are online."
-)]
-pub struct ForwardError {
-    /// What the last try met.
-    pub why: String,
-}
+#[error("{0}")]
+pub struct ForwardError(pub String);
 
 async fn call(
     channels: &Channels,
@@ -103,13 +78,9 @@ async fn call(
 
 /// Answers requests that followers pass on.
 pub(crate) async fn answer(
-    raft: &Raft,
     handler: &Handler,
     incoming: Streaming<pb::HttpChunk>,
 ) -> Result<Response<BoxStream<'static, Result<pb::HttpChunk, Status>>>, Status> {
-    if !raft.role().leading {
-        return Err(Status::unavailable(NOT_LEADER));
-    }
     let response = handler(collect(incoming).await?).await;
     let (parts, body) = response.into_parts();
     let head = pb::HttpHead {

@@ -21,6 +21,8 @@ pub struct Founding {
 /// A cluster that exists on paper: nothing is written yet.
 #[derive(Clone, Debug)]
 pub struct Founded {
+    /// Of the first manager.
+    pub availability: Availability,
     /// The cluster.
     pub cluster: Cluster,
     /// The first manager's credentials.
@@ -63,5 +65,5 @@ pub fn new_cluster(
         key_pem: key.key_pem,
         root_pem: root.certificate_pem,
     };
-    Ok(Founded { cluster, credentials })
+    Ok(Founded { availability: founding.availability, cluster, credentials })
 }

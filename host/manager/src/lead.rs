@@ -12,6 +12,7 @@ use futures::future::join_all;
 use swarmw_allocator::allocate;
 use swarmw_model::{ServiceId, TaskId, Time};
 use swarmw_orchestrator::Orchestrator;
+use swarmw_plugin_host::PluginHost;
 use swarmw_raft::{Raft, Received};
 use swarmw_scheduler::Scheduler;
 use swarmw_state::{Change, Event, State, Transaction};
@@ -19,7 +20,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, warn};
 
 use crate::clock::now;
-use crate::policies::{SchedulerFits, SharedPolicies};
+use crate::policies::SchedulerFits;
 
 /// After a tick that panicked, before the loops start over.
 const PAUSE_AFTER_PANIC: Duration = Duration::from_secs(1);
@@ -29,7 +30,7 @@ struct Loops {
     orchestrator: Orchestrator,
     scheduler: Scheduler,
     endpoints: BTreeSet<ServiceId>,
-    policies: SharedPolicies,
+    policies: PluginHost,
 }
 
 /// What a tick wants.
@@ -40,7 +41,7 @@ struct Tick {
 }
 
 /// Leads until cancelled or until the leadership is lost.
-pub(crate) async fn lead(raft: Raft, policies: SharedPolicies, cancel: CancellationToken) {
+pub(crate) async fn lead(raft: Raft, policies: PluginHost, cancel: CancellationToken) {
     let mut events = raft.subscribe();
     let mut loops = Loops::new(&raft.state(), policies.clone());
     loop {
@@ -104,7 +105,7 @@ async fn sleep_until(at: Option<Time>) {
 // === impl Loops ===
 
 impl Loops {
-    fn new(state: &State, policies: SharedPolicies) -> Self {
+    fn new(state: &State, policies: PluginHost) -> Self {
         Self {
             orchestrator: Orchestrator::new(state, now()),
             scheduler: Scheduler::new(state),
@@ -146,8 +147,9 @@ impl Loops {
             &mut || TaskId::random(&mut rng),
         );
         changes.extend(decided.changes);
-        for trouble in self.scheduler.schedule(state, &mut changes, now, &mut self.policies) {
-            warn!(%trouble, "a placement plugin failed");
+        for trouble in self.scheduler.schedule(state, &mut changes, now, &mut self.policies).events {
+            let (service, consequence) = (trouble.service, trouble.consequence);
+            warn!(%service, failure = %trouble.failure, ?consequence, "a placement plugin failed");
         }
         Tick { changes, wake_at: decided.wake_at }
     }

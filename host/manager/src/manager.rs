@@ -24,7 +24,6 @@ use crate::dispatcher::Dispatcher;
 use crate::forward::{ForwardError, Handler, StreamedResponse, WholeRequest, forward};
 use crate::found::Founded;
 use crate::logs::{Lines, LogBroker, LogsRequest};
-use crate::policies::SharedPolicies;
 use crate::propose::write;
 use crate::{authority, lead, membership, plugins, replicate};
 
@@ -75,7 +74,7 @@ pub(crate) struct Inner {
     pub(crate) raft: Raft,
     pub(crate) blobs: BlobStore,
     pub(crate) channels: Channels,
-    pub(crate) policies: SharedPolicies,
+    pub(crate) policies: PluginHost,
     pub(crate) compiler: Compiler,
     pub(crate) handler: Handler,
     pub(crate) logs: LogBroker,
@@ -150,7 +149,7 @@ impl Manager {
             raft,
             blobs,
             channels: config.channels,
-            policies: SharedPolicies::new(PluginHost::new(config.compiler.clone())),
+            policies: PluginHost::new(config.compiler.clone()),
             compiler: config.compiler,
             handler: config.handler,
             logs: LogBroker::default(),
@@ -280,7 +279,7 @@ impl Manager {
     pub async fn check_service(&self, spec: &ServiceSpec) -> Result<(), Refusal> {
         let policies = self.0.policies.clone();
         let spec = spec.clone();
-        tokio::task::spawn_blocking(move || policies.host().check_service(&spec))
+        tokio::task::spawn_blocking(move || policies.check_service(&spec))
             .await
             .map_err(|e| Refusal::plain(RefusalKind::Unknown, e.to_string()))?
     }

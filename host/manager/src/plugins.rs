@@ -69,12 +69,12 @@ pub(crate) async fn sync(inner: &Arc<Inner>) {
     for plugin in state.plugins() {
         let digest = &plugin.blob.digest;
         match replicate::fetch(&inner.blobs, &inner.channels, &state, inner.node, digest).await {
-            Ok(bytes) => wanted.push((plugin.clone(), bytes)),
+            Ok(bytes) => wanted.push((Plugin::clone(plugin), bytes)),
             Err(status) => error!(plugin = %plugin.name, %status, "a plugin cannot be loaded"),
         }
     }
     let policies = inner.policies.clone();
-    let loaded = tokio::task::spawn_blocking(move || policies.host().set_plugins(wanted)).await;
+    let loaded = tokio::task::spawn_blocking(move || policies.set_plugins(wanted)).await;
     match loaded {
         Ok(failures) => {
             for (plugin, why) in failures {

@@ -49,6 +49,7 @@ pub(crate) async fn store(
             }
         }
     }
+    drop(pushes);
     Ok(blob)
 }
 

@@ -6,16 +6,18 @@ use arc_swap::ArcSwapOption;
 use futures::StreamExt;
 use futures::stream::{self, BoxStream};
 use swarmw_model::{NodeRole, RaftMember, Time};
-use swarmw_proto::{Allowed, caller, pb, require};
+use swarmw_proto::{Allowed, MESSAGE_MAX, caller, pb, require};
+use swarmw_raft::Rpc;
 use swarmw_state::Change;
 use tonic::metadata::AsciiMetadataValue;
+use tonic::service::Routes;
 use tonic::{Request, Response, Status, Streaming};
 
 use crate::dispatcher::{self, SessionStream};
 use crate::logs::LogLine;
 use crate::manager::Manager;
 use crate::propose::write;
-use crate::{authority, forward, replicate};
+use crate::{authority, forward, peers, replicate};
 
 /// Metadata of a refusal that names the manager to ask instead.
 pub const LEADER: &str = "swarmw-leader";
@@ -28,6 +30,28 @@ pub struct ManagerServices(pub Arc<ArcSwapOption<Manager>>);
 // === impl ManagerServices ===
 
 impl ManagerServices {
+    /// All of them, for the node's listener.
+    pub fn routes(&self) -> Routes {
+        let raft = pb::raft_server::RaftServer::new(self.clone())
+            .max_decoding_message_size(MESSAGE_MAX)
+            .max_encoding_message_size(MESSAGE_MAX);
+        Routes::new(raft)
+            .add_service(pb::membership_server::MembershipServer::new(self.clone()))
+            .add_service(pb::ca_server::CaServer::new(self.clone()))
+            .add_service(pb::api_server::ApiServer::new(self.clone()))
+            .add_service(pb::dispatcher_server::DispatcherServer::new(self.clone()))
+            .add_service(pb::blobs_server::BlobsServer::new(self.clone()))
+    }
+
+    async fn raft(
+        &self,
+        rpc: Rpc,
+        request: Request<pb::RaftBytes>,
+    ) -> Result<Response<pb::RaftBytes>, Status> {
+        require(&request, Allowed::Manager)?;
+        peers::answer(&self.manager()?.inner().raft, rpc, request.into_inner()).await
+    }
+
     fn manager(&self) -> Result<Arc<Manager>, Status> {
         self.0.load_full().ok_or_else(|| Status::unavailable("this node is not a manager"))
     }
@@ -44,6 +68,45 @@ impl ManagerServices {
             status.metadata_mut().insert(LEADER, leader);
         }
         Err(status)
+    }
+}
+
+#[tonic::async_trait]
+impl pb::raft_server::Raft for ManagerServices {
+    async fn append(
+        &self,
+        request: Request<pb::RaftBytes>,
+    ) -> Result<Response<pb::RaftBytes>, Status> {
+        self.raft(Rpc::Append, request).await
+    }
+
+    async fn vote(
+        &self,
+        request: Request<pb::RaftBytes>,
+    ) -> Result<Response<pb::RaftBytes>, Status> {
+        self.raft(Rpc::Vote, request).await
+    }
+
+    async fn pre_vote(
+        &self,
+        request: Request<pb::RaftBytes>,
+    ) -> Result<Response<pb::RaftBytes>, Status> {
+        self.raft(Rpc::PreVote, request).await
+    }
+
+    async fn transfer_leader(
+        &self,
+        request: Request<pb::RaftBytes>,
+    ) -> Result<Response<pb::RaftBytes>, Status> {
+        self.raft(Rpc::TransferLeader, request).await
+    }
+
+    async fn snapshot(
+        &self,
+        request: Request<Streaming<pb::RaftBytes>>,
+    ) -> Result<Response<pb::RaftBytes>, Status> {
+        require(&request, Allowed::Manager)?;
+        peers::take_snapshot(&self.manager()?.inner().raft, request.into_inner()).await
     }
 }
 
@@ -138,8 +201,7 @@ impl pb::api_server::Api for ManagerServices {
     ) -> Result<Response<Self::CallStream>, Status> {
         require(&request, Allowed::Manager)?;
         let manager = self.manager()?;
-        let inner = manager.inner();
-        forward::answer(&inner.raft, &inner.handler, request.into_inner()).await
+        forward::answer(&manager.inner().handler, request.into_inner()).await
     }
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use futures::stream::BoxStream;
-use futures::{FutureExt, StreamExt};
+use futures::StreamExt;
 use swarmw_model::{
     Duration, NodeDescription, NodeId, StatusReport, Task, TaskId, TaskState, Time, Version,
 };

@@ -40,7 +40,7 @@ pub(super) async fn route(dispatcher: Dispatcher) {
                 dispatcher.sessions().values().for_each(|s| s.inbox.mark_all());
             }
             Some(Received::Batch(batch)) => {
-                for event in &batch.events {
+                for event in batch.events.iter() {
                     ports.observe(event);
                     mark(&dispatcher, event);
                 }
@@ -50,7 +50,7 @@ pub(super) async fn route(dispatcher: Dispatcher) {
         while let Some(received) = events.try_next() {
             match received {
                 Received::Batch(batch) => {
-                    for event in &batch.events {
+                    for event in batch.events.iter() {
                         ports.observe(event);
                         mark(&dispatcher, event);
                     }
