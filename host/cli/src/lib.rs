@@ -1,1 +1,146 @@
-//! The swarmw command line.
+//! The command line of swarmw: Docker Swarm's commands, flags, tables, texts and
+//! exit codes, as a thin client of the Docker Engine HTTP API.
+//!
+//! It knows the model and that API, nothing of the daemon. The binary mounts
+//! [`Command`] beside its own subcommands (with [`prepare`] over the whole), asks
+//! [`explain`] to word what clap refuses, and [`run`]s what was parsed. Reading
+//! starts at [`run`]; each command is a module named after it.
+
+mod client;
+mod explain;
+mod failure;
+mod filter;
+mod inspect;
+mod io;
+mod node;
+mod parse;
+mod plugin;
+mod progress;
+mod service;
+mod swarm;
+mod table;
+mod tasks;
+mod terminal;
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod tests;
+
+pub use client::{Client, ClientError, HOST_VARIABLE, Host, InvalidHost, default_socket};
+pub use explain::{Explained, explain, prepare};
+pub use failure::{BAD_FLAGS, FAILED, Failure};
+pub use io::Io;
+
+/// How the daemon is found; stands before the command.
+#[derive(clap::Args, Clone, Debug, Default)]
+pub struct ClientArgs {
+    /// Daemon socket to connect to: unix:///PATH or tcp://HOST:PORT
+    #[arg(short = 'H', long, value_name = "string")]
+    pub host: Option<String>,
+}
+
+/// A command that speaks to the daemon.
+#[derive(clap::Subcommand, Clone, Debug)]
+pub enum Command {
+    /// Manage Swarm
+    #[command(
+        subcommand,
+        override_usage = "swarmw swarm COMMAND",
+        arg_required_else_help = true
+    )]
+    Swarm(swarm::SwarmCommand),
+    /// Initialize a swarm
+    #[command(override_usage = "swarmw init [OPTIONS]")]
+    Init(swarm::InitArgs),
+    /// Join a swarm as a node and/or manager
+    #[command(override_usage = "swarmw join [OPTIONS] HOST:PORT")]
+    Join(swarm::JoinArgs),
+    /// Leave the swarm
+    #[command(override_usage = "swarmw leave [OPTIONS]")]
+    Leave(swarm::LeaveArgs),
+    /// Manage Swarm nodes
+    #[command(
+        subcommand,
+        override_usage = "swarmw node COMMAND",
+        arg_required_else_help = true
+    )]
+    Node(node::NodeCommand),
+    /// Manage Swarm services
+    #[command(
+        subcommand,
+        override_usage = "swarmw service COMMAND",
+        arg_required_else_help = true
+    )]
+    Service(Box<service::ServiceCommand>),
+    /// Manage plugins: placement, update policies, volume drivers
+    #[command(
+        subcommand,
+        override_usage = "swarmw plugin COMMAND",
+        arg_required_else_help = true
+    )]
+    Plugin(plugin::PluginCommand),
+}
+
+/// Clap's description of all commands here, for a binary that mounts nothing else.
+pub fn command() -> clap::Command {
+    use clap::{Args as _, Subcommand as _};
+    let root = ClientArgs::augment_args(clap::Command::new("swarmw"))
+        .about("A container orchestrator that speaks Docker Swarm")
+        .override_usage("swarmw [OPTIONS] COMMAND")
+        .subcommand_required(true)
+        .arg_required_else_help(true);
+    prepare(Command::augment_subcommands(root))
+}
+
+/// Runs one command against the daemon that `args` names, writes its results and
+/// errors to `io`, and gives the exit code: 0, or 1 where it failed.
+pub async fn run(args: &ClientArgs, command: Command, io: &mut Io) -> i32 {
+    let result = match Host::find(args.host.as_deref()) {
+        Ok(host) => dispatch(&Client::new(host), command, io).await,
+        Err(invalid) => Err(Failure::new(invalid.to_string())),
+    };
+    match result {
+        Ok(()) => 0,
+        Err(failure) => {
+            if !failure.is_broken_pipe() {
+                // Nobody is left to be told where even this cannot be written.
+                let _ = io.warn(&failure);
+            }
+            FAILED
+        }
+    }
+}
+
+/// Parses `arguments`, the program's name first, and runs what they ask for.
+pub async fn run_arguments<I>(arguments: I, io: &mut Io) -> i32
+where
+    I: IntoIterator<Item = std::ffi::OsString>,
+{
+    use clap::FromArgMatches as _;
+    let arguments: Vec<_> = arguments.into_iter().collect();
+    let mut root = command();
+    let parsed = root
+        .try_get_matches_from_mut(&arguments)
+        .and_then(|matches| {
+            Ok((
+                ClientArgs::from_arg_matches(&matches)?,
+                Command::from_arg_matches(&matches)?,
+            ))
+        });
+    match parsed {
+        Ok((args, command)) => run(&args, command, io).await,
+        Err(error) => explain(&error, &root, &arguments).tell(io),
+    }
+}
+
+async fn dispatch(client: &Client, command: Command, io: &mut Io) -> Result<(), Failure> {
+    match command {
+        Command::Swarm(command) => swarm::run(client, command, io).await,
+        Command::Init(args) => swarm::run(client, swarm::SwarmCommand::Init(args), io).await,
+        Command::Join(args) => swarm::run(client, swarm::SwarmCommand::Join(args), io).await,
+        Command::Leave(args) => swarm::run(client, swarm::SwarmCommand::Leave(args), io).await,
+        Command::Node(command) => node::run(client, command, io).await,
+        Command::Service(command) => service::run(client, *command, io).await,
+        Command::Plugin(command) => plugin::run(client, command, io).await,
+    }
+}

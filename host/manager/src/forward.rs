@@ -16,8 +16,6 @@ use tonic::{Response, Status, Streaming};
 
 /// The largest body: a component or an image on its way to the leader.
 const BODY_MAX: usize = 80 << 20;
-/// Chunks on their way in one direction.
-const CHUNKS_IN_FLIGHT: usize = 16;
 
 /// A request or an answer of the API, with a body that is all there.
 pub type WholeRequest = http::Request<Bytes>;

@@ -31,5 +31,6 @@ pub use found::{Founded, Founding, new_cluster};
 pub use logs::{Lines, LogLine, LogsRequest};
 pub use manager::{Manager, ManagerConfig, ManagerError};
 pub use peers::GrpcPeers;
+pub use plugins::record as plugin_record;
 pub use propose::is_leader_lost;
 pub use services::{LEADER, ManagerServices};

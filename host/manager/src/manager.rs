@@ -100,7 +100,7 @@ impl Manager {
         const FIRST: u64 = 1;
         let manager = Self::open(config, FIRST).await?;
         let inner = &manager.0;
-        let plugins = plugins::built_in(&inner.blobs, &inner.compiler, &mut rand::rng())
+        let plugins = plugins::built_in(&inner.blobs, &inner.compiler)
             .await
             .map_err(ManagerError::Refused)?;
         let identity = &founded.credentials.identity;

@@ -22,7 +22,6 @@ use crate::replicate;
 pub(crate) async fn built_in(
     blobs: &BlobStore,
     compiler: &Compiler,
-    rng: &mut impl Rng,
 ) -> Result<Vec<Plugin>, Refusal> {
     let mut all = Vec::new();
     for component in builtin() {
@@ -31,7 +30,8 @@ pub(crate) async fn built_in(
         let blob = blobs
             .put(&bytes)
             .map_err(|e| Refusal::plain(RefusalKind::Unknown, e.to_string()))?;
-        all.push(record(PluginId::from_bits(rng.random()), inspected, blob, true));
+        let id = PluginId::from_bits(rand::rng().random());
+        all.push(record(id, inspected, blob, true));
     }
     Ok(all)
 }
@@ -46,7 +46,7 @@ pub(crate) async fn inspect(compiler: &Compiler, bytes: Bytes) -> Result<Inspect
 }
 
 /// The record that the state keeps of a plugin.
-pub(crate) fn record(id: PluginId, inspected: Inspected, blob: Blob, built_in: bool) -> Plugin {
+pub fn record(id: PluginId, inspected: Inspected, blob: Blob, built_in: bool) -> Plugin {
     let (version, created_at, updated_at) = undated();
     Plugin {
         id,

@@ -4,10 +4,13 @@
 use std::time::Instant;
 
 use anyhow::{Context, Result};
+use bytes::Bytes;
 use clap::{Args, Subcommand, ValueEnum};
+use rand::Rng;
 use serde::Serialize;
+use swarmw_model::{Blob, PluginId};
 use swarmw_plugin_host::{Compiler, PluginHost, builtin};
-use swarmw_scheduler::bench::{Shape, prepare};
+use swarmw_scheduler::bench::{Phase, Shape, run as run_shape};
 
 /// Measures parts of swarmw on this machine.
 #[derive(Args, Clone, Debug)]
@@ -63,7 +66,7 @@ struct Figures {
     placed: usize,
     cpu_seconds: f64,
     wall_seconds: f64,
-    decide_wall_seconds: f64,
+    decide_cpu_seconds: f64,
     peak_rss_bytes: u64,
     wasm_calls: u64,
 }
@@ -78,47 +81,57 @@ pub fn run(args: BenchArgs) -> Result<()> {
     let exe = std::env::current_exe().context("cannot find this binary")?;
     let compiler = Compiler::new(exe, cache.path().to_owned(), [0; 32]);
     let mut policies = PluginHost::new(compiler.clone());
-    load_built_in(&mut policies, &compiler)?;
+    load_built_in(&policies, &compiler)?;
 
+    let services = if args.services == 0 { args.tasks } else { args.services };
     let shape = Shape {
         nodes: args.nodes,
         tasks: args.tasks,
-        services: args.services,
+        services,
         constraints: args.constraints,
         spread: args.spread,
     };
-    let mut run = prepare(&shape);
-    let calls = policies.calls();
-    let cpu = cpu_seconds();
-    let wall = Instant::now();
-    run.create();
-    let deciding = Instant::now();
-    run.decide(&mut policies);
-    let decided = deciding.elapsed();
-    let placed = run.assign();
+    let mut marks = Vec::new();
+    let numbers = run_shape(shape, &mut policies, &mut |phase| {
+        marks.push((phase, Instant::now(), cpu_seconds()));
+    });
+    let at = |wanted: Phase| marks.iter().find(|(phase, ..)| *phase == wanted);
+    let between = |from: Phase, to: Phase| match (at(from), at(to)) {
+        (Some((_, wall, cpu)), Some((_, wall_to, cpu_to))) => {
+            (wall_to.duration_since(*wall).as_secs_f64(), cpu_to - cpu)
+        }
+        _ => (0.0, 0.0),
+    };
+    let (wall_seconds, cpu_seconds) = between(Phase::Prepared, Phase::Applied);
     let figures = Figures {
         nodes: args.nodes,
         tasks: args.tasks,
-        services: args.services,
+        services,
         constraints: args.constraints,
         spread: args.spread,
-        placed,
-        wall_seconds: wall.elapsed().as_secs_f64(),
-        cpu_seconds: cpu_seconds() - cpu,
-        decide_wall_seconds: decided.as_secs_f64(),
+        placed: numbers.placed,
+        wall_seconds,
+        cpu_seconds,
+        decide_cpu_seconds: between(Phase::Created, Phase::Decided).1,
         peak_rss_bytes: peak_rss_bytes(),
-        wasm_calls: policies.calls() - calls,
+        wasm_calls: policies.calls(),
     };
     print(&figures, args.format)
 }
 
-fn load_built_in(policies: &mut PluginHost, compiler: &Compiler) -> Result<()> {
+fn load_built_in(policies: &PluginHost, compiler: &Compiler) -> Result<()> {
     let plugins = builtin()
         .iter()
         .map(|component| {
-            let plugin = swarmw_manager::plugin_of(compiler, component.bytes)
+            let inspected = swarmw_plugin_host::inspect(component.bytes, compiler)
                 .with_context(|| format!("the built-in plugin {}", component.name))?;
-            Ok((plugin.into(), component.bytes.into()))
+            let blob = Blob {
+                digest: swarmw_manager::digest_of(component.bytes),
+                size: component.bytes.len() as u64,
+            };
+            let id = PluginId::from_bits(rand::rng().random());
+            let plugin = swarmw_manager::plugin_record(id, inspected, blob, true);
+            Ok((plugin, Bytes::from_static(component.bytes)))
         })
         .collect::<Result<Vec<_>>>()?;
     match policies.set_plugins(plugins).into_iter().next() {
@@ -143,7 +156,7 @@ fn print(figures: &Figures, format: Format) -> Result<()> {
     );
     println!("  CPU        {:.3} s", figures.cpu_seconds);
     println!("  wall       {:.3} s", figures.wall_seconds);
-    println!("  deciding   {:.3} s", figures.decide_wall_seconds);
+    println!("  deciding   {:.3} s", figures.decide_cpu_seconds);
     println!("  peak RSS   {} MB", figures.peak_rss_bytes / 1_000_000);
     println!("  Wasm calls {}", figures.wasm_calls);
     Ok(())
@@ -151,9 +164,8 @@ fn print(figures: &Figures, format: Format) -> Result<()> {
 
 /// User and system time of this process so far.
 fn cpu_seconds() -> f64 {
-    let usage = rustix::process::getrusage(rustix::process::Resource::Self_);
-    let seconds = |t: rustix::time::Timeval| t.tv_sec as f64 + t.tv_usec as f64 / 1e6;
-    seconds(usage.ru_utime) + seconds(usage.ru_stime)
+    let spent = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
+    spent.tv_sec as f64 + spent.tv_nsec as f64 / 1e9
 }
 
 /// The most memory this process ever held, in bytes.

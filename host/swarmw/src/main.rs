@@ -1,2 +1,14 @@
-//! x
-fn main() {}
+//! The swarmw binary: `swarmw daemon` is a node, every other command talks to one.
+
+mod address;
+mod bench;
+mod daemon;
+mod demo;
+mod state_dir;
+mod top;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    top::run()
+}

@@ -21,11 +21,6 @@ impl Liveness {
         self.deadlines.insert(node, now + period.times(GRACE));
     }
 
-    /// A node is not waited for any more.
-    pub(crate) fn forget(&mut self, node: NodeId) {
-        self.deadlines.remove(&node);
-    }
-
     /// Takes out the nodes that have been silent for too long.
     pub(crate) fn expire(&mut self, now: Time) -> Vec<NodeId> {
         let late: Vec<_> =
@@ -64,7 +59,5 @@ mod tests {
         assert_eq!(liveness.expire(at(15)), vec![a]);
         assert_eq!(liveness.expire(at(15)), vec![]);
         assert_eq!(liveness.next(), Some(at(20)));
-        liveness.forget(b);
-        assert_eq!(liveness.next(), None);
     }
 }

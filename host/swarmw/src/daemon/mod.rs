@@ -5,9 +5,10 @@ mod args;
 mod certificates;
 mod defaults;
 mod node;
+mod tls;
 
 use std::path::PathBuf;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, OnceLock, Weak};
 
 use anyhow::{Context, Result, bail};
 use arc_swap::ArcSwapOption;
@@ -20,13 +21,17 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, info};
 
 pub use args::{ApiAddress, DaemonArgs, EngineChoice, LogFormat};
-pub use defaults::{is_root, state_dir};
+pub use defaults::state_dir;
 
 use crate::state_dir::StateDir;
 use active::{Active, Parts};
 
+/// Who may use the API's socket: its owner and group, as Docker's.
+const SOCKET_MODE: u32 = 0o660;
+
 /// The daemon: what the API's trait is implemented for.
 pub struct Daemon {
+    me: Weak<Daemon>,
     dir: Arc<StateDir>,
     exe: PathBuf,
     agent: AgentConfig,
@@ -52,7 +57,8 @@ pub async fn run(args: DaemonArgs) -> Result<()> {
     let dir = Arc::new(StateDir::open(&folder)?);
     let exe = std::env::current_exe().context("cannot find this binary")?;
     let agent = agent_config(&args, &dir, &exe).await?;
-    let daemon = Arc::new(Daemon {
+    let daemon = Arc::new_cyclic(|me| Daemon {
+        me: me.clone(),
         dir,
         exe,
         agent,
@@ -98,7 +104,7 @@ fn hosts(args: &DaemonArgs) -> Vec<ApiAddress> {
 }
 
 async fn serve(
-    servers: &mut tokio::task::JoinSet<Result<()>>,
+    servers: &mut tokio::task::JoinSet<()>,
     api: &Api,
     host: &ApiAddress,
     args: &DaemonArgs,
@@ -106,14 +112,14 @@ async fn serve(
 ) -> Result<()> {
     match host {
         ApiAddress::Unix(path) => {
-            let server = swarmw_api::serve_unix(api.clone(), path, cancel.cancelled_owned()).await?;
-            info!(socket = %path.display(), "serving the API");
-            servers.spawn(async move { server.await.map_err(Into::into) });
+            let listener = swarmw_api::Listener::unix(path, SOCKET_MODE).await?;
+            info!(address = %listener.address(), "serving the API");
+            servers.spawn(listener.serve(api.clone(), cancel));
         }
         ApiAddress::Tcp(address) => {
             let tls = match (&args.tlscacert, &args.tlscert, &args.tlskey) {
                 (Some(ca), Some(cert), Some(key)) => {
-                    Some(swarmw_api::server_tls(ca, cert, key)?)
+                    Some(tls::server_config(ca, cert, key)?)
                 }
                 _ if address.ip().is_loopback() => None,
                 _ => bail!(
@@ -121,10 +127,9 @@ async fn serve(
                      give it --tlscacert, --tlscert and --tlskey"
                 ),
             };
-            let server =
-                swarmw_api::serve_tcp(api.clone(), *address, tls, cancel.cancelled_owned()).await?;
-            info!(%address, "serving the API");
-            servers.spawn(async move { server.await.map_err(Into::into) });
+            let listener = swarmw_api::Listener::tcp(*address, tls).await?;
+            info!(address = %listener.address(), "serving the API");
+            servers.spawn(listener.serve(api.clone(), cancel));
         }
     }
     Ok(())

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Body;
@@ -13,7 +13,7 @@ use futures::{FutureExt, StreamExt, TryStreamExt};
 use http::{Request, Response};
 use rand::Rng;
 use swarmw_api::{
-    Answer, InitRequest, JoinRequest, LEADER_MOVED, LogLine, LogOutput, LogSource, LogsRequest,
+    Answer, InitRequest, JoinRequest, LogLine, LogOutput, LogSource, LogsRequest,
     Node, RemoteManager, Standing,
 };
 use swarmw_ca::JoinToken;
@@ -54,6 +54,10 @@ pub(super) async fn answer_forwarded(
 // === impl Daemon ===
 
 impl Daemon {
+    fn handle(&self) -> Result<Arc<Self>, Refusal> {
+        self.me.upgrade().ok_or_else(swarmw_api::manager_starting)
+    }
+
     fn manager(&self) -> Result<Arc<Manager>, Refusal> {
         let active = self.active.load_full();
         active.and_then(|a| a.manager()).ok_or_else(swarmw_api::manager_starting)
@@ -301,7 +305,11 @@ impl Node for Daemon {
     }
 
     fn logs(&self, request: LogsRequest) -> Answer<'_, BoxStream<'static, LogLine>> {
-        async move { lines(&self.manager()?, &request) }.boxed()
+        async move {
+            let manager = self.manager()?;
+            lines(&manager, &request)
+        }
+        .boxed()
     }
 
     fn forward(&self, request: Request<Bytes>) -> Answer<'_, Response<Body>> {
@@ -310,7 +318,7 @@ impl Node for Daemon {
             match manager.forward(request).await {
                 Ok(response) => Ok(response.map(Body::from_stream)),
                 Err(error) => {
-                    tracing::warn!(why = %error.why, "no leader took a request");
+                    tracing::debug!(%error, "no leader took a request");
                     Err(swarmw_api::no_leader())
                 }
             }
@@ -328,11 +336,6 @@ impl Node for Daemon {
         });
         Some(batches.flat_map(stream::iter).boxed())
     }
-}
-
-/// Whether a leader's answer says that it leads no more: then another try is right.
-pub(super) fn moved(response: &StreamedResponse) -> bool {
-    response.headers().contains_key(&LEADER_MOVED)
 }
 
 fn lines(

@@ -13,12 +13,11 @@ use anyhow::{Context, Result, bail};
 use clap::Args;
 
 use cluster::{Cluster, PORT};
-use shell::Shell;
 
 /// The example HTTP service, a `wasi:http` component built from `examples/tasks`.
 const HELLO: &[u8] = include_bytes!(env!("SWARMW_HELLO_HTTP"));
 /// The example preference component, built from `examples/plugins`.
-const PREFERENCE: &[u8] = include_bytes!(env!("SWARMW_EXAMPLE_PREFERENCE"));
+const PREFERENCE: &[u8] = include_bytes!(env!("SWARMW_PACK"));
 
 /// Each of these waits ends long before; it is there only so that the demo ends.
 const PATIENCE: Duration = Duration::from_secs(60);

@@ -1,0 +1,221 @@
+//! What clap refuses, in the words and with the exit codes of the docker CLI.
+
+use std::ffi::OsString;
+
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+
+use crate::Io;
+use crate::failure::{BAD_FLAGS, FAILED};
+
+/// Options of the root command that take the next word.
+const ROOT_OPTIONS: [&str; 2] = ["-H", "--host"];
+
+/// A command line that was not run, and what to say of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Explained {
+    /// The text, without a final newline.
+    pub text: String,
+    /// 125 for flags, 1 for a wrong number of arguments, 0 where help was asked.
+    pub code: i32,
+}
+
+/// Lets options take values that start with a dash, as Docker's do, in this
+/// command and all below it.
+pub fn prepare(command: clap::Command) -> clap::Command {
+    let names: Vec<_> = command
+        .get_subcommands()
+        .map(|sub| sub.get_name().to_owned())
+        .collect();
+    let command = command.mut_args(|arg| {
+        let takes_value = arg.get_action().takes_values() && !arg.is_positional();
+        // A switch with an optional value takes it only behind `=`.
+        if takes_value && !arg.is_require_equals_set() {
+            arg.allow_hyphen_values(true)
+        } else {
+            arg
+        }
+    });
+    names
+        .into_iter()
+        .fold(command, |command, name| command.mut_subcommand(name, prepare))
+}
+
+/// Words what clap found wrong with `arguments`, the program's name first.
+pub fn explain(error: &clap::Error, root: &clap::Command, arguments: &[OsString]) -> Explained {
+    let (path, command) = find(root, arguments);
+    let flag = |message: String| Explained {
+        text: format!(
+            "{message}\n\nUsage:  {}\n\nRun '{path} --help' for more information",
+            usage(&path, command)
+        ),
+        code: BAD_FLAGS,
+    };
+    let invalid = context(error, ContextKind::InvalidArg);
+    let value = context(error, ContextKind::InvalidValue);
+    match error.kind() {
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => Explained {
+            text: error.to_string().trim_end().to_owned(),
+            code: 0,
+        },
+        ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand | ErrorKind::MissingSubcommand => {
+            Explained {
+                text: command.clone().render_help().to_string().trim_end().to_owned(),
+                code: 0,
+            }
+        }
+        ErrorKind::UnknownArgument if invalid.starts_with("--") => {
+            flag(format!("unknown flag: {}", before_equals(&invalid)))
+        }
+        ErrorKind::UnknownArgument if invalid.starts_with('-') && invalid.len() > 1 => {
+            let letter = invalid[1..].chars().next().unwrap_or('-');
+            flag(format!("unknown shorthand flag: '{letter}' in {invalid}"))
+        }
+        ErrorKind::InvalidSubcommand | ErrorKind::UnknownArgument
+            if command.has_subcommands() =>
+        {
+            let word = context(error, ContextKind::InvalidSubcommand) + &invalid;
+            Explained {
+                text: format!(
+                    "swarmw: unknown command: {path} {word}\n\nRun '{path} --help' for more information"
+                ),
+                code: FAILED,
+            }
+        }
+        ErrorKind::InvalidValue if value.is_empty() => {
+            flag(format!("flag needs an argument: {}", bare(&invalid)))
+        }
+        ErrorKind::InvalidValue | ErrorKind::ValueValidation => {
+            let reason = std::error::Error::source(error)
+                .map_or_else(|| alternatives(error), ToString::to_string);
+            flag(format!(
+                "invalid argument {value:?} for \"{}\" flag: {reason}",
+                with_letter(command, bare(&invalid))
+            ))
+        }
+        ErrorKind::MissingRequiredArgument
+        | ErrorKind::TooFewValues
+        | ErrorKind::TooManyValues
+        | ErrorKind::WrongNumberOfValues
+        | ErrorKind::UnknownArgument => wrong_count(&path, command),
+        // Given twice: Docker lets the last one win, and so do our commands;
+        // what is left here has no words of Docker's.
+        _ => flag(first_line(error)),
+    }
+}
+
+// === impl Explained ===
+
+impl Explained {
+    /// Writes the text (help to stdout, complaints to stderr); gives the exit code.
+    pub fn tell(&self, io: &mut Io) -> i32 {
+        // Nobody is left to be told where this cannot be written.
+        let _ = match self.code {
+            0 => io.line(&self.text),
+            _ => io.warn(&self.text),
+        };
+        self.code
+    }
+}
+
+/// The deepest command that the words name, and its words.
+fn find<'c>(root: &'c clap::Command, arguments: &[OsString]) -> (String, &'c clap::Command) {
+    let mut path = root.get_name().to_owned();
+    let mut command = root;
+    let mut words = arguments.iter().skip(1).map(|word| word.to_string_lossy());
+    while let Some(word) = words.next() {
+        if ROOT_OPTIONS.contains(&word.as_ref()) {
+            words.next();
+        } else if let Some(sub) = command.find_subcommand(word.as_ref()) {
+            path = format!("{path} {}", sub.get_name());
+            command = sub;
+        } else if !word.starts_with('-') {
+            break;
+        }
+    }
+    (path, command)
+}
+
+/// `PATH [OPTIONS] ARG…`, as the command's own `override_usage` says it.
+fn usage(path: &str, command: &clap::Command) -> String {
+    let usage = command.clone().render_usage().to_string();
+    let usage = usage.trim().trim_start_matches("Usage:").trim();
+    match usage.strip_prefix("swarmw") {
+        Some(_) => usage.to_owned(),
+        None => format!("{path} {usage}"),
+    }
+}
+
+fn context(error: &clap::Error, kind: ContextKind) -> String {
+    match error.get(kind) {
+        Some(ContextValue::String(text)) => text.clone(),
+        Some(ContextValue::Strings(texts)) => texts.join(", "),
+        _ => String::new(),
+    }
+}
+
+fn alternatives(error: &clap::Error) -> String {
+    match context(error, ContextKind::ValidValue) {
+        valid if valid.is_empty() => first_line(error),
+        valid => format!("want one of {valid}"),
+    }
+}
+
+fn first_line(error: &clap::Error) -> String {
+    let text = error.to_string();
+    let line = text.lines().next().unwrap_or_default();
+    line.strip_prefix("error: ").unwrap_or(line).to_owned()
+}
+
+/// `--flag` of `--flag <value>`.
+fn bare(flag: &str) -> &str {
+    flag.split([' ', '=', '[']).next().unwrap_or(flag)
+}
+
+fn before_equals(flag: &str) -> &str {
+    flag.split('=').next().unwrap_or(flag)
+}
+
+/// `-p, --publish` of `--publish`.
+fn with_letter(command: &clap::Command, flag: &str) -> String {
+    let letter = command
+        .get_arguments()
+        .find(|arg| {
+            arg.get_long()
+                .is_some_and(|long| Some(long) == flag.strip_prefix("--"))
+        })
+        .and_then(clap::Arg::get_short);
+    match letter {
+        Some(letter) => format!("-{letter}, {flag}"),
+        None => flag.to_owned(),
+    }
+}
+
+fn wrong_count(path: &str, command: &clap::Command) -> Explained {
+    let (mut least, mut most) = (0, Some(0));
+    for arg in command.get_positionals() {
+        let (min, max) = arg
+            .get_num_args()
+            .map_or((1, 1), |range| (range.min_values(), range.max_values()));
+        least += if arg.is_required_set() { min.max(1) } else { 0 };
+        most = most.and_then(|most: usize| most.checked_add(max));
+    }
+    let unbounded = most.is_none()
+        || command
+            .get_positionals()
+            .any(|arg| arg.get_num_args().is_some_and(|n| n.max_values() > 1));
+    let plural = |n: usize| if n == 1 { "argument" } else { "arguments" };
+    let need = match most.filter(|_| !unbounded) {
+        Some(0) => "accepts no arguments".to_owned(),
+        Some(most) if most == least => format!("requires {least} {}", plural(least)),
+        Some(most) if least == 0 => format!("requires at most {most} {}", plural(most)),
+        Some(most) => format!("requires at least {least} and at most {most} arguments"),
+        None => format!("requires at least {least} {}", plural(least)),
+    };
+    Explained {
+        text: format!(
+            "swarmw: '{path}' {need}\n\nUsage:  {}\n\nSee '{path} --help' for more information",
+            usage(path, command)
+        ),
+        code: FAILED,
+    }
+}

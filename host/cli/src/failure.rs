@@ -1,0 +1,47 @@
+//! How a command ends when it does not succeed.
+
+use std::io;
+
+use crate::client::ClientError;
+
+/// Exit code of a command that failed while it ran.
+pub const FAILED: i32 = 1;
+/// Exit code of a command line that could not be read, as Docker's.
+pub const BAD_FLAGS: i32 = 125;
+
+/// Why a command did not succeed; the text is for people, one line or several.
+#[derive(Debug, thiserror::Error)]
+pub enum Failure {
+    /// What the command itself found wrong.
+    #[error("{0}")]
+    Told(String),
+    /// What the daemon answered, or that it could not be asked.
+    #[error("{0}")]
+    Client(#[from] ClientError),
+    /// Output that nobody takes any more.
+    #[error("write error: {0}")]
+    Output(#[from] io::Error),
+}
+
+// === impl Failure ===
+
+impl Failure {
+    /// A failure in the command's own words.
+    pub fn new(message: impl Into<String>) -> Self {
+        Self::Told(message.into())
+    }
+
+    /// Whether the reader of our output has gone, which is not worth a word.
+    pub fn is_broken_pipe(&self) -> bool {
+        matches!(self, Self::Output(error) if error.kind() == io::ErrorKind::BrokenPipe)
+    }
+
+    /// Several failures as one, a line each; `None` of none.
+    pub(crate) fn join(failures: Vec<Self>) -> Option<Self> {
+        if failures.is_empty() {
+            return None;
+        }
+        let lines: Vec<_> = failures.iter().map(ToString::to_string).collect();
+        Some(Self::Told(lines.join("\n")))
+    }
+}

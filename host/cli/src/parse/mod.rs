@@ -1,0 +1,16 @@
+//! The grammars of flag values. Errors are the words that Docker's flags print.
+
+mod amounts;
+mod csv;
+mod mount;
+mod pairs;
+mod preference;
+mod publish;
+mod words;
+
+pub(crate) use amounts::*;
+pub(crate) use mount::mount;
+pub(crate) use pairs::*;
+pub(crate) use preference::{placement_preference, policy_option};
+pub(crate) use publish::{Ports, publish};
+pub(crate) use words::{Words, words};

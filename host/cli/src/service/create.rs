@@ -1,0 +1,210 @@
+//! `service create`
+
+use std::sync::Arc;
+
+use swarmw_model::{
+    ContainerSpec, DnsConfig, EndpointSpec, Global, Limit, Mount, Placement, Preference,
+    Replicated, ResourceRequirements, Resources, ServiceMode, ServiceSpec, TaskSpec, Ulimit,
+};
+
+use super::flags::{ImageFlags, SharedFlags, WaitFlags};
+use super::{image, placement};
+use crate::client::Client;
+use crate::failure::Failure;
+use crate::io::Io;
+use crate::parse::{
+    Ports, environment, extra_host, label, map, mount, placement_preference, policy_option,
+    publish, resolver, sysctl, ulimit, with_value,
+};
+use crate::progress;
+
+/// `service create`
+#[derive(clap::Args, Clone, Debug, Default)]
+#[command(args_override_self = true)]
+pub struct CreateArgs {
+    /// Placement constraints
+    #[arg(long, value_name = "list")]
+    constraint: Vec<String>,
+    /// Container labels
+    #[arg(long, value_name = "list", value_parser = label)]
+    container_label: Vec<String>,
+    /// Set custom DNS servers
+    #[arg(long, value_name = "list", value_parser = resolver)]
+    dns: Vec<String>,
+    /// Set DNS options
+    #[arg(long, value_name = "list")]
+    dns_option: Vec<String>,
+    /// Set custom DNS search domains
+    #[arg(long, value_name = "list")]
+    dns_search: Vec<String>,
+    /// Set environment variables
+    #[arg(short, long, value_name = "list", value_parser = environment)]
+    env: Vec<String>,
+    /// Read in a file of environment variables
+    #[arg(long, value_name = "list")]
+    env_file: Vec<std::path::PathBuf>,
+    /// Set one or more custom host-to-IP mappings (host:ip)
+    #[arg(long, value_name = "list", value_parser = extra_host)]
+    host: Vec<String>,
+    /// Service labels
+    #[arg(short, long, value_name = "list", value_parser = label)]
+    label: Vec<String>,
+    /// Service mode ("replicated", "global")
+    #[arg(long, value_name = "string", default_value = "replicated")]
+    mode: String,
+    /// Attach a filesystem mount to the service
+    #[arg(long, value_name = "mount", value_parser = mount)]
+    mount: Vec<Mount>,
+    /// Service name
+    #[arg(long, value_name = "string", default_value = "", hide_default_value = true)]
+    name: String,
+    /// Add a placement preference: spread=LABEL, or NAME=ARGUMENT of a plugin
+    #[arg(long, value_name = "pref", value_parser = placement_preference)]
+    placement_pref: Vec<Preference>,
+    /// Set an option of a plugin (PLUGIN.OPTION=VALUE)
+    #[arg(long, value_name = "list", value_parser = policy_option)]
+    policy_opt: Vec<(String, String)>,
+    /// Publish a port as a node port
+    #[arg(short, long, value_name = "port", value_parser = publish)]
+    publish: Vec<Ports>,
+    /// Sysctl options
+    #[arg(long, value_name = "list", value_parser = sysctl)]
+    sysctl: Vec<String>,
+    /// Ulimit options
+    #[arg(long, value_name = "ulimit", value_parser = ulimit)]
+    ulimit: Vec<Ulimit>,
+    #[command(flatten)]
+    shared: SharedFlags,
+    #[command(flatten)]
+    image: ImageFlags,
+    #[command(flatten)]
+    wait: WaitFlags,
+    /// The image, or a Wasm component's file, and what to run in it
+    #[arg(value_name = "IMAGE", required = true, num_args(1..), trailing_var_arg = true)]
+    image_and_command: Vec<String>,
+}
+
+pub(super) async fn run(client: &Client, args: CreateArgs, io: &mut Io) -> Result<(), Failure> {
+    let mut spec = spec(&args)?;
+    let auth = image::authorization(&args.image, args.image_and_command[0].as_str())?;
+    let resolved = image::resolve(
+        client,
+        &args.image_and_command[0],
+        args.image.no_resolve_image,
+        auth.as_deref(),
+    )
+    .await?;
+    if let Some(warning) = resolved.set_in(&mut spec) {
+        io.warn(warning)?;
+    }
+    let created = client.create_service(&spec, auth.as_deref()).await?;
+    for warning in created.warnings.iter().flatten() {
+        io.warn(warning)?;
+    }
+    io.line(&created.id)?;
+    if args.wait.detach {
+        return Ok(());
+    }
+    progress::wait(client, &created.id, args.wait.quiet, io).await
+}
+
+/// What the flags ask for, before the image is looked up.
+fn spec(args: &CreateArgs) -> Result<ServiceSpec, Failure> {
+    let mode = match args.mode.as_str() {
+        "replicated" => ServiceMode::Replicated(Replicated::default()),
+        "global" => ServiceMode::Global(Global {}),
+        mode => {
+            return Err(Failure::new(format!(
+                "Unknown mode: {mode}, only replicated and global supported"
+            )));
+        }
+    };
+    let ports = args.publish.iter().flat_map(|ports| ports.0.clone());
+    let mut spec = ServiceSpec {
+        name: args.name.clone(),
+        labels: map(&args.label),
+        task_template: Arc::new(TaskSpec {
+            container_spec: Some(container(args)?),
+            resources: Some(ResourceRequirements {
+                limits: Some(Limit::default()),
+                reservations: Some(Resources::default()),
+                ..ResourceRequirements::default()
+            }),
+            placement: Some(Placement {
+                constraints: args.constraint.clone(),
+                ..Placement::default()
+            }),
+            ..TaskSpec::default()
+        }),
+        mode,
+        endpoint_spec: Some(EndpointSpec {
+            ports: ports.collect(),
+            ..EndpointSpec::default()
+        }),
+        ..ServiceSpec::default()
+    };
+    args.shared.apply(&mut spec)?;
+    placement::set_preferences(&mut spec, args.placement_pref.clone());
+    placement::change_options(&mut spec, |options| {
+        options.policy_options.extend(args.policy_opt.clone());
+    });
+    Ok(spec)
+}
+
+fn container(args: &CreateArgs) -> Result<ContainerSpec, Failure> {
+    let (image, command) = args
+        .image_and_command
+        .split_first()
+        .ok_or_else(|| Failure::new("an image is required"))?;
+    Ok(ContainerSpec {
+        image: image.clone(),
+        labels: map(&args.container_label),
+        args: command.to_vec(),
+        env: variables(args)?,
+        // Docker's client always says it, and a spec without differs from one with.
+        init: Some(false),
+        mounts: args.mount.clone(),
+        hosts: args.host.clone(),
+        dns: Some(DnsConfig {
+            nameservers: args.dns.clone(),
+            search: args.dns_search.clone(),
+            options: args.dns_option.clone(),
+        }),
+        sysctls: map(&args.sysctl),
+        ulimits: args.ulimit.clone(),
+        ..ContainerSpec::default()
+    })
+}
+
+/// Variables of files, then of flags: the last of a name wins, at its own place.
+fn variables(args: &CreateArgs) -> Result<Vec<String>, Failure> {
+    let mut given = Vec::new();
+    for path in &args.env_file {
+        let text = std::fs::read_to_string(path)
+            .map_err(|error| Failure::new(format!("open {}: {error}", path.display())))?;
+        for line in text.trim_start_matches('\u{feff}').lines() {
+            let line = line.trim_start();
+            if line.is_empty() || line.starts_with('#') {
+                continue;
+            }
+            environment(line).map_err(|error| {
+                Failure::new(format!("invalid env file ({}): {error}", path.display()))
+            })?;
+            given.push(line.to_owned());
+        }
+    }
+    given.extend(args.env.iter().cloned());
+    let mut all: Vec<String> = Vec::new();
+    for variable in given {
+        let Some(variable) = with_value(&variable, |name| std::env::var(name).ok()) else {
+            continue;
+        };
+        let name = variable.split('=').next().unwrap_or_default().to_owned() + "=";
+        all.retain(|have| !have.starts_with(&name));
+        all.push(variable);
+    }
+    Ok(all)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,109 @@
+//! The flags that `service create` and `service update` share, by theme. What is
+//! not given leaves a spec as it is.
+
+mod container;
+mod health;
+mod resources;
+mod restart;
+mod rollout;
+
+use std::sync::Arc;
+
+use swarmw_model::{Replicated, ServiceMode, ServiceSpec};
+
+use crate::failure::Failure;
+use crate::parse::{boolean, uint};
+pub(super) use container::{ContainerFlags, LogFlags};
+pub(super) use health::HealthFlags;
+pub(super) use resources::ResourceFlags;
+pub(super) use restart::RestartFlags;
+pub(super) use rollout::{RollbackFlags, UpdateFlags};
+
+/// All flags that create and update share.
+#[derive(clap::Args, Clone, Debug, Default, PartialEq)]
+pub(crate) struct SharedFlags {
+    #[command(flatten)]
+    container: ContainerFlags,
+    #[command(flatten)]
+    log: LogFlags,
+    #[command(flatten)]
+    health: HealthFlags,
+    #[command(flatten)]
+    resources: ResourceFlags,
+    #[command(flatten)]
+    restart: RestartFlags,
+    #[command(flatten)]
+    update: UpdateFlags,
+    #[command(flatten)]
+    rollback: RollbackFlags,
+    /// Number of tasks
+    #[arg(long, value_name = "uint", value_parser = uint)]
+    replicas: Option<u64>,
+    /// Maximum number of tasks per node (default 0 = unlimited)
+    #[arg(long, value_name = "uint", value_parser = uint)]
+    replicas_max_per_node: Option<u64>,
+}
+
+/// How the image is found.
+#[derive(clap::Args, Clone, Debug, Default, PartialEq)]
+pub(crate) struct ImageFlags {
+    /// Do not query the registry to resolve image digest and supported platforms
+    #[arg(long, num_args(0..=1), require_equals = true, default_value = "false",
+        default_missing_value = "true", value_parser = boolean, hide_default_value = true)]
+    pub(crate) no_resolve_image: bool,
+    /// Send registry authentication details to swarm agents
+    #[arg(long, num_args(0..=1), require_equals = true, default_value = "false",
+        default_missing_value = "true", value_parser = boolean, hide_default_value = true)]
+    pub(crate) with_registry_auth: bool,
+}
+
+/// Whether to wait for the service to converge, and how loudly.
+#[derive(clap::Args, Clone, Debug, Default, PartialEq)]
+pub(crate) struct WaitFlags {
+    /// Exit immediately instead of waiting for the service to converge
+    #[arg(short, long, num_args(0..=1), require_equals = true, default_value = "false",
+        default_missing_value = "true", value_parser = boolean, hide_default_value = true)]
+    pub(crate) detach: bool,
+    /// Suppress progress output
+    #[arg(short, long, num_args(0..=1), require_equals = true, default_value = "false",
+        default_missing_value = "true", value_parser = boolean, hide_default_value = true)]
+    pub(crate) quiet: bool,
+}
+
+// === impl SharedFlags ===
+
+impl SharedFlags {
+    /// Changes what was given; the mode is set before.
+    pub(crate) fn apply(&self, spec: &mut ServiceSpec) -> Result<(), Failure> {
+        if let Some(replicas) = self.replicas {
+            match &mut spec.mode {
+                ServiceMode::Replicated(Replicated { replicas: have }) => *have = Some(replicas),
+                ServiceMode::Global(_) => {
+                    return Err(Failure::new(
+                        "replicas can only be used with replicated or replicated-job mode",
+                    ));
+                }
+            }
+        }
+        if self.replicas_max_per_node.is_some_and(|max| max > 0)
+            && matches!(spec.mode, ServiceMode::Global(_))
+        {
+            return Err(Failure::new(
+                "replicas-max-per-node can only be used with replicated or replicated-job mode",
+            ));
+        }
+        self.update.apply(&mut spec.update_config);
+        self.rollback.apply(&mut spec.rollback_config);
+        let task = Arc::make_mut(&mut spec.task_template);
+        if let Some(max) = self.replicas_max_per_node {
+            task.placement.get_or_insert_default().max_replicas = max;
+        }
+        self.restart.apply(&mut task.restart_policy);
+        self.resources.apply(&mut task.resources);
+        self.log.apply(&mut task.log_driver);
+        let container = task.container_spec.get_or_insert_default();
+        self.health.apply(&mut container.health_check)?;
+        self.container.apply(container);
+        Ok(())
+    }
+}

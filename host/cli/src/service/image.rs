@@ -1,0 +1,215 @@
+//! The image argument: a component's file is uploaded, a registry's image is
+//! pinned to its digest.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE};
+use serde_json::{Value, json};
+use swarmw_model::{ImageKind, ImageReference, Platform, ServiceSpec};
+
+use super::flags::ImageFlags;
+use crate::client::{Client, ClientError};
+use crate::failure::Failure;
+
+/// Docker's key for its own registry in the client's configuration.
+const HUB: &str = "https://index.docker.io/v1/";
+
+/// An image as a spec names it.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(super) struct Resolved {
+    image: String,
+    /// What it runs on; `None` where nobody could say.
+    platforms: Option<Vec<Platform>>,
+    warning: Option<String>,
+}
+
+/// Finds out what `typed` names: uploads it, or asks its registry.
+pub(super) async fn resolve(
+    client: &Client,
+    typed: &str,
+    no_query: bool,
+    auth: Option<&str>,
+) -> Result<Resolved, Failure> {
+    if is_component_file(typed) {
+        return upload(client, Path::new(typed)).await;
+    }
+    let reference = ImageReference::parse(typed);
+    if reference.kind() == ImageKind::UploadedComponent {
+        return Ok(Resolved {
+            image: typed.to_owned(),
+            platforms: Some(vec![Platform::wasm()]),
+            warning: None,
+        });
+    }
+    let mut resolved = Resolved {
+        image: match (reference.tag, reference.digest) {
+            (None, None) => format!("{typed}:latest"),
+            _ => typed.to_owned(),
+        },
+        ..Resolved::default()
+    };
+    if no_query {
+        return Ok(resolved);
+    }
+    match client.distribution(&resolved.image, auth).await {
+        Ok(found) if !found.descriptor.digest.is_empty() => {
+            if reference.digest.is_none() {
+                resolved.image = format!("{}@{}", resolved.image, found.descriptor.digest);
+            }
+            let platforms: Vec<_> = found
+                .platforms
+                .into_iter()
+                .flatten()
+                .map(Platform::from)
+                .collect();
+            resolved.platforms = Some(platforms).filter(|platforms| !platforms.is_empty());
+        }
+        Err(error @ (ClientError::Unreachable(_) | ClientError::Forbidden(_))) => {
+            return Err(error.into());
+        }
+        Ok(_) | Err(_) => resolved.warning = Some(warning(&resolved.image)),
+    }
+    Ok(resolved)
+}
+
+// === impl Resolved ===
+
+impl Resolved {
+    /// Names the image in a spec; gives the warning to print.
+    pub(super) fn set_in(self, spec: &mut ServiceSpec) -> Option<String> {
+        let task = Arc::make_mut(&mut spec.task_template);
+        task.container_spec.get_or_insert_default().image = self.image;
+        match (self.platforms, &mut task.placement) {
+            (Some(platforms), placement) => {
+                placement.get_or_insert_default().platforms = platforms;
+            }
+            // A component's platform would keep the next image from every engine.
+            (None, Some(placement)) if placement.platforms == [Platform::wasm()] => {
+                placement.platforms.clear();
+            }
+            (None, _) => {}
+        }
+        self.warning
+    }
+}
+
+fn is_component_file(typed: &str) -> bool {
+    typed.ends_with(".wasm")
+        && (typed.starts_with(['.', '/']) || Path::new(typed).is_file())
+}
+
+async fn upload(client: &Client, path: &Path) -> Result<Resolved, Failure> {
+    let bytes = tokio::fs::read(path)
+        .await
+        .map_err(|error| Failure::new(format!("open {}: {error}", path.display())))?;
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let digest = client.store_blob(bytes.into()).await?;
+    Ok(Resolved {
+        image: format!("{name}@{digest}"),
+        platforms: Some(vec![Platform::wasm()]),
+        warning: None,
+    })
+}
+
+fn warning(image: &str) -> String {
+    format!(
+        "image {image} could not be accessed on a registry to record\n\
+         its digest. Each node will access {image} independently,\n\
+         possibly leading to different nodes running different\n\
+         versions of the image.\n"
+    )
+}
+
+/// The header with the credentials for an image's registry, when they are to be
+/// sent; empty credentials where the client has none, as Docker sends them.
+pub(super) fn authorization(flags: &ImageFlags, image: &str) -> Result<Option<String>, Failure> {
+    if !flags.with_registry_auth {
+        return Ok(None);
+    }
+    let folder = std::env::var_os("DOCKER_CONFIG")
+        .map(std::path::PathBuf::from)
+        .or_else(|| std::env::var_os("HOME").map(|home| Path::new(&home).join(".docker")));
+    let config = match folder.map(|folder| folder.join("config.json")) {
+        Some(path) if path.is_file() => {
+            let text = std::fs::read_to_string(&path)
+                .map_err(|error| Failure::new(format!("open {}: {error}", path.display())))?;
+            serde_json::from_str(&text).map_err(|error| {
+                Failure::new(format!("{} is not valid JSON: {error}", path.display()))
+            })?
+        }
+        _ => Value::Null,
+    };
+    Ok(Some(credentials(&config, image)))
+}
+
+/// What the configuration holds for an image's registry, encoded for the header.
+fn credentials(config: &Value, image: &str) -> String {
+    let server = match ImageReference::parse(image).domain() {
+        "docker.io" => HUB,
+        domain => domain,
+    };
+    let entry = &config["auths"][server];
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    let pair = STANDARD
+        .decode(text(&entry["auth"]).trim())
+        .ok()
+        .and_then(|bytes| String::from_utf8(bytes).ok())
+        .unwrap_or_default();
+    let (user, password) = pair.split_once(':').unwrap_or(("", ""));
+    let mut auth = json!({});
+    for (field, value) in [
+        ("username", user.to_owned()),
+        ("password", password.trim_end_matches('\0').to_owned()),
+        ("identitytoken", text(&entry["identitytoken"])),
+    ] {
+        if !value.is_empty() {
+            auth[field] = value.into();
+        }
+    }
+    if auth != json!({}) {
+        auth["serveraddress"] = server.into();
+    }
+    URL_SAFE.encode(auth.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn credentials_are_those_of_the_images_registry() {
+        let config = json!({"auths": {
+            HUB: {"auth": STANDARD.encode("me:secret")},
+            "reg.example:5000": {"identitytoken": "tok"},
+        }});
+        let read = |image| -> Value {
+            let bytes = URL_SAFE.decode(credentials(&config, image)).expect("base64");
+            serde_json::from_slice(&bytes).expect("JSON")
+        };
+        assert_eq!(
+            read("redis:7"),
+            json!({"username": "me", "password": "secret", "serveraddress": HUB})
+        );
+        assert_eq!(
+            read("reg.example:5000/a/b"),
+            json!({"identitytoken": "tok", "serveraddress": "reg.example:5000"})
+        );
+        assert_eq!(read("ghcr.io/x"), json!({}));
+    }
+
+    #[test]
+    fn only_files_of_components_are_uploaded() {
+        assert!(is_component_file("./x.wasm"));
+        assert!(is_component_file("/tmp/x.wasm"));
+        assert!(!is_component_file("nowhere-to-be-found.wasm"));
+        assert!(!is_component_file("./x.tar"));
+        assert!(!is_component_file("redis"));
+    }
+
+    #[test]
+    fn the_warning_has_dockers_five_lines() {
+        assert_eq!(format!("{}\n", warning("busybox:latest")).lines().count(), 5);
+    }
+}

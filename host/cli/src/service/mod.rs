@@ -1,0 +1,176 @@
+//! `swarmw service …`: what the cluster shall run.
+
+mod create;
+mod flags;
+mod image;
+mod list;
+mod logs;
+mod placement;
+mod pretty;
+mod scale;
+mod update;
+
+use crate::client::Client;
+use crate::client::api::service_path;
+use crate::failure::Failure;
+use crate::filter::{collect, filter};
+use crate::inspect;
+use crate::io::Io;
+use crate::parse::boolean;
+use crate::tasks::{self, TaskListFlags};
+
+/// `service …`
+#[derive(clap::Subcommand, Clone, Debug)]
+pub enum ServiceCommand {
+    /// Create a new service
+    #[command(override_usage = "swarmw service create [OPTIONS] IMAGE [COMMAND] [ARG...]")]
+    Create(create::CreateArgs),
+    /// Display detailed information on one or more services
+    #[command(override_usage = "swarmw service inspect [OPTIONS] SERVICE [SERVICE...]")]
+    Inspect(InspectArgs),
+    /// Fetch the logs of a service or task
+    #[command(override_usage = "swarmw service logs [OPTIONS] SERVICE|TASK")]
+    Logs(logs::LogsArgs),
+    /// List services
+    #[command(
+        visible_alias = "list",
+        override_usage = "swarmw service ls [OPTIONS]"
+    )]
+    Ls(LsArgs),
+    /// List the tasks of one or more services
+    #[command(override_usage = "swarmw service ps [OPTIONS] SERVICE [SERVICE...]")]
+    Ps(PsArgs),
+    /// Remove one or more services
+    #[command(
+        visible_alias = "remove",
+        override_usage = "swarmw service rm SERVICE [SERVICE...]"
+    )]
+    Rm(scale::RmArgs),
+    /// Revert changes to a service's configuration
+    #[command(override_usage = "swarmw service rollback [OPTIONS] SERVICE")]
+    Rollback(scale::RollbackArgs),
+    /// Scale one or multiple replicated services
+    #[command(override_usage = "swarmw service scale SERVICE=REPLICAS [SERVICE=REPLICAS...]")]
+    Scale(scale::ScaleArgs),
+    /// Update a service
+    #[command(override_usage = "swarmw service update [OPTIONS] SERVICE")]
+    Update(Box<update::UpdateArgs>),
+}
+
+/// `service inspect`
+#[derive(clap::Args, Clone, Debug)]
+#[command(args_override_self = true)]
+pub struct InspectArgs {
+    /// Format output using a custom template: json, or a Go template
+    #[arg(short, long, value_name = "string")]
+    format: Option<String>,
+    /// Print the information in a human friendly format
+    #[arg(long, num_args(0..=1), require_equals = true, default_value = "false",
+        default_missing_value = "true", value_parser = boolean, hide_default_value = true)]
+    pretty: bool,
+    /// Names, ids or unique id prefixes
+    #[arg(value_name = "SERVICE", required = true, num_args(1..))]
+    services: Vec<String>,
+}
+
+/// `service ls`
+#[derive(clap::Args, Clone, Debug)]
+#[command(args_override_self = true)]
+pub struct LsArgs {
+    /// Filter output based on conditions provided
+    #[arg(short, long, value_name = "filter", value_parser = filter)]
+    filter: Vec<(String, String)>,
+    /// Format output: table, table TEMPLATE, json, or a Go template
+    #[arg(long, value_name = "string")]
+    format: Option<String>,
+    /// Only display IDs
+    #[arg(short, long, num_args(0..=1), require_equals = true, default_value = "false",
+        default_missing_value = "true", value_parser = boolean, hide_default_value = true)]
+    quiet: bool,
+}
+
+/// `service ps`
+#[derive(clap::Args, Clone, Debug)]
+#[command(args_override_self = true)]
+pub struct PsArgs {
+    #[command(flatten)]
+    list: TaskListFlags,
+    /// Names, ids or unique id prefixes
+    #[arg(value_name = "SERVICE", required = true, num_args(1..))]
+    services: Vec<String>,
+}
+
+pub(crate) async fn run(
+    client: &Client,
+    command: ServiceCommand,
+    io: &mut Io,
+) -> Result<(), Failure> {
+    match command {
+        ServiceCommand::Create(args) => create::run(client, args, io).await,
+        ServiceCommand::Inspect(args) => inspect(client, args, io).await,
+        ServiceCommand::Logs(args) => logs::run(client, args, io).await,
+        ServiceCommand::Ls(args) => ls(client, args, io).await,
+        ServiceCommand::Ps(args) => ps(client, args, io).await,
+        ServiceCommand::Rm(args) => scale::rm(client, args, io).await,
+        ServiceCommand::Rollback(args) => scale::rollback(client, args, io).await,
+        ServiceCommand::Scale(args) => scale::scale(client, args, io).await,
+        ServiceCommand::Update(args) => update::run(client, *args, io).await,
+    }
+}
+
+async fn ls(client: &Client, args: LsArgs, io: &mut Io) -> Result<(), Failure> {
+    let services = client.services(&collect(&args.filter)).await?;
+    io.text(&list::show(services, args.format.as_deref(), args.quiet)?)?;
+    Ok(())
+}
+
+async fn ps(client: &Client, args: PsArgs, io: &mut Io) -> Result<(), Failure> {
+    let mut filters = collect(&args.list.filter);
+    let mut missed = Vec::new();
+    for reference in &args.services {
+        match client.service(reference).await {
+            Ok(service) => filters.add("service", service.id),
+            Err(error) if error.is_not_found() => missed.push(no_such_service(reference)),
+            Err(error) => return Err(error.into()),
+        }
+    }
+    if missed.len() < args.services.len() {
+        let tasks = client.tasks(&filters).await?;
+        tasks::print(client, tasks, &args.list, io).await?;
+    }
+    Failure::join(missed).map_or(Ok(()), Err)
+}
+
+async fn inspect(client: &Client, args: InspectArgs, io: &mut Io) -> Result<(), Failure> {
+    let path = |reference: &String| format!("{}?insertDefaults=true", service_path(reference));
+    if !args.pretty {
+        let objects = args.services.iter().map(|s| (s.clone(), path(s)));
+        let format = args.format.as_deref();
+        return inspect::raw(client, objects, format, io, |reference, _| {
+            Failure::new(format!("Error: no such service: {reference}"))
+        })
+        .await;
+    }
+    if args.format.is_some() {
+        return Err(Failure::new(
+            "--format is incompatible with human friendly format",
+        ));
+    }
+    let mut missed = Vec::new();
+    for reference in &args.services {
+        match client.get(path(reference)).read().await {
+            Ok(service) => io.text(&pretty::service(&service))?,
+            Err(error) if error.is_not_found() => {
+                missed.push(Failure::new(format!(
+                    "Error: no such service: {reference}"
+                )));
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Failure::join(missed).map_or(Ok(()), Err)
+}
+
+fn no_such_service(reference: &str) -> Failure {
+    Failure::new(format!("no such service: {reference}"))
+}

@@ -1,0 +1,292 @@
+//! `service inspect --pretty`
+
+use std::fmt::{self, Write as _};
+
+use swarmw_model::{
+    ContainerSpec, Driver, HealthCheck, MountKind, ResourceRequirements, ServiceMode, TaskSpec,
+    UpdateConfig, UpdateState, UpdateStatus,
+};
+
+use crate::client::Service;
+use crate::table::{ago, bytes_size};
+
+/// A service for people, after a blank line. Words stand where Docker puts them,
+/// tabs included.
+pub(super) fn service(service: &Service) -> String {
+    let mut out = String::new();
+    // Writing to a String cannot fail.
+    let _ = write(&mut out, service);
+    out
+}
+
+fn write(out: &mut String, service: &Service) -> fmt::Result {
+    let spec = &service.spec;
+    writeln!(out, "\nID:\t\t{}\nName:\t\t{}", service.id, spec.name)?;
+    if !spec.labels.is_empty() {
+        writeln!(out, "Labels:")?;
+    }
+    for (key, value) in &spec.labels {
+        match value.as_str() {
+            "" => writeln!(out, " {key}")?,
+            value => writeln!(out, " {key}={value}")?,
+        }
+    }
+    match spec.mode {
+        ServiceMode::Global(_) => writeln!(out, "Service Mode:\tGlobal")?,
+        ServiceMode::Replicated(_) => {
+            let replicas = spec.replicas().unwrap_or(1);
+            writeln!(out, "Service Mode:\tReplicated\n Replicas:\t{replicas}")?;
+        }
+    }
+    if let Some(status) = &service.update_status {
+        update_status(out, status)?;
+    }
+    placement(out, service)?;
+    if let Some(config) = &spec.update_config {
+        rollout(out, "UpdateConfig:", "Update order:      ", config)?;
+    }
+    if let Some(config) = &spec.rollback_config {
+        rollout(out, "RollbackConfig:", "Rollback order:    ", config)?;
+    }
+    let task = &spec.task_template;
+    if let Some(container) = &task.container_spec {
+        container_spec(out, container)?;
+    }
+    if let Some(driver) = &task.log_driver {
+        log_driver(out, driver)?;
+    }
+    if let Some(resources) = &task.resources {
+        resource_requirements(out, resources)?;
+    }
+    endpoint(out, service)?;
+    if let Some(check) = health_check(task) {
+        health(out, check)?;
+    }
+    Ok(())
+}
+
+fn update_status(out: &mut String, status: &UpdateStatus) -> fmt::Result {
+    let state = match status.state {
+        UpdateState::Updating => "updating",
+        UpdateState::Paused => "paused",
+        UpdateState::Completed => "completed",
+        UpdateState::RollbackStarted => "rollback_started",
+        UpdateState::RollbackPaused => "rollback_paused",
+        UpdateState::RollbackCompleted => "rollback_completed",
+    };
+    writeln!(out, "UpdateStatus:\n State:\t\t{state}")?;
+    if !status.started_at.is_zero() {
+        writeln!(out, " Started:\t{}", ago(status.started_at))?;
+    }
+    if let (UpdateState::Completed, Some(at)) = (status.state, status.completed_at) {
+        writeln!(out, " Completed:\t{}", ago(at))?;
+    }
+    writeln!(out, " Message:\t{}", status.message)
+}
+
+fn placement(out: &mut String, service: &Service) -> fmt::Result {
+    let spec = &service.spec;
+    writeln!(out, "Placement:")?;
+    let constraints = spec.task_template.constraints();
+    if !constraints.is_empty() {
+        writeln!(out, " Constraints:\t[{}]", constraints.join(" "))?;
+    }
+    let preferences: Vec<_> = spec
+        .preferences()
+        .into_iter()
+        .map(|preference| format!("{}={}", preference.name, preference.argument))
+        .collect();
+    if !preferences.is_empty() {
+        writeln!(out, " Preferences:   [{}]", preferences.join(" "))?;
+    }
+    let most = spec
+        .task_template
+        .placement
+        .as_ref()
+        .map_or(0, |placement| placement.max_replicas);
+    if most > 0 {
+        writeln!(out, " Max Replicas Per Node:   {most}")?;
+    }
+    let options = spec.policy_options();
+    if !options.is_empty() {
+        writeln!(out, "Policy Options:")?;
+    }
+    for (name, value) in options {
+        writeln!(out, " {name}={value}")?;
+    }
+    Ok(())
+}
+
+fn rollout(out: &mut String, title: &str, order: &str, config: &UpdateConfig) -> fmt::Result {
+    writeln!(out, "{title}\n Parallelism:\t{}", config.parallelism)?;
+    if config.delay.as_nanos() != 0 {
+        writeln!(out, " Delay:\t\t{}", config.delay)?;
+    }
+    writeln!(out, " On failure:\t{}", config.failure_action)?;
+    if config.monitor.as_nanos() != 0 {
+        writeln!(out, " Monitoring Period: {}", config.monitor)?;
+    }
+    writeln!(out, " Max failure ratio: {}", config.max_failure_ratio)?;
+    writeln!(out, " {order}{}", config.order)
+}
+
+fn container_spec(out: &mut String, container: &ContainerSpec) -> fmt::Result {
+    writeln!(out, "ContainerSpec:\n Image:\t\t{}", container.image)?;
+    // Each word has a blank behind it, the last too.
+    let words = |words: &[String]| -> String { words.iter().map(|w| format!("{w} ")).collect() };
+    if !container.args.is_empty() {
+        writeln!(out, " Args:\t\t{}", words(&container.args))?;
+    }
+    if !container.env.is_empty() {
+        writeln!(out, " Env:\t\t{}", words(&container.env))?;
+    }
+    if !container.dir.is_empty() {
+        writeln!(out, " Dir:\t\t{}", container.dir)?;
+    }
+    if let Some(init) = container.init {
+        writeln!(out, " Init:\t\t{init}")?;
+    }
+    if !container.user.is_empty() {
+        writeln!(out, " User:\t\t{}", container.user)?;
+    }
+    let (add, drop) = (&container.capability_add, &container.capability_drop);
+    if !add.is_empty() || !drop.is_empty() {
+        writeln!(out, "Capabilities:")?;
+    }
+    for (title, list) in [("Add", add), ("Drop", drop)] {
+        if !list.is_empty() {
+            writeln!(out, " {title}:\t\t{}", list.join(", "))?;
+        }
+    }
+    if !container.sysctls.is_empty() {
+        writeln!(out, "SysCtls:")?;
+    }
+    for (key, value) in &container.sysctls {
+        writeln!(out, " {key}: {value}")?;
+    }
+    if !container.ulimits.is_empty() {
+        writeln!(out, "Ulimits:")?;
+    }
+    for limit in &container.ulimits {
+        writeln!(out, " {}: {}:{}", limit.name, limit.soft, limit.hard)?;
+    }
+    if !container.mounts.is_empty() {
+        writeln!(out, "Mounts:")?;
+    }
+    for mount in &container.mounts {
+        let kind = match mount.kind {
+            MountKind::Volume => "volume",
+            MountKind::Bind => "bind",
+            MountKind::Tmpfs => "tmpfs",
+        };
+        writeln!(out, " Target:\t{}", mount.target)?;
+        writeln!(out, "  Source:\t{}", mount.source)?;
+        writeln!(out, "  ReadOnly:\t{}", mount.read_only)?;
+        writeln!(out, "  Type:\t\t{kind}")?;
+    }
+    Ok(())
+}
+
+fn log_driver(out: &mut String, driver: &Driver) -> fmt::Result {
+    writeln!(out, "Log Driver:\n Name:\t\t{}", driver.name)?;
+    if !driver.options.is_empty() {
+        writeln!(out, " LogOpts:")?;
+    }
+    for (key, value) in &driver.options {
+        writeln!(out, "  {key}:       {value}")?;
+    }
+    Ok(())
+}
+
+fn resource_requirements(out: &mut String, resources: &ResourceRequirements) -> fmt::Result {
+    writeln!(out, "Resources:")?;
+    let reserved = resources
+        .reservations
+        .as_ref()
+        .map_or((0, 0), |r| (r.nano_cpus, r.memory_bytes));
+    let limited = resources
+        .limits
+        .as_ref()
+        .map_or((0, 0), |l| (l.nano_cpus, l.memory_bytes));
+    for (title, (cpus, memory)) in [("Reservations", reserved), ("Limits", limited)] {
+        if cpus > 0 || memory > 0 {
+            writeln!(out, " {title}:")?;
+        }
+        if cpus > 0 {
+            writeln!(out, "  CPU:\t\t{}", cpus as f64 / 1e9)?;
+        }
+        if memory > 0 {
+            writeln!(out, "  Memory:\t{}", bytes_size(memory))?;
+        }
+    }
+    Ok(())
+}
+
+fn endpoint(out: &mut String, service: &Service) -> fmt::Result {
+    let mode = match service.spec.endpoint_spec.as_ref().map(|e| e.mode) {
+        Some(swarmw_model::ResolutionMode::Dnsrr) => "dnsrr",
+        _ => "vip",
+    };
+    writeln!(out, "Endpoint Mode:\t{mode}")?;
+    let ports = &service.endpoint.ports;
+    if !ports.is_empty() {
+        writeln!(out, "Ports:")?;
+    }
+    for port in ports {
+        writeln!(out, " PublishedPort = {}", port.published_port)?;
+        writeln!(out, "  Protocol = {}", port.protocol)?;
+        writeln!(out, "  TargetPort = {}", port.target_port)?;
+        writeln!(out, "  PublishMode = {}", port.publish_mode)?;
+    }
+    Ok(())
+}
+
+fn health_check(task: &TaskSpec) -> Option<&HealthCheck> {
+    task.container_spec.as_ref()?.health_check.as_ref()
+}
+
+fn health(out: &mut String, check: &HealthCheck) -> fmt::Result {
+    writeln!(out, "Healthcheck:")?;
+    writeln!(out, " Interval = {}", check.interval)?;
+    writeln!(out, " Retries = {}", check.retries)?;
+    writeln!(out, " StartPeriod =\t{}", check.start_period)?;
+    writeln!(out, " Timeout =\t{}", check.timeout)?;
+    writeln!(out, " Tests:")?;
+    for word in &check.test {
+        writeln!(out, "  Test = {word}")?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    #[test]
+    fn the_tutorials_service_reads_as_dockers() {
+        let service = serde_json::from_value(json!({
+            "ID": "0u6a4s31ybk7yw2wyvtikmu50",
+            "Spec": {"Name": "redis", "Labels": {"a": "b"}, "Mode": {"Replicated": {"Replicas": 3}},
+                "TaskTemplate": {"ContainerSpec": {"Image": "redis:3.0.6", "Args": ["--port", "1"], "Init": false},
+                    "Resources": {"Limits": {"MemoryBytes": 67108864}}, "Placement": {"Constraints": ["node.role==worker", "a==b"],
+                    "Preferences": [{"Spread": {"SpreadDescriptor": "node.labels.rack"}}]}},
+                "UpdateConfig": {"Parallelism": 1, "Delay": 10000000000i64, "FailureAction": "pause", "Monitor": 5000000000i64, "Order": "stop-first"},
+                "EndpointSpec": {"Mode": "vip"}},
+            "Endpoint": {"Ports": [{"Protocol": "tcp", "TargetPort": 80, "PublishedPort": 8080, "PublishMode": "ingress"}]},
+            "UpdateStatus": {"State": "paused", "StartedAt": "0001-01-01T00:00:00Z", "Message": "update paused due to failure"}
+        }))
+        .expect("a service");
+        assert_eq!(
+            super::service(&service),
+            "\nID:\t\t0u6a4s31ybk7yw2wyvtikmu50\nName:\t\tredis\nLabels:\n a=b\n\
+             Service Mode:\tReplicated\n Replicas:\t3\n\
+             UpdateStatus:\n State:\t\tpaused\n Message:\tupdate paused due to failure\n\
+             Placement:\n Constraints:\t[node.role==worker a==b]\n Preferences:   [spread=node.labels.rack]\n\
+             UpdateConfig:\n Parallelism:\t1\n Delay:\t\t10s\n On failure:\tpause\n\
+             \x20Monitoring Period: 5s\n Max failure ratio: 0\n Update order:      stop-first\n\
+             ContainerSpec:\n Image:\t\tredis:3.0.6\n Args:\t\t--port 1 \n Init:\t\tfalse\n\
+             Resources:\n Limits:\n  Memory:\t64MiB\nEndpoint Mode:\tvip\n\
+             Ports:\n PublishedPort = 8080\n  Protocol = tcp\n  TargetPort = 80\n  PublishMode = ingress\n"
+        );
+    }
+}

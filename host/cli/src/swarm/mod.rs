@@ -1,0 +1,267 @@
+//! `swarmw swarm …`: a cluster's beginning, its members' coming and going, its
+//! settings.
+
+mod spec;
+
+use swarmw_model::Availability;
+
+use crate::client::{Client, InitRequest, JoinRequest};
+use crate::failure::Failure;
+use crate::io::Io;
+use crate::parse::boolean;
+pub use spec::SpecFlags;
+
+/// `swarm …`
+#[derive(clap::Subcommand, Clone, Debug)]
+pub enum SwarmCommand {
+    /// Initialize a swarm
+    #[command(override_usage = "swarmw swarm init [OPTIONS]")]
+    Init(InitArgs),
+    /// Join a swarm as a node and/or manager
+    #[command(override_usage = "swarmw swarm join [OPTIONS] HOST:PORT")]
+    Join(JoinArgs),
+    /// Manage join tokens
+    #[command(override_usage = "swarmw swarm join-token [OPTIONS] (worker|manager)")]
+    JoinToken(JoinTokenArgs),
+    /// Leave the swarm
+    #[command(override_usage = "swarmw swarm leave [OPTIONS]")]
+    Leave(LeaveArgs),
+    /// Update the swarm
+    #[command(override_usage = "swarmw swarm update [OPTIONS]")]
+    Update(SpecFlags),
+}
+
+/// Addresses and availability of a node that begins or joins.
+#[derive(clap::Args, Clone, Debug)]
+#[command(args_override_self = true)]
+pub struct MemberFlags {
+    /// Advertised address (format: "<ip|interface>[:port]")
+    #[arg(long, value_name = "string", default_value = "", hide_default_value = true)]
+    advertise_addr: String,
+    /// Listen address (format: "<ip|interface>[:port]")
+    #[arg(long, value_name = "node-addr", default_value = "0.0.0.0:2377")]
+    listen_addr: String,
+    /// Availability of the node ("active", "pause", "drain")
+    #[arg(long, value_name = "string", default_value = "active")]
+    availability: String,
+}
+
+/// `swarm init`
+#[derive(clap::Args, Clone, Debug)]
+#[command(args_override_self = true)]
+pub struct InitArgs {
+    #[command(flatten)]
+    member: MemberFlags,
+    #[command(flatten)]
+    spec: SpecFlags,
+}
+
+/// `swarm join`
+#[derive(clap::Args, Clone, Debug)]
+#[command(args_override_self = true)]
+pub struct JoinArgs {
+    #[command(flatten)]
+    member: MemberFlags,
+    /// Token for entry into the swarm
+    #[arg(long, value_name = "string", default_value = "", hide_default_value = true)]
+    token: String,
+    /// A manager's address
+    #[arg(value_name = "HOST:PORT")]
+    remote: String,
+}
+
+/// `swarm join-token`
+#[derive(clap::Args, Clone, Debug)]
+#[command(args_override_self = true)]
+pub struct JoinTokenArgs {
+    /// Rotate join token
+    #[arg(long, num_args(0..=1), require_equals = true, default_value = "false",
+        default_missing_value = "true", value_parser = boolean, hide_default_value = true)]
+    rotate: bool,
+    /// Only display token
+    #[arg(short, long, num_args(0..=1), require_equals = true, default_value = "false",
+        default_missing_value = "true", value_parser = boolean, hide_default_value = true)]
+    quiet: bool,
+    /// Role of the nodes that join with it
+    #[arg(value_name = "worker|manager")]
+    role: String,
+}
+
+/// `swarm leave`
+#[derive(clap::Args, Clone, Debug)]
+#[command(args_override_self = true)]
+pub struct LeaveArgs {
+    /// Force this node to leave the swarm, ignoring warnings
+    #[arg(short, long, num_args(0..=1), require_equals = true, default_value = "false",
+        default_missing_value = "true", value_parser = boolean, hide_default_value = true)]
+    force: bool,
+}
+
+pub(crate) async fn run(
+    client: &Client,
+    command: SwarmCommand,
+    io: &mut Io,
+) -> Result<(), Failure> {
+    match command {
+        SwarmCommand::Init(args) => init(client, args, io).await,
+        SwarmCommand::Join(args) => join(client, args, io).await,
+        SwarmCommand::JoinToken(args) => join_token(client, args, io).await,
+        SwarmCommand::Leave(args) => leave(client, args, io).await,
+        SwarmCommand::Update(flags) => update(client, &flags, io).await,
+    }
+}
+
+async fn init(client: &Client, args: InitArgs, io: &mut Io) -> Result<(), Failure> {
+    let request = InitRequest {
+        listen_addr: args.member.listen_addr.clone(),
+        advertise_addr: args.member.advertise_addr.clone(),
+        availability: args.member.availability()?,
+        spec: args.spec.to_json(),
+    };
+    let id: String = client
+        .post("/swarm/init")
+        .json(&request)?
+        .read()
+        .await
+        .map_err(with_hint)?;
+    io.line(format!(
+        "Swarm initialized: current node ({id}) is now a manager.\n"
+    ))?;
+    join_command(client, &id, "worker", io).await?;
+    io.line(
+        "To add a manager to this swarm, run 'swarmw swarm join-token manager' and follow the instructions.\n",
+    )?;
+    Ok(())
+}
+
+/// Several addresses and none chosen: says which flag chooses.
+fn with_hint(error: crate::ClientError) -> Failure {
+    let text = error.to_string();
+    if text.contains("could not choose an IP address to advertise")
+        || text.contains("could not find the system's IP address")
+    {
+        return Failure::new(format!("{text} - specify one with --advertise-addr"));
+    }
+    error.into()
+}
+
+async fn join(client: &Client, args: JoinArgs, io: &mut Io) -> Result<(), Failure> {
+    let request = JoinRequest {
+        listen_addr: args.member.listen_addr.clone(),
+        advertise_addr: args.member.advertise_addr.clone(),
+        availability: args.member.availability()?,
+        remote_addrs: vec![args.remote],
+        join_token: args.token,
+    };
+    client.post("/swarm/join").json(&request)?.fetch().await?;
+    let role = match client.info().await?.swarm.control_available {
+        true => "manager",
+        false => "worker",
+    };
+    io.line(format!("This node joined a swarm as a {role}."))?;
+    Ok(())
+}
+
+async fn join_token(client: &Client, args: JoinTokenArgs, io: &mut Io) -> Result<(), Failure> {
+    let rotation = match args.role.as_str() {
+        "worker" => "rotateWorkerToken",
+        "manager" => "rotateManagerToken",
+        role => return Err(Failure::new(format!("unknown role {role}"))),
+    };
+    if args.rotate {
+        let swarm = client.swarm().await?;
+        client
+            .post("/swarm/update")
+            .query("version", swarm.version.index)
+            .query(rotation, true)
+            .json(&swarm.spec)?
+            .fetch()
+            .await?;
+        if !args.quiet {
+            io.line(format!("Successfully rotated {} join token.\n", args.role))?;
+        }
+    }
+    if args.quiet {
+        io.line(token(&client.swarm().await?, &args.role))?;
+        return Ok(());
+    }
+    let own = client.own_id().await?;
+    join_command(client, &own, &args.role, io).await
+}
+
+fn token<'s>(swarm: &'s crate::client::Swarm, role: &str) -> &'s str {
+    match role {
+        "worker" => &swarm.join_tokens.worker,
+        _ => &swarm.join_tokens.manager,
+    }
+}
+
+/// What to run on another machine to join it.
+async fn join_command(
+    client: &Client,
+    node: &str,
+    role: &str,
+    io: &mut Io,
+) -> Result<(), Failure> {
+    let node = client.node(node).await?;
+    let swarm = client.swarm().await?;
+    if let Some(manager) = node.manager_status {
+        io.line(format!(
+            "To add a {role} to this swarm, run the following command:\n\n    \
+             swarmw swarm join --token {} {}\n",
+            token(&swarm, role),
+            manager.addr
+        ))?;
+    }
+    Ok(())
+}
+
+async fn leave(client: &Client, args: LeaveArgs, io: &mut Io) -> Result<(), Failure> {
+    let mut call = client.post("/swarm/leave");
+    if args.force {
+        call = call.query("force", 1);
+    }
+    call.fetch().await?;
+    io.line("Node left the swarm.")?;
+    Ok(())
+}
+
+async fn update(client: &Client, flags: &SpecFlags, io: &mut Io) -> Result<(), Failure> {
+    if flags.is_empty() {
+        let mut root = crate::command();
+        let help = root
+            .find_subcommand_mut("swarm")
+            .and_then(|swarm| swarm.find_subcommand_mut("update"))
+            .map(|update| update.render_help().to_string())
+            .unwrap_or_default();
+        io.text(&help)?;
+        return Ok(());
+    }
+    let mut swarm = client.swarm().await?;
+    flags.apply(&mut swarm.spec);
+    client
+        .post("/swarm/update")
+        .query("version", swarm.version.index)
+        .json(&swarm.spec)?
+        .fetch()
+        .await?;
+    io.line("Swarm updated.")?;
+    Ok(())
+}
+
+// === impl MemberFlags ===
+
+impl MemberFlags {
+    fn availability(&self) -> Result<String, Failure> {
+        let word = self.availability.to_lowercase();
+        let known = [Availability::Active, Availability::Pause, Availability::Drain];
+        if known.iter().any(|known| known.as_str() == word) {
+            Ok(word)
+        } else {
+            Err(Failure::new(format!(
+                "invalid availability {:?}, only active, pause and drain are supported",
+                self.availability
+            )))
+        }
+    }
+}

@@ -1,0 +1,171 @@
+//! `--format`: a table, a table of one's own columns, JSON lines, a template.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value as Json;
+
+use super::tabwriter::align;
+use super::template::{Compiled, Missing};
+use crate::failure::Failure;
+
+/// A placeholder of a list and its heading.
+pub(crate) struct Column {
+    /// What a template calls it, without the dot.
+    pub(crate) name: &'static str,
+    /// What stands above it in a table.
+    pub(crate) heading: &'static str,
+}
+
+/// One line of a list: a value for each placeholder.
+pub(crate) type Row = BTreeMap<String, Json>;
+
+/// How a list is shown.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Format {
+    /// The list's own columns.
+    Table,
+    /// Columns of a template.
+    TableOf(String),
+    /// One object per line.
+    JsonLines,
+    /// One rendering per line.
+    Template(String),
+    /// Only ids, one per line.
+    Ids,
+}
+
+// === impl Format ===
+
+impl Format {
+    /// From `--format` and `-q`.
+    pub(crate) fn new(text: Option<&str>, quiet: bool) -> Self {
+        match text.map(str::trim) {
+            None | Some("" | "table") if quiet => Self::Ids,
+            None | Some("" | "table") => Self::Table,
+            Some("json") => Self::JsonLines,
+            Some(text) => match text.strip_prefix("table") {
+                Some(columns) if columns.starts_with([' ', '\t', '{']) => {
+                    Self::TableOf(columns.trim_start().to_owned())
+                }
+                _ => Self::Template(text.to_owned()),
+            },
+        }
+    }
+
+    /// Whether it is one of the tables, where tasks of one slot stand as a tree.
+    pub(crate) fn is_table(&self) -> bool {
+        matches!(self, Self::Table | Self::TableOf(_))
+    }
+}
+
+/// The whole text of a list. `shown` are the columns of the plain table, all of
+/// `columns` can be named by a template.
+pub(crate) fn render(
+    format: &Format,
+    columns: &[Column],
+    shown: &[&str],
+    rows: &[Row],
+) -> Result<String, Failure> {
+    match format {
+        Format::Table => {
+            let cells = |value: &dyn Fn(&str) -> String| {
+                let cells: Vec<_> = shown.iter().map(|name| value(name)).collect();
+                cells.join("\t")
+            };
+            let mut lines = vec![cells(&|name| heading(columns, name).to_owned())];
+            lines.extend(rows.iter().map(|row| cells(&|name| plain(row.get(name)))));
+            Ok(align(&lines))
+        }
+        Format::TableOf(text) => {
+            let template = Compiled::new(text)?;
+            let headings: Row = columns
+                .iter()
+                .map(|c| (c.name.to_owned(), Json::from(c.heading)))
+                .collect();
+            let mut lines = Vec::with_capacity(rows.len() + 1);
+            for row in std::iter::once(&headings).chain(rows) {
+                lines.push(template.render(&object(row), Missing::Refused)?);
+            }
+            Ok(align(&lines))
+        }
+        Format::Template(text) => {
+            let template = Compiled::new(text)?;
+            let mut out = String::new();
+            for row in rows {
+                out += &template.render(&object(row), Missing::Refused)?;
+                out.push('\n');
+            }
+            Ok(out)
+        }
+        Format::JsonLines => Ok(rows
+            .iter()
+            .map(|row| object(row).to_string() + "\n")
+            .collect()),
+        Format::Ids => Ok(rows.iter().map(|row| plain(row.get("ID")) + "\n").collect()),
+    }
+}
+
+fn object(row: &Row) -> Json {
+    row.clone().into_iter().collect()
+}
+
+fn heading(columns: &[Column], name: &str) -> &'static str {
+    columns
+        .iter()
+        .find(|column| column.name == name)
+        .map_or("", |column| column.heading)
+}
+
+fn plain(value: Option<&Json>) -> String {
+    match value {
+        None | Some(Json::Null) => String::new(),
+        Some(Json::String(text)) => text.clone(),
+        Some(other) => other.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    const COLUMNS: &[Column] = &[
+        Column {
+            name: "ID",
+            heading: "ID",
+        },
+        Column {
+            name: "Name",
+            heading: "NAME",
+        },
+    ];
+
+    fn shown(format: &str, quiet: bool) -> Result<String, Failure> {
+        let row = Row::from([("Name".into(), json!("web")), ("ID".into(), json!("abc"))]);
+        let format = Format::new(Some(format), quiet);
+        render(&format, COLUMNS, &["ID", "Name"], &[row])
+    }
+
+    #[test]
+    fn each_format_has_its_lines() {
+        for (format, quiet, want) in [
+            ("", false, "ID        NAME\nabc       web\n"),
+            ("", true, "abc\n"),
+            ("table", true, "abc\n"),
+            (
+                r"table {{.Name}}\t{{.ID}}",
+                false,
+                "NAME      ID\nweb       abc\n",
+            ),
+            ("json", false, "{\"ID\":\"abc\",\"Name\":\"web\"}\n"),
+            ("{{.Name}}!", false, "web!\n"),
+        ] {
+            assert_eq!(shown(format, quiet).expect(format), want, "{format}");
+        }
+    }
+
+    #[test]
+    fn an_unknown_placeholder_is_refused() {
+        assert!(shown("{{.Nope}}", false).is_err());
+    }
+}

@@ -1,0 +1,118 @@
+//! The top of the command line: what runs here, and what goes to a daemon.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args as _, FromArgMatches as _, Subcommand};
+use swarmw_cli::{ClientArgs, Io, explain, prepare};
+use tracing_subscriber::EnvFilter;
+
+use crate::daemon::{DaemonArgs, LogFormat};
+use crate::{bench, daemon, demo};
+
+/// Exit code of what failed at run time.
+const FAILED: u8 = 1;
+/// What the daemon logs unless RUST_LOG says otherwise: openraft is talkative.
+const LOG_DEFAULT: &str = "info,openraft=warn";
+
+/// What the binary does by itself.
+#[derive(Subcommand, Clone, Debug)]
+enum Own {
+    /// Runs a node: the daemon that every other command talks to
+    #[command(override_usage = "swarmw daemon [OPTIONS]")]
+    Daemon(Box<DaemonArgs>),
+    /// Shows what swarmw does: a cluster of five nodes on this machine, without Docker and root
+    #[command(override_usage = "swarmw demo [OPTIONS]")]
+    Demo(demo::DemoArgs),
+    /// Measures what this machine can do
+    #[command(override_usage = "swarmw bench COMMAND", arg_required_else_help = true)]
+    Bench(bench::BenchArgs),
+    /// Runs the Wasm task of a folder; the daemon starts this
+    #[command(hide = true)]
+    WasmTask { folder: PathBuf },
+    /// Compiles a component under limits; the daemon starts this
+    #[command(hide = true)]
+    CompileComponent { arguments: Vec<OsString> },
+}
+
+/// Runs what the command line asks for.
+pub fn run() -> ExitCode {
+    let arguments: Vec<_> = std::env::args_os().collect();
+    let mut root = root();
+    let matches = match root.try_get_matches_from_mut(&arguments) {
+        Ok(matches) => matches,
+        Err(error) => {
+            return exit(explain(&error, &root, &arguments).tell(&mut Io::system()));
+        }
+    };
+    if let Ok(own) = Own::from_arg_matches(&matches) {
+        return run_own(own);
+    }
+    let parsed = ClientArgs::from_arg_matches(&matches)
+        .and_then(|args| Ok((args, swarmw_cli::Command::from_arg_matches(&matches)?)));
+    match parsed {
+        Ok((args, command)) => match runtime() {
+            Ok(runtime) => {
+                exit(runtime.block_on(swarmw_cli::run(&args, command, &mut Io::system())))
+            }
+            Err(error) => failed(&error),
+        },
+        Err(error) => exit(explain(&error, &root, &arguments).tell(&mut Io::system())),
+    }
+}
+
+fn root() -> clap::Command {
+    let root = ClientArgs::augment_args(clap::Command::new("swarmw"))
+        .about("A container orchestrator that speaks Docker Swarm, open to plugins")
+        .version(env!("CARGO_PKG_VERSION"))
+        .override_usage("swarmw [OPTIONS] COMMAND")
+        .subcommand_required(true)
+        .arg_required_else_help(true);
+    prepare(Own::augment_subcommands(swarmw_cli::Command::augment_subcommands(root)))
+}
+
+fn run_own(own: Own) -> ExitCode {
+    let result = match own {
+        Own::Daemon(args) => {
+            log(args.log_format);
+            tokio::runtime::Builder::new_multi_thread()
+                .enable_all()
+                .build()
+                .map_err(Into::into)
+                .and_then(|runtime| runtime.block_on(daemon::run(*args)))
+        }
+        Own::Demo(args) => demo::run(&args),
+        Own::Bench(args) => bench::run(args),
+        Own::WasmTask { folder } => return swarmw_agent::run_wasm_task(&folder),
+        Own::CompileComponent { arguments } => {
+            swarmw_plugin_host::compile_child(&arguments).map_err(Into::into)
+        }
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => failed(&error),
+    }
+}
+
+fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
+    Ok(tokio::runtime::Builder::new_current_thread().enable_all().build()?)
+}
+
+fn log(format: LogFormat) {
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| LOG_DEFAULT.into());
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    match format {
+        LogFormat::Text => log.with_ansi(false).init(),
+        LogFormat::Json => log.json().init(),
+    }
+}
+
+fn failed(error: &anyhow::Error) -> ExitCode {
+    eprintln!("swarmw: {error:#}");
+    ExitCode::from(FAILED)
+}
+
+fn exit(code: i32) -> ExitCode {
+    ExitCode::from(u8::try_from(code).unwrap_or(FAILED))
+}
