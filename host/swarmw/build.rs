@@ -9,9 +9,7 @@ fn main() {
     let (plugins, tasks) = (top.join("examples/plugins"), top.join("examples/tasks"));
     rerun_if_changed(&[&plugins, &tasks, &top.join("sdk/rust"), &top.join("wit")]);
     let target = nested_target_dir();
-    for guest in
-        build_plugins(&plugins, &target).into_iter().chain(build_tasks(&tasks, &target))
-    {
+    for guest in build_plugins(&plugins, &target).into_iter().chain(build_tasks(&tasks, &target)) {
         let name = guest.name.to_uppercase().replace('-', "_");
         println!("cargo:rustc-env=SWARMW_{name}={}", guest.path.display());
     }

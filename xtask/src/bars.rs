@@ -24,8 +24,17 @@ const BARS: &[Bar] = &[
         what: "10,000 nodes, 100,000 tasks in 1,000 services, two constraints and a spread: \
                deciding takes under 100 ms",
         command: &[
-            "bench", "scheduler", "--nodes", "10000", "--tasks", "100000", "--services", "1000",
-            "--constraints", "2", "--spread",
+            "bench",
+            "scheduler",
+            "--nodes",
+            "10000",
+            "--tasks",
+            "100000",
+            "--services",
+            "1000",
+            "--constraints",
+            "2",
+            "--spread",
         ],
     },
 ];

@@ -21,7 +21,11 @@ pub fn run() -> Result<()> {
     for guest in GUESTS.iter().map(|g| top.join(g)).filter(|g| g.is_dir()) {
         run_in(&guest, "cargo", &["fmt", "--all", "--check"])?;
     }
-    run_in(&top, "cargo", &["clippy", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"])?;
+    run_in(
+        &top,
+        "cargo",
+        &["clippy", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"],
+    )?;
     run_command(
         Command::new("cargo")
             .args(["doc", "--workspace", "--no-deps", "--locked", "--quiet"])

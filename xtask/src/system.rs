@@ -52,8 +52,11 @@ fn missing_packages() -> Vec<&'static str> {
         on_path(program)
             || SYSTEM_FOLDERS.iter().any(|dir| std::path::Path::new(dir).join(program).is_file())
     };
-    let mut packages: Vec<_> =
-        PROGRAMS.iter().filter(|(program, _)| !there(program)).map(|(_, package)| *package).collect();
+    let mut packages: Vec<_> = PROGRAMS
+        .iter()
+        .filter(|(program, _)| !there(program))
+        .map(|(_, package)| *package)
+        .collect();
     packages.dedup();
     packages
 }

@@ -13,9 +13,7 @@ pub fn run() -> Result<()> {
     lint::run()?;
     // One selection for everything: another one resolves other features and
     // builds the dependencies again.
-    run_command(
-        Command::new("cargo").args(["test", "--workspace", "--locked"]).current_dir(root()),
-    )
+    run_command(Command::new("cargo").args(["test", "--workspace", "--locked"]).current_dir(root()))
 }
 
 /// What takes too long for every commit: the tests that are marked so.

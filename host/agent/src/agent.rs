@@ -88,12 +88,8 @@ impl Agent {
             Compiler::new(config.exe.clone(), config.compiled_dir.clone(), config.compiled_key);
         let images =
             Images::new(config.state_dir.join("images"), channels.clone(), managers.clone());
-        let wasm = WasmExecutor::new(
-            config.exe.clone(),
-            config.state_dir.join("wasm"),
-            compiler,
-            images,
-        );
+        let wasm =
+            WasmExecutor::new(config.exe.clone(), config.state_dir.join("wasm"), compiler, images);
         let executors = Executors { wasm: Arc::new(wasm), docker: None };
         let worker = Worker::resume(store.clone(), executors)?;
         let reach = NodeReach {

@@ -58,7 +58,9 @@ impl Runner {
             Ok(Found::Running(started)) => self.is_running(started),
             Ok(Found::Ended(exit)) => self.has_ended(exit),
             Ok(Found::Prepared) if state <= TaskState::Ready => {}
-            Ok(Found::Nothing) if state <= TaskState::Ready => self.status.state = TaskState::Accepted,
+            Ok(Found::Nothing) if state <= TaskState::Ready => {
+                self.status.state = TaskState::Accepted
+            }
             Ok(Found::Nothing | Found::Prepared) => {
                 self.failed(TaskError("the task was gone when the daemon came back".to_owned()));
             }

@@ -23,7 +23,7 @@ use tonic::transport::Channel;
 use tracing::{debug, info, warn};
 
 use crate::agent::Welcomed;
-use crate::logs::{LogOptions, Line};
+use crate::logs::{Line, LogOptions};
 use crate::store::Store;
 use crate::worker::Worker;
 
@@ -226,7 +226,6 @@ impl Link {
         }
         Ok(())
     }
-
 }
 
 /// Sends the log lines of some tasks until they end or nobody reads them.
@@ -295,12 +294,7 @@ async fn lines_of(
 }
 
 fn log_line(task: String, line: Line) -> pb::LogLine {
-    pb::LogLine {
-        task,
-        stream: line.output as u32,
-        at_nanos: line.at.as_nanos(),
-        text: line.text,
-    }
+    pb::LogLine { task, stream: line.output as u32, at_nanos: line.at.as_nanos(), text: line.text }
 }
 
 fn describe(description: &NodeDescription, tls: &Tls) -> FromAgent {

@@ -24,7 +24,9 @@ impl<'a> Template<'a> {
         let mut rest = text;
         while let Some((before, after)) = rest.split_once("{{") {
             let Some((field, after)) = after.split_once("}}") else {
-                return Err(TaskError(format!("expanding {text:?} failed: a template without end")));
+                return Err(TaskError(format!(
+                    "expanding {text:?} failed: a template without end"
+                )));
             };
             expanded.push_str(before);
             expanded.push_str(&self.field(field.trim(), text)?);

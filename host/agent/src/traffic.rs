@@ -41,18 +41,20 @@ pub struct TunnelService {
     pub(crate) worker: Worker,
 }
 
-async fn local(worker: &Worker, task: TaskId, port: u16, protocol: PortProtocol) -> io::Result<SocketAddr> {
+async fn local(
+    worker: &Worker,
+    task: TaskId,
+    port: u16,
+    protocol: PortProtocol,
+) -> io::Result<SocketAddr> {
     let missing = || io::Error::other(format!("task {task} does not serve {port}/{protocol} here"));
     let (_, executor) = worker.find(task).ok_or_else(missing)?;
     executor.address(task, port, protocol).await.ok_or_else(missing)
 }
 
 async fn local_udp(address: SocketAddr) -> io::Result<UdpSocket> {
-    let any: SocketAddr = if address.is_ipv4() {
-        ([0, 0, 0, 0], 0).into()
-    } else {
-        ([0u16; 8], 0).into()
-    };
+    let any: SocketAddr =
+        if address.is_ipv4() { ([0, 0, 0, 0], 0).into() } else { ([0u16; 8], 0).into() };
     let socket = UdpSocket::bind(any).await?;
     socket.connect(address).await?;
     Ok(socket)
@@ -195,8 +197,8 @@ impl pb::tunnel_server::Tunnel for TunnelService {
         let first = incoming.message().await?;
         let first = first.ok_or_else(|| Status::invalid_argument("a tunnel without a task"))?;
         let task = first.task.parse().map_err(|_| Status::invalid_argument("not a task"))?;
-        let port = u16::try_from(first.target_port)
-            .map_err(|_| Status::invalid_argument("not a port"))?;
+        let port =
+            u16::try_from(first.target_port).map_err(|_| Status::invalid_argument("not a port"))?;
         let unreachable = |e: io::Error| Status::unavailable(e.to_string());
         let (out, answers) = mpsc::channel(FRAMES_IN_FLIGHT);
         if first.protocol == "udp" {

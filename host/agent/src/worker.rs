@@ -3,7 +3,9 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use swarmw_model::{Assignment, ImageKind, ImageReference, Platform, StatusReport, TaskId, TaskStatus};
+use swarmw_model::{
+    Assignment, ImageKind, ImageReference, Platform, StatusReport, TaskId, TaskStatus,
+};
 use tokio::sync::{Notify, watch};
 use tokio_util::task::TaskTracker;
 use tracing::warn;
@@ -233,7 +235,8 @@ mod no_engine {
     use crate::logs::{LogOptions, LogStream};
 
     fn refused<'a, T: Send + 'a>() -> BoxFuture<'a, Result<T, TaskError>> {
-        ready(Err(TaskError("this node has no Docker engine to run an image with".to_owned()))).boxed()
+        ready(Err(TaskError("this node has no Docker engine to run an image with".to_owned())))
+            .boxed()
     }
 
     impl Executor for NoEngine {
@@ -255,12 +258,7 @@ mod no_engine {
         fn remove<'a>(&'a self, _: &'a Assignment) -> BoxFuture<'a, Result<(), TaskError>> {
             ready(Ok(())).boxed()
         }
-        fn address(
-            &self,
-            _: TaskId,
-            _: u16,
-            _: PortProtocol,
-        ) -> BoxFuture<'_, Option<SocketAddr>> {
+        fn address(&self, _: TaskId, _: u16, _: PortProtocol) -> BoxFuture<'_, Option<SocketAddr>> {
             ready(None).boxed()
         }
         fn logs<'a>(

@@ -49,9 +49,7 @@ impl Api {
             uploads: Semaphore::new(UPLOADS_MAX),
             engine_version: EngineVersion::default(),
         });
-        Self {
-            router: routes::router(host),
-        }
+        Self { router: routes::router(host) }
     }
 
     /// Answers a client's request.

@@ -101,10 +101,7 @@ impl<'a> Params<'a> {
 
     /// The value of a parameter; an absent one is empty.
     pub(crate) fn get(&self, name: &str) -> &str {
-        self.0
-            .iter()
-            .find(|(key, _)| key == name)
-            .map_or("", |(_, value)| value)
+        self.0.iter().find(|(key, _)| key == name).map_or("", |(_, value)| value)
     }
 
     /// Whether a switch is on, by Docker's rule.
@@ -145,10 +142,7 @@ mod tests {
     #[test]
     fn a_missing_version_is_refused_in_gos_words() {
         for (query, want) in [
-            (
-                "/x",
-                "invalid service version '': strconv.ParseUint: parsing \"\": invalid syntax",
-            ),
+            ("/x", "invalid service version '': strconv.ParseUint: parsing \"\": invalid syntax"),
             (
                 "/x?version=-1",
                 "invalid service version '-1': strconv.ParseUint: parsing \"-1\": invalid syntax",

@@ -32,9 +32,7 @@ const ENGINE_PATIENCE: Duration = Duration::from_secs(5);
 const VERSION_KEPT: Duration = Duration::from_secs(60);
 
 /// Paths that are Swarm's: never the engine's, whatever comes after.
-const SWARMS: [&str; 7] = [
-    "swarm", "swarmw", "nodes", "services", "tasks", "secrets", "configs",
-];
+const SWARMS: [&str; 7] = ["swarm", "swarmw", "nodes", "services", "tasks", "secrets", "configs"];
 
 /// Paths that an engine answers: without one they are refused with the reason.
 const ENGINES: [&str; 13] = [
@@ -59,20 +57,13 @@ pub(crate) struct EngineVersion(Mutex<Option<(Instant, ApiVersion)>>);
 
 /// Every path that is not in the table.
 pub(crate) async fn anything(State(host): State<Host>, request: Request) -> Response {
-    let first = request
-        .uri()
-        .path()
-        .trim_start_matches('/')
-        .split('/')
-        .next();
+    let first = request.uri().path().trim_start_matches('/').split('/').next();
     let first = first.unwrap_or("");
     if SWARMS.contains(&first) {
         return page_not_found();
     }
     match host.engine() {
-        Some(socket) => pass(&host, &socket, request)
-            .await
-            .unwrap_or_else(Refused::into_response),
+        Some(socket) => pass(&host, &socket, request).await.unwrap_or_else(Refused::into_response),
         None if ENGINES.contains(&first) => Refused(no_engine()).into_response(),
         None => page_not_found(),
     }
@@ -96,15 +87,8 @@ pub(crate) async fn create_network(State(host): State<Host>, request: Request) -
     }
     let socket = host.engine().ok_or_else(no_engine)?;
     parts.headers.remove(TRANSFER_ENCODING);
-    parts
-        .headers
-        .insert(CONTENT_LENGTH, HeaderValue::from(content.len()));
-    pass(
-        &host,
-        &socket,
-        Request::from_parts(parts, Body::from(content)),
-    )
-    .await
+    parts.headers.insert(CONTENT_LENGTH, HeaderValue::from(content.len()));
+    pass(&host, &socket, Request::from_parts(parts, Body::from(content))).await
 }
 
 fn no_engine() -> Refusal {
@@ -118,25 +102,17 @@ fn no_engine() -> Refusal {
 fn silent(socket: &Path, why: impl std::fmt::Display) -> Refusal {
     Refusal::plain(
         RefusalKind::Unavailable,
-        format!(
-            "the container engine at unix://{} does not answer: {why}",
-            socket.display()
-        ),
+        format!("the container engine at unix://{} does not answer: {why}", socket.display()),
     )
 }
 
 /// Passes a request to the engine and its answer back.
 async fn pass(host: &Host, socket: &Path, mut request: Request) -> Reply {
     let asked = request.extensions().get::<ApiVersion>().copied();
-    let version = asked
-        .unwrap_or(MAXIMUM)
-        .min(host.engine_version.of(socket).await?);
+    let version = asked.unwrap_or(MAXIMUM).min(host.engine_version.of(socket).await?);
     let rest = request.uri().path_and_query().map_or("/", |p| p.as_str());
     *request.uri_mut() = uri(&format!("/v{version}{rest}"))?;
-    let client = request
-        .headers()
-        .contains_key(UPGRADE)
-        .then(|| hyper::upgrade::on(&mut request));
+    let client = request.headers().contains_key(UPGRADE).then(|| hyper::upgrade::on(&mut request));
     let mut response = send(socket, request).await?;
     if response.status() == StatusCode::SWITCHING_PROTOCOLS
         && let Some(client) = client
@@ -167,10 +143,7 @@ async fn join(client: OnUpgrade, engine: OnUpgrade) {
 /// One request on a connection of its own: a client that goes away takes the
 /// engine's work with it.
 async fn send(socket: &Path, mut request: Request) -> Result<Response, Refusal> {
-    request
-        .headers_mut()
-        .entry(HOST)
-        .or_insert(HeaderValue::from_static("docker"));
+    request.headers_mut().entry(HOST).or_insert(HeaderValue::from_static("docker"));
     let connected = tokio::time::timeout(ENGINE_PATIENCE, UnixStream::connect(socket)).await;
     let stream = connected
         .map_err(|_| silent(socket, "it takes no connection"))?
@@ -185,9 +158,7 @@ async fn send(socket: &Path, mut request: Request) -> Result<Response, Refusal> 
         }
     });
     let answer = sender.send_request(request).await;
-    answer
-        .map(|response| response.map(Body::new))
-        .map_err(|error| silent(socket, error))
+    answer.map(|response| response.map(Body::new)).map_err(|error| silent(socket, error))
 }
 
 /// A question of our own; `None` without an engine.
@@ -221,9 +192,7 @@ pub(crate) async fn stream(host: &Host, path_and_query: &str) -> Result<Option<B
     };
     let mut request = Request::new(Body::empty());
     *request.uri_mut() = uri(path_and_query)?;
-    let answer = pass(host, &socket, request)
-        .await
-        .map_err(|Refused(refusal)| refusal)?;
+    let answer = pass(host, &socket, request).await.map_err(|Refused(refusal)| refusal)?;
     match answer.status() {
         StatusCode::OK => Ok(Some(answer.into_body())),
         status => Err(silent(&socket, format!("{path_and_query} gives {status}"))),
@@ -231,8 +200,7 @@ pub(crate) async fn stream(host: &Host, path_and_query: &str) -> Result<Option<B
 }
 
 fn uri(text: &str) -> Result<Uri, Refusal> {
-    text.parse()
-        .map_err(|_| Refusal::invalid(format!("invalid path {text:?}")))
+    text.parse().map_err(|_| Refusal::invalid(format!("invalid path {text:?}")))
 }
 
 // === impl EngineVersion ===
@@ -258,8 +226,6 @@ impl EngineVersion {
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Option<(Instant, ApiVersion)>> {
         // What is kept is one value: a panic elsewhere cannot have left half of it.
-        self.0
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner)
+        self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 }

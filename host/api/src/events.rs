@@ -28,14 +28,7 @@ const EVENT_MAX: usize = 1 << 20;
 
 /// Filters that can only mean an engine's objects: with one of them the cluster has
 /// nothing to tell.
-const ENGINES_FILTERS: [&str; 6] = [
-    "container",
-    "image",
-    "volume",
-    "network",
-    "daemon",
-    "plugin",
-];
+const ENGINES_FILTERS: [&str; 6] = ["container", "image", "volume", "network", "daemon", "plugin"];
 
 /// `GET /events`. The engine's past events are told from `since` on; the cluster's
 /// only as they come.
@@ -45,15 +38,10 @@ pub(crate) async fn events(State(host): State<Host>, request: Request) -> Reply 
         .map_err(|error| Refusal::invalid(error.to_string()))?;
     let until = params.get("until");
     let until_time = unix_time(until).ok_or_else(|| {
-        Refusal::invalid(format!(
-            "invalid value for \"until\": {until:?}: want seconds since 1970"
-        ))
+        Refusal::invalid(format!("invalid value for \"until\": {until:?}: want seconds since 1970"))
     })?;
     let of_cluster = of_cluster(host.clone(), filters);
-    let path = request
-        .uri()
-        .path_and_query()
-        .map_or("/events", |p| p.as_str());
+    let path = request.uri().path_and_query().map_or("/events", |p| p.as_str());
     // A manager whose engine is away still tells the cluster's events.
     let of_engine = of_engine(engine::stream(&host, path).await.unwrap_or_else(|refusal| {
         tracing::warn!(%refusal, "events are told without the engine's");
@@ -71,9 +59,7 @@ pub(crate) async fn events(State(host): State<Host>, request: Request) -> Reply 
         both.take_until(tokio::time::sleep(left)).boxed()
     };
     let mut response = Response::new(Body::from_stream(lines.map(Ok::<_, Infallible>)));
-    response
-        .headers_mut()
-        .insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     Ok(response)
 }
 

@@ -40,13 +40,7 @@ const FIELDS: &[&str] = &[
 ];
 
 /// Fields whose keys are the user's own.
-const FREE: &[&str] = &[
-    "Labels",
-    "Options",
-    "Sysctls",
-    "PolicyOptions",
-    "DriverOpts",
-];
+const FREE: &[&str] = &["Labels", "Options", "Sysctls", "PolicyOptions", "DriverOpts"];
 
 /// Spells every known field right; an exact one wins over one that is not.
 pub(crate) fn spell(value: &mut Value) {

@@ -74,11 +74,7 @@ pub(crate) async fn to_the_leader(
         true => UPLOAD_DEADLINE,
         false => REQUEST_DEADLINE,
     };
-    let answer = async {
-        led(&host, request, next)
-            .await
-            .unwrap_or_else(Refused::into_response)
-    };
+    let answer = async { led(&host, request, next).await.unwrap_or_else(Refused::into_response) };
     within(patience, answer).await
 }
 
@@ -135,11 +131,7 @@ async fn led(host: &Host, request: Request, next: Next) -> Reply {
 /// Whether this manager leads; refuses on nodes that answer no Swarm request.
 fn leads(host: &Host) -> Result<bool, Refusal> {
     match host.standing() {
-        Standing::Manager {
-            ready: true,
-            leading,
-            ..
-        } => Ok(leading),
+        Standing::Manager { ready: true, leading, .. } => Ok(leading),
         Standing::Manager { ready: false, .. } | Standing::Pending(_) => {
             Err(refusals::manager_starting())
         }
@@ -191,11 +183,7 @@ pub(crate) async fn begin(host: &Host, headers: &HeaderMap) -> Reply<Begun> {
             Outcome::Refused(refusal) => Err(refusal.clone()),
             Outcome::Dropped(_) => Err(Refusal::out_of_sequence()),
         });
-    Ok(Begun {
-        state,
-        request,
-        first,
-    })
+    Ok(Begun { state, request, first })
 }
 
 // === impl Whole ===

@@ -20,11 +20,7 @@ pub(crate) async fn ping(State(host): State<Host>, request: Request) -> Response
         Standing::Manager { .. } => "active/manager",
         other => other.local_node_state(),
     };
-    let text = if request.method() == Method::HEAD {
-        ""
-    } else {
-        "OK"
-    };
+    let text = if request.method() == Method::HEAD { "" } else { "OK" };
     let mut response = text.into_response();
     let headers = response.headers_mut();
     for (name, value) in [
@@ -151,10 +147,7 @@ fn swarm(host: &Host) -> Value {
         block["RemoteManagers"] = json!(managers);
     }
     if let Some(state) = host.state().filter(|_| standing.controls()) {
-        let managers = state
-            .nodes()
-            .filter(|n| n.role == NodeRole::Manager)
-            .count();
+        let managers = state.nodes().filter(|n| n.role == NodeRole::Manager).count();
         block["Nodes"] = json!(state.node_count());
         block["Managers"] = json!(managers);
         if let Some(cluster) = state.cluster() {

@@ -41,9 +41,7 @@ pub(crate) async fn of_service(
     let state = host.read().await?;
     let service = Service::find(&state, &reference)?;
     let source = LogSource::Service(service.id);
-    asked
-        .answer(&host, source, &service.spec.task_template)
-        .await
+    asked.answer(&host, source, &service.spec.task_template).await
 }
 
 /// `GET /tasks/{id}/logs`
@@ -55,9 +53,7 @@ pub(crate) async fn of_task(
     let asked = Asked::of(&request);
     let state = host.read().await?;
     let task = Task::find(&state, &reference)?;
-    asked
-        .answer(&host, LogSource::Task(task.id), &task.spec)
-        .await
+    asked.answer(&host, LogSource::Task(task.id), &task.spec).await
 }
 
 /// What a request says, without its body.
@@ -69,10 +65,7 @@ struct Asked {
 impl Asked {
     fn of(request: &Request) -> Self {
         let version = request.extensions().get::<ApiVersion>().copied();
-        Self {
-            uri: request.uri().clone(),
-            version: version.unwrap_or(MAXIMUM),
-        }
+        Self { uri: request.uri().clone(), version: version.unwrap_or(MAXIMUM) }
     }
 
     async fn answer(self, host: &Host, source: LogSource, spec: &TaskSpec) -> Reply {
@@ -97,9 +90,7 @@ impl Asked {
 fn wanted(params: &Params<'_>, source: LogSource) -> Result<LogsRequest, Refusal> {
     let (stdout, stderr) = (params.is_on("stdout"), params.is_on("stderr"));
     if !stdout && !stderr {
-        return Err(Refusal::invalid(
-            "Bad parameters: you must choose at least one stream",
-        ));
+        return Err(Refusal::invalid("Bad parameters: you must choose at least one stream"));
     }
     let tail = match params.get("tail") {
         "" | "all" => None,
@@ -132,9 +123,7 @@ pub(crate) fn unix_time(text: &str) -> Option<Time> {
     }
     let seconds: i64 = seconds.parse().ok()?;
     let nanos: i64 = format!("{fraction:0<9}").parse().ok()?;
-    Some(Time::from_nanos(
-        seconds.checked_mul(1_000_000_000)?.checked_add(nanos)?,
-    ))
+    Some(Time::from_nanos(seconds.checked_mul(1_000_000_000)?.checked_add(nanos)?))
 }
 
 /// One line as it goes out: a header of the output's number and the length, then
@@ -193,11 +182,7 @@ mod tests {
 
     #[test]
     fn a_frame_has_output_length_time_origin_and_text() {
-        let form = Form {
-            raw: false,
-            timestamps: true,
-            details: true,
-        };
+        let form = Form { raw: false, timestamps: true, details: true };
         let frame = frame(&line(), form);
         let payload = &frame[8..];
         assert_eq!(&frame[..4], [2, 0, 0, 0]);
@@ -212,11 +197,7 @@ mod tests {
 
     #[test]
     fn a_terminal_has_no_frames() {
-        let form = Form {
-            raw: true,
-            timestamps: false,
-            details: false,
-        };
+        let form = Form { raw: true, timestamps: false, details: false };
         assert_eq!(frame(&line(), form), "hello\n");
     }
 

@@ -79,10 +79,7 @@ mod tests {
     fn every_name_is_a_valid_one() {
         for bits in (0..5_000).map(|n: u128| n * 0x1234_5678_9abc_def1_0000_0001) {
             let name = random(bits);
-            assert!(
-                swarmw_model::validate::service_name(&name).is_ok(),
-                "{name}"
-            );
+            assert!(swarmw_model::validate::service_name(&name).is_ok(), "{name}");
         }
     }
 }

@@ -36,31 +36,22 @@ struct Shown<'a> {
 
 fn shown<'a>(node: &'a Node, managers: &BTreeMap<NodeId, ManagerStatus>) -> Shown<'a> {
     let manager_status = node.member.as_ref().map(|member| {
-        managers
-            .get(&node.id)
-            .cloned()
-            .unwrap_or_else(|| ManagerStatus {
-                addr: member.addr.clone(),
-                ..ManagerStatus::default()
-            })
+        managers.get(&node.id).cloned().unwrap_or_else(|| ManagerStatus {
+            addr: member.addr.clone(),
+            ..ManagerStatus::default()
+        })
     });
-    Shown {
-        node,
-        manager_status,
-    }
+    Shown { node, manager_status }
 }
 
 /// `GET /nodes`
 pub(crate) async fn list(State(host): State<Host>, request: Request) -> Reply {
     let filters = Params::of(request.uri()).filters(FILTERS)?;
-    for (key, known) in [
-        ("role", &["manager", "worker"][..]),
-        ("membership", &["accepted", "pending"]),
-    ] {
-        if let Some(wrong) = filters
-            .values(key)
-            .iter()
-            .find(|v| !known.contains(&v.to_lowercase().as_str()))
+    for (key, known) in
+        [("role", &["manager", "worker"][..]), ("membership", &["accepted", "pending"])]
+    {
+        if let Some(wrong) =
+            filters.values(key).iter().find(|v| !known.contains(&v.to_lowercase().as_str()))
         {
             // 500, as Docker has it.
             return Err(Refusal::plain(
@@ -127,10 +118,8 @@ fn check_quorum_without(
     managers: &BTreeMap<NodeId, ManagerStatus>,
 ) -> Result<(), Refusal> {
     let left = managers.iter().filter(|(manager, _)| **manager != id);
-    let reachable = left
-        .clone()
-        .filter(|(_, status)| status.reachability == Reachability::Reachable)
-        .count();
+    let reachable =
+        left.clone().filter(|(_, status)| status.reachability == Reachability::Reachable).count();
     let left = left.count();
     if left > 0 && reachable < left / 2 + 1 {
         return Err(Refusal::rpc(
@@ -154,15 +143,9 @@ pub(crate) async fn remove(
         return done();
     }
     let node = Node::find(&begun.state, &reference)?;
-    let life = begun
-        .state
-        .cluster()
-        .map_or(Duration::ZERO, |c| c.spec.ca.node_cert_expiry);
-    let change = Change::RemoveNode {
-        id: node.id,
-        force,
-        deny_until: host.now() + life + DENY_MARGIN,
-    };
+    let life = begun.state.cluster().map_or(Duration::ZERO, |c| c.spec.ca.node_cert_expiry);
+    let change =
+        Change::RemoveNode { id: node.id, force, deny_until: host.now() + life + DENY_MARGIN };
     host.write(begun.request, change).await?;
     done()
 }
@@ -174,10 +157,7 @@ mod tests {
     #[test]
     fn a_manager_that_the_quorum_needs_is_not_demoted() {
         let manager = |n: u128, reachability| {
-            let status = ManagerStatus {
-                reachability,
-                ..ManagerStatus::default()
-            };
+            let status = ManagerStatus { reachability, ..ManagerStatus::default() };
             (NodeId::from_bits(n), status)
         };
         use Reachability::{Reachable as Up, Unreachable as Down};

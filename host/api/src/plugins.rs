@@ -30,10 +30,7 @@ pub(crate) async fn add(State(host): State<Host>, request: Request) -> Reply {
     let begun = begin(&host, request.headers()).await?;
     if let Some(first) = begun.first {
         let id = first?;
-        let made = begun
-            .state
-            .plugins()
-            .find(|p| id.is_some_and(|id| id.bits() == p.id.bits()));
+        let made = begun.state.plugins().find(|p| id.is_some_and(|id| id.bits() == p.id.bits()));
         let plugin = made.ok_or_else(|| {
             Refusal::plain(
                 RefusalKind::NotFound,
@@ -90,10 +87,7 @@ fn check_unused<'a>(
 ) -> Result<(), Refusal> {
     let refuse = |message| Err(Refusal::plain(RefusalKind::FailedPrecondition, message));
     if plugin.built_in {
-        return refuse(format!(
-            "plugin {} is built in and cannot be removed",
-            plugin.name
-        ));
+        return refuse(format!("plugin {} is built in and cannot be removed", plugin.name));
     }
     let users: Vec<_> = services
         .filter(|service| names(plugin.kind, service).any(|name| claims(plugin, &name)))

@@ -20,10 +20,7 @@ pub(crate) fn router(host: Host) -> Router {
         .route("/nodes/{id}/update", post(nodes::update))
         .route("/services", get(services::list))
         .route("/services/create", post(services::create))
-        .route(
-            "/services/{id}",
-            get(services::inspect).delete(services::remove),
-        )
+        .route("/services/{id}", get(services::inspect).delete(services::remove))
         .route("/services/{id}/update", post(services::update))
         .route("/services/{id}/logs", get(logs::of_service))
         .route("/tasks", get(tasks::list))
@@ -31,24 +28,15 @@ pub(crate) fn router(host: Host) -> Router {
         .route("/tasks/{id}/logs", get(logs::of_task))
         .route("/secrets", get(secrets::none))
         .route("/secrets/create", post(secrets::no_secrets))
-        .route(
-            "/secrets/{id}",
-            get(secrets::no_such_secret).delete(secrets::no_such_secret),
-        )
+        .route("/secrets/{id}", get(secrets::no_such_secret).delete(secrets::no_such_secret))
         .route("/secrets/{id}/update", post(secrets::no_such_secret))
         .route("/configs", get(secrets::none))
         .route("/configs/create", post(secrets::no_configs))
-        .route(
-            "/configs/{id}",
-            get(secrets::no_such_config).delete(secrets::no_such_config),
-        )
+        .route("/configs/{id}", get(secrets::no_such_config).delete(secrets::no_such_config))
         .route("/configs/{id}/update", post(secrets::no_such_config))
         .route("/swarmw/plugins", get(plugins::list).post(plugins::add))
         // Names of plugins have a slash: `publisher/name`.
-        .route(
-            "/swarmw/plugins/{*id}",
-            get(plugins::inspect).delete(plugins::remove),
-        )
+        .route("/swarmw/plugins/{*id}", get(plugins::inspect).delete(plugins::remove))
         .route("/swarmw/blobs", post(plugins::put_blob))
         .route_layer(from_fn_with_state(host.clone(), forward::to_the_leader));
     let of_this_node = Router::new()

@@ -74,10 +74,8 @@ impl Listener {
     /// # Errors
     /// A daemon answers there, the file is no socket, or the system refuses.
     pub async fn unix(path: &Path, mode: u32) -> Result<Self, ListenError> {
-        let failed = |source| ListenError::Io {
-            address: format!("unix://{}", path.display()),
-            source,
-        };
+        let failed =
+            |source| ListenError::Io { address: format!("unix://{}", path.display()), source };
         match UnixStream::connect(path).await {
             Ok(_) => return Err(ListenError::InUse(path.to_owned())),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
@@ -114,10 +112,7 @@ impl Listener {
         }
         let listener = TcpListener::bind(address)
             .await
-            .map_err(|source| ListenError::Io {
-                address: format!("tcp://{address}"),
-                source,
-            })?;
+            .map_err(|source| ListenError::Io { address: format!("tcp://{address}"), source })?;
         Ok(Self(Kind::Tcp(listener, tls.map(TlsAcceptor::from))))
     }
 

@@ -47,10 +47,7 @@ async fn entry(request: Request) -> Reply<(Entry, ClusterSpec)> {
     };
     let entry: Entry = body::typed(whole)?;
     let missing = [
-        (
-            !entry.data_path_addr.is_empty() || entry.data_path_port != 0,
-            "data path settings are",
-        ),
+        (!entry.data_path_addr.is_empty() || entry.data_path_port != 0, "data path settings are"),
         (!entry.default_addr_pool.is_empty(), "address pools are"),
         (entry.auto_lock_managers, "autolock is"),
     ];
@@ -167,11 +164,7 @@ pub(crate) async fn leave(State(host): State<Host>, request: Request) -> Reply {
 async fn manager_stays(host: &Host) -> Refusal {
     let statuses = host.manager_statuses().await;
     let all = match host.state() {
-        Some(state) => state
-            .nodes()
-            .filter(|n| n.role == NodeRole::Manager)
-            .count()
-            .max(1),
+        Some(state) => state.nodes().filter(|n| n.role == NodeRole::Manager).count().max(1),
         None => statuses.len().max(1),
     };
     let silent = statuses
@@ -220,10 +213,7 @@ pub(crate) fn shown(host: &Host, cluster: &Cluster) -> Value {
 pub(crate) async fn update(State(host): State<Host>, request: Request) -> Reply {
     let params = Params::of(request.uri());
     let version = params.version("swarm")?;
-    let (worker, manager) = (
-        params.is_on("rotateWorkerToken"),
-        params.is_on("rotateManagerToken"),
-    );
+    let (worker, manager) = (params.is_on("rotateWorkerToken"), params.is_on("rotateManagerToken"));
     if params.is_on("rotateManagerUnlockKey") {
         return Err(not_supported("autolock is").into());
     }
@@ -241,10 +231,7 @@ pub(crate) async fn update(State(host): State<Host>, request: Request) -> Reply 
     let change = Change::UpdateCluster {
         version,
         spec: Box::new(spec),
-        rotate: JoinTokens {
-            worker: token(worker),
-            manager: token(manager),
-        },
+        rotate: JoinTokens { worker: token(worker), manager: token(manager) },
     };
     host.write(begun.request, change).await?;
     done()

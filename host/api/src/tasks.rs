@@ -15,16 +15,8 @@ use crate::listing::prefix;
 use crate::reply::{self, Reply, ok};
 use crate::services::shown_template;
 
-const FILTERS: &[&str] = &[
-    "id",
-    "name",
-    "label",
-    "service",
-    "node",
-    "desired-state",
-    "runtime",
-    "_up-to-date",
-];
+const FILTERS: &[&str] =
+    &["id", "name", "label", "service", "node", "desired-state", "runtime", "_up-to-date"];
 
 /// The words that `desired-state` takes.
 const STATES: [&str; 14] = [
@@ -65,23 +57,15 @@ pub(crate) async fn list(State(host): State<Host>, request: Request) -> Reply {
     let state = host.read().await?;
     let services = named::<Service, ServiceId>(&state, &filters, "service", |s| s.id)?;
     let nodes = named::<Node, NodeId>(&state, &filters, "node", |n| n.id)?;
-    let up_to_date = filters
-        .values("_up-to-date")
-        .iter()
-        .any(|v| matches!(v.as_str(), "true" | "1"));
+    let up_to_date =
+        filters.values("_up-to-date").iter().any(|v| matches!(v.as_str(), "true" | "1"));
     let wanted = |task: &&Arc<Task>| {
-        services
-            .as_ref()
-            .is_none_or(|s| s.contains(&task.service_id))
-            && nodes
-                .as_ref()
-                .is_none_or(|n| task.node_id.is_some_and(|id| n.contains(&id)))
+        services.as_ref().is_none_or(|s| s.contains(&task.service_id))
+            && nodes.as_ref().is_none_or(|n| task.node_id.is_some_and(|id| n.contains(&id)))
             && prefix(&filters, "id", &task.id.to_string())
             && filters.any("name", |beginning| name(task).starts_with(beginning))
             && filters.labels("label", &task.service.labels)
-            && filters.any("desired-state", |s| {
-                s.eq_ignore_ascii_case(task.desired_state.as_str())
-            })
+            && filters.any("desired-state", |s| s.eq_ignore_ascii_case(task.desired_state.as_str()))
             && filters.any("runtime", |r| r == "container")
             && (!up_to_date
                 || state
@@ -96,12 +80,9 @@ pub(crate) async fn list(State(host): State<Host>, request: Request) -> Reply {
             .filter(wanted)
             .cloned()
             .collect(),
-        (None, Some(nodes)) => nodes
-            .iter()
-            .flat_map(|id| state.tasks_of_node(*id))
-            .filter(wanted)
-            .cloned()
-            .collect(),
+        (None, Some(nodes)) => {
+            nodes.iter().flat_map(|id| state.tasks_of_node(*id)).filter(wanted).cloned().collect()
+        }
         (None, None) => state.tasks().filter(wanted).cloned().collect(),
     };
     reply::list(found, |task| shown(task))

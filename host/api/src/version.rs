@@ -36,10 +36,7 @@ impl ApiVersion {
             let plain = !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit());
             plain.then(|| digits.parse().ok()).flatten()
         };
-        Some(Self {
-            major: number(major)?,
-            minor: number(minor)?,
-        })
+        Some(Self { major: number(major)?, minor: number(minor)? })
     }
 
     /// Refuses versions that are not answered.

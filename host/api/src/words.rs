@@ -171,9 +171,7 @@ fn at<'a>(value: &'a mut Value, path: &[&str]) -> Vec<&'a mut Value> {
         Value::Array(list) if *first == "*" => {
             list.iter_mut().flat_map(|item| at(item, rest)).collect()
         }
-        Value::Object(map) => map
-            .get_mut(*first)
-            .map_or_else(Vec::new, |next| at(next, rest)),
+        Value::Object(map) => map.get_mut(*first).map_or_else(Vec::new, |next| at(next, rest)),
         _ => Vec::new(),
     }
 }
@@ -190,10 +188,7 @@ mod tests {
                 json!({"TaskTemplate": {"RestartPolicy": {"Condition": "foo"}}}),
                 "invalid RestartCondition: \"foo\"",
             ),
-            (
-                json!({"EndpointSpec": {"Mode": "foo"}}),
-                "invalid resolution mode: \"foo\"",
-            ),
+            (json!({"EndpointSpec": {"Mode": "foo"}}), "invalid resolution mode: \"foo\""),
             (
                 json!({"TaskTemplate": {"ContainerSpec": {"Mounts": [{"Type": "foo"}]}}}),
                 "invalid MountType: \"foo\"",
@@ -210,15 +205,9 @@ mod tests {
             assert_eq!(of_service(&mut body).unwrap_err().message, want);
         }
         let mut node = json!({"Role": "manager", "Availability": "foo"});
-        assert_eq!(
-            of_node(&mut node).unwrap_err().message,
-            "invalid Availability: \"foo\""
-        );
+        assert_eq!(of_node(&mut node).unwrap_err().message, "invalid Availability: \"foo\"");
         let mut node = json!({"Availability": "active"});
-        assert_eq!(
-            of_node(&mut node).unwrap_err().message,
-            "invalid Role: \"\""
-        );
+        assert_eq!(of_node(&mut node).unwrap_err().message, "invalid Role: \"\"");
     }
 
     #[test]

@@ -57,7 +57,8 @@ impl Credentials {
             let path = folder.join(name);
             std::fs::read_to_string(&path).map_err(|source| io(&path, source))
         };
-        let (root_pem, key_pem, chain_pem) = (read("ca.crt")?, read("node.key")?, read("node.crt")?);
+        let (root_pem, key_pem, chain_pem) =
+            (read("ca.crt")?, read("node.key")?, read("node.crt")?);
         let leaf = leaf(&chain_pem)?;
         let identity = Identity::of_certificate(&leaf)?;
         Ok(Self { identity, chain_pem, key_pem, root_pem })
@@ -107,8 +108,12 @@ fn validity(der: &[u8]) -> Option<(Time, Time)> {
 fn write_whole(path: &Path, text: &str) -> Result<(), CaError> {
     let temporary = path.with_extension("new");
     let write = || -> std::io::Result<()> {
-        let mut file =
-            OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&temporary)?;
+        let mut file = OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .mode(0o600)
+            .open(&temporary)?;
         file.write_all(text.as_bytes())?;
         file.sync_all()?;
         std::fs::rename(&temporary, path)?;

@@ -84,8 +84,7 @@ impl RootCa {
         let mut request = CertificateSigningRequestParams::from_pem(csr_pem)
             .map_err(doing("cannot read the certificate request"))?;
         let node = identity.node.to_string();
-        let names =
-            vec![SERVER_NAME.to_owned(), unit(identity.role).to_owned(), node.clone()];
+        let names = vec![SERVER_NAME.to_owned(), unit(identity.role).to_owned(), node.clone()];
         let mut params =
             CertificateParams::new(names).map_err(doing("cannot name the certificate"))?;
         params.distinguished_name = DistinguishedName::new();

@@ -22,10 +22,7 @@ pub struct Explained {
 /// Lets options take values that start with a dash, as Docker's do, in this
 /// command and all below it.
 pub fn prepare(command: clap::Command) -> clap::Command {
-    let names: Vec<_> = command
-        .get_subcommands()
-        .map(|sub| sub.get_name().to_owned())
-        .collect();
+    let names: Vec<_> = command.get_subcommands().map(|sub| sub.get_name().to_owned()).collect();
     let command = command.mut_args(|arg| {
         let takes_value = arg.get_action().takes_values() && !arg.is_positional();
         // A switch with an optional value takes it only behind `=`.
@@ -35,9 +32,7 @@ pub fn prepare(command: clap::Command) -> clap::Command {
             arg
         }
     });
-    names
-        .into_iter()
-        .fold(command, |command, name| command.mut_subcommand(name, prepare))
+    names.into_iter().fold(command, |command, name| command.mut_subcommand(name, prepare))
 }
 
 /// Words what clap found wrong with `arguments`, the program's name first.
@@ -53,10 +48,9 @@ pub fn explain(error: &clap::Error, root: &clap::Command, arguments: &[OsString]
     let invalid = context(error, ContextKind::InvalidArg);
     let value = context(error, ContextKind::InvalidValue);
     match error.kind() {
-        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => Explained {
-            text: error.to_string().trim_end().to_owned(),
-            code: 0,
-        },
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
+            Explained { text: error.to_string().trim_end().to_owned(), code: 0 }
+        }
         ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand | ErrorKind::MissingSubcommand => {
             Explained {
                 text: command.clone().render_help().to_string().trim_end().to_owned(),
@@ -70,9 +64,7 @@ pub fn explain(error: &clap::Error, root: &clap::Command, arguments: &[OsString]
             let letter = invalid[1..].chars().next().unwrap_or('-');
             flag(format!("unknown shorthand flag: '{letter}' in {invalid}"))
         }
-        ErrorKind::InvalidSubcommand | ErrorKind::UnknownArgument
-            if command.has_subcommands() =>
-        {
+        ErrorKind::InvalidSubcommand | ErrorKind::UnknownArgument if command.has_subcommands() => {
             let word = context(error, ContextKind::InvalidSubcommand) + &invalid;
             Explained {
                 text: format!(
@@ -179,10 +171,7 @@ fn before_equals(flag: &str) -> &str {
 fn with_letter(command: &clap::Command, flag: &str) -> String {
     let letter = command
         .get_arguments()
-        .find(|arg| {
-            arg.get_long()
-                .is_some_and(|long| Some(long) == flag.strip_prefix("--"))
-        })
+        .find(|arg| arg.get_long().is_some_and(|long| Some(long) == flag.strip_prefix("--")))
         .and_then(clap::Arg::get_short);
     match letter {
         Some(letter) => format!("-{letter}, {flag}"),
@@ -193,9 +182,8 @@ fn with_letter(command: &clap::Command, flag: &str) -> String {
 fn wrong_count(path: &str, command: &clap::Command) -> Explained {
     let (mut least, mut most) = (0, Some(0));
     for arg in command.get_positionals() {
-        let (min, max) = arg
-            .get_num_args()
-            .map_or((1, 1), |range| (range.min_values(), range.max_values()));
+        let (min, max) =
+            arg.get_num_args().map_or((1, 1), |range| (range.min_values(), range.max_values()));
         least += if arg.is_required_set() { min.max(1) } else { 0 };
         most = most.and_then(|most: usize| most.checked_add(max));
     }

@@ -43,11 +43,7 @@ pub struct ClientArgs {
 #[derive(clap::Subcommand, Clone, Debug)]
 pub enum Command {
     /// Manage Swarm
-    #[command(
-        subcommand,
-        override_usage = "swarmw swarm COMMAND",
-        arg_required_else_help = true
-    )]
+    #[command(subcommand, override_usage = "swarmw swarm COMMAND", arg_required_else_help = true)]
     Swarm(swarm::SwarmCommand),
     /// Initialize a swarm
     #[command(override_usage = "swarmw init [OPTIONS]")]
@@ -59,25 +55,13 @@ pub enum Command {
     #[command(override_usage = "swarmw leave [OPTIONS]")]
     Leave(swarm::LeaveArgs),
     /// Manage Swarm nodes
-    #[command(
-        subcommand,
-        override_usage = "swarmw node COMMAND",
-        arg_required_else_help = true
-    )]
+    #[command(subcommand, override_usage = "swarmw node COMMAND", arg_required_else_help = true)]
     Node(node::NodeCommand),
     /// Manage Swarm services
-    #[command(
-        subcommand,
-        override_usage = "swarmw service COMMAND",
-        arg_required_else_help = true
-    )]
+    #[command(subcommand, override_usage = "swarmw service COMMAND", arg_required_else_help = true)]
     Service(Box<service::ServiceCommand>),
     /// Manage plugins: placement, update policies, volume drivers
-    #[command(
-        subcommand,
-        override_usage = "swarmw plugin COMMAND",
-        arg_required_else_help = true
-    )]
+    #[command(subcommand, override_usage = "swarmw plugin COMMAND", arg_required_else_help = true)]
     Plugin(plugin::PluginCommand),
 }
 
@@ -119,14 +103,9 @@ where
     use clap::FromArgMatches as _;
     let arguments: Vec<_> = arguments.into_iter().collect();
     let mut root = command();
-    let parsed = root
-        .try_get_matches_from_mut(&arguments)
-        .and_then(|matches| {
-            Ok((
-                ClientArgs::from_arg_matches(&matches)?,
-                Command::from_arg_matches(&matches)?,
-            ))
-        });
+    let parsed = root.try_get_matches_from_mut(&arguments).and_then(|matches| {
+        Ok((ClientArgs::from_arg_matches(&matches)?, Command::from_arg_matches(&matches)?))
+    });
     match parsed {
         Ok((args, command)) => run(&args, command, io).await,
         Err(error) => explain(&error, &root, &arguments).tell(io),

@@ -49,16 +49,8 @@ const COLUMNS: &[Column] = &[
     column("Error", "ERROR"),
     column("Ports", "PORTS"),
 ];
-const SHOWN: &[&str] = &[
-    "ID",
-    "Name",
-    "Image",
-    "Node",
-    "DesiredState",
-    "CurrentState",
-    "Error",
-    "Ports",
-];
+const SHOWN: &[&str] =
+    &["ID", "Name", "Image", "Node", "DesiredState", "CurrentState", "Error", "Ports"];
 
 const fn column(name: &'static str, heading: &'static str) -> Column {
     Column { name, heading }
@@ -183,10 +175,7 @@ fn row(task: &Task, name: String, names: &Names, truncate: bool) -> Row {
         ("Name", name.into()),
         ("Image", image.into()),
         ("Node", names.node(&task.node_id).into()),
-        (
-            "DesiredState",
-            capitalised(task.desired_state.as_str()).into(),
-        ),
+        ("DesiredState", capitalised(task.desired_state.as_str()).into()),
         ("CurrentState", current.into()),
         ("Error", error.into()),
         ("Ports", ports(task).into()),
@@ -202,12 +191,7 @@ fn ports(task: &Task) -> String {
         .iter()
         .flat_map(|status| &status.ports)
         .filter(|port| port.publish_mode == PublishMode::Host || port.published_port > 0)
-        .map(|port| {
-            format!(
-                "*:{}->{}/{}",
-                port.published_port, port.target_port, port.protocol
-            )
-        })
+        .map(|port| format!("*:{}->{}/{}", port.published_port, port.target_port, port.protocol))
         .collect();
     ports.join(",")
 }
@@ -231,7 +215,13 @@ mod tests {
 
     fn tasks() -> Vec<Task> {
         serde_json::from_value(json!([
-            task("old", 2, "2026-11-20T00:00:01Z", "failed", "task: non-zero exit (1) and much more of it"),
+            task(
+                "old",
+                2,
+                "2026-11-20T00:00:01Z",
+                "failed",
+                "task: non-zero exit (1) and much more of it"
+            ),
             task("ten", 10, "2026-11-20T00:00:01Z", "running", ""),
             task("new", 2, "2026-11-20T00:00:02Z", "running", ""),
         ]))
@@ -278,19 +268,13 @@ mod tests {
         let mut all = tasks();
         all.truncate(1);
         all[0].slot = 0;
-        let flags = TaskListFlags {
-            format: Some("{{.Name}}".into()),
-            ..TaskListFlags::default()
-        };
+        let flags = TaskListFlags { format: Some("{{.Name}}".into()), ..TaskListFlags::default() };
         assert_eq!(show(all, &names(), &flags).expect("lines"), "redis.n1\n");
     }
 
     #[test]
     fn quiet_prints_whole_ids() {
-        let flags = TaskListFlags {
-            quiet: true,
-            ..TaskListFlags::default()
-        };
+        let flags = TaskListFlags { quiet: true, ..TaskListFlags::default() };
         let text = show(tasks(), &names(), &flags).expect("ids");
         assert_eq!(text.lines().next(), Some("new0000000000000000000000000"));
     }

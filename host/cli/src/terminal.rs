@@ -6,20 +6,11 @@ const UNKNOWN_COLUMNS: u16 = 200;
 
 /// Width of the terminal on standard output.
 pub(crate) fn columns() -> u16 {
-    let mut size = libc::winsize {
-        ws_row: 0,
-        ws_col: 0,
-        ws_xpixel: 0,
-        ws_ypixel: 0,
-    };
+    let mut size = libc::winsize { ws_row: 0, ws_col: 0, ws_xpixel: 0, ws_ypixel: 0 };
     // SAFETY: TIOCGWINSZ writes one `winsize` to the pointer, which points to a
     // live one; a descriptor that is no terminal is answered with an error.
     let answer = unsafe { libc::ioctl(libc::STDOUT_FILENO, libc::TIOCGWINSZ, &raw mut size) };
-    if answer == 0 && size.ws_col > 0 {
-        size.ws_col
-    } else {
-        UNKNOWN_COLUMNS
-    }
+    if answer == 0 && size.ws_col > 0 { size.ws_col } else { UNKNOWN_COLUMNS }
 }
 
 /// Whether the effective user is root.

@@ -54,9 +54,12 @@ async fn call(
         headers: headers_out(request.headers()),
     };
     let mut chunks = vec![pb::HttpChunk { part: Some(Part::Head(head)) }];
-    chunks.extend(request.body().chunks(CHUNK_MAX).map(|part| pb::HttpChunk {
-        part: Some(Part::Data(part.to_vec())),
-    }));
+    chunks.extend(
+        request
+            .body()
+            .chunks(CHUNK_MAX)
+            .map(|part| pb::HttpChunk { part: Some(Part::Data(part.to_vec())) }),
+    );
     let mut client = pb::api_client::ApiClient::new(channels.get(address)?);
     let mut answer = client.call(stream::iter(chunks)).await?.into_inner();
     let Some(pb::HttpChunk { part: Some(Part::Head(head)) }) = answer.message().await? else {

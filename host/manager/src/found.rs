@@ -33,11 +33,7 @@ pub struct Founded {
 ///
 /// # Errors
 /// A key could not be made.
-pub fn new_cluster(
-    founding: &Founding,
-    now: Time,
-    rng: &mut impl Rng,
-) -> Result<Founded, CaError> {
+pub fn new_cluster(founding: &Founding, now: Time, rng: &mut impl Rng) -> Result<Founded, CaError> {
     let id = ClusterId::random(rng);
     let node = NodeId::random(rng);
     let root = RootCa::generate(id, now)?;

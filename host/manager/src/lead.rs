@@ -139,15 +139,13 @@ impl Loops {
         let mut fits =
             SchedulerFits { scheduler: &mut self.scheduler, policies: self.policies.clone() };
         let mut rng = rand::rng();
-        let decided = self.orchestrator.tick(
-            state,
-            now,
-            &mut fits,
-            &mut self.policies.clone(),
-            &mut || TaskId::random(&mut rng),
-        );
+        let decided =
+            self.orchestrator.tick(state, now, &mut fits, &mut self.policies.clone(), &mut || {
+                TaskId::random(&mut rng)
+            });
         changes.extend(decided.changes);
-        for trouble in self.scheduler.schedule(state, &mut changes, now, &mut self.policies).events {
+        for trouble in self.scheduler.schedule(state, &mut changes, now, &mut self.policies).events
+        {
             let (service, consequence) = (trouble.service, trouble.consequence);
             warn!(%service, failure = %trouble.failure, ?consequence, "a placement plugin failed");
         }

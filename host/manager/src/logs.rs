@@ -87,7 +87,10 @@ impl Lines {
 
 impl LogBroker {
     /// Opens a subscription: what each node is to be asked, and the reader's end.
-    pub(crate) fn open(&self, request: &LogsRequest) -> (Vec<(NodeId, pb::LogsWanted)>, u64, mpsc::Receiver<LogLine>) {
+    pub(crate) fn open(
+        &self,
+        request: &LogsRequest,
+    ) -> (Vec<(NodeId, pb::LogsWanted)>, u64, mpsc::Receiver<LogLine>) {
         let subscription = self.0.next.fetch_add(1, Ordering::Relaxed) + 1;
         let mut by_node: HashMap<NodeId, Vec<String>> = HashMap::new();
         for (task, node) in &request.tasks {

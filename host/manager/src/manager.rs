@@ -133,10 +133,7 @@ impl Manager {
         let blobs = BlobStore::open(config.state_dir.join("blobs"))?;
         let raft = Raft::open(
             RaftConfig {
-                storage: Storage::Disk {
-                    dir: config.state_dir.join("raft"),
-                    key: config.log_key,
-                },
+                storage: Storage::Disk { dir: config.state_dir.join("raft"), key: config.log_key },
                 raft_id,
                 address: config.address,
                 timing: config.timing,
@@ -297,7 +294,8 @@ impl Manager {
         let inner = &self.0;
         let inspected = plugins::inspect(&inner.compiler, bytes.clone()).await?;
         let state = inner.raft.state();
-        let blob = replicate::store(&inner.blobs, &inner.channels, &state, inner.node, bytes).await?;
+        let blob =
+            replicate::store(&inner.blobs, &inner.channels, &state, inner.node, bytes).await?;
         let id = PluginId::from_bits(rand::rng().random());
         let plugin = plugins::record(id, inspected, blob, false);
         let made = write(&inner.raft, request, Change::AddPlugin(Box::new(plugin.clone()))).await?;

@@ -90,7 +90,8 @@ fn next_step(state: &State, members: &[u64], own: NodeId) -> Option<Next> {
             _ => {}
         }
     }
-    let seats = |id: &u64| state.nodes().any(|n| n.member.as_ref().is_some_and(|m| m.raft_id == *id));
+    let seats =
+        |id: &u64| state.nodes().any(|n| n.member.as_ref().is_some_and(|m| m.raft_id == *id));
     members.iter().find(|id| !seats(id)).map(|id| Next::Remove(*id))
 }
 

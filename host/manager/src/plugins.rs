@@ -27,9 +27,8 @@ pub(crate) async fn built_in(
     for component in builtin() {
         let bytes = Bytes::from_static(component.bytes);
         let inspected = inspect(compiler, bytes.clone()).await?;
-        let blob = blobs
-            .put(&bytes)
-            .map_err(|e| Refusal::plain(RefusalKind::Unknown, e.to_string()))?;
+        let blob =
+            blobs.put(&bytes).map_err(|e| Refusal::plain(RefusalKind::Unknown, e.to_string()))?;
         let id = PluginId::from_bits(rand::rng().random());
         all.push(record(id, inspected, blob, true));
     }
@@ -116,11 +115,8 @@ pub(crate) fn check_unused(state: &State, id: PluginId) -> Result<(), Refusal> {
             format!("plugin {} is built in and cannot be removed", plugin.name),
         ));
     }
-    let users: Vec<_> = state
-        .services()
-        .filter(|s| uses(plugin, &s.spec))
-        .map(|s| s.spec.name.as_str())
-        .collect();
+    let users: Vec<_> =
+        state.services().filter(|s| uses(plugin, &s.spec)).map(|s| s.spec.name.as_str()).collect();
     if users.is_empty() {
         return Ok(());
     }
@@ -136,9 +132,7 @@ fn uses(plugin: &Plugin, spec: &ServiceSpec) -> bool {
     let named = match plugin.kind {
         PluginKind::Constraint => spec.task_template.constraints().iter().any(|c| claims(c)),
         PluginKind::Preference => spec.preferences().iter().any(|p| claims(&p.name)),
-        PluginKind::UpdatePolicy => {
-            spec.update_config.iter().any(|u| claims(&u.failure_action))
-        }
+        PluginKind::UpdatePolicy => spec.update_config.iter().any(|u| claims(&u.failure_action)),
         PluginKind::VolumeDriver => spec
             .container()
             .iter()
@@ -158,7 +152,8 @@ fn claims(claim: &PluginClaim, text: &str) -> bool {
     match claim {
         PluginClaim::Key(key) => {
             let key = key.to_lowercase();
-            text.strip_prefix(&key).is_some_and(|rest| !rest.starts_with(|c: char| c.is_alphanumeric()))
+            text.strip_prefix(&key)
+                .is_some_and(|rest| !rest.starts_with(|c: char| c.is_alphanumeric()))
         }
         PluginClaim::KeyPrefix(prefix) => text.starts_with(&prefix.to_lowercase()),
         PluginClaim::Call(name) => text.starts_with(&format!("{}(", name.to_lowercase())),

@@ -152,8 +152,7 @@ impl pb::membership_server::Membership for ManagerServices {
             None => state.next_raft_id(),
         };
         let member = Some(RaftMember { raft_id, addr: address });
-        let change =
-            Change::SetNodeRole { id: identity.node, role: NodeRole::Manager, member };
+        let change = Change::SetNodeRole { id: identity.node, role: NodeRole::Manager, member };
         write(raft, None, change)
             .await
             .map_err(|refusal| Status::failed_precondition(refusal.to_string()))?;

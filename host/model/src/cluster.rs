@@ -139,9 +139,7 @@ impl Default for ClusterSpec {
 
 impl Default for OrchestrationConfig {
     fn default() -> Self {
-        Self {
-            task_history_retention_limit: 5,
-        }
+        Self { task_history_retention_limit: 5 }
     }
 }
 
@@ -159,16 +157,12 @@ impl Default for RaftConfig {
 
 impl Default for DispatcherConfig {
     fn default() -> Self {
-        Self {
-            heartbeat_period: Duration::from_secs(5),
-        }
+        Self { heartbeat_period: Duration::from_secs(5) }
     }
 }
 
 impl Default for CaConfig {
     fn default() -> Self {
-        Self {
-            node_cert_expiry: Duration::from_secs(90 * 24 * 3600),
-        }
+        Self { node_cert_expiry: Duration::from_secs(90 * 24 * 3600) }
     }
 }

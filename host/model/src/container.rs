@@ -16,31 +16,19 @@ pub struct ContainerSpec {
     /// The image, or a Wasm component (see [`crate::ImageReference`]).
     pub image: String,
     /// Labels of the container, not of the service.
-    #[serde(
-        deserialize_with = "null_as_default",
-        skip_serializing_if = "BTreeMap::is_empty"
-    )]
+    #[serde(deserialize_with = "null_as_default", skip_serializing_if = "BTreeMap::is_empty")]
     pub labels: BTreeMap<String, String>,
     /// Replaces the image's entry point.
-    #[serde(
-        deserialize_with = "null_as_default",
-        skip_serializing_if = "Vec::is_empty"
-    )]
+    #[serde(deserialize_with = "null_as_default", skip_serializing_if = "Vec::is_empty")]
     pub command: Vec<String>,
     /// Arguments to the entry point.
-    #[serde(
-        deserialize_with = "null_as_default",
-        skip_serializing_if = "Vec::is_empty"
-    )]
+    #[serde(deserialize_with = "null_as_default", skip_serializing_if = "Vec::is_empty")]
     pub args: Vec<String>,
     /// Host name inside the task.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub hostname: String,
     /// `KEY=VALUE`, or `KEY`.
-    #[serde(
-        deserialize_with = "null_as_default",
-        skip_serializing_if = "Vec::is_empty"
-    )]
+    #[serde(deserialize_with = "null_as_default", skip_serializing_if = "Vec::is_empty")]
     pub env: Vec<String>,
     /// Working directory.
     #[serde(skip_serializing_if = "String::is_empty")]
@@ -49,10 +37,7 @@ pub struct ContainerSpec {
     #[serde(skip_serializing_if = "String::is_empty")]
     pub user: String,
     /// Additional groups.
-    #[serde(
-        deserialize_with = "null_as_default",
-        skip_serializing_if = "Vec::is_empty"
-    )]
+    #[serde(deserialize_with = "null_as_default", skip_serializing_if = "Vec::is_empty")]
     pub groups: Vec<String>,
     /// Windows and Linux security settings, kept as given.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -73,10 +58,7 @@ pub struct ContainerSpec {
     #[serde(skip_serializing_if = "is_default")]
     pub read_only: bool,
     /// Mounts.
-    #[serde(
-        deserialize_with = "null_as_default",
-        skip_serializing_if = "Vec::is_empty"
-    )]
+    #[serde(deserialize_with = "null_as_default", skip_serializing_if = "Vec::is_empty")]
     pub mounts: Vec<Mount>,
     /// Time from the stop signal to SIGKILL; absent for 10 s.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -85,52 +67,31 @@ pub struct ContainerSpec {
     #[serde(rename = "Healthcheck", skip_serializing_if = "Option::is_none")]
     pub health_check: Option<HealthCheck>,
     /// Lines of the hosts file, `IP HOST`.
-    #[serde(
-        deserialize_with = "null_as_default",
-        skip_serializing_if = "Vec::is_empty"
-    )]
+    #[serde(deserialize_with = "null_as_default", skip_serializing_if = "Vec::is_empty")]
     pub hosts: Vec<String>,
     /// Name resolution.
     #[serde(rename = "DNSConfig", skip_serializing_if = "Option::is_none")]
     pub dns: Option<DnsConfig>,
     /// Secrets given to the task.
-    #[serde(
-        deserialize_with = "null_as_default",
-        skip_serializing_if = "Vec::is_empty"
-    )]
+    #[serde(deserialize_with = "null_as_default", skip_serializing_if = "Vec::is_empty")]
     pub secrets: Vec<Value>,
     /// Configs given to the task.
-    #[serde(
-        deserialize_with = "null_as_default",
-        skip_serializing_if = "Vec::is_empty"
-    )]
+    #[serde(deserialize_with = "null_as_default", skip_serializing_if = "Vec::is_empty")]
     pub configs: Vec<Value>,
     /// Windows isolation; `default` on Linux.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub isolation: String,
     /// Kernel settings of the task's namespaces.
-    #[serde(
-        deserialize_with = "null_as_default",
-        skip_serializing_if = "BTreeMap::is_empty"
-    )]
+    #[serde(deserialize_with = "null_as_default", skip_serializing_if = "BTreeMap::is_empty")]
     pub sysctls: BTreeMap<String, String>,
     /// Capabilities beyond the engine's default.
-    #[serde(
-        deserialize_with = "null_as_default",
-        skip_serializing_if = "Vec::is_empty"
-    )]
+    #[serde(deserialize_with = "null_as_default", skip_serializing_if = "Vec::is_empty")]
     pub capability_add: Vec<String>,
     /// Capabilities taken away.
-    #[serde(
-        deserialize_with = "null_as_default",
-        skip_serializing_if = "Vec::is_empty"
-    )]
+    #[serde(deserialize_with = "null_as_default", skip_serializing_if = "Vec::is_empty")]
     pub capability_drop: Vec<String>,
     /// Resource limits of processes.
-    #[serde(
-        deserialize_with = "null_as_default",
-        skip_serializing_if = "Vec::is_empty"
-    )]
+    #[serde(deserialize_with = "null_as_default", skip_serializing_if = "Vec::is_empty")]
     pub ulimits: Vec<Ulimit>,
     /// −1000 to 1000: who dies first when memory runs out.
     #[serde(skip_serializing_if = "is_default")]
@@ -142,10 +103,7 @@ pub struct ContainerSpec {
 #[serde(rename_all = "PascalCase", default)]
 pub struct HealthCheck {
     /// `["NONE"]`, `["CMD", …]` or `["CMD-SHELL", line]`; empty for the image's.
-    #[serde(
-        deserialize_with = "null_as_default",
-        skip_serializing_if = "Vec::is_empty"
-    )]
+    #[serde(deserialize_with = "null_as_default", skip_serializing_if = "Vec::is_empty")]
     pub test: Vec<String>,
     /// Between checks; 0 inherits.
     #[serde(skip_serializing_if = "is_default")]
@@ -169,22 +127,13 @@ pub struct HealthCheck {
 #[serde(rename_all = "PascalCase", default)]
 pub struct DnsConfig {
     /// Addresses of resolvers.
-    #[serde(
-        deserialize_with = "null_as_default",
-        skip_serializing_if = "Vec::is_empty"
-    )]
+    #[serde(deserialize_with = "null_as_default", skip_serializing_if = "Vec::is_empty")]
     pub nameservers: Vec<String>,
     /// Search domains.
-    #[serde(
-        deserialize_with = "null_as_default",
-        skip_serializing_if = "Vec::is_empty"
-    )]
+    #[serde(deserialize_with = "null_as_default", skip_serializing_if = "Vec::is_empty")]
     pub search: Vec<String>,
     /// Resolver options.
-    #[serde(
-        deserialize_with = "null_as_default",
-        skip_serializing_if = "Vec::is_empty"
-    )]
+    #[serde(deserialize_with = "null_as_default", skip_serializing_if = "Vec::is_empty")]
     pub options: Vec<String>,
 }
 

@@ -106,9 +106,7 @@ fn decimal(value: u64, unit: u64) -> String {
         return whole.to_string();
     }
     let digits = unit.ilog10() as usize;
-    format!("{whole}.{part:0digits$}")
-        .trim_end_matches('0')
-        .to_owned()
+    format!("{whole}.{part:0digits$}").trim_end_matches('0').to_owned()
 }
 
 /// As Go reads it: signed decimals, each with a unit, such as `300ms` or `1h15m`.
@@ -129,41 +127,27 @@ impl FromStr for Duration {
             return Err(invalid());
         }
         while !rest.is_empty() {
-            let end = rest
-                .find(|c: char| !c.is_ascii_digit() && c != '.')
-                .ok_or_else(invalid)?;
+            let end = rest.find(|c: char| !c.is_ascii_digit() && c != '.').ok_or_else(invalid)?;
             let (number, tail) = rest.split_at(end);
-            let unit_end = tail
-                .find(|c: char| c.is_ascii_digit() || c == '.')
-                .unwrap_or(tail.len());
+            let unit_end =
+                tail.find(|c: char| c.is_ascii_digit() || c == '.').unwrap_or(tail.len());
             let (unit, tail) = tail.split_at(unit_end);
-            let (_, scale) = UNITS
-                .iter()
-                .find(|(name, _)| *name == unit)
-                .ok_or_else(invalid)?;
+            let (_, scale) = UNITS.iter().find(|(name, _)| *name == unit).ok_or_else(invalid)?;
             let (whole, part) = number.split_once('.').unwrap_or((number, ""));
             if whole.is_empty() && part.is_empty() || part.contains('.') || number.len() > 30 {
                 return Err(invalid());
             }
-            let whole: i128 = if whole.is_empty() {
-                0
-            } else {
-                whole.parse().map_err(|_| invalid())?
-            };
-            let fraction: i128 = if part.is_empty() {
-                0
-            } else {
-                part.parse().map_err(|_| invalid())?
-            };
+            let whole: i128 =
+                if whole.is_empty() { 0 } else { whole.parse().map_err(|_| invalid())? };
+            let fraction: i128 =
+                if part.is_empty() { 0 } else { part.parse().map_err(|_| invalid())? };
             let scale = i128::from(*scale);
             total = total
                 .saturating_add(whole.saturating_mul(scale))
                 .saturating_add(fraction.saturating_mul(scale) / 10i128.pow(part.len() as u32));
             rest = tail;
         }
-        i64::try_from(if negative { -total } else { total })
-            .map(Self)
-            .map_err(|_| invalid())
+        i64::try_from(if negative { -total } else { total }).map(Self).map_err(|_| invalid())
     }
 }
 

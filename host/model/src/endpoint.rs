@@ -15,10 +15,7 @@ pub struct EndpointSpec {
     #[serde(skip_serializing_if = "is_default")]
     pub mode: ResolutionMode,
     /// Ports wanted.
-    #[serde(
-        deserialize_with = "null_as_default",
-        skip_serializing_if = "Vec::is_empty"
-    )]
+    #[serde(deserialize_with = "null_as_default", skip_serializing_if = "Vec::is_empty")]
     pub ports: Vec<PortConfig>,
 }
 
@@ -86,10 +83,7 @@ pub struct Endpoint {
     /// What was asked.
     pub spec: EndpointSpec,
     /// The ports with their published numbers.
-    #[serde(
-        deserialize_with = "null_as_default",
-        skip_serializing_if = "Vec::is_empty"
-    )]
+    #[serde(deserialize_with = "null_as_default", skip_serializing_if = "Vec::is_empty")]
     pub ports: Vec<PortConfig>,
 }
 

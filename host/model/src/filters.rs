@@ -73,20 +73,16 @@ impl Filters {
 
     /// Whether `key` is not filtered by, or one alternative satisfies `test`.
     pub fn any(&self, key: &str, test: impl Fn(&str) -> bool) -> bool {
-        self.0
-            .get(key)
-            .is_none_or(|values| values.is_empty() || values.iter().any(|v| test(v)))
+        self.0.get(key).is_none_or(|values| values.is_empty() || values.iter().any(|v| test(v)))
     }
 
     /// Whether `labels` satisfy every `K` and `K=V` under `key`: labels, unlike
     /// other filters, must all hold, as in Docker.
     pub fn labels(&self, key: &str, labels: &BTreeMap<String, String>) -> bool {
-        self.values(key)
-            .iter()
-            .all(|wanted| match wanted.split_once('=') {
-                Some((k, v)) => labels.get(k).is_some_and(|have| have == v),
-                None => labels.contains_key(wanted),
-            })
+        self.values(key).iter().all(|wanted| match wanted.split_once('=') {
+            Some((k, v)) => labels.get(k).is_some_and(|have| have == v),
+            None => labels.contains_key(wanted),
+        })
     }
 
     /// The Go client's encoding, for the query string.
@@ -116,9 +112,6 @@ mod tests {
     #[test]
     fn keys_are_checked_by_name() {
         let filters = Filters::parse(r#"{"foo":["x"]}"#).expect("filters");
-        assert_eq!(
-            filters.check(&["name"]).unwrap_err().message,
-            "invalid filter 'foo'"
-        );
+        assert_eq!(filters.check(&["name"]).unwrap_err().message, "invalid filter 'foo'");
     }
 }

@@ -207,12 +207,7 @@ mod tests {
 
     #[test]
     fn text_that_is_no_id_is_refused() {
-        for text in [
-            "",
-            "abc",
-            "ABCDEFGHIJKLMNOPQRSTUVWXY",
-            "zzzzzzzzzzzzzzzzzzzzzzzzz",
-        ] {
+        for text in ["", "abc", "ABCDEFGHIJKLMNOPQRSTUVWXY", "zzzzzzzzzzzzzzzzzzzzzzzzz"] {
             assert_eq!(text.parse::<Id>(), Err(InvalidId), "{text}");
         }
     }
@@ -227,19 +222,13 @@ mod tests {
             assert!(low.to_string().starts_with(&text[..cut]));
         }
         assert_eq!(Id::prefix_range("UPPER"), None);
-        assert_eq!(
-            Id::prefix_range("f").map(|(_, high)| high),
-            Some(Id(u128::MAX))
-        );
+        assert_eq!(Id::prefix_range("f").map(|(_, high)| high), Some(Id(u128::MAX)));
         assert_eq!(Id::prefix_range("z"), None);
     }
 
     #[test]
     fn cbor_is_not_the_text() {
         let id = TaskId::from_bits(7);
-        assert_eq!(
-            serde_json::to_string(&id).unwrap(),
-            "\"0000000000000000000000007\""
-        );
+        assert_eq!(serde_json::to_string(&id).unwrap(), "\"0000000000000000000000007\"");
     }
 }

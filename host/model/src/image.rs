@@ -45,11 +45,7 @@ impl<'a> ImageReference<'a> {
                 tag: Some(&rest[path_start + colon + 1..]),
                 digest,
             },
-            None => Self {
-                name: rest,
-                tag: None,
-                digest,
-            },
+            None => Self { name: rest, tag: None, digest },
         }
     }
 
@@ -92,10 +88,7 @@ impl Platform {
     /// The platform of Wasm components.
     pub fn wasm() -> Self {
         let (os, architecture) = WASM_PLATFORM;
-        Self {
-            os: os.to_owned(),
-            architecture: architecture.to_owned(),
-        }
+        Self { os: os.to_owned(), architecture: architecture.to_owned() }
     }
 }
 
@@ -108,13 +101,7 @@ mod tests {
         for (text, name, tag, digest, shown) in [
             ("redis", "redis", None, None, "redis:latest"),
             ("redis:3.0.6", "redis", Some("3.0.6"), None, "redis:3.0.6"),
-            (
-                "localhost:5000/a/b",
-                "localhost:5000/a/b",
-                None,
-                None,
-                "localhost:5000/a/b:latest",
-            ),
+            ("localhost:5000/a/b", "localhost:5000/a/b", None, None, "localhost:5000/a/b:latest"),
             (
                 "docker.io/library/redis:7@sha256:ab",
                 "docker.io/library/redis",
@@ -122,34 +109,18 @@ mod tests {
                 Some("sha256:ab"),
                 "redis:7",
             ),
-            (
-                "hello.wasm@sha256:ab",
-                "hello.wasm",
-                None,
-                Some("sha256:ab"),
-                "hello.wasm",
-            ),
+            ("hello.wasm@sha256:ab", "hello.wasm", None, Some("sha256:ab"), "hello.wasm"),
         ] {
             let parsed = ImageReference::parse(text);
-            assert_eq!(
-                (parsed.name, parsed.tag, parsed.digest),
-                (name, tag, digest),
-                "{text}"
-            );
+            assert_eq!((parsed.name, parsed.tag, parsed.digest), (name, tag, digest), "{text}");
             assert_eq!(parsed.to_string(), shown);
         }
         assert_eq!(
             ImageReference::parse("hello.wasm@sha256:ab").kind(),
             ImageKind::UploadedComponent
         );
-        assert_eq!(
-            ImageReference::parse("reg:5000/hello.wasm:1").kind(),
-            ImageKind::Registry
-        );
-        assert_eq!(
-            ImageReference::parse("localhost:5000/x").domain(),
-            "localhost:5000"
-        );
+        assert_eq!(ImageReference::parse("reg:5000/hello.wasm:1").kind(), ImageKind::Registry);
+        assert_eq!(ImageReference::parse("localhost:5000/x").domain(), "localhost:5000");
         assert_eq!(ImageReference::parse("a/b").domain(), "docker.io");
     }
 }

@@ -78,10 +78,7 @@ pub struct VolumeOptions {
     #[serde(skip_serializing_if = "is_default")]
     pub no_copy: bool,
     /// Labels of the volume made.
-    #[serde(
-        deserialize_with = "null_as_default",
-        skip_serializing_if = "BTreeMap::is_empty"
-    )]
+    #[serde(deserialize_with = "null_as_default", skip_serializing_if = "BTreeMap::is_empty")]
     pub labels: BTreeMap<String, String>,
     /// A path inside the volume.
     #[serde(skip_serializing_if = "String::is_empty")]
@@ -111,9 +108,6 @@ pub struct Driver {
     #[serde(skip_serializing_if = "String::is_empty")]
     pub name: String,
     /// Its options.
-    #[serde(
-        deserialize_with = "null_as_default",
-        skip_serializing_if = "BTreeMap::is_empty"
-    )]
+    #[serde(deserialize_with = "null_as_default", skip_serializing_if = "BTreeMap::is_empty")]
     pub options: BTreeMap<String, String>,
 }

@@ -31,11 +31,7 @@ pub struct Node {
     #[serde(rename = "ObservedRole")]
     pub role: NodeRole,
     /// Its seat among the managers, if it has one.
-    #[serde(
-        rename = "RaftMember",
-        default,
-        skip_serializing_if = "Option::is_none"
-    )]
+    #[serde(rename = "RaftMember", default, skip_serializing_if = "Option::is_none")]
     pub member: Option<RaftMember>,
 }
 
@@ -117,16 +113,10 @@ pub struct EngineDescription {
     /// Its version.
     pub engine_version: String,
     /// Labels of the daemon.
-    #[serde(
-        deserialize_with = "null_as_default",
-        skip_serializing_if = "BTreeMap::is_empty"
-    )]
+    #[serde(deserialize_with = "null_as_default", skip_serializing_if = "BTreeMap::is_empty")]
     pub labels: BTreeMap<String, String>,
     /// Plugins of the engine.
-    #[serde(
-        deserialize_with = "null_as_default",
-        skip_serializing_if = "Vec::is_empty"
-    )]
+    #[serde(deserialize_with = "null_as_default", skip_serializing_if = "Vec::is_empty")]
     pub plugins: Vec<EnginePlugin>,
 }
 

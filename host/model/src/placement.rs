@@ -9,26 +9,17 @@ use crate::json::{is_default, null_as_default};
 #[serde(rename_all = "PascalCase", default)]
 pub struct Placement {
     /// Expressions that a node must satisfy, all of them.
-    #[serde(
-        deserialize_with = "null_as_default",
-        skip_serializing_if = "Vec::is_empty"
-    )]
+    #[serde(deserialize_with = "null_as_default", skip_serializing_if = "Vec::is_empty")]
     pub constraints: Vec<String>,
     /// Docker's preferences, outermost first. Preferences of other plugins are
     /// in [`crate::SwarmwOptions::preferences`].
-    #[serde(
-        deserialize_with = "null_as_default",
-        skip_serializing_if = "Vec::is_empty"
-    )]
+    #[serde(deserialize_with = "null_as_default", skip_serializing_if = "Vec::is_empty")]
     pub preferences: Vec<PlacementPreference>,
     /// The most tasks of the service on one node; 0 for no limit.
     #[serde(skip_serializing_if = "is_default")]
     pub max_replicas: u64,
     /// What the image runs on; empty for anything.
-    #[serde(
-        deserialize_with = "null_as_default",
-        skip_serializing_if = "Vec::is_empty"
-    )]
+    #[serde(deserialize_with = "null_as_default", skip_serializing_if = "Vec::is_empty")]
     pub platforms: Vec<Platform>,
 }
 

@@ -76,20 +76,12 @@ impl RefusalKind {
 impl Refusal {
     /// A refusal shown as it stands.
     pub fn plain(kind: RefusalKind, message: impl Into<String>) -> Self {
-        Self {
-            kind,
-            message: message.into(),
-            prefixed: false,
-        }
+        Self { kind, message: message.into(), prefixed: false }
     }
 
     /// A refusal shown with the gRPC prefix.
     pub fn rpc(kind: RefusalKind, message: impl Into<String>) -> Self {
-        Self {
-            kind,
-            message: message.into(),
-            prefixed: true,
-        }
+        Self { kind, message: message.into(), prefixed: true }
     }
 
     /// 400 without prefix.
@@ -99,10 +91,7 @@ impl Refusal {
 
     /// 404 `KIND REFERENCE not found`.
     pub fn not_found(kind: &str, reference: impl fmt::Display) -> Self {
-        Self::plain(
-            RefusalKind::NotFound,
-            format!("{kind} {reference} not found"),
-        )
+        Self::plain(RefusalKind::NotFound, format!("{kind} {reference} not found"))
     }
 
     /// Swarm's answer to an update that names an older version of the object.
@@ -114,12 +103,7 @@ impl Refusal {
 impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.prefixed {
-            write!(
-                f,
-                "rpc error: code = {} desc = {}",
-                self.kind.code(),
-                self.message
-            )
+            write!(f, "rpc error: code = {} desc = {}", self.kind.code(), self.message)
         } else {
             f.write_str(&self.message)
         }

@@ -15,10 +15,7 @@ pub struct Resources {
     #[serde(skip_serializing_if = "is_default")]
     pub memory_bytes: i64,
     /// Countable things of other kinds.
-    #[serde(
-        deserialize_with = "null_as_default",
-        skip_serializing_if = "Vec::is_empty"
-    )]
+    #[serde(deserialize_with = "null_as_default", skip_serializing_if = "Vec::is_empty")]
     pub generic_resources: Vec<serde_json::Value>,
 }
 

@@ -42,10 +42,7 @@ pub struct ServiceSpec {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rollback_config: Option<UpdateConfig>,
     /// Docker's old place for [`TaskSpec::networks`].
-    #[serde(
-        deserialize_with = "null_as_default",
-        skip_serializing_if = "Vec::is_empty"
-    )]
+    #[serde(deserialize_with = "null_as_default", skip_serializing_if = "Vec::is_empty")]
     pub networks: Vec<Value>,
     /// Published ports.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -61,16 +58,10 @@ pub struct ServiceSpec {
 #[serde(rename_all = "PascalCase", default, deny_unknown_fields)]
 pub struct SwarmwOptions {
     /// Options of plugins, `PLUGIN.OPTION` to the text typed.
-    #[serde(
-        deserialize_with = "null_as_default",
-        skip_serializing_if = "BTreeMap::is_empty"
-    )]
+    #[serde(deserialize_with = "null_as_default", skip_serializing_if = "BTreeMap::is_empty")]
     pub policy_options: BTreeMap<String, String>,
     /// Placement preferences other than `spread`.
-    #[serde(
-        deserialize_with = "null_as_default",
-        skip_serializing_if = "Vec::is_empty"
-    )]
+    #[serde(deserialize_with = "null_as_default", skip_serializing_if = "Vec::is_empty")]
     pub preferences: Vec<PlacedPreference>,
 }
 
@@ -128,10 +119,7 @@ pub struct TaskSpec {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub placement: Option<Placement>,
     /// Networks joined.
-    #[serde(
-        deserialize_with = "null_as_default",
-        skip_serializing_if = "Vec::is_empty"
-    )]
+    #[serde(deserialize_with = "null_as_default", skip_serializing_if = "Vec::is_empty")]
     pub networks: Vec<Value>,
     /// Where the container's output goes.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -230,11 +218,7 @@ impl ServiceSpec {
 
     /// The preferences of all plugins in the order they nest, outermost first.
     pub fn preferences(&self) -> Vec<Preference> {
-        let docker = self
-            .task_template
-            .placement
-            .iter()
-            .flat_map(|p| &p.preferences);
+        let docker = self.task_template.placement.iter().flat_map(|p| &p.preferences);
         let ours = self.swarmw.as_ref().map_or(&[][..], |s| &s.preferences);
         let mut all = Vec::new();
         let mut taken = 0;
@@ -321,17 +305,12 @@ mod tests {
         let preferences = spreads
             .iter()
             .map(|s| crate::PlacementPreference {
-                spread: Some(crate::SpreadOver {
-                    spread_descriptor: (*s).to_owned(),
-                }),
+                spread: Some(crate::SpreadOver { spread_descriptor: (*s).to_owned() }),
             })
             .collect();
         ServiceSpec {
             task_template: Arc::new(TaskSpec {
-                placement: Some(Placement {
-                    preferences,
-                    ..Default::default()
-                }),
+                placement: Some(Placement { preferences, ..Default::default() }),
                 ..Default::default()
             }),
             swarmw: Some(SwarmwOptions {
@@ -354,24 +333,14 @@ mod tests {
     #[test]
     fn preferences_of_both_kinds_keep_their_order() {
         for (spreads, ours, want) in [
-            (
-                &["a", "b"][..],
-                &[("x", 0), ("y", 1), ("z", 2)][..],
-                "x a y b z",
-            ),
+            (&["a", "b"][..], &[("x", 0), ("y", 1), ("z", 2)][..], "x a y b z"),
             (&[], &[("x", 3)], "x"),
             (&["a"], &[], "a"),
         ] {
             let got: Vec<_> = spec(spreads, ours)
                 .preferences()
                 .into_iter()
-                .map(|p| {
-                    if p.name == "spread" {
-                        p.argument
-                    } else {
-                        p.name
-                    }
-                })
+                .map(|p| if p.name == "spread" { p.argument } else { p.name })
                 .collect();
             assert_eq!(got.join(" "), want);
         }

@@ -269,12 +269,8 @@ impl Assignment {
 
     /// The labels that Swarm puts on a task's container, over the user's own.
     pub fn container_labels(&self) -> BTreeMap<String, String> {
-        let mut labels = self
-            .spec
-            .container_spec
-            .as_ref()
-            .map(|c| c.labels.clone())
-            .unwrap_or_default();
+        let mut labels =
+            self.spec.container_spec.as_ref().map(|c| c.labels.clone()).unwrap_or_default();
         let name = self.name();
         for (key, value) in [
             ("task", String::new()),

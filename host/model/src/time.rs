@@ -88,28 +88,20 @@ impl FromStr for Time {
             return Ok(Self::ZERO);
         }
         let at = OffsetDateTime::parse(text, &Rfc3339).map_err(|_| InvalidTime(text.to_owned()))?;
-        i64::try_from(at.unix_timestamp_nanos())
-            .map(Self)
-            .map_err(|_| InvalidTime(text.to_owned()))
+        i64::try_from(at.unix_timestamp_nanos()).map(Self).map_err(|_| InvalidTime(text.to_owned()))
     }
 }
 
 impl Serialize for Time {
     fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
-        if to.is_human_readable() {
-            to.collect_str(self)
-        } else {
-            to.serialize_i64(self.0)
-        }
+        if to.is_human_readable() { to.collect_str(self) } else { to.serialize_i64(self.0) }
     }
 }
 
 impl<'de> Deserialize<'de> for Time {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
         if from.is_human_readable() {
-            String::deserialize(from)?
-                .parse()
-                .map_err(serde::de::Error::custom)
+            String::deserialize(from)?.parse().map_err(serde::de::Error::custom)
         } else {
             i64::deserialize(from).map(Self)
         }

@@ -28,11 +28,7 @@ pub fn service_name(name: &str) -> Result<(), Refusal> {
     let bytes = name.as_bytes();
     let ends_well = bytes.first().is_some_and(u8::is_ascii_alphanumeric)
         && bytes.last().is_some_and(u8::is_ascii_alphanumeric);
-    if !ends_well
-        || !bytes
-            .iter()
-            .all(|b| b.is_ascii_alphanumeric() || b"-_".contains(b))
-    {
+    if !ends_well || !bytes.iter().all(|b| b.is_ascii_alphanumeric() || b"-_".contains(b)) {
         return Err(rpc("name must be valid as a DNS name component"));
     }
     if name.len() > NAME_MAX {
@@ -85,10 +81,7 @@ fn not_yet(spec: &ServiceSpec) -> Result<(), Refusal> {
     let container = spec.container();
     let task = &spec.task_template;
     let missing = [
-        (
-            !spec.networks.is_empty() || !task.networks.is_empty(),
-            "networks",
-        ),
+        (!spec.networks.is_empty() || !task.networks.is_empty(), "networks"),
         (container.is_some_and(|c| !c.secrets.is_empty()), "secrets"),
         (container.is_some_and(|c| !c.configs.is_empty()), "configs"),
         (
@@ -128,25 +121,15 @@ fn resources(spec: &ServiceSpec) -> Result<(), Refusal> {
     let Some(wanted) = &spec.task_template.resources else {
         return Ok(());
     };
-    let limits = wanted
-        .limits
-        .as_ref()
-        .map(|l| (l.nano_cpus, l.memory_bytes));
-    let reserved = wanted
-        .reservations
-        .as_ref()
-        .map(|r| (r.nano_cpus, r.memory_bytes));
+    let limits = wanted.limits.as_ref().map(|l| (l.nano_cpus, l.memory_bytes));
+    let reserved = wanted.reservations.as_ref().map(|r| (r.nano_cpus, r.memory_bytes));
     for (cpus, memory) in limits.into_iter().chain(reserved) {
         if cpus != 0 && cpus < CPU_MIN {
             let cpus = cpus as f64 / 1e9;
-            return Err(rpc(format!(
-                "invalid cpu value {cpus}: Must be at least 0.001"
-            )));
+            return Err(rpc(format!("invalid cpu value {cpus}: Must be at least 0.001")));
         }
         if memory != 0 && memory < MEMORY_MIN {
-            return Err(rpc(format!(
-                "invalid memory value {memory}: Must be at least 4MiB"
-            )));
+            return Err(rpc(format!("invalid memory value {memory}: Must be at least 4MiB")));
         }
     }
     if wanted.limits.as_ref().is_some_and(|l| l.pids < 0) {
@@ -159,10 +142,7 @@ fn restart(spec: &ServiceSpec) -> Result<(), Refusal> {
     let Some(policy) = &spec.task_template.restart_policy else {
         return Ok(());
     };
-    for (name, value) in [
-        ("restart-delay", policy.delay),
-        ("restart-window", policy.window),
-    ] {
+    for (name, value) in [("restart-delay", policy.delay), ("restart-window", policy.window)] {
         if value.is_some_and(Duration::is_negative) {
             return Err(rpc(format!("TaskSpec: {name} cannot be negative")));
         }
@@ -178,15 +158,10 @@ fn update_config(block: &str, config: &UpdateConfig) -> Result<(), Refusal> {
         return Err(rpc(format!("TaskSpec: {block} monitor cannot be negative")));
     }
     if !(0.0..=1.0).contains(&config.max_failure_ratio) {
-        return Err(rpc(format!(
-            "TaskSpec: {block} max-failure-ratio must be between 0 and 1"
-        )));
+        return Err(rpc(format!("TaskSpec: {block} max-failure-ratio must be between 0 and 1")));
     }
     if !matches!(config.order.as_str(), "" | "stop-first" | "start-first") {
-        return Err(Refusal::invalid(format!(
-            "invalid UpdateOrder: {:?}",
-            config.order
-        )));
+        return Err(Refusal::invalid(format!("invalid UpdateOrder: {:?}", config.order)));
     }
     Ok(())
 }
@@ -198,10 +173,7 @@ fn mounts(spec: &ServiceSpec) -> Result<(), Refusal> {
             return Err(rpc("ContainerSpec: mount target is required"));
         }
         if !targets.insert(mount.target.as_str()) {
-            return Err(rpc(format!(
-                "ContainerSpec: duplicate mount point: {}",
-                mount.target
-            )));
+            return Err(rpc(format!("ContainerSpec: duplicate mount point: {}", mount.target)));
         }
         if mount.kind == MountKind::Bind && mount.source.is_empty() {
             return Err(rpc("ContainerSpec: bind mount source is required"));
@@ -227,9 +199,7 @@ fn health(spec: &ServiceSpec) -> Result<(), Refusal> {
         }
     }
     if check.retries < 0 {
-        return Err(rpc(
-            "ContainerSpec: Retries in HealthConfig cannot be negative",
-        ));
+        return Err(rpc("ContainerSpec: Retries in HealthConfig cannot be negative"));
     }
     Ok(())
 }

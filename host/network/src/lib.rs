@@ -19,7 +19,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 
 pub use ports::{PortError, PublishedPorts};
 pub use tcp::CONNECTIONS_MAX;
-pub use udp::{SESSIONS_MAX, SESSION_IDLE};
+pub use udp::{SESSION_IDLE, SESSIONS_MAX};
 
 /// A stream to a task.
 pub trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}

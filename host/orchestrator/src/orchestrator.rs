@@ -5,9 +5,9 @@ use std::collections::BTreeSet;
 use swarmw_model::{NodeId, ServiceId, ServiceSpec, TaskId, Time};
 use swarmw_state::{Change, Event, State};
 
+use crate::UpdatePolicies;
 use crate::reap;
 use crate::reconcile::Reconcile;
-use crate::UpdatePolicies;
 
 /// Answers whether a node satisfies a service's constraints.
 pub trait Fits {
@@ -50,7 +50,9 @@ impl Orchestrator {
             Event::Task { old, new } => {
                 self.dirty.extend(old.iter().chain(new).map(|t| t.service_id));
             }
-            Event::Node { .. } => self.dirty.insert(ServiceId::from_bits(ALL)).then_some(()).unwrap_or(()),
+            Event::Node { .. } => {
+                self.dirty.insert(ServiceId::from_bits(ALL)).then_some(()).unwrap_or(())
+            }
             Event::Cluster | Event::Plugin { .. } => {}
         }
     }
@@ -74,7 +76,8 @@ impl Orchestrator {
         }
         let mut decisions = Decisions::default();
         for id in dirty {
-            let mut reconcile = Reconcile { state, now, fits, ids, changes: &mut decisions.changes, due: None };
+            let mut reconcile =
+                Reconcile { state, now, fits, ids, changes: &mut decisions.changes, due: None };
             reconcile.service(id);
             if let Some(at) = reconcile.due {
                 self.due.insert((at, id));

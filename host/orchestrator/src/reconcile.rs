@@ -102,7 +102,8 @@ impl Reconcile<'_, '_> {
 
     /// Looks after one slot that should be filled.
     fn keep(&mut self, service: &Service, slot: Slot, tasks: &[Arc<Task>]) {
-        let Some(newest) = tasks.iter().rev().find(|t| t.desired_state <= TaskState::Running) else {
+        let Some(newest) = tasks.iter().rev().find(|t| t.desired_state <= TaskState::Running)
+        else {
             return;
         };
         let on = ground(self.state, newest);
@@ -142,9 +143,7 @@ impl Reconcile<'_, '_> {
     fn promote(&mut self, service: &Service, tasks: &[Arc<Task>], new: &Task) {
         let before = tasks.iter().rev().find(|t| t.id != new.id && t.created_at <= new.created_at);
         let delay = match before {
-            Some(old) if ground(self.state, old) == Ground::Drained => {
-                swarmw_model::Duration::ZERO
-            }
+            Some(old) if ground(self.state, old) == Ground::Drained => swarmw_model::Duration::ZERO,
             _ => restart::delay(service),
         };
         let from = new.created_at + delay;
@@ -179,10 +178,8 @@ impl Reconcile<'_, '_> {
             error: "assigned node no longer meets constraints".into(),
             ..task.status.clone()
         };
-        self.changes.push(Change::Task(TaskChange {
-            status: Some(status),
-            ..TaskChange::of(task.id)
-        }));
+        self.changes
+            .push(Change::Task(TaskChange { status: Some(status), ..TaskChange::of(task.id) }));
     }
 
     fn create(&mut self, service: &Service, slot: Slot, desired: TaskState) {

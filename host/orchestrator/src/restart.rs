@@ -22,12 +22,7 @@ pub(crate) fn delay(service: &Service) -> Duration {
 }
 
 /// Judges the end of `old` by the service's policy and what its slot went through.
-pub(crate) fn verdict(
-    service: &Service,
-    tasks: &[Arc<Task>],
-    old: &Task,
-    now: Time,
-) -> Verdict {
+pub(crate) fn verdict(service: &Service, tasks: &[Arc<Task>], old: &Task, now: Time) -> Verdict {
     let policy = service.spec.task_template.restart_policy.clone().unwrap_or_default();
     let allowed = match policy.condition {
         RestartCondition::None => false,

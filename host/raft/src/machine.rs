@@ -42,10 +42,7 @@ impl Machine {
             }
             None => (
                 State::default(),
-                SnapshotMeta {
-                    last_log_id: None,
-                    last_membership: StoredMembership::default(),
-                },
+                SnapshotMeta { last_log_id: None, last_membership: StoredMembership::default() },
             ),
         };
         let publisher = Publisher::new(state.clone());
@@ -62,10 +59,7 @@ impl Machine {
     fn builder(&self) -> Builder {
         Builder {
             state: self.state.clone(),
-            meta: SnapshotMeta {
-                last_log_id: self.applied,
-                last_membership: self.members.clone(),
-            },
+            meta: SnapshotMeta { last_log_id: self.applied, last_membership: self.members.clone() },
             shelf: self.shelf.clone(),
         }
     }
@@ -96,9 +90,8 @@ impl RaftStateMachine<TypeConfig> for Machine {
                     Answer::default()
                 }
                 EntryPayload::Normal(proposal) => {
-                    let transaction = decode_transaction(&proposal.0).map_err(|e| {
-                        other(format!("log entry {}: {e}", entry.log_id.index))
-                    })?;
+                    let transaction = decode_transaction(&proposal.0)
+                        .map_err(|e| other(format!("log entry {}: {e}", entry.log_id.index)))?;
                     let applied = self.state.apply(entry.log_id.index, &transaction);
                     events.extend(applied.events);
                     Answer(applied.outcomes)

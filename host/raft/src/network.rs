@@ -47,9 +47,7 @@ pub(crate) fn encode<T: Serialize>(value: &T) -> Result<Vec<u8>, PeerError> {
 
 pub(crate) fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, PeerError> {
     match bytes.split_first() {
-        Some((&VERSION, body)) => {
-            ciborium::from_reader(body).map_err(|e| PeerError(e.to_string()))
-        }
+        Some((&VERSION, body)) => ciborium::from_reader(body).map_err(|e| PeerError(e.to_string())),
         _ => Err(PeerError("a message of another version of swarmw".to_owned())),
     }
 }

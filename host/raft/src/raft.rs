@@ -5,11 +5,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures::stream::BoxStream;
 use futures::StreamExt;
+use futures::stream::BoxStream;
+use openraft::async_runtime::WatchReceiver as _;
 use openraft::errors::{ClientWriteError, RaftError as OpenraftError};
 use openraft::storage::Snapshot;
-use openraft::async_runtime::WatchReceiver as _;
 use openraft::{BasicNode, ChangeMembers, Config, Instant as _, ReadPolicy, SnapshotPolicy};
 use swarmw_state::{Outcome, State, Transaction, encode_transaction};
 use tokio::sync::watch;
@@ -73,10 +73,9 @@ impl Raft {
         let (machine, publisher) = Machine::open(shelf)
             .map_err(|e| RaftError::Storage { path: "snapshot".into(), message: e.to_string() })?;
         let settings = settings(&config.timing)?;
-        let inner =
-            openraft::Raft::new(config.raft_id, settings, Factory(peers), log, machine)
-                .await
-                .map_err(|e| RaftError::Stopped(e.to_string()))?;
+        let inner = openraft::Raft::new(config.raft_id, settings, Factory(peers), log, machine)
+            .await
+            .map_err(|e| RaftError::Stopped(e.to_string()))?;
         let (role, watched) = watch::channel(Role::default());
         tokio::spawn(follow(inner.clone(), config.raft_id, role));
         Ok(Self {
@@ -198,10 +197,9 @@ impl Raft {
         let metrics = metrics.borrow_watched().clone();
         let silence = self.timing.heartbeat * SILENT_HEARTBEATS;
         let heard = |id: u64| match &metrics.heartbeat {
-            Some(beats) if id != self.own => beats
-                .get(&id)
-                .and_then(|at| at.as_ref())
-                .is_some_and(|at| at.elapsed() < silence),
+            Some(beats) if id != self.own => {
+                beats.get(&id).and_then(|at| at.as_ref()).is_some_and(|at| at.elapsed() < silence)
+            }
             _ => true,
         };
         let members = metrics.membership_config.membership();
@@ -285,9 +283,7 @@ impl Raft {
                 let answer = self.inner.append_entries(decode(body)?).await;
                 encode(&answer.map_err(|e| stopped(&e))?)
             }
-            Rpc::Vote => {
-                encode(&self.inner.vote(decode(body)?).await.map_err(|e| stopped(&e))?)
-            }
+            Rpc::Vote => encode(&self.inner.vote(decode(body)?).await.map_err(|e| stopped(&e))?),
             Rpc::PreVote => {
                 encode(&self.inner.pre_vote(decode(body)?).await.map_err(|e| stopped(&e))?)
             }

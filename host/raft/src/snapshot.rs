@@ -48,10 +48,7 @@ impl From<&SnapshotMeta> for Header {
 
 impl From<Header> for SnapshotMeta {
     fn from(header: Header) -> Self {
-        Self {
-            last_log_id: header.at.map(LogId::from),
-            last_membership: header.members.into(),
-        }
+        Self { last_log_id: header.at.map(LogId::from), last_membership: header.members.into() }
     }
 }
 

@@ -81,18 +81,9 @@ impl Batch {
         }
         let of_service = tree.sum(run.counts.iter().map(|(row, n)| (*row, u64::from(*n))));
         let failures = tree.sum(run.failures.iter().map(|(row, n)| (*row, u64::from(*n))));
-        let loads = Loads {
-            class,
-            tree,
-            scheduler,
-            state,
-            of_service: &of_service,
-        };
-        let extra: Vec<Vec<f64>> = preference
-            .loads
-            .iter()
-            .map(|load| loads.per_branch(load, children))
-            .collect();
+        let loads = Loads { class, tree, scheduler, state, of_service: &of_service };
+        let extra: Vec<Vec<f64>> =
+            preference.loads.iter().map(|load| loads.per_branch(load, children)).collect();
         let reserved = class.filters.need.reserved;
         let q = &mut form.questions;
         q.tasks.push(ask.count);
@@ -125,10 +116,8 @@ impl Batch {
         answer: crate::Allocation,
         asked: &mut Asked,
     ) -> Result<(), PolicyFailure> {
-        let broken = |message: String| PolicyFailure::Broken {
-            plugin: preference.plugin.clone(),
-            message,
-        };
+        let broken =
+            |message: String| PolicyFailure::Broken { plugin: preference.plugin.clone(), message };
         if answer.counts.len() != form.bins.len() {
             return Err(broken(format!(
                 "allocated {} bins of {}",
@@ -149,11 +138,7 @@ impl Batch {
             }
             for (bin, count) in form.bins[bins.clone()].iter().zip(counts) {
                 if *count > 0 {
-                    asked.next.push(Ask {
-                        run: ask.run,
-                        branch: *bin,
-                        count: *count,
-                    });
+                    asked.next.push(Ask { run: ask.run, branch: *bin, count: *count });
                 }
             }
             if given < u64::from(ask.count) {
@@ -184,10 +169,8 @@ impl Batch {
                 |(_, reason)| reason.clone(),
             );
             let nodes = eligible[form.bins[at] as usize] as usize;
-            let known = asked
-                .refusals
-                .iter_mut()
-                .find(|(run, why, _)| *run == ask.run && *why == reason);
+            let known =
+                asked.refusals.iter_mut().find(|(run, why, _)| *run == ask.run && *why == reason);
             match known {
                 Some((_, _, sum)) => *sum += nodes,
                 None => asked.refusals.push((ask.run, reason, nodes)),

@@ -75,11 +75,7 @@ impl Batch {
             return Ok(*class);
         }
         let tree = self.tree(&policy.preferences, scheduler, policies)?;
-        let filters = Filters::new(
-            key.need.clone(),
-            policy.constraints.clone(),
-            &scheduler.table,
-        );
+        let filters = Filters::new(key.need.clone(), policy.constraints.clone(), &scheduler.table);
         let mask = filters.mask(&scheduler.table, &scheduler.verdicts);
         let mut class = Class::new(filters, mask, tree);
         class.recount(&self.trees[tree], &scheduler.usage);
@@ -98,12 +94,7 @@ impl Batch {
         if let Some(tree) = self.tree_of.get(&key) {
             return Ok(*tree);
         }
-        let Scheduler {
-            table,
-            verdicts,
-            usage,
-            ..
-        } = scheduler;
+        let Scheduler { table, verdicts, usage, .. } = scheduler;
         let mut tree = Tree::grow(preferences.to_vec(), table, verdicts, policies)?;
         tree.recount(usage);
         self.trees.push(tree);
@@ -125,11 +116,7 @@ impl Batch {
             group: at,
             class,
             left: u32::try_from(group.items.len()).unwrap_or(u32::MAX),
-            counts: scheduler
-                .usage
-                .of_service(group.service)
-                .cloned()
-                .unwrap_or_default(),
+            counts: scheduler.usage.of_service(group.service).cloned().unwrap_or_default(),
             failures: scheduler.failures.recent(group.service, group.version, now),
             ..Run::default()
         });
@@ -184,10 +171,8 @@ impl Batch {
             let Some(policy) = &group.policy else {
                 continue;
             };
-            let native = Policy {
-                constraints: policy.constraints.clone(),
-                preferences: Vec::new(),
-            };
+            let native =
+                Policy { constraints: policy.constraints.clone(), preferences: Vec::new() };
             let need = self.classes[self.runs[at].class].filters.need.clone();
             // Without a preference there is nobody who could fail.
             if let Ok(class) = self.class(need, &native, scheduler, policies) {
@@ -207,18 +192,9 @@ impl Batch {
         events: &mut Vec<PolicyEvent>,
     ) -> Vec<Ask> {
         let mut targets = Vec::new();
-        let whole = |(run, r): (usize, &Run)| Ask {
-            run,
-            branch: ROOT,
-            count: r.left,
-        };
-        let mut asks: Vec<Ask> = self
-            .runs
-            .iter()
-            .enumerate()
-            .filter(|(_, r)| r.left > 0)
-            .map(whole)
-            .collect();
+        let whole = |(run, r): (usize, &Run)| Ask { run, branch: ROOT, count: r.left };
+        let mut asks: Vec<Ask> =
+            self.runs.iter().enumerate().filter(|(_, r)| r.left > 0).map(whole).collect();
         for run in &mut self.runs {
             run.left = 0;
         }

@@ -95,9 +95,7 @@ fn at(state: &State) -> Time {
 
 /// Ids in no order, as random ones are: an odd factor and a rotation lose nothing.
 fn scattered(n: usize) -> u128 {
-    (n as u128 + 1)
-        .wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835)
-        .rotate_left(64)
+    (n as u128 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835).rotate_left(64)
 }
 
 fn nodes(shape: Shape) -> Vec<Change> {
@@ -108,10 +106,7 @@ fn nodes(shape: Shape) -> Vec<Change> {
             version: Version::default(),
             created_at: Time::ZERO,
             updated_at: Time::ZERO,
-            spec: NodeSpec {
-                labels: BTreeMap::from([label]),
-                ..NodeSpec::default()
-            },
+            spec: NodeSpec { labels: BTreeMap::from([label]), ..NodeSpec::default() },
             description: NodeDescription {
                 hostname: format!("node-{n}"),
                 resources: Resources {
@@ -121,10 +116,7 @@ fn nodes(shape: Shape) -> Vec<Change> {
                 },
                 ..NodeDescription::default()
             },
-            status: NodeStatus {
-                state: NodeState::Ready,
-                ..NodeStatus::default()
-            },
+            status: NodeStatus { state: NodeState::Ready, ..NodeStatus::default() },
             role: NodeRole::Worker,
             member: None,
         }))
@@ -136,9 +128,7 @@ fn services(shape: Shape) -> Vec<Change> {
     let service = |n: usize| {
         let constraint = |c: usize| format!("node.labels.rack!={}", (n + c) % RACKS);
         let over = PlacementPreference {
-            spread: Some(SpreadOver {
-                spread_descriptor: "node.labels.rack".into(),
-            }),
+            spread: Some(SpreadOver { spread_descriptor: "node.labels.rack".into() }),
         };
         let placement = Placement {
             constraints: (0..shape.constraints).map(constraint).collect(),

@@ -156,10 +156,7 @@ impl Class {
                 (None, false) => {}
             }
         }
-        queue.extend(
-            off.into_iter()
-                .map(|row| Reverse(shared_key(row, table, usage))),
-        );
+        queue.extend(off.into_iter().map(|row| Reverse(shared_key(row, table, usage))));
         run.own.insert(leaf, own);
         placed
     }
@@ -175,11 +172,7 @@ impl Class {
     ) -> FastMap<u32, OwnQueue> {
         let need = &self.filters.need;
         let mut own: FastMap<u32, Vec<Reverse<u128>>> = FastMap::default();
-        let failing = run
-            .failures
-            .iter()
-            .filter(|(_, n)| **n >= MANY)
-            .map(|(row, _)| row);
+        let failing = run.failures.iter().filter(|(_, n)| **n >= MANY).map(|(row, _)| row);
         let unused = failing.filter(|row| !run.counts.contains_key(row));
         for row in run.counts.keys().chain(unused) {
             let fits = self.mask.contains(*row as usize)
@@ -187,14 +180,10 @@ impl Class {
                 && need.has_ports(usage, *row)
                 && need.has_place(run.counts.get(row).copied().unwrap_or(0));
             if let Some(leaf) = tree.leaf(*row).filter(|_| fits) {
-                own.entry(leaf)
-                    .or_default()
-                    .push(Reverse(run.key(*row, table, usage)));
+                own.entry(leaf).or_default().push(Reverse(run.key(*row, table, usage)));
             }
         }
-        own.into_iter()
-            .map(|(leaf, keys)| (leaf, keys.into()))
-            .collect()
+        own.into_iter().map(|(leaf, keys)| (leaf, keys.into())).collect()
     }
 
     fn open_queues(&mut self, tree: &Tree, table: &Table, usage: &Usage) {
@@ -204,15 +193,10 @@ impl Class {
         let mut rows: FastMap<u32, Vec<Reverse<u64>>> = FastMap::default();
         for row in self.mask.ones().map(|row| row as Row) {
             if let Some(leaf) = tree.leaf(row) {
-                rows.entry(leaf)
-                    .or_default()
-                    .push(Reverse(shared_key(row, table, usage)));
+                rows.entry(leaf).or_default().push(Reverse(shared_key(row, table, usage)));
             }
         }
-        self.queues = rows
-            .into_iter()
-            .map(|(leaf, keys)| (leaf, keys.into()))
-            .collect();
+        self.queues = rows.into_iter().map(|(leaf, keys)| (leaf, keys.into())).collect();
     }
 }
 

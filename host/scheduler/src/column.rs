@@ -110,8 +110,7 @@ pub(crate) fn value_of<'a>(node: &'a Node, name: &str) -> Option<&'a str> {
 /// What follows a prefix, whose letter case does not count.
 fn after_prefix<'a>(name: &'a str, prefix: &str) -> Option<&'a str> {
     let head = name.get(..prefix.len())?;
-    head.eq_ignore_ascii_case(prefix)
-        .then(|| &name[prefix.len()..])
+    head.eq_ignore_ascii_case(prefix).then(|| &name[prefix.len()..])
 }
 
 /// Text under simple case folding: letters that differ in case alone become one.

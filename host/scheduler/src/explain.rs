@@ -132,15 +132,9 @@ impl Filters {
             }
         }
         misses.sort_by_key(|(miss, _)| miss.place());
-        let mut told: Vec<(String, usize)> = misses
-            .into_iter()
-            .map(|(miss, nodes)| (self.explain(miss, nodes), nodes))
-            .collect();
-        told.extend(
-            refusals
-                .iter()
-                .map(|(why, nodes)| (on_nodes(why, *nodes), *nodes)),
-        );
+        let mut told: Vec<(String, usize)> =
+            misses.into_iter().map(|(miss, nodes)| (self.explain(miss, nodes), nodes)).collect();
+        told.extend(refusals.iter().map(|(why, nodes)| (on_nodes(why, *nodes), *nodes)));
         told.sort_by_key(|(_, nodes)| std::cmp::Reverse(*nodes));
         let texts: Vec<_> = told.into_iter().map(|(text, _)| text).collect();
         if texts.is_empty() {

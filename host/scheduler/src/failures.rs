@@ -65,10 +65,8 @@ impl Failures {
         if *seen != version {
             return FastMap::default();
         }
-        let recent: FastMap<_, _> = rows
-            .iter()
-            .map(|(row, times)| (*row, times.len() as u32))
-            .collect();
+        let recent: FastMap<_, _> =
+            rows.iter().map(|(row, times)| (*row, times.len() as u32)).collect();
         if recent.is_empty() {
             self.of.remove(&service);
         }

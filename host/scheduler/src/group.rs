@@ -142,10 +142,8 @@ impl Item {
                     new.error = Arc::default();
                 }
             }
-            Self::Waiting(task) => decisions.push(Change::Task(TaskChange {
-                assign: Some(node),
-                ..TaskChange::of(task.id)
-            })),
+            Self::Waiting(task) => decisions
+                .push(Change::Task(TaskChange { assign: Some(node), ..TaskChange::of(task.id) })),
         }
     }
 

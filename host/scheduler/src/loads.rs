@@ -31,15 +31,13 @@ impl Loads<'_> {
             "node.free.cpu" => self.of_eligible(&usage.free_cpu),
             "node.free.memory" => self.of_eligible(&usage.free_memory),
             _ => {
-                if let Some(name) = load
-                    .strip_prefix("service.")
-                    .and_then(|l| l.strip_suffix(".tasks"))
+                if let Some(name) =
+                    load.strip_prefix("service.").and_then(|l| l.strip_suffix(".tasks"))
                 {
                     let id = self.state.service_named(name).map(|s| s.id);
                     self.of_services(id.into_iter())
-                } else if let Some((key, value)) = load
-                    .strip_prefix("tasks.label.")
-                    .and_then(|l| l.split_once('='))
+                } else if let Some((key, value)) =
+                    load.strip_prefix("tasks.label.").and_then(|l| l.split_once('='))
                 {
                     let has = |s: &&std::sync::Arc<swarmw_model::Service>| {
                         s.spec.labels.get(key).is_some_and(|v| v == value)
@@ -61,8 +59,7 @@ impl Loads<'_> {
     fn of_services(&self, services: impl Iterator<Item = swarmw_model::ServiceId>) -> Vec<u64> {
         let usage = &self.scheduler.usage;
         let counts = services.filter_map(|id| usage.of_service(id));
-        self.tree
-            .sum(counts.flatten().map(|(row, n)| (*row, u64::from(*n))))
+        self.tree.sum(counts.flatten().map(|(row, n)| (*row, u64::from(*n))))
     }
 
     /// Tasks of the service less the least of the branches that have no eligible

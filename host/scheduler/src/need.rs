@@ -88,10 +88,7 @@ impl Need {
 
     /// Whether the row's host ports are free.
     pub(crate) fn has_ports(&self, usage: &Usage, row: Row) -> bool {
-        self.ports.is_empty()
-            || !usage.ports[row as usize]
-                .iter()
-                .any(|p| self.ports.contains(p))
+        self.ports.is_empty() || !usage.ports[row as usize].iter().any(|p| self.ports.contains(p))
     }
 
     /// Whether the row, which has `count` tasks of the service, may have one more.
@@ -127,10 +124,7 @@ impl Need {
 fn engine_plugins(spec: &TaskSpec, state: &State) -> Vec<(&'static str, String)> {
     let mut needed = Vec::new();
     for mount in spec.container_spec.iter().flat_map(|c| &c.mounts) {
-        let driver = mount
-            .volume_options
-            .as_ref()
-            .and_then(|v| v.driver_config.as_ref());
+        let driver = mount.volume_options.as_ref().and_then(|v| v.driver_config.as_ref());
         if let Some(driver) = driver.filter(|_| mount.kind == MountKind::Volume)
             && !matches!(driver.name.as_str(), "" | "local")
             && !is_component(state, &driver.name)

@@ -74,12 +74,7 @@ impl Scheduler {
         let all = std::mem::take(&mut self.retry) || renewed;
         let groups = self.collect(state, decisions, all);
         self.shut_down_stale(state, decisions, now);
-        let mut work = Work {
-            state,
-            decisions,
-            now,
-            pass: Pass::default(),
-        };
+        let mut work = Work { state, decisions, now, pass: Pass::default() };
         if !groups.is_empty() {
             self.table.order();
             self.usage.begin_pass();
@@ -120,9 +115,8 @@ impl Scheduler {
         let mut stale: Vec<_> = self.stale.iter().filter_map(|id| state.task(*id)).collect();
         stale.sort_unstable_by_key(|task| task.id);
         for task in stale {
-            let newer = state
-                .service(task.service_id)
-                .is_some_and(|s| s.spec_version > task.spec_version);
+            let newer =
+                state.service(task.service_id).is_some_and(|s| s.spec_version > task.spec_version);
             if newer {
                 decisions.push(Change::Task(TaskChange {
                     status: Some(TaskStatus {
@@ -144,10 +138,7 @@ impl Scheduler {
             let Change::Task(change) = change else {
                 continue;
             };
-            if change
-                .desired
-                .is_none_or(|desired| desired <= TaskState::Complete)
-            {
+            if change.desired.is_none_or(|desired| desired <= TaskState::Complete) {
                 continue;
             }
             let Some(task) = work.state.task(change.id) else {
@@ -194,22 +185,16 @@ impl Scheduler {
         policies: &mut dyn Policies,
     ) -> Result<usize, PolicyFailure> {
         let Some(service) = work.state.service(group.service).cloned() else {
-            return Err(PolicyFailure::Unclaimed {
-                message: "its service is gone".into(),
-            });
+            return Err(PolicyFailure::Unclaimed { message: "its service is gone".into() });
         };
         let preferences = service.spec.preferences();
         let expressions = group.spec.constraints();
-        let mut policy = Policy {
-            constraints: Vec::new(),
-            preferences: Vec::new(),
-        };
+        let mut policy = Policy { constraints: Vec::new(), preferences: Vec::new() };
         if !expressions.is_empty() || !preferences.is_empty() {
             let options = Arc::new(service.spec.policy_options());
             for expression in expressions {
                 let constraint = self.verdicts.constraint(expression, &options, policies)?;
-                self.verdicts
-                    .refresh(&constraint, &mut self.table, policies)?;
+                self.verdicts.refresh(&constraint, &mut self.table, policies)?;
                 policy.constraints.push(constraint);
             }
             for preference in &preferences {
@@ -257,11 +242,7 @@ impl Scheduler {
             }
         };
         let filters = &batch.classes[class].filters;
-        let mut counts = self
-            .usage
-            .of_service(group.service)
-            .cloned()
-            .unwrap_or_default();
+        let mut counts = self.usage.of_service(group.service).cloned().unwrap_or_default();
         for (node, item) in &group.preassigned {
             let row = self.table.row(*node);
             let miss = match row {
@@ -275,8 +256,7 @@ impl Scheduler {
             };
             match (row, miss) {
                 (Some(row), None) => {
-                    self.usage
-                        .place(row, filters.need.reserved, &filters.need.ports);
+                    self.usage.place(row, filters.need.reserved, &filters.need.ports);
                     *counts.entry(row).or_default() += 1;
                     work.pass.placed += 1;
                     self.await_confirmation(item);
@@ -325,13 +305,7 @@ impl Scheduler {
                     let count = |row| run.counts.get(&row).copied().unwrap_or(0);
                     class
                         .filters
-                        .explain_all(
-                            count,
-                            &run.refusals,
-                            &self.table,
-                            &self.usage,
-                            &self.verdicts,
-                        )
+                        .explain_all(count, &run.refusals, &self.table, &self.usage, &self.verdicts)
                         .into()
                 }
             };
@@ -380,18 +354,10 @@ impl Scheduler {
 
 impl Pass {
     fn balance(&mut self, service: ServiceId, failure: PolicyFailure) {
-        self.events.push(PolicyEvent {
-            service,
-            failure,
-            consequence: Consequence::NativeBalance,
-        });
+        self.events.push(PolicyEvent { service, failure, consequence: Consequence::NativeBalance });
     }
 
     fn wait(&mut self, service: ServiceId, failure: PolicyFailure) {
-        self.events.push(PolicyEvent {
-            service,
-            failure,
-            consequence: Consequence::Waits,
-        });
+        self.events.push(PolicyEvent { service, failure, consequence: Consequence::Waits });
     }
 }

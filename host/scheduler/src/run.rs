@@ -41,11 +41,7 @@ impl Run {
 
     /// Failures as they rank: few count as none.
     fn rank_of_failures(&self, row: Row) -> u32 {
-        self.failures
-            .get(&row)
-            .copied()
-            .filter(|n| *n >= MANY)
-            .unwrap_or(0)
+        self.failures.get(&row).copied().filter(|n| *n >= MANY).unwrap_or(0)
     }
 
     /// The row's rank for the next task, less is better: failures where they are

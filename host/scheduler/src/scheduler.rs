@@ -33,10 +33,7 @@ pub struct Scheduler {
 impl Scheduler {
     /// A scheduler that has seen `state`.
     pub fn new(state: &State) -> Self {
-        let mut scheduler = Self {
-            retry: true,
-            ..Self::default()
-        };
+        let mut scheduler = Self { retry: true, ..Self::default() };
         for node in state.nodes() {
             scheduler.put_node(node);
         }
@@ -50,25 +47,17 @@ impl Scheduler {
     pub fn observe(&mut self, event: &Event) {
         match event {
             Event::Cluster => {}
-            Event::Node {
-                new: Some(node), ..
-            } => self.put_node(node),
+            Event::Node { new: Some(node), .. } => self.put_node(node),
             Event::Node { old, new: None } => {
                 if let Some(row) = old.as_ref().and_then(|node| self.table.remove(node.id)) {
                     self.usage.clear(row);
                     self.failures.forget_row(row);
                 }
             }
-            Event::Service {
-                old: Some(old),
-                new: Some(new),
-            } => {
+            Event::Service { old: Some(old), new: Some(new) } => {
                 self.retry |= old.spec != new.spec;
             }
-            Event::Service {
-                old: Some(old),
-                new: None,
-            } => self.failures.forget_service(old.id),
+            Event::Service { old: Some(old), new: None } => self.failures.forget_service(old.id),
             Event::Service { .. } => {}
             Event::Task { old, new } => self.observe_task(old.as_ref(), new.as_ref()),
             Event::Plugin { .. } => self.retry = true,
@@ -85,8 +74,7 @@ impl Scheduler {
         let (cpu, memory) = size(node);
         let row = self.table.put(node);
         self.usage.grow(self.table.len());
-        self.usage
-            .resize(row, cpu - cpu_before, memory - memory_before);
+        self.usage.resize(row, cpu - cpu_before, memory - memory_before);
         self.retry = true;
     }
 
@@ -167,8 +155,7 @@ impl Scheduler {
         let options = Arc::new(service.policy_options());
         for expression in spec.constraints() {
             let constraint = self.verdicts.constraint(expression, &options, policies)?;
-            self.verdicts
-                .refresh(&constraint, &mut self.table, policies)?;
+            self.verdicts.refresh(&constraint, &mut self.table, policies)?;
             if !self.verdicts.mask(constraint.id).contains(row as usize) {
                 return Ok(false);
             }

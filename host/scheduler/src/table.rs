@@ -177,10 +177,7 @@ impl Table {
     /// Whether a row's platforms pass.
     pub(crate) fn platform_passes(&self, row: Row, pass: impl Fn(&Vec<Platform>) -> bool) -> bool {
         self.node(row).is_some()
-            && self
-                .platforms
-                .get(self.platform_of[row as usize])
-                .is_some_and(pass)
+            && self.platforms.get(self.platform_of[row as usize]).is_some_and(pass)
     }
 
     /// The rows whose engine passes, asked once per distinct engine.

@@ -134,12 +134,7 @@ pub(crate) fn clamp(n: u64) -> u32 {
 
 impl Branch {
     fn new(parent: u32, depth: usize) -> Self {
-        Self {
-            parent,
-            depth,
-            children: Vec::new(),
-            weight: f64::INFINITY,
-        }
+        Self { parent, depth, children: Vec::new(), weight: f64::INFINITY }
     }
 }
 
@@ -169,17 +164,11 @@ fn bins(
             Some(text) if text.is_empty() => crate::column::ABSENT,
             _ => *code,
         };
-        return Ok(RowBins {
-            of: column.codes().iter().map(bin).collect(),
-            weights: None,
-        });
+        return Ok(RowBins { of: column.codes().iter().map(bin).collect(), weights: None });
     }
     let each = preference.bins == Bins::EachNode;
     if each && preference.reads.is_empty() {
-        return Ok(RowBins {
-            of: (0..table.len() as u32).collect(),
-            weights: None,
-        });
+        return Ok(RowBins { of: (0..table.len() as u32).collect(), weights: None });
     }
     let classes = verdicts.classes(preference, table, policies)?;
     let mut labels: HashMap<&str, u32> = HashMap::new();
@@ -188,16 +177,9 @@ fn bins(
     for (row, class) in classes.iter().enumerate() {
         let label = class.as_ref().map_or("", |c| &c.label);
         let next = labels.len() as u32;
-        let bin = if each {
-            row as u32
-        } else {
-            *labels.entry(label).or_insert(next)
-        };
+        let bin = if each { row as u32 } else { *labels.entry(label).or_insert(next) };
         of.push(bin);
         weights.push(class.as_ref().map_or(f64::INFINITY, |c| c.weight));
     }
-    Ok(RowBins {
-        of,
-        weights: Some(weights),
-    })
+    Ok(RowBins { of, weights: Some(weights) })
 }

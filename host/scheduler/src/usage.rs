@@ -161,10 +161,7 @@ impl Usage {
 
     fn remember(&mut self, service: ServiceId) {
         if let Some(overlay) = &mut self.overlay {
-            overlay
-                .counts
-                .entry(service)
-                .or_insert_with(|| self.services.get(&service).cloned());
+            overlay.counts.entry(service).or_insert_with(|| self.services.get(&service).cloned());
         }
     }
 

@@ -91,11 +91,7 @@ impl Verdicts {
             kept.push((m.used, true, *id, size));
         }
         for (id, c) in &self.classes {
-            let size = bytes(
-                c.rows.len() * 64,
-                c.answers.known.len(),
-                c.answers.columns.len(),
-            );
+            let size = bytes(c.rows.len() * 64, c.answers.known.len(), c.answers.columns.len());
             kept.push((c.used, false, *id, size));
         }
         let mut total: usize = kept.iter().map(|k| k.3).sum();
@@ -179,10 +175,8 @@ impl Verdicts {
             Plan::Equals(wanted) => mask.match_column(table, since, wanted, true),
             Plan::NotEquals(wanted) => mask.match_column(table, since, wanted, false),
             Plan::Ask => {
-                let rows: Vec<Row> = table
-                    .live()
-                    .filter(|row| table.changed_after(*row as usize, since))
-                    .collect();
+                let rows: Vec<Row> =
+                    table.live().filter(|row| table.changed_after(*row as usize, since)).collect();
                 mask.answers
                     .learn(&constraint.reads, table, &rows, |batch| {
                         policies.test(constraint, batch)
@@ -210,15 +204,12 @@ impl Verdicts {
         table: &mut Table,
         policies: &mut dyn Policies,
     ) -> Result<Arc<Vec<Option<Arc<Class>>>>, PolicyFailure> {
-        let classes = self
-            .classes
-            .entry(preference.id)
-            .or_insert_with(|| Classes {
-                rows: Arc::default(),
-                answers: Answers::over(&preference.reads, table),
-                seen: 0,
-                used: 0,
-            });
+        let classes = self.classes.entry(preference.id).or_insert_with(|| Classes {
+            rows: Arc::default(),
+            answers: Answers::over(&preference.reads, table),
+            seen: 0,
+            used: 0,
+        });
         classes.used = self.pass;
         if classes.seen != table.clock() {
             let rows: Vec<Row> = table
@@ -246,13 +237,9 @@ impl Verdicts {
 /// Names the plugin whose answer had another number of rows than the question.
 fn blame(failure: PolicyFailure, plugin: &Arc<str>) -> PolicyFailure {
     match failure {
-        PolicyFailure::Broken {
-            plugin: by,
-            message,
-        } if by.is_empty() => PolicyFailure::Broken {
-            plugin: plugin.clone(),
-            message,
-        },
+        PolicyFailure::Broken { plugin: by, message } if by.is_empty() => {
+            PolicyFailure::Broken { plugin: plugin.clone(), message }
+        }
         other => other,
     }
 }

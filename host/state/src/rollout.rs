@@ -99,12 +99,9 @@ impl RolloutStep {
     pub fn weight(&self) -> usize {
         match self {
             Self::Begin(rollout) => 256 + rollout.state.0.len() + rollout.targets.len() * 40,
-            Self::Next {
-                state,
-                moves,
-                ended,
-                ..
-            } => 128 + state.0.len() + moves.len() * 24 + ended.len() * 24,
+            Self::Next { state, moves, ended, .. } => {
+                128 + state.0.len() + moves.len() * 24 + ended.len() * 24
+            }
             Self::End { .. } => 64,
         }
     }

@@ -86,9 +86,7 @@ fn decode<T: for<'de> Deserialize<'de>>(
         Some((&VERSION, body)) => {
             ciborium::from_reader(body).map_err(|source| SnapshotError::Decode { what, source })
         }
-        found => Err(SnapshotError::Version {
-            found: found.map_or(0, |(byte, _)| *byte),
-        }),
+        found => Err(SnapshotError::Version { found: found.map_or(0, |(byte, _)| *byte) }),
     }
 }
 
@@ -99,21 +97,14 @@ impl State {
     pub fn to_snapshot(&self) -> Vec<u8> {
         let mut specs = Interned::default();
         let mut facts = Interned::default();
-        let blank = (
-            Arc::new(TaskSpec::default()),
-            Arc::new(ServiceFacts::default()),
-        );
+        let blank = (Arc::new(TaskSpec::default()), Arc::new(ServiceFacts::default()));
         let tasks = self
             .tasks
             .values()
             .map(|task| SnapshotTask {
                 spec: specs.place(&task.spec),
                 facts: facts.place(&task.service),
-                task: Task {
-                    spec: blank.0.clone(),
-                    service: blank.1.clone(),
-                    ..Task::clone(task)
-                },
+                task: Task { spec: blank.0.clone(), service: blank.1.clone(), ..Task::clone(task) },
             })
             .collect();
         encode(&Snapshot {
@@ -173,10 +164,7 @@ struct Interned<T> {
 
 impl<T> Default for Interned<T> {
     fn default() -> Self {
-        Self {
-            all: Vec::new(),
-            places: HashMap::new(),
-        }
+        Self { all: Vec::new(), places: HashMap::new() }
     }
 }
 

@@ -70,10 +70,7 @@ impl State {
 
     /// Nodes that the operator wants as managers.
     pub fn wanted_managers(&self) -> usize {
-        self.nodes
-            .values()
-            .filter(|n| n.spec.role == NodeRole::Manager)
-            .count()
+        self.nodes.values().filter(|n| n.spec.role == NodeRole::Manager).count()
     }
 
     /// A service.
@@ -83,8 +80,7 @@ impl State {
 
     /// A service by its name, whatever the letter case.
     pub fn service_named(&self, name: &str) -> Option<&Arc<Service>> {
-        self.services
-            .get(self.service_names.get(&name.to_lowercase())?)
+        self.services.get(self.service_names.get(&name.to_lowercase())?)
     }
 
     /// All services by id.
@@ -115,9 +111,7 @@ impl State {
     /// The tasks of a service, alive or kept as history, by slot.
     pub fn tasks_of_service(&self, id: ServiceId) -> impl Iterator<Item = &Arc<Task>> {
         let ids = self.tasks_of_service.get(&id);
-        ids.into_iter()
-            .flatten()
-            .filter_map(|(_, task)| self.tasks.get(task))
+        ids.into_iter().flatten().filter_map(|(_, task)| self.tasks.get(task))
     }
 
     /// The tasks of one slot of a service, alive or kept as history.
@@ -138,16 +132,12 @@ impl State {
     /// The tasks on a node, alive or kept as history.
     pub fn tasks_of_node(&self, id: NodeId) -> impl Iterator<Item = &Arc<Task>> {
         let ids = self.tasks_of_node.get(&id);
-        ids.into_iter()
-            .flatten()
-            .filter_map(|task| self.tasks.get(task))
+        ids.into_iter().flatten().filter_map(|task| self.tasks.get(task))
     }
 
     /// Tasks that wait for the scheduler's word: pending, and wanted to run.
     pub fn unassigned(&self) -> impl Iterator<Item = &Arc<Task>> {
-        self.unassigned
-            .iter()
-            .filter_map(|task| self.tasks.get(task))
+        self.unassigned.iter().filter_map(|task| self.tasks.get(task))
     }
 
     /// A plugin.
@@ -182,9 +172,7 @@ impl State {
 
     /// All published ingress ports.
     pub fn ports(&self) -> impl Iterator<Item = (PortProtocol, u16, ServiceId)> {
-        self.ports
-            .iter()
-            .map(|((protocol, port), service)| (*protocol, *port, *service))
+        self.ports.iter().map(|((protocol, port), service)| (*protocol, *port, *service))
     }
 
     /// A Raft id that no manager has or had.
@@ -214,10 +202,7 @@ impl State {
         self.unassigned.clear();
         for task in self.tasks.values() {
             if let Some(slot) = task.slot() {
-                of_service
-                    .entry(task.service_id)
-                    .or_default()
-                    .push((slot, task.id));
+                of_service.entry(task.service_id).or_default().push((slot, task.id));
             }
             if let Some(node) = task.node_id {
                 of_node.entry(node).or_default().push(task.id);
@@ -226,14 +211,10 @@ impl State {
                 self.unassigned.insert(task.id);
             }
         }
-        self.tasks_of_service = of_service
-            .into_iter()
-            .map(|(id, tasks)| (id, tasks.into_iter().collect()))
-            .collect();
-        self.tasks_of_node = of_node
-            .into_iter()
-            .map(|(id, tasks)| (id, tasks.into_iter().collect()))
-            .collect();
+        self.tasks_of_service =
+            of_service.into_iter().map(|(id, tasks)| (id, tasks.into_iter().collect())).collect();
+        self.tasks_of_node =
+            of_node.into_iter().map(|(id, tasks)| (id, tasks.into_iter().collect())).collect();
     }
 }
 

@@ -236,21 +236,12 @@ pub enum Dropped {
 impl TaskChange {
     /// A change of nothing, to be filled in.
     pub fn of(id: TaskId) -> Self {
-        Self {
-            id,
-            desired: None,
-            assign: None,
-            status: None,
-            adopt: None,
-        }
+        Self { id, desired: None, assign: None, status: None, adopt: None }
     }
 
     /// Changes the desired state.
     pub fn desire(id: TaskId, desired: TaskState) -> Self {
-        Self {
-            desired: Some(desired),
-            ..Self::of(id)
-        }
+        Self { desired: Some(desired), ..Self::of(id) }
     }
 }
 
@@ -262,10 +253,7 @@ impl Change {
         match self {
             Self::CreateTask(task) => 160 + task.error.len(),
             Self::Task(change) => {
-                96 + change
-                    .status
-                    .as_ref()
-                    .map_or(0, |s| 64 + s.message.len() + s.error.len())
+                96 + change.status.as_ref().map_or(0, |s| 64 + s.message.len() + s.error.len())
             }
             Self::RemoveTask(_) => 32,
             Self::StepRollout(step) => step.weight(),
@@ -287,22 +275,14 @@ impl Transaction {
             let weight = change.weight();
             let full = part.len() >= TRANSACTION_CHANGES || bytes + weight > TRANSACTION_BYTES;
             if full && !part.is_empty() {
-                all.push(Self {
-                    at,
-                    request: None,
-                    changes: std::mem::take(&mut part),
-                });
+                all.push(Self { at, request: None, changes: std::mem::take(&mut part) });
                 bytes = 0;
             }
             bytes += weight;
             part.push(change);
         }
         if !part.is_empty() {
-            all.push(Self {
-                at,
-                request: None,
-                changes: part,
-            });
+            all.push(Self { at, request: None, changes: part });
         }
         all
     }

@@ -17,8 +17,9 @@ pub fn listen(text: &str) -> Result<SocketAddr, Refusal> {
         Some(port) => format!("0.0.0.0:{port}"),
         None => text.to_owned(),
     };
-    parse(&whole)
-        .ok_or_else(|| Refusal::invalid(format!("invalid ListenAddr: must be IP[:PORT], got {text:?}")))
+    parse(&whole).ok_or_else(|| {
+        Refusal::invalid(format!("invalid ListenAddr: must be IP[:PORT], got {text:?}"))
+    })
 }
 
 /// What to tell other nodes: as asked, or the one address that this machine uses
@@ -32,10 +33,11 @@ pub fn advertise(
     remote: Option<&str>,
 ) -> Result<SocketAddr, Refusal> {
     if !asked.is_empty() {
-        let found = parse(asked).map(|address| match asked.contains(':') && !asked.ends_with(']') {
-            true => address,
-            false => SocketAddr::new(address.ip(), listening.port()),
-        });
+        let found =
+            parse(asked).map(|address| match asked.contains(':') && !asked.ends_with(']') {
+                true => address,
+                false => SocketAddr::new(address.ip(), listening.port()),
+            });
         return found.ok_or_else(|| {
             Refusal::invalid(format!("invalid AdvertiseAddr: must be IP[:PORT], got {asked:?}"))
         });

@@ -137,8 +137,12 @@ impl StateDir {
                 .context("cannot read /dev/urandom")?;
             write_whole(&path, &key)?;
         }
-        let bytes = std::fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?;
-        bytes.try_into().ok().with_context(|| format!("{} is damaged: want 32 bytes", path.display()))
+        let bytes =
+            std::fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?;
+        bytes
+            .try_into()
+            .ok()
+            .with_context(|| format!("{} is damaged: want 32 bytes", path.display()))
     }
 }
 

@@ -14,7 +14,8 @@ use super::wait::eventually;
 pub struct Cluster {
     /// Managers first, then workers.
     pub nodes: Vec<Node>,
-    subnet: Subnet,
+    /// Held so that no other test takes the addresses.
+    _subnet: Subnet,
     folder: TempDir,
 }
 
@@ -28,7 +29,7 @@ impl Cluster {
         let nodes = (1..=count)
             .map(|n| Node::new(folder.path(), &format!("n{n}"), subnet.address(n), "none"))
             .collect();
-        let mut cluster = Self { nodes, subnet, folder };
+        let mut cluster = Self { nodes, _subnet: subnet, folder };
         cluster.nodes.iter_mut().for_each(Node::start);
         cluster
     }
@@ -56,8 +57,15 @@ impl Cluster {
         let ip = self.nodes[index].ip.to_string();
         let first = format!("{}:2377", self.nodes[0].ip);
         self.nodes[index].swarmw(&[
-            "swarm", "join", "--token", token.trim(), "--listen-addr", &ip,
-            "--advertise-addr", &ip, &first,
+            "swarm",
+            "join",
+            "--token",
+            token.trim(),
+            "--listen-addr",
+            &ip,
+            "--advertise-addr",
+            &ip,
+            &first,
         ]);
     }
 
@@ -77,10 +85,5 @@ impl Cluster {
         let path = self.folder.path().join(name);
         fs::write(&path, bytes).expect("a file");
         path
-    }
-
-    /// The addresses of the cluster.
-    pub fn subnet(&self) -> &Subnet {
-        &self.subnet
     }
 }

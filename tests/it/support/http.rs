@@ -25,7 +25,12 @@ pub fn get(ip: Ipv4Addr, port: u16, path: &str) -> Result<Answer, String> {
     exchange(stream, "GET", path, "")
 }
 
-fn exchange(mut stream: impl Read + Write, method: &str, path: &str, body: &str) -> Result<Answer, String> {
+fn exchange(
+    mut stream: impl Read + Write,
+    method: &str,
+    path: &str,
+    body: &str,
+) -> Result<Answer, String> {
     let request = format!(
         "{method} {path} HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\
          Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",

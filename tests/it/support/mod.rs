@@ -7,5 +7,5 @@ mod subnet;
 mod wait;
 
 pub use cluster::Cluster;
-pub use node::{Node, Output};
+pub use node::Node;
 pub use wait::eventually;

@@ -185,7 +185,8 @@ fn kill_all(folder: &Path) {
     for entry in fs::read_dir("/proc").into_iter().flatten().flatten() {
         let pid = entry.file_name().to_string_lossy().into_owned();
         let command = fs::read(entry.path().join("cmdline")).unwrap_or_default();
-        let names_it = String::from_utf8_lossy(&command).split('\0').any(|word| word.contains(&name));
+        let names_it =
+            String::from_utf8_lossy(&command).split('\0').any(|word| word.contains(&name));
         if names_it && pid.parse::<u32>().is_ok_and(|pid| pid != std::process::id()) {
             let _ = Command::new("kill").args(["-9", &pid]).status();
         }

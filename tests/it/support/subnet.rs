@@ -23,7 +23,8 @@ impl Subnet {
     /// Takes a free one; other test processes are kept off by a listening socket.
     pub fn take() -> Self {
         loop {
-            let n = process::id().wrapping_mul(17).wrapping_add(NEXT.fetch_add(1, Ordering::Relaxed));
+            let n =
+                process::id().wrapping_mul(17).wrapping_add(NEXT.fetch_add(1, Ordering::Relaxed));
             let (a, b) = (1 + (n / 250 % 250) as u8, (n % 250) as u8);
             if let Ok(guard) = TcpListener::bind((Ipv4Addr::new(127, a, b, 254), GUARD_PORT)) {
                 return Self { a, b, _guard: guard };

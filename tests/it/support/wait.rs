@@ -15,7 +15,9 @@ pub fn eventually<T, E: Display>(what: &str, mut look: impl FnMut() -> Result<T,
     loop {
         match look() {
             Ok(found) => return found,
-            Err(seen) if Instant::now() > end => panic!("never happened: {what}; last seen: {seen}"),
+            Err(seen) if Instant::now() > end => {
+                panic!("never happened: {what}; last seen: {seen}")
+            }
             Err(_) => sleep(EVERY),
         }
     }

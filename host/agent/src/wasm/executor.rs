@@ -227,7 +227,8 @@ impl WasmExecutor {
         process::wait(process).await.map_err(failed)?;
         self.addresses().remove(&task.id);
         let exit = self.exit(task.id, &folder, process).map_err(failed)?;
-        Ok(exit.unwrap_or_else(|| Exit { container: status(task.id, process, KILLED), error: None }))
+        Ok(exit
+            .unwrap_or_else(|| Exit { container: status(task.id, process, KILLED), error: None }))
     }
 
     async fn do_stop(&self, task: &Assignment) -> Result<Exit, TaskError> {

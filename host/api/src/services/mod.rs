@@ -33,11 +33,7 @@ fn speaks(extensions: &Extensions, since: ApiVersion) -> bool {
 pub(crate) async fn list(State(host): State<Host>, request: Request) -> Reply {
     let params = Params::of(request.uri());
     let filters = params.filters(FILTERS)?;
-    if let Some(wrong) = filters
-        .values("mode")
-        .iter()
-        .find(|v| !MODES.contains(&v.as_str()))
-    {
+    if let Some(wrong) = filters.values("mode").iter().find(|v| !MODES.contains(&v.as_str())) {
         return Err(Refusal::invalid(format!("invalid filter 'mode={wrong}'")).into());
     }
     let with_status = params.is_on("status") && speaks(request.extensions(), STATUS_SINCE);

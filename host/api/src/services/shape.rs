@@ -68,9 +68,7 @@ fn set_absent(object: &mut Value, key: &str, word: &str) {
 fn insert_defaults(spec: &mut ServiceSpec) {
     let task = Arc::make_mut(&mut spec.task_template);
     if let Some(container) = &mut task.container_spec {
-        container
-            .stop_grace_period
-            .get_or_insert(DEFAULT_STOP_GRACE_PERIOD);
+        container.stop_grace_period.get_or_insert(DEFAULT_STOP_GRACE_PERIOD);
         container.dns.get_or_insert_with(DnsConfig::default);
     }
     task.resources.get_or_insert_default();
@@ -113,10 +111,7 @@ pub(crate) fn status(state: &State, service: &Service) -> Value {
     }
     let mut status = Map::new();
     status.insert("RunningTasks".to_owned(), json!(running));
-    status.insert(
-        "DesiredTasks".to_owned(),
-        json!(service.spec.replicas().unwrap_or(wanted)),
-    );
+    status.insert("DesiredTasks".to_owned(), json!(service.spec.replicas().unwrap_or(wanted)));
     status.insert("CompletedTasks".to_owned(), json!(0));
     Value::Object(status)
 }

@@ -40,10 +40,7 @@ pub(crate) async fn create(State(host): State<Host>, request: Request) -> Reply 
         }
     };
     let id = made.ok_or_else(|| {
-        Refusal::plain(
-            RefusalKind::Unknown,
-            "the cluster gave the new service no id",
-        )
+        Refusal::plain(RefusalKind::Unknown, "the cluster gave the new service no id")
     })?;
     created(json!({"ID": id, "Warnings": []}))
 }
@@ -89,11 +86,7 @@ pub(crate) async fn update(
         }
         check_update(&service, version, &spec)?;
         check(&host, &spec).await?;
-        Change::UpdateService {
-            id: service.id,
-            version,
-            spec: Box::new(spec),
-        }
+        Change::UpdateService { id: service.id, version, spec: Box::new(spec) }
     };
     host.write(begun.request, change).await?;
     ok(json!({"Warnings": []}))
@@ -106,10 +99,7 @@ fn check_update(service: &Service, version: Version, spec: &ServiceSpec) -> Resu
         return Err(Refusal::out_of_sequence());
     }
     if spec.name.is_empty() || spec.name != service.spec.name {
-        return Err(Refusal::rpc(
-            RefusalKind::Unimplemented,
-            "renaming services is not supported",
-        ));
+        return Err(Refusal::rpc(RefusalKind::Unimplemented, "renaming services is not supported"));
     }
     Ok(())
 }
@@ -126,8 +116,7 @@ pub(crate) async fn remove(
         return done();
     }
     let id = Service::find(&begun.state, &reference)?.id;
-    host.write(begun.request, Change::RemoveService { id })
-        .await?;
+    host.write(begun.request, Change::RemoveService { id }).await?;
     done()
 }
 
@@ -152,9 +141,9 @@ fn registry_auth(headers: &HeaderMap) -> Result<Option<String>, Refusal> {
     match value.to_str() {
         Ok("") => Ok(None),
         Ok(text) => Ok(Some(text.to_owned())),
-        Err(_) => Err(Refusal::invalid(
-            "invalid X-Registry-Auth header: want base64url of a JSON object",
-        )),
+        Err(_) => {
+            Err(Refusal::invalid("invalid X-Registry-Auth header: want base64url of a JSON object"))
+        }
     }
 }
 
@@ -169,9 +158,7 @@ fn stored_auth(service: &Service, from: &str) -> Result<String, Refusal> {
             )
         })?,
         other => {
-            return Err(Refusal::invalid(format!(
-                "unsupported registryAuthFrom value: {other:?}"
-            )));
+            return Err(Refusal::invalid(format!("unsupported registryAuthFrom value: {other:?}")));
         }
     };
     Ok(kept.task_template.registry_auth.clone())

@@ -29,9 +29,7 @@ impl Answered {
     }
 
     pub fn header(&self, name: &str) -> &str {
-        self.headers
-            .get(name)
-            .map_or("", |v| v.to_str().expect("text"))
+        self.headers.get(name).map_or("", |v| v.to_str().expect("text"))
     }
 }
 
@@ -78,14 +76,11 @@ impl Client {
 }
 
 pub fn request(method: &str, path: &str, body: Option<Value>) -> Request<Body> {
-    let builder = Request::builder()
-        .method(method)
-        .uri(path)
-        .header("host", "docker");
+    let builder = Request::builder().method(method).uri(path).header("host", "docker");
     match body {
-        Some(body) => builder
-            .header("content-type", "application/json")
-            .body(Body::from(body.to_string())),
+        Some(body) => {
+            builder.header("content-type", "application/json").body(Body::from(body.to_string()))
+        }
         None => builder.body(Body::empty()),
     }
     .expect("a request")
@@ -93,7 +88,5 @@ pub fn request(method: &str, path: &str, body: Option<Value>) -> Request<Body> {
 
 /// A filter as a query value.
 pub fn filters(json: &str) -> String {
-    form_urlencoded::Serializer::new(String::new())
-        .append_pair("filters", json)
-        .finish()
+    form_urlencoded::Serializer::new(String::new()).append_pair("filters", json).finish()
 }

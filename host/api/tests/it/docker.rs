@@ -23,10 +23,7 @@ async fn clients(standing: impl Fn() -> Standing) -> Vec<Docker> {
         }
         all.push(Docker { client, served });
     }
-    assert!(
-        !all.is_empty(),
-        "the docker client is missing: install the package docker.io"
-    );
+    assert!(!all.is_empty(), "the docker client is missing: install the package docker.io");
     all
 }
 
@@ -52,11 +49,7 @@ async fn docker(docker: &Docker, arguments: &[&str]) -> Output {
 async fn run(client: &Docker, arguments: &[&str]) -> String {
     let output = docker(client, arguments).await;
     let stderr = String::from_utf8_lossy(&output.stderr);
-    assert!(
-        output.status.success(),
-        "{} {arguments:?} failed: {stderr}",
-        client.client
-    );
+    assert!(output.status.success(), "{} {arguments:?} failed: {stderr}", client.client);
     String::from_utf8(output.stdout).expect("text")
 }
 
@@ -102,18 +95,10 @@ async fn the_commands_of_the_tutorial_work() {
         assert_eq!(by_node.lines().count(), 4, "{by_node}");
 
         let pretty = run(&client, &["service", "inspect", "--pretty", "web"]).await;
-        for line in [
-            "Service Mode:\tReplicated",
-            " Replicas:\t3",
-            "Endpoint Mode:\tvip",
-        ] {
+        for line in ["Service Mode:\tReplicated", " Replicas:\t3", "Endpoint Mode:\tvip"] {
             assert!(pretty.contains(line), "{pretty}");
         }
-        run(
-            &client,
-            &["node", "update", "--label-add", "rack=1", "alpha"],
-        )
-        .await;
+        run(&client, &["node", "update", "--label-add", "rack=1", "alpha"]).await;
         let node = run(&client, &["node", "inspect", "--pretty", "self"]).await;
         assert!(node.contains(" - rack=1"), "{node}");
 
@@ -142,16 +127,9 @@ async fn progress_is_followed_until_the_service_has_converged() {
             ],
         )
         .await;
-        assert!(
-            created.contains("overall progress: 2 out of 2 tasks"),
-            "{created}"
-        );
+        assert!(created.contains("overall progress: 2 out of 2 tasks"), "{created}");
         assert!(created.contains("converged"), "{created}");
-        let updated = run(
-            &client,
-            &["service", "update", "--image", "redis:3.0.7", "web"],
-        )
-        .await;
+        let updated = run(&client, &["service", "update", "--image", "redis:3.0.7", "web"]).await;
         assert!(updated.contains("converged"), "{updated}");
         let tasks = run(&client, &["service", "ps", "web"]).await;
         assert!(tasks.contains(" \\_ web.1"), "{tasks}");
@@ -176,20 +154,13 @@ async fn a_cluster_is_founded_and_left() {
             "{founded}"
         );
         let before = run(&client, &["swarm", "join-token", "-q", "worker"]).await;
-        let after = run(
-            &client,
-            &["swarm", "join-token", "--rotate", "-q", "worker"],
-        )
-        .await;
+        let after = run(&client, &["swarm", "join-token", "--rotate", "-q", "worker"]).await;
         assert_ne!(before, after);
         run(&client, &["swarm", "update", "--task-history-limit", "3"]).await;
         let info = run(&client, &["info"]).await;
-        for line in [
-            "Swarm: active",
-            "Is Manager: true",
-            "Managers: 1",
-            "Task History Retention Limit: 3",
-        ] {
+        for line in
+            ["Swarm: active", "Is Manager: true", "Managers: 1", "Task History Retention Limit: 3"]
+        {
             assert!(info.contains(line), "{info}");
         }
         let version = run(&client, &["version", "--format", "{{.Server.APIVersion}}"]).await;
@@ -219,17 +190,10 @@ async fn settings_of_our_own_survive_an_update_by_a_client_that_drops_them() {
         let spec = json!({"Name": "web", "Swarmw": ours,
         "TaskTemplate": {"ContainerSpec": {"Image": "redis"}}});
         client.served.client.post("/services/create", spec).await;
-        run(
-            &client,
-            &["service", "update", "--detach", "--env-add", "A=1", "web"],
-        )
-        .await;
+        run(&client, &["service", "update", "--detach", "--env-add", "A=1", "web"]).await;
         let shown = client.served.client.get("/services/web").await.json();
         assert_eq!(shown["Spec"]["Swarmw"], ours);
-        assert_eq!(
-            shown["Spec"]["TaskTemplate"]["ContainerSpec"]["Env"],
-            json!(["A=1"])
-        );
+        assert_eq!(shown["Spec"]["TaskTemplate"]["ContainerSpec"]["Env"], json!(["A=1"]));
     }
 }
 
@@ -246,10 +210,8 @@ async fn logs_name_their_task_and_node() {
             ..line(task.parse().expect("an id"), "hello\n")
         }];
         let logs = run(&client, &["service", "logs", "--timestamps", "web"]).await;
-        let want = format!(
-            "2025-11-20T23:41:33.560000000Z web.1.{}@alpha    | hello\n",
-            &task[..12]
-        );
+        let want =
+            format!("2025-11-20T23:41:33.560000000Z web.1.{}@alpha    | hello\n", &task[..12]);
         assert_eq!(logs, want);
         let raw = run(&client, &["service", "logs", "--raw", "web"]).await;
         assert_eq!(raw, "hello\n");

@@ -43,11 +43,7 @@ pub fn engine(folder: &Path) -> Engine {
             );
         }
     });
-    Engine {
-        socket,
-        asked,
-        broken,
-    }
+    Engine { socket, asked, broken }
 }
 
 async fn answer(
@@ -89,9 +85,7 @@ async fn answer(
             let mut text = String::new();
             // To the end: a client that has said all closes its half.
             io.read_to_string(&mut text).await.expect("read");
-            io.write_all(format!("echo {text}").as_bytes())
-                .await
-                .expect("written");
+            io.write_all(format!("echo {text}").as_bytes()).await.expect("written");
             io.shutdown().await.expect("shut down");
         });
         return Ok(response
@@ -103,10 +97,7 @@ async fn answer(
     } else {
         Body::new(request.into_body())
     };
-    Ok(response
-        .header("x-engine", "yes")
-        .body(body)
-        .expect("a response"))
+    Ok(response.header("x-engine", "yes").body(body).expect("a response"))
 }
 
 async fn with_engine() -> (Served, Engine) {
@@ -120,17 +111,11 @@ async fn with_engine() -> (Served, Engine) {
 async fn what_is_not_swarms_passes_through_in_a_version_that_the_engine_speaks() {
     let (served, engine) = with_engine().await;
     for (path, seen) in [
-        (
-            "/v1.47/containers/json?all=1",
-            "/v1.41/containers/json?all=1",
-        ),
+        ("/v1.47/containers/json?all=1", "/v1.41/containers/json?all=1"),
         ("/v1.30/images/json", "/v1.30/images/json"),
         ("/containers/json", "/v1.41/containers/json"),
         ("/v1.47/networks", "/v1.41/networks"),
-        (
-            "/distribution/redis:7/json",
-            "/v1.41/distribution/redis:7/json",
-        ),
+        ("/distribution/redis:7/json", "/v1.41/distribution/redis:7/json"),
     ] {
         let answered = served.client.get(path).await;
         assert_eq!(answered.status, 200);
@@ -139,18 +124,9 @@ async fn what_is_not_swarms_passes_through_in_a_version_that_the_engine_speaks()
         assert_eq!(engine.asked.lock().unwrap().last().expect("asked"), seen);
     }
     let body = json!({"Image": "redis"});
-    let echoed = served
-        .client
-        .post("/v1.41/containers/create", body.clone())
-        .await;
+    let echoed = served.client.post("/v1.41/containers/create", body.clone()).await;
     assert_eq!(echoed.json(), body);
-    let pings = engine
-        .asked
-        .lock()
-        .unwrap()
-        .iter()
-        .filter(|p| *p == "/_ping")
-        .count();
+    let pings = engine.asked.lock().unwrap().iter().filter(|p| *p == "/_ping").count();
     assert_eq!(pings, 1, "the engine's version is asked once");
 }
 
@@ -170,15 +146,7 @@ async fn large_bodies_stream_through_unbounded() {
 #[tokio::test]
 async fn what_is_swarms_never_reaches_the_engine() {
     let (served, engine) = with_engine().await;
-    for path in [
-        "/nodes",
-        "/services",
-        "/tasks",
-        "/secrets",
-        "/swarm",
-        "/swarm/x",
-        "/swarmw/x",
-    ] {
+    for path in ["/nodes", "/services", "/tasks", "/secrets", "/swarm", "/swarm/x", "/swarmw/x"] {
         served.client.get(path).await;
     }
     served.client.call("PUT", "/services", None).await;
@@ -195,12 +163,8 @@ async fn info_and_version_are_merged() {
     assert_eq!(version["Version"], "20.10.24");
     assert_eq!(version["ApiVersion"], "1.47");
     assert_eq!(version["MinAPIVersion"], "1.24");
-    let names: Vec<_> = version["Components"]
-        .as_array()
-        .expect("a list")
-        .iter()
-        .map(|c| &c["Name"])
-        .collect();
+    let names: Vec<_> =
+        version["Components"].as_array().expect("a list").iter().map(|c| &c["Name"]).collect();
     assert_eq!(names, ["Engine", "swarmw"]);
 }
 
@@ -226,9 +190,7 @@ async fn an_engine_that_is_away_is_named() {
 #[tokio::test]
 async fn hijacked_connections_are_joined_end_to_end() {
     let (served, _engine) = with_engine().await;
-    let mut stream = UnixStream::connect(&served.client.0)
-        .await
-        .expect("connects");
+    let mut stream = UnixStream::connect(&served.client.0).await.expect("connects");
     stream
         .write_all(
             b"POST /v1.41/exec/abc/start HTTP/1.1\r\nHost: docker\r\nConnection: Upgrade\r\n\
@@ -257,21 +219,12 @@ async fn overlay_networks_are_refused_and_others_are_the_engines() {
     let refused = served.client.post("/networks/create", overlay).await;
     assert_eq!(
         (refused.status.as_u16(), refused.message().as_str()),
-        (
-            501,
-            "overlay networks are not supported by this version of swarmw"
-        )
+        (501, "overlay networks are not supported by this version of swarmw")
     );
     let bridge = json!({"Name": "n", "Driver": "bridge"});
-    let made = served
-        .client
-        .post("/v1.47/networks/create", bridge.clone())
-        .await;
+    let made = served.client.post("/v1.47/networks/create", bridge.clone()).await;
     assert_eq!(made.json(), bridge);
-    assert_eq!(
-        engine.asked.lock().unwrap().last().expect("asked"),
-        "/v1.41/networks/create"
-    );
+    assert_eq!(engine.asked.lock().unwrap().last().expect("asked"), "/v1.41/networks/create");
 }
 
 #[tokio::test]
@@ -280,11 +233,7 @@ async fn a_node_without_an_engine_says_what_to_do() {
     served.fake.set(leading());
     let refused = served.client.get("/v1.41/containers/json").await;
     assert_eq!(refused.status, 503);
-    assert!(
-        refused.message().contains("--engine unix://"),
-        "{}",
-        refused.message()
-    );
+    assert!(refused.message().contains("--engine unix://"), "{}", refused.message());
 }
 
 #[tokio::test]
@@ -293,18 +242,12 @@ async fn an_engine_out_of_order_does_not_hide_the_cluster() {
     *engine.broken.lock().unwrap() = true;
     let info = served.client.get("/info").await.json();
     let warning = info["Warnings"][0].as_str().expect("a warning");
-    assert!(
-        warning.ends_with("/info gives 500 Internal Server Error"),
-        "{warning}"
-    );
+    assert!(warning.ends_with("/info gives 500 Internal Server Error"), "{warning}");
     assert_eq!(info["Swarm"]["ControlAvailable"], true);
     let version = served.client.get("/version").await.json();
     assert_eq!(version["Platform"]["Name"], "swarmw");
     let events = served.client.get("/events?until=12").await;
     assert_eq!(events.status, 200);
     let passed = served.client.get("/containers/json").await;
-    assert_eq!(
-        (passed.status.as_u16(), passed.message().as_str()),
-        (500, "out of order")
-    );
+    assert_eq!((passed.status.as_u16(), passed.message().as_str()), (500, "out of order"));
 }

@@ -16,11 +16,7 @@ const STARTING: &str = "This node is not a swarm manager. Manager is being prepa
 #[tokio::test]
 async fn a_node_that_is_no_manager_refuses_every_request_of_swarm() {
     let served = serve(Standing::Inactive).await;
-    let starting = Standing::Manager {
-        membership: membership(),
-        leading: false,
-        ready: false,
-    };
+    let starting = Standing::Manager { membership: membership(), leading: false, ready: false };
     for (standing, text) in [
         (Standing::Inactive, NO_SWARM),
         (Standing::Error("x".to_owned()), NO_SWARM),
@@ -55,10 +51,7 @@ async fn coming_and_going_is_guarded() {
     let twice = "This node is already part of a swarm. Use \"docker swarm leave\" to leave this swarm and join another one.";
     for path in ["/swarm/init", "/swarm/join"] {
         let refused = served.client.post(path, json!({})).await;
-        assert_eq!(
-            (refused.status.as_u16(), refused.message().as_str()),
-            (503, twice)
-        );
+        assert_eq!((refused.status.as_u16(), refused.message().as_str()), (503, twice));
     }
     let last = served.client.call("POST", "/swarm/leave", None).await;
     assert_eq!(last.status, 503);
@@ -74,23 +67,14 @@ async fn coming_and_going_is_guarded() {
             2,
             "Removing this node leaves 1 managers out of 2. Without a Raft quorum your swarm will be inaccessible. The only way",
         ),
-        (
-            3,
-            "Doing so may lose the consensus of your swarm. The only way",
-        ),
+        (3, "Doing so may lose the consensus of your swarm. The only way"),
     ] {
         let manager = node(NodeId::from_bits(n), "beta", NodeRole::Manager);
-        served
-            .fake
-            .apply(None, Change::AddNode(Box::new(manager)))
-            .expect("added");
+        served.fake.apply(None, Change::AddNode(Box::new(manager))).expect("added");
         let refused = served.client.call("POST", "/swarm/leave", None).await;
         assert!(refused.message().contains(text), "{}", refused.message());
     }
-    let forced = served
-        .client
-        .call("POST", "/swarm/leave?force=1", None)
-        .await;
+    let forced = served.client.call("POST", "/swarm/leave?force=1", None).await;
     assert_eq!((forced.status.as_u16(), forced.body.len()), (200, 0));
     let gone = served.client.call("POST", "/swarm/leave", None).await;
     assert_eq!(
@@ -102,14 +86,8 @@ async fn coming_and_going_is_guarded() {
 #[tokio::test]
 async fn joining_passes_on_what_was_asked() {
     let served = serve(Standing::Inactive).await;
-    let nobody = served
-        .client
-        .post("/swarm/join", json!({"JoinToken": "t"}))
-        .await;
-    assert_eq!(
-        nobody.message(),
-        "at least 1 RemoteAddr is required to join"
-    );
+    let nobody = served.client.post("/swarm/join", json!({"JoinToken": "t"})).await;
+    assert_eq!(nobody.message(), "at least 1 RemoteAddr is required to join");
     let joined = served
         .client
         .post(
@@ -132,14 +110,8 @@ async fn what_swarm_has_and_swarmw_has_not_is_refused_by_name() {
         (json!({"AutoLockManagers": true}), "autolock"),
         (json!({"DefaultAddrPool": ["10.0.0.0/8"]}), "address pools"),
         (json!({"DataPathPort": 7777}), "data path settings"),
-        (
-            json!({"Spec": {"EncryptionConfig": {"AutoLockManagers": true}}}),
-            "autolock",
-        ),
-        (
-            json!({"Spec": {"CAConfig": {"ExternalCAs": [{"URL": "x"}]}}}),
-            "external CAs",
-        ),
+        (json!({"Spec": {"EncryptionConfig": {"AutoLockManagers": true}}}), "autolock"),
+        (json!({"Spec": {"CAConfig": {"ExternalCAs": [{"URL": "x"}]}}}), "external CAs"),
     ] {
         let refused = served.client.post("/swarm/init", body).await;
         assert_eq!(refused.status, 501);
@@ -193,55 +165,13 @@ async fn refusals_have_swarms_status_and_text() {
         "rpc error: code = FailedPrecondition desc = node {SELF} is a cluster manager and is a member of the raft cluster. It must be demoted to worker before removal"
     );
     let cases: Vec<Case> = vec![
-        (
-            "GET",
-            "/nodes/nope".into(),
-            None,
-            404,
-            "node nope not found",
-        ),
-        (
-            "GET",
-            "/services/nope".into(),
-            None,
-            404,
-            "service nope not found",
-        ),
-        (
-            "GET",
-            "/tasks/nope".into(),
-            None,
-            404,
-            "task nope not found",
-        ),
-        (
-            "GET",
-            "/secrets/nope".into(),
-            None,
-            404,
-            "secret nope not found",
-        ),
-        (
-            "GET",
-            "/configs/nope".into(),
-            None,
-            404,
-            "config nope not found",
-        ),
-        (
-            "GET",
-            "/swarmw/plugins/a/nope".into(),
-            None,
-            404,
-            "plugin a/nope not found",
-        ),
-        (
-            "DELETE",
-            "/services/nope".into(),
-            None,
-            404,
-            "service nope not found",
-        ),
+        ("GET", "/nodes/nope".into(), None, 404, "node nope not found"),
+        ("GET", "/services/nope".into(), None, 404, "service nope not found"),
+        ("GET", "/tasks/nope".into(), None, 404, "task nope not found"),
+        ("GET", "/secrets/nope".into(), None, 404, "secret nope not found"),
+        ("GET", "/configs/nope".into(), None, 404, "config nope not found"),
+        ("GET", "/swarmw/plugins/a/nope".into(), None, 404, "plugin a/nope not found"),
+        ("DELETE", "/services/nope".into(), None, 404, "service nope not found"),
         (
             "POST",
             "/services/create".into(),
@@ -333,13 +263,7 @@ async fn refusals_have_swarms_status_and_text() {
             400,
             Box::leak(no_previous.into_boxed_str()),
         ),
-        (
-            "POST",
-            bad_role_path,
-            bad_role,
-            400,
-            "invalid Role: \"foo\"",
-        ),
+        ("POST", bad_role_path, bad_role, 400, "invalid Role: \"foo\""),
         (
             "POST",
             last_path,
@@ -347,13 +271,7 @@ async fn refusals_have_swarms_status_and_text() {
             400,
             "rpc error: code = FailedPrecondition desc = attempting to demote the last manager of the swarm",
         ),
-        (
-            "DELETE",
-            "/nodes/alpha".into(),
-            None,
-            400,
-            Box::leak(not_down.into_boxed_str()),
-        ),
+        ("DELETE", "/nodes/alpha".into(), None, 400, Box::leak(not_down.into_boxed_str())),
         (
             "GET",
             format!("/services?{}", filters(r#"{"foo":["x"]}"#)),
@@ -420,17 +338,9 @@ async fn refusals_have_swarms_status_and_text() {
 #[tokio::test]
 async fn routed_answers_carry_dockers_headers_and_unrouted_ones_do_not() {
     let served = leader().await;
-    for (path, marked) in [
-        ("/nodes/nope", true),
-        ("/v1.99/nodes", true),
-        ("/nope", false),
-    ] {
+    for (path, marked) in [("/nodes/nope", true), ("/v1.99/nodes", true), ("/nope", false)] {
         let answered = served.client.get(path).await;
-        assert_eq!(
-            answered.headers.contains_key("api-version"),
-            marked,
-            "{path}"
-        );
+        assert_eq!(answered.headers.contains_key("api-version"), marked, "{path}");
     }
 }
 
@@ -442,38 +352,22 @@ async fn bodies_that_are_not_json_are_refused() {
         if let Some(content_type) = content_type {
             request = request.header("content-type", content_type);
         }
-        let request = request
-            .body(axum::body::Body::from(body))
-            .expect("a request");
+        let request = request.body(axum::body::Body::from(body)).expect("a request");
         served.client.send(request).await
     };
     let text = send(Some("text/plain"), "{}".to_owned()).await;
     assert_eq!(
         (text.status.as_u16(), text.message().as_str()),
-        (
-            400,
-            "unsupported Content-Type header (text/plain): must be 'application/json'"
-        )
+        (400, "unsupported Content-Type header (text/plain): must be 'application/json'")
     );
     let broken = send(Some("application/json"), "{".to_owned()).await;
     assert_eq!(broken.status, 400);
-    assert!(
-        broken.message().starts_with("invalid JSON: "),
-        "{}",
-        broken.message()
-    );
+    assert!(broken.message().starts_with("invalid JSON: "), "{}", broken.message());
     let wrong = send(Some("application/json"), r#"{"Name": 7}"#.to_owned()).await;
-    assert!(
-        wrong.message().starts_with("invalid JSON: "),
-        "{}",
-        wrong.message()
-    );
+    assert!(wrong.message().starts_with("invalid JSON: "), "{}", wrong.message());
     let large = format!("{{\"Name\": \"{}\"}}", "a".repeat(4 << 20));
     let large = send(Some("application/json"), large).await;
-    assert_eq!(
-        large.message(),
-        "the request's body is larger than 4194304 bytes"
-    );
+    assert_eq!(large.message(), "the request's body is larger than 4194304 bytes");
     let empty = send(None, String::new()).await;
     assert_eq!(empty.message(), "mismatched Runtime and *Spec fields");
 }
@@ -483,10 +377,7 @@ async fn a_manager_that_the_quorum_needs_is_not_demoted() {
     let served = leader().await;
     let id = NodeId::from_bits(2);
     let second = node(id, "beta", NodeRole::Manager);
-    served
-        .fake
-        .apply(None, Change::AddNode(Box::new(second)))
-        .expect("added");
+    served.fake.apply(None, Change::AddNode(Box::new(second))).expect("added");
     served.fake.shared.statuses.lock().unwrap().insert(
         id,
         swarmw_model::ManagerStatus {
@@ -495,10 +386,7 @@ async fn a_manager_that_the_quorum_needs_is_not_demoted() {
         },
     );
     let body = json!({"Role": "worker", "Availability": "active"});
-    let refused = served
-        .client
-        .post("/nodes/alpha/update?version=1", body)
-        .await;
+    let refused = served.client.post("/nodes/alpha/update?version=1", body).await;
     assert_eq!(
         (refused.status.as_u16(), refused.message().as_str()),
         (

@@ -11,9 +11,7 @@ use crate::fake::{Served, leader};
 
 /// Reads events until `enough`.
 async fn collect(served: &Served, query: &str, enough: usize) -> Vec<Value> {
-    let request = Request::get(format!("/events?{query}"))
-        .body(Body::empty())
-        .expect("a request");
+    let request = Request::get(format!("/events?{query}")).body(Body::empty()).expect("a request");
     let response = served.api.call(request).await;
     assert_eq!(response.status(), 200);
     let spec = json!({"Name": "web", "TaskTemplate": {"ContainerSpec": {"Image": "redis:1"}},
@@ -31,9 +29,7 @@ async fn collect(served: &Served, query: &str, enough: usize) -> Vec<Value> {
         let piece = pieces.next().await.expect("more events").expect("a piece");
         text.push_str(std::str::from_utf8(&piece).expect("text"));
     }
-    text.lines()
-        .map(|line| serde_json::from_str(line).expect("an event"))
-        .collect()
+    text.lines().map(|line| serde_json::from_str(line).expect("an event")).collect()
 }
 
 #[tokio::test]
@@ -41,10 +37,8 @@ async fn a_services_life_is_told() {
     let served = leader().await;
     let query = filters(r#"{"type":["service"]}"#);
     let events = collect(&served, &query, 3).await;
-    let told: Vec<_> = events
-        .iter()
-        .map(|e| (&e["Action"], &e["Actor"]["Attributes"], &e["scope"]))
-        .collect();
+    let told: Vec<_> =
+        events.iter().map(|e| (&e["Action"], &e["Actor"]["Attributes"], &e["scope"])).collect();
     assert_eq!(
         told,
         [
@@ -74,10 +68,7 @@ async fn the_engines_events_are_told_whole_beside_the_clusters() {
     let engine = engine(served.folder.path());
     *served.fake.engine.lock().unwrap() = Some(engine.socket);
     let events = collect(&served, "", 4).await;
-    let mut kinds: Vec<_> = events
-        .iter()
-        .map(|e| e["Type"].as_str().expect("a type"))
-        .collect();
+    let mut kinds: Vec<_> = events.iter().map(|e| e["Type"].as_str().expect("a type")).collect();
     kinds.sort_unstable();
     assert_eq!(kinds, ["container", "service", "service", "service"]);
 }

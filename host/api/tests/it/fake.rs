@@ -78,27 +78,16 @@ pub fn membership() -> Membership {
         node: Some(SELF),
         cluster: Some(ClusterId::from_bits(1)),
         address: "127.0.0.1".to_owned(),
-        managers: vec![RemoteManager {
-            node_id: SELF,
-            addr: "127.0.0.1:2377".to_owned(),
-        }],
+        managers: vec![RemoteManager { node_id: SELF, addr: "127.0.0.1:2377".to_owned() }],
     }
 }
 
 pub fn leading() -> Standing {
-    Standing::Manager {
-        membership: membership(),
-        leading: true,
-        ready: true,
-    }
+    Standing::Manager { membership: membership(), leading: true, ready: true }
 }
 
 pub fn following() -> Standing {
-    Standing::Manager {
-        membership: membership(),
-        leading: false,
-        ready: true,
-    }
+    Standing::Manager { membership: membership(), leading: false, ready: true }
 }
 
 /// Serves a daemon that stands so.
@@ -125,13 +114,7 @@ pub async fn serve_with(standing: Standing, shared: Arc<Shared>) -> Served {
     let listener = Listener::unix(&socket, 0o660).await.expect("listens");
     let shutdown = CancellationToken::new();
     tokio::spawn(listener.serve(api.clone(), shutdown.clone()));
-    Served {
-        fake,
-        client: Client::new(&socket),
-        api,
-        folder,
-        shutdown,
-    }
+    Served { fake, client: Client::new(&socket), api, folder, shutdown }
 }
 
 /// A leader of a cluster with itself as its only node.
@@ -186,11 +169,7 @@ impl Fake {
     /// Applies one change, and lets what it wants run.
     pub fn apply(&self, request: Option<RequestId>, change: Change) -> Result<Option<Id>, Refusal> {
         let mut state = self.shared.state.lock().unwrap();
-        let transaction = Transaction {
-            at: NOW,
-            request,
-            changes: vec![change],
-        };
+        let transaction = Transaction { at: NOW, request, changes: vec![change] };
         let index = state.index() + 1;
         let applied = state.apply(index, &transaction);
         if !applied.events.is_empty() {
@@ -264,11 +243,7 @@ impl Fake {
         }
         if !changes.is_empty() {
             let index = state.index() + 1;
-            let transaction = Transaction {
-                at: NOW,
-                request: None,
-                changes,
-            };
+            let transaction = Transaction { at: NOW, request: None, changes };
             state.apply(index, &transaction);
         }
     }
@@ -281,11 +256,7 @@ pub fn node(id: NodeId, name: &str, role: NodeRole) -> Node {
         version: Version::default(),
         created_at: NOW,
         updated_at: NOW,
-        spec: NodeSpec {
-            role,
-            availability: Availability::Active,
-            ..NodeSpec::default()
-        },
+        spec: NodeSpec { role, availability: Availability::Active, ..NodeSpec::default() },
         description: description(name),
         status: NodeStatus {
             state: NodeState::Ready,
@@ -293,20 +264,14 @@ pub fn node(id: NodeId, name: &str, role: NodeRole) -> Node {
             addr: "127.0.0.1".to_owned(),
         },
         role,
-        member: manager.then(|| RaftMember {
-            raft_id: 1,
-            addr: "127.0.0.1:2377".to_owned(),
-        }),
+        member: manager.then(|| RaftMember { raft_id: 1, addr: "127.0.0.1:2377".to_owned() }),
     }
 }
 
 fn description(name: &str) -> NodeDescription {
     NodeDescription {
         hostname: name.to_owned(),
-        platform: Platform {
-            architecture: "x86_64".to_owned(),
-            os: "linux".to_owned(),
-        },
+        platform: Platform { architecture: "x86_64".to_owned(), os: "linux".to_owned() },
         resources: Resources {
             nano_cpus: 2_000_000_000,
             memory_bytes: 1 << 30,
@@ -324,18 +289,12 @@ pub fn plugin(id: u128, name: &str, claims: &[&str], built_in: bool) -> Plugin {
         updated_at: NOW,
         name: name.to_owned(),
         kind: PluginKind::UpdatePolicy,
-        blob: Blob {
-            digest: "sha256:00".to_owned(),
-            size: 3,
-        },
+        blob: Blob { digest: "sha256:00".to_owned(), size: 3 },
         built_in,
         metadata: PluginMetadata {
             version: "1.0.0".to_owned(),
             summary: "For tests.".to_owned(),
-            claims: claims
-                .iter()
-                .map(|c| PluginClaim::Name((*c).to_owned()))
-                .collect(),
+            claims: claims.iter().map(|c| PluginClaim::Name((*c).to_owned())).collect(),
             options: Vec::new(),
             grants: Vec::new(),
         },
@@ -446,12 +405,9 @@ impl Daemon for Fake {
     }
 
     fn put_blob(&self, bytes: Bytes) -> Answer<'_, Blob> {
-        Box::pin(async move {
-            Ok(Blob {
-                digest: "sha256:00".to_owned(),
-                size: bytes.len() as u64,
-            })
-        })
+        Box::pin(
+            async move { Ok(Blob { digest: "sha256:00".to_owned(), size: bytes.len() as u64 }) },
+        )
     }
 
     fn logs(&self, request: LogsRequest) -> Answer<'_, BoxStream<'static, LogLine>> {

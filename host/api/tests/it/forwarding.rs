@@ -48,22 +48,15 @@ async fn a_clients_own_id_is_kept() {
     let (leader, follower) = two().await;
     let id = "0000000000000000000000abc";
     let mut posted = request("POST", "/swarmw/plugins", None);
-    posted
-        .headers_mut()
-        .insert("x-swarmw-request-id", id.parse().expect("a value"));
+    posted.headers_mut().insert("x-swarmw-request-id", id.parse().expect("a value"));
     *posted.body_mut() = axum::body::Body::from("acme/canary");
     let added = follower.client.send(posted).await;
     assert_eq!(added.status, 201, "{}", added.message());
     assert_eq!(follower.fake.forwarded.lock().unwrap()[0].1, id);
-    assert_eq!(
-        leader.fake.shared.state.lock().unwrap().plugins().count(),
-        2
-    );
+    assert_eq!(leader.fake.shared.state.lock().unwrap().plugins().count(), 2);
 
     let mut wrong = request("DELETE", "/services/x", None);
-    wrong
-        .headers_mut()
-        .insert("x-swarmw-request-id", "7".parse().expect("a value"));
+    wrong.headers_mut().insert("x-swarmw-request-id", "7".parse().expect("a value"));
     let refused = leader.client.send(wrong).await;
     assert_eq!(refused.status, 400);
     assert!(refused.message().contains("x-swarmw-request-id"));
@@ -74,9 +67,7 @@ async fn a_forwarded_request_is_never_forwarded_again() {
     let (leader, _follower) = two().await;
     leader.fake.set(following());
     let before = leader.fake.shared.applied.load(Ordering::SeqCst);
-    let request = Request::delete("/v1.41/services/web")
-        .body(Bytes::new())
-        .expect("a request");
+    let request = Request::delete("/v1.41/services/web").body(Bytes::new()).expect("a request");
     let answered = leader.api.forwarded(request).await;
     assert_eq!(answered.status(), 503);
     assert!(answered.headers().contains_key("x-swarmw-leader-moved"));

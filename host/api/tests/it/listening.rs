@@ -14,10 +14,7 @@ use crate::fake::{leader, serve};
 async fn a_socket_has_its_mode_and_a_live_one_is_not_taken() {
     let served = serve(Standing::Inactive).await;
     let path = served.client.0.clone();
-    let mode = std::fs::metadata(&path)
-        .expect("a file")
-        .permissions()
-        .mode();
+    let mode = std::fs::metadata(&path).expect("a file").permissions().mode();
     assert_eq!(mode & 0o777, 0o660);
     let taken = Listener::unix(&path, 0o660).await.err();
     assert!(matches!(taken, Some(ListenError::InUse(_))), "{taken:?}");
@@ -41,10 +38,7 @@ async fn a_dead_daemons_socket_is_replaced_and_another_file_is_not() {
     let file = served.folder.path().join("precious");
     std::fs::write(&file, "words").expect("written");
     let refused = Listener::unix(&file, 0o600).await.err();
-    assert!(
-        matches!(refused, Some(ListenError::NotASocket(_))),
-        "{refused:?}"
-    );
+    assert!(matches!(refused, Some(ListenError::NotASocket(_))), "{refused:?}");
     assert_eq!(std::fs::read_to_string(&file).expect("read"), "words");
 }
 
@@ -54,15 +48,12 @@ async fn tcp_answers_too_on_loopback_or_with_tls() {
     let open = Listener::tcp("0.0.0.0:0".parse().expect("an address"), None).await;
     assert!(matches!(open.err(), Some(ListenError::NeedsTls(_))));
     let api: Api = served.api.clone();
-    let listener = Listener::tcp("127.0.0.1:0".parse().expect("an address"), None)
-        .await
-        .expect("listens");
+    let listener =
+        Listener::tcp("127.0.0.1:0".parse().expect("an address"), None).await.expect("listens");
     let address = listener.address().replace("tcp://", "");
     let stop = CancellationToken::new();
     let serving = tokio::spawn(listener.serve(api, stop.clone()));
-    let mut stream = tokio::net::TcpStream::connect(&address)
-        .await
-        .expect("connects");
+    let mut stream = tokio::net::TcpStream::connect(&address).await.expect("connects");
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     stream
         .write_all(b"GET /_ping HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
@@ -73,10 +64,7 @@ async fn tcp_answers_too_on_loopback_or_with_tls() {
     assert!(answer.starts_with("HTTP/1.1 200 OK"), "{answer}");
     assert!(answer.ends_with("OK"), "{answer}");
     stop.cancel();
-    tokio::time::timeout(Duration::from_secs(30), serving)
-        .await
-        .expect("in time")
-        .expect("ends");
+    tokio::time::timeout(Duration::from_secs(30), serving).await.expect("in time").expect("ends");
 }
 
 #[tokio::test]
@@ -90,24 +78,19 @@ async fn tls_is_spoken_where_it_is_configured() {
         .with_no_client_auth()
         .with_single_cert(vec![cert.der().clone()], key.expect("a key"))
         .expect("a configuration");
-    let listener = Listener::tcp(
-        "127.0.0.1:0".parse().expect("an address"),
-        Some(Arc::new(config)),
-    )
-    .await
-    .expect("listens");
+    let listener =
+        Listener::tcp("127.0.0.1:0".parse().expect("an address"), Some(Arc::new(config)))
+            .await
+            .expect("listens");
     let address = listener.address().replace("tcp://", "");
     let stop = CancellationToken::new();
     tokio::spawn(listener.serve(served.api.clone(), stop.clone()));
 
     let mut roots = rustls::RootCertStore::empty();
     roots.add(cert.der().clone()).expect("a root");
-    let config = rustls::ClientConfig::builder()
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    let stream = tokio::net::TcpStream::connect(&address)
-        .await
-        .expect("connects");
+    let config =
+        rustls::ClientConfig::builder().with_root_certificates(roots).with_no_client_auth();
+    let stream = tokio::net::TcpStream::connect(&address).await.expect("connects");
     let name = "localhost".try_into().expect("a name");
     let mut stream = tokio_rustls::TlsConnector::from(Arc::new(config))
         .connect(name, stream)

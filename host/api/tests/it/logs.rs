@@ -19,26 +19,15 @@ async fn a_services_logs_are_framed_and_a_terminals_are_not() {
             "application/vnd.docker.multiplexed-stream",
             &b"\x01\0\0\0\0\0\0\x04one\n\x01\0\0\0\0\0\0\x04two\n"[..],
         ),
-        (
-            "shell",
-            true,
-            "application/vnd.docker.raw-stream",
-            b"one\ntwo\n",
-        ),
+        ("shell", true, "application/vnd.docker.raw-stream", b"one\ntwo\n"),
     ] {
         let spec = json!({"Name": name,
             "TaskTemplate": {"ContainerSpec": {"Image": "redis", "TTY": tty}}});
         served.client.post("/services/create", spec).await;
-        let logs = served
-            .client
-            .get(&format!("/services/{name}/logs?stdout=1"))
-            .await;
+        let logs = served.client.get(&format!("/services/{name}/logs?stdout=1")).await;
         assert_eq!(logs.header("content-type"), kind);
         assert_eq!(&logs.body[..], body, "{name}");
-        let old = served
-            .client
-            .get(&format!("/v1.41/services/{name}/logs?stdout=1"))
-            .await;
+        let old = served.client.get(&format!("/v1.41/services/{name}/logs?stdout=1")).await;
         assert_eq!(old.header("content-type"), "");
     }
 }

@@ -20,11 +20,7 @@ async fn create(served: &Served, spec: Value) -> String {
 }
 
 async fn show(served: &Served, reference: &str) -> Value {
-    served
-        .client
-        .get(&format!("/services/{reference}"))
-        .await
-        .json()
+    served.client.get(&format!("/services/{reference}")).await.json()
 }
 
 /// Reads, lets `change` edit the spec, and writes it back, as clients do.
@@ -84,15 +80,8 @@ async fn a_service_is_shown_as_docker_shows_it() {
 async fn defaults_are_inserted_only_when_asked_for() {
     let served = leader().await;
     create(&served, spec("web")).await;
-    assert_eq!(
-        show(&served, "web").await["Spec"]["UpdateConfig"],
-        Value::Null
-    );
-    let full = served
-        .client
-        .get("/services/web?insertDefaults=true")
-        .await
-        .json();
+    assert_eq!(show(&served, "web").await["Spec"]["UpdateConfig"], Value::Null);
+    let full = served.client.get("/services/web?insertDefaults=true").await.json();
     let update = json!({"Parallelism": 1, "FailureAction": "pause",
         "Monitor": 5_000_000_000_i64, "MaxFailureRatio": 0.0, "Order": "stop-first"});
     assert_eq!(full["Spec"]["UpdateConfig"], update);
@@ -144,10 +133,7 @@ async fn what_docker_has_no_field_for_survives_a_client_that_does_not_know_it() 
     assert_eq!(updated.status, 200);
     let shown = show(&served, "web").await;
     assert_eq!(shown["Spec"]["Swarmw"], ours);
-    assert_eq!(
-        shown["Spec"]["TaskTemplate"]["ContainerSpec"]["Env"],
-        json!(["A=1"])
-    );
+    assert_eq!(shown["Spec"]["TaskTemplate"]["ContainerSpec"]["Env"], json!(["A=1"]));
     edit(&served, "web", |spec| spec["Swarmw"] = json!({})).await;
     assert_eq!(show(&served, "web").await["Spec"]["Swarmw"], Value::Null);
 }
@@ -176,22 +162,13 @@ async fn registry_credentials_are_kept_and_never_shown() {
     for path in ["/services", "/services/web", "/tasks"] {
         let text = served.client.get(path).await.body;
         let text = String::from_utf8_lossy(&text).into_owned();
-        assert!(
-            !text.contains("c2VjcmV0") && !text.contains("RegistryAuth"),
-            "{path}: {text}"
-        );
+        assert!(!text.contains("c2VjcmV0") && !text.contains("RegistryAuth"), "{path}: {text}");
     }
     let none = served
         .client
-        .post(
-            "/services/web/update?version=99&registryAuthFrom=nowhere",
-            spec("web"),
-        )
+        .post("/services/web/update?version=99&registryAuthFrom=nowhere", spec("web"))
         .await;
-    assert_eq!(
-        none.message(),
-        "unsupported registryAuthFrom value: \"nowhere\""
-    );
+    assert_eq!(none.message(), "unsupported registryAuthFrom value: \"nowhere\"");
 }
 
 #[tokio::test]
@@ -201,16 +178,8 @@ async fn a_service_without_a_name_gets_one() {
     nameless["Mode"] = json!({});
     let id = create(&served, nameless).await;
     let shown = show(&served, &id).await;
-    assert!(
-        shown["Spec"]["Name"]
-            .as_str()
-            .expect("a name")
-            .contains('_')
-    );
-    assert_eq!(
-        shown["Spec"]["Mode"],
-        json!({"Replicated": {"Replicas": 1}})
-    );
+    assert!(shown["Spec"]["Name"].as_str().expect("a name").contains('_'));
+    assert_eq!(shown["Spec"]["Mode"], json!({"Replicated": {"Replicas": 1}}));
 }
 
 #[tokio::test]
@@ -223,22 +192,14 @@ async fn a_rollback_by_hand_goes_forth_and_back() {
     .await;
     for image in ["redis:3.0.6", "redis:3.0.7"] {
         let shown = show(&served, "web").await;
-        let path = format!(
-            "/services/web/update?version={}&rollback=previous",
-            shown["Version"]["Index"]
-        );
+        let path =
+            format!("/services/web/update?version={}&rollback=previous", shown["Version"]["Index"]);
         let rolled = served.client.post(&path, shown["Spec"].clone()).await;
         assert_eq!(rolled.status, 200, "{}", rolled.message());
         let shown = show(&served, "web").await;
-        assert_eq!(
-            shown["Spec"]["TaskTemplate"]["ContainerSpec"]["Image"],
-            image
-        );
+        assert_eq!(shown["Spec"]["TaskTemplate"]["ContainerSpec"]["Image"], image);
         assert_eq!(shown["UpdateStatus"]["State"], "rollback_started");
-        assert_eq!(
-            shown["UpdateStatus"]["Message"],
-            "manually requested rollback"
-        );
+        assert_eq!(shown["UpdateStatus"]["Message"], "manually requested rollback");
     }
 }
 
@@ -261,10 +222,7 @@ async fn services_are_listed_by_filter_and_with_their_status() {
         (r#"{"runtime":["container"]}"#, &["agent", "web"]),
         (&by_id, &["web"]),
     ] {
-        let found = served
-            .client
-            .get(&format!("/services?{}", filters(filter)))
-            .await;
+        let found = served.client.get(&format!("/services?{}", filters(filter))).await;
         let mut names: Vec<_> = found
             .json()
             .as_array()
@@ -301,32 +259,19 @@ async fn only_tasks_of_the_present_spec_are_up_to_date() {
         (r#"{"service":["web"],"_up-to-date":{"true":true}}"#, 2),
         (r#"{"service":["web"],"desired-state":["running"]}"#, 2),
         (r#"{"service":["web"],"desired-state":["shutdown"]}"#, 2),
-        (
-            r#"{"service":["web"],"desired-state":["running","shutdown"]}"#,
-            4,
-        ),
+        (r#"{"service":["web"],"desired-state":["running","shutdown"]}"#, 4),
         (r#"{"name":["web.1."]}"#, 2),
         (r#"{"node":["alpha"]}"#, 6),
         (r#"{"node":["alpha"],"service":["other"]}"#, 2),
         (r#"{"label":["nope"]}"#, 0),
     ] {
-        let found = served
-            .client
-            .get(&format!("/tasks?{}", filters(filter)))
-            .await;
-        assert_eq!(
-            found.json().as_array().map(Vec::len),
-            Some(want),
-            "{filter}"
-        );
+        let found = served.client.get(&format!("/tasks?{}", filters(filter))).await;
+        assert_eq!(found.json().as_array().map(Vec::len), Some(want), "{filter}");
     }
     let tasks = served.client.get("/tasks").await.json();
     let task = served
         .client
-        .get(&format!(
-            "/tasks/{}",
-            tasks[0]["ID"].as_str().expect("an id")
-        ))
+        .get(&format!("/tasks/{}", tasks[0]["ID"].as_str().expect("an id")))
         .await
         .json();
     assert_eq!(task, tasks[0]);
@@ -354,9 +299,6 @@ async fn fields_in_the_wrong_letter_case_are_read_as_docker_reads_them() {
         "Mode": {"replicated": {"Replicas": 3}}});
     create(&served, posted).await;
     let shown = show(&served, "web").await;
-    assert_eq!(
-        shown["Spec"]["Mode"],
-        json!({"Replicated": {"Replicas": 3}})
-    );
+    assert_eq!(shown["Spec"]["Mode"], json!({"Replicated": {"Replicas": 3}}));
     assert_eq!(shown["Spec"]["Labels"], json!({"name": "kept"}));
 }

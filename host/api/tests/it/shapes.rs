@@ -40,11 +40,7 @@ async fn a_node_is_shown_with_how_it_stands_as_a_manager() {
             },
         })
     );
-    for reference in [
-        SELF.to_string(),
-        "alpha".to_owned(),
-        SELF.to_string()[..22].to_owned(),
-    ] {
+    for reference in [SELF.to_string(), "alpha".to_owned(), SELF.to_string()[..22].to_owned()] {
         let one = served.client.get(&format!("/nodes/{reference}")).await;
         assert_eq!(one.json(), shown, "{reference}");
     }
@@ -65,10 +61,7 @@ async fn the_cluster_is_shown_without_its_key() {
     );
     assert_eq!(cluster["TLSInfo"]["TrustRoot"], "the root's certificate");
     assert_eq!(cluster["Spec"]["Name"], "default");
-    assert_eq!(
-        cluster["Spec"]["Orchestration"],
-        json!({"TaskHistoryRetentionLimit": 5})
-    );
+    assert_eq!(cluster["Spec"]["Orchestration"], json!({"TaskHistoryRetentionLimit": 5}));
 
     let info = served.client.get("/info").await.json();
     let block = &info["Swarm"];
@@ -78,10 +71,7 @@ async fn the_cluster_is_shown_without_its_key() {
     assert_eq!(block["Managers"], 1);
     assert_eq!(block["Cluster"]["ID"], cluster["ID"]);
     assert_eq!(block["Cluster"]["JoinTokens"], Value::Null);
-    assert_eq!(
-        block["RemoteManagers"],
-        json!([{"NodeID": SELF, "Addr": "127.0.0.1:2377"}])
-    );
+    assert_eq!(block["RemoteManagers"], json!([{"NodeID": SELF, "Addr": "127.0.0.1:2377"}]));
 }
 
 #[tokio::test]
@@ -117,11 +107,7 @@ async fn lists_are_never_null() {
     let served = leader().await;
     for path in ["/services", "/tasks", "/secrets", "/configs", "/networks"] {
         let listed = served.client.get(path).await;
-        assert_eq!(
-            (listed.status.as_u16(), &listed.body[..]),
-            (200, &b"[]"[..]),
-            "{path}"
-        );
+        assert_eq!((listed.status.as_u16(), &listed.body[..]), (200, &b"[]"[..]), "{path}");
     }
 }
 
@@ -129,15 +115,8 @@ async fn with_a_second_node() -> Served {
     let served = leader().await;
     let mut second = node(NodeId::from_bits(7), "beta", NodeRole::Worker);
     second.spec.labels.insert("rack".to_owned(), "2".to_owned());
-    second
-        .description
-        .engine
-        .labels
-        .insert("disk".to_owned(), "ssd".to_owned());
-    served
-        .fake
-        .apply(None, Change::AddNode(Box::new(second)))
-        .expect("added");
+    second.description.engine.labels.insert("disk".to_owned(), "ssd".to_owned());
+    served.fake.apply(None, Change::AddNode(Box::new(second))).expect("added");
     served
 }
 
@@ -152,28 +131,17 @@ async fn nodes_are_filtered_in_both_encodings() {
         (r#"{"label":["disk=ssd"]}"#, &["beta"]),
         (r#"{"label":["disk=hdd"]}"#, &[]),
         (r#"{"node.label":{"rack":true}}"#, &["beta"]),
-        (
-            r#"{"membership":["accepted"],"role":["manager"]}"#,
-            &["alpha"],
-        ),
+        (r#"{"membership":["accepted"],"role":["manager"]}"#, &["alpha"]),
         (r#"{"membership":["pending"]}"#, &[]),
         (r#"{"id":["00000000000000000000000"]}"#, &["beta"]),
     ] {
-        let found = served
-            .client
-            .get(&format!("/nodes?{}", filters(filter)))
-            .await;
+        let found = served.client.get(&format!("/nodes?{}", filters(filter))).await;
         let mut names: Vec<_> = found
             .json()
             .as_array()
             .expect("a list")
             .iter()
-            .map(|n| {
-                n["Description"]["Hostname"]
-                    .as_str()
-                    .expect("a name")
-                    .to_owned()
-            })
+            .map(|n| n["Description"]["Hostname"].as_str().expect("a name").to_owned())
             .collect();
         names.sort();
         assert_eq!(names, want, "{filter}");

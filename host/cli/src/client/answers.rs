@@ -169,9 +169,6 @@ impl From<DistributionPlatform> for Platform {
             "arm" => String::new(),
             _ => platform.architecture,
         };
-        Self {
-            architecture,
-            os: platform.os,
-        }
+        Self { architecture, os: platform.os }
     }
 }

@@ -55,9 +55,7 @@ impl Client {
     }
 
     pub(crate) async fn services(&self, filters: &Filters) -> Result<Vec<Service>, ClientError> {
-        filtered(self.get("/services").query("status", "true"), filters)
-            .read()
-            .await
+        filtered(self.get("/services").query("status", "true"), filters).read().await
     }
 
     pub(crate) async fn service(&self, reference: &str) -> Result<Service, ClientError> {
@@ -69,10 +67,7 @@ impl Client {
         spec: &ServiceSpec,
         auth: Option<&str>,
     ) -> Result<Created, ClientError> {
-        with_auth(self.post("/services/create"), auth)
-            .json(spec)?
-            .read()
-            .await
+        with_auth(self.post("/services/create"), auth).json(spec)?.read().await
     }
 
     pub(crate) async fn update_service(
@@ -89,10 +84,7 @@ impl Client {
         if options.auth.is_none() {
             call = call.query("registryAuthFrom", "spec");
         }
-        with_auth(call, options.auth.as_deref())
-            .json(&service.spec)?
-            .read()
-            .await
+        with_auth(call, options.auth.as_deref()).json(&service.spec)?.read().await
     }
 
     pub(crate) async fn tasks(&self, filters: &Filters) -> Result<Vec<Task>, ClientError> {
@@ -109,21 +101,13 @@ impl Client {
         auth: Option<&str>,
     ) -> Result<Distribution, ClientError> {
         let name: Vec<_> = image.split('/').map(segment).collect();
-        with_auth(
-            self.get(format!("/distribution/{}/json", name.join("/"))),
-            auth,
-        )
-        .read()
-        .await
+        with_auth(self.get(format!("/distribution/{}/json", name.join("/"))), auth).read().await
     }
 
     /// Stores bytes with the managers; the answer is their digest.
     pub(crate) async fn store_blob(&self, bytes: Bytes) -> Result<String, ClientError> {
-        let stored: StoredBlob = self
-            .post("/swarmw/blobs")
-            .bytes("application/wasm", bytes)
-            .read()
-            .await?;
+        let stored: StoredBlob =
+            self.post("/swarmw/blobs").bytes("application/wasm", bytes).read().await?;
         Ok(stored.digest)
     }
 
@@ -142,11 +126,7 @@ pub(crate) fn service_path(reference: &str) -> String {
 }
 
 fn filtered<'c>(call: Call<'c>, filters: &Filters) -> Call<'c> {
-    if filters.is_empty() {
-        call
-    } else {
-        call.query("filters", filters.to_json())
-    }
+    if filters.is_empty() { call } else { call.query("filters", filters.to_json()) }
 }
 
 fn with_auth<'c>(call: Call<'c>, auth: Option<&str>) -> Call<'c> {

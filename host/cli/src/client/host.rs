@@ -44,11 +44,8 @@ impl Host {
 /// Where this user's daemon listens unless told otherwise: `/run/swarmw.sock`
 /// for root, else the runtime folder, else the state folder.
 pub fn default_socket() -> PathBuf {
-    let folder = |variable| {
-        std::env::var_os(variable)
-            .filter(|value| !value.is_empty())
-            .map(PathBuf::from)
-    };
+    let folder =
+        |variable| std::env::var_os(variable).filter(|value| !value.is_empty()).map(PathBuf::from);
     if terminal::is_root() {
         return PathBuf::from(ROOT_SOCKET);
     }

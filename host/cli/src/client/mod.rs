@@ -112,9 +112,8 @@ impl Client {
     ) -> Result<Response<Incoming>, ClientError> {
         match &self.host {
             Host::Unix(path) => {
-                let stream = UnixStream::connect(path)
-                    .await
-                    .map_err(|error| self.unreachable(&error))?;
+                let stream =
+                    UnixStream::connect(path).await.map_err(|error| self.unreachable(&error))?;
                 self.over(stream, request).await
             }
             Host::Tcp(address) => {
@@ -135,15 +134,11 @@ impl Client {
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        let (mut sender, connection) = http1::handshake(TokioIo::new(stream))
-            .await
-            .map_err(|error| self.broken(error))?;
+        let (mut sender, connection) =
+            http1::handshake(TokioIo::new(stream)).await.map_err(|error| self.broken(error))?;
         // Ends with the connection; its errors reach the body's reader too.
         tokio::spawn(connection);
-        sender
-            .send_request(request)
-            .await
-            .map_err(|error| self.broken(error))
+        sender.send_request(request).await.map_err(|error| self.broken(error))
     }
 
     fn unreachable(&self, error: &std::io::Error) -> ClientError {
@@ -154,10 +149,7 @@ impl Client {
     }
 
     fn broken(&self, reason: impl ToString) -> ClientError {
-        ClientError::Broken {
-            host: self.host.clone(),
-            reason: reason.to_string(),
-        }
+        ClientError::Broken { host: self.host.clone(), reason: reason.to_string() }
     }
 }
 
@@ -184,9 +176,7 @@ impl Call<'_> {
     }
 
     pub(crate) fn json<T: Serialize>(mut self, body: &T) -> Result<Self, ClientError> {
-        self.body = serde_json::to_vec(body)
-            .map_err(|error| self.client.broken(error))?
-            .into();
+        self.body = serde_json::to_vec(body).map_err(|error| self.client.broken(error))?.into();
         Ok(self.header(CONTENT_TYPE.as_str(), "application/json"))
     }
 
@@ -206,26 +196,20 @@ impl Call<'_> {
             Host::Unix(_) => "swarmw",
             Host::Tcp(address) => address,
         };
-        let mut request = Request::builder()
-            .method(self.method)
-            .uri(target)
-            .header(HOST, authority);
+        let mut request =
+            Request::builder().method(self.method).uri(target).header(HOST, authority);
         for (name, value) in &self.headers {
             request = request.header(*name, value);
         }
-        let request = request
-            .body(Full::new(self.body))
-            .map_err(|error| self.client.broken(error))?;
+        let request =
+            request.body(Full::new(self.body)).map_err(|error| self.client.broken(error))?;
         let answer = self.client.exchange(request).await?;
         if answer.status().is_success() {
             return Ok(answer);
         }
         let status = answer.status();
         let body = self.client.whole(answer).await?;
-        Err(ClientError::Daemon {
-            status: status.as_u16(),
-            message: complaint(status, &body),
-        })
+        Err(ClientError::Daemon { status: status.as_u16(), message: complaint(status, &body) })
     }
 
     /// Sends, and takes the whole answer.

@@ -19,14 +19,8 @@ const COLUMNS: &[Column] = &[
     column("TLSStatus", "TLS STATUS"),
 ];
 /// Of the plain table; `IDMark` is the id with a star behind one's own.
-const SHOWN: &[&str] = &[
-    "IDMark",
-    "Hostname",
-    "Status",
-    "Availability",
-    "ManagerStatus",
-    "EngineVersion",
-];
+const SHOWN: &[&str] =
+    &["IDMark", "Hostname", "Status", "Availability", "ManagerStatus", "EngineVersion"];
 
 const fn column(name: &'static str, heading: &'static str) -> Column {
     Column { name, heading }
@@ -66,15 +60,9 @@ fn row(node: &Node, info: &SwarmInfo) -> Row {
         ("Self", (node.id == info.node_id).into()),
         ("Hostname", node.description.hostname.as_str().into()),
         ("Status", capitalised(node.status.state.as_str()).into()),
-        (
-            "Availability",
-            capitalised(node.spec.availability.as_str()).into(),
-        ),
+        ("Availability", capitalised(node.spec.availability.as_str()).into()),
         ("ManagerStatus", manager.into()),
-        (
-            "EngineVersion",
-            node.description.engine.engine_version.as_str().into(),
-        ),
+        ("EngineVersion", node.description.engine.engine_version.as_str().into()),
         ("TLSStatus", tls_status(node, info).into()),
     ];
     fields.map(|(name, value)| (name.to_owned(), value)).into()
@@ -136,20 +124,12 @@ mod tests {
 
     #[test]
     fn templates_name_what_the_table_hides() {
-        let text = show(
-            nodes(),
-            &info(),
-            Some("{{.ID}} {{.Self}} {{.TLSStatus}}"),
-            false,
-        );
+        let text = show(nodes(), &info(), Some("{{.ID}} {{.Self}} {{.TLSStatus}}"), false);
         assert_eq!(
             text.expect("lines"),
             "aaaaaaaaaaaaaaaaaaaaaaaaa true Unknown\nbbbbbbbbbbbbbbbbbbbbbbbbb false Unknown\n"
         );
         let ids = show(nodes(), &info(), None, true).expect("ids");
-        assert_eq!(
-            ids,
-            "aaaaaaaaaaaaaaaaaaaaaaaaa\nbbbbbbbbbbbbbbbbbbbbbbbbb\n"
-        );
+        assert_eq!(ids, "aaaaaaaaaaaaaaaaaaaaaaaaa\nbbbbbbbbbbbbbbbbbbbbbbbbb\n");
     }
 }

@@ -6,8 +6,8 @@ mod update;
 
 use swarmw_model::Filters;
 
-use crate::client::api::node_path;
 use crate::client::Client;
+use crate::client::api::node_path;
 use crate::failure::Failure;
 use crate::filter::{collect, filter};
 use crate::inspect;
@@ -37,10 +37,7 @@ pub enum NodeCommand {
     #[command(override_usage = "swarmw node ps [OPTIONS] [NODE...]")]
     Ps(PsArgs),
     /// Remove one or more nodes from the swarm
-    #[command(
-        visible_alias = "remove",
-        override_usage = "swarmw node rm [OPTIONS] NODE [NODE...]"
-    )]
+    #[command(visible_alias = "remove", override_usage = "swarmw node rm [OPTIONS] NODE [NODE...]")]
     Rm(RmArgs),
     /// Update a node
     #[command(override_usage = "swarmw node update [OPTIONS] NODE")]
@@ -159,9 +156,7 @@ async fn inspect(client: &Client, args: InspectArgs, io: &mut Io) -> Result<(), 
         return inspect::raw(client, objects, format, io, |_, error| error.into()).await;
     }
     if args.format.is_some() {
-        return Err(Failure::new(
-            "--format is incompatible with human friendly format",
-        ));
+        return Err(Failure::new("--format is incompatible with human friendly format"));
     }
     let mut missed = Vec::new();
     for (index, reference) in references.iter().enumerate() {

@@ -49,13 +49,10 @@ fn changed(mut spec: NodeSpec, args: &UpdateArgs) -> Result<Value, Failure> {
     spec.labels.extend(map(&args.label_add));
     for key in &args.label_rm {
         if spec.labels.remove(key).is_none() {
-            return Err(Failure::new(format!(
-                "key {key} doesn't exist in node's labels"
-            )));
+            return Err(Failure::new(format!("key {key} doesn't exist in node's labels")));
         }
     }
-    let mut json =
-        serde_json::to_value(&spec).map_err(|error| Failure::new(error.to_string()))?;
+    let mut json = serde_json::to_value(&spec).map_err(|error| Failure::new(error.to_string()))?;
     for (field, value) in [("Role", &args.role), ("Availability", &args.availability)] {
         if let Some(value) = value {
             json[field] = Value::from(value.to_lowercase());
@@ -85,9 +82,7 @@ async fn set_role(
             continue;
         }
         node.spec.role = role;
-        client
-            .update_node(&node.id, node.version, &node.spec)
-            .await?;
+        client.update_node(&node.id, node.version, &node.spec).await?;
         io.line(match role {
             NodeRole::Manager => format!("Node {reference} promoted to a manager in the swarm."),
             NodeRole::Worker => format!("Manager {reference} demoted in the swarm."),
@@ -122,10 +117,7 @@ mod tests {
 
     #[test]
     fn a_label_that_is_not_there_cannot_go() {
-        let args = UpdateArgs {
-            label_rm: vec!["nope".into()],
-            ..UpdateArgs::default()
-        };
+        let args = UpdateArgs { label_rm: vec!["nope".into()], ..UpdateArgs::default() };
         assert_eq!(
             changed(spec(), &args).unwrap_err().to_string(),
             "key nope doesn't exist in node's labels"

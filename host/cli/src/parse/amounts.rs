@@ -18,9 +18,7 @@ pub(crate) fn boolean(text: &str) -> Result<bool, String> {
     match text {
         "1" | "t" | "T" | "TRUE" | "true" | "True" => Ok(true),
         "0" | "f" | "F" | "FALSE" | "false" | "False" => Ok(false),
-        _ => Err(format!(
-            "strconv.ParseBool: parsing {text:?}: invalid syntax"
-        )),
+        _ => Err(format!("strconv.ParseBool: parsing {text:?}: invalid syntax")),
     }
 }
 
@@ -50,8 +48,7 @@ where
 
 /// A decimal number.
 pub(crate) fn float(text: &str) -> Result<f64, String> {
-    text.parse()
-        .map_err(|_| format!("strconv.ParseFloat: parsing {text:?}: invalid syntax"))
+    text.parse().map_err(|_| format!("strconv.ParseFloat: parsing {text:?}: invalid syntax"))
 }
 
 /// A duration as Go writes it.
@@ -71,9 +68,7 @@ pub(crate) fn positive_duration(text: &str) -> Result<Duration, String> {
 /// A size: a decimal number and an optional unit, `64m`, `1GiB`, `512 kb`.
 pub(crate) fn bytes(text: &str) -> Result<Bytes, String> {
     let invalid = || format!("invalid size: '{text}'");
-    let digits = text
-        .find(|c: char| !c.is_ascii_digit() && c != '.')
-        .unwrap_or(text.len());
+    let digits = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
     let (number, unit) = text.split_at(digits);
     let number: f64 = number.parse().map_err(|_| invalid())?;
     let unit = unit.strip_prefix(' ').unwrap_or(unit).to_ascii_lowercase();
@@ -113,13 +108,9 @@ pub(crate) fn cpus(text: &str) -> Result<Cpus, String> {
         "" => 0,
         whole => whole.parse().map_err(|_| invalid())?,
     };
-    let part: i64 = format!("{part:0<CPU_DECIMALS$}")
-        .parse()
-        .map_err(|_| invalid())?;
-    let nanos = whole
-        .checked_mul(NANOS)
-        .and_then(|nanos| nanos.checked_add(part))
-        .ok_or_else(invalid)?;
+    let part: i64 = format!("{part:0<CPU_DECIMALS$}").parse().map_err(|_| invalid())?;
+    let nanos =
+        whole.checked_mul(NANOS).and_then(|nanos| nanos.checked_add(part)).ok_or_else(invalid)?;
     Ok(Cpus(if negative { -nanos } else { nanos }))
 }
 
@@ -157,34 +148,19 @@ mod tests {
         ] {
             assert_eq!(cpus(text), Ok(Cpus(want)), "{text}");
         }
-        assert_eq!(
-            cpus("0.0000000001"),
-            Err("value is too precise".to_owned())
-        );
-        assert_eq!(
-            cpus("half"),
-            Err("failed to parse half as a rational number".to_owned())
-        );
+        assert_eq!(cpus("0.0000000001"), Err("value is too precise".to_owned()));
+        assert_eq!(cpus("half"), Err("failed to parse half as a rational number".to_owned()));
     }
 
     #[test]
     fn numbers_fail_in_gos_words() {
-        assert_eq!(
-            uint("-1").unwrap_err(),
-            "strconv.ParseUint: parsing \"-1\": invalid syntax"
-        );
+        assert_eq!(uint("-1").unwrap_err(), "strconv.ParseUint: parsing \"-1\": invalid syntax");
         assert_eq!(
             int("99999999999999999999").unwrap_err(),
             "strconv.ParseInt: parsing \"99999999999999999999\": value out of range"
         );
-        assert_eq!(
-            positive_duration("-1s").unwrap_err(),
-            "duration cannot be negative"
-        );
-        assert_eq!(
-            duration("soon").unwrap_err(),
-            "time: invalid duration \"soon\""
-        );
+        assert_eq!(positive_duration("-1s").unwrap_err(), "duration cannot be negative");
+        assert_eq!(duration("soon").unwrap_err(), "time: invalid duration \"soon\"");
         assert_eq!(boolean("T"), Ok(true));
         assert!(boolean("yes").is_err());
     }

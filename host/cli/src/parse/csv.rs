@@ -35,7 +35,9 @@ fn quoted(
             Some('"') => break,
             Some(c) => field.push(c),
             None => {
-                return Err("parse error on line 1: extraneous or missing \" in quoted-field".into());
+                return Err(
+                    "parse error on line 1: extraneous or missing \" in quoted-field".into()
+                );
             }
         }
     }

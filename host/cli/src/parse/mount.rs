@@ -25,7 +25,7 @@ fn switch(mount: &mut Mount, field: &str) -> Result<(), String> {
         "bind-create-src" => bind(mount).create_mountpoint = true,
         "bind-nonrecursive" => {
             return Err(
-                "bind-nonrecursive is deprecated, use bind-recursive=disabled instead".to_owned(),
+                "bind-nonrecursive is deprecated, use bind-recursive=disabled instead".to_owned()
             );
         }
         _ => return Err(format!("invalid field '{field}' must be a key=value pair")),
@@ -71,9 +71,7 @@ fn kind(value: &str) -> Result<MountKind, String> {
         "bind" => Ok(MountKind::Bind),
         "tmpfs" => Ok(MountKind::Tmpfs),
         "" => Err("type is required".to_owned()),
-        _ => Err(format!(
-            "invalid MountType: {value:?}: volume, bind and tmpfs exist"
-        )),
+        _ => Err(format!("invalid MountType: {value:?}: volume, bind and tmpfs exist")),
     }
 }
 
@@ -150,18 +148,15 @@ fn check(mount: &Mount) -> Result<(), String> {
         (mount.tmpfs_options.is_some(), "tmpfs"),
     ] {
         if given && options != word {
-            return Err(format!(
-                "cannot mix '{options}-*' options with mount type '{word}'"
-            ));
+            return Err(format!("cannot mix '{options}-*' options with mount type '{word}'"));
         }
     }
     let Some(bind) = &mount.bind_options else {
         return Ok(());
     };
-    for (given, value) in [
-        (bind.read_only_non_recursive, "writable"),
-        (bind.read_only_force_recursive, "readonly"),
-    ] {
+    for (given, value) in
+        [(bind.read_only_non_recursive, "writable"), (bind.read_only_force_recursive, "readonly")]
+    {
         if given && !mount.read_only {
             return Err(format!(
                 "option 'bind-recursive={value}' requires 'readonly' to be specified in conjunction"
@@ -184,10 +179,7 @@ mod tests {
     #[test]
     fn mounts_read_as_dockers() {
         for (text, json) in [
-            (
-                "source=data,target=/data",
-                r#"{"Type":"volume","Source":"data","Target":"/data"}"#,
-            ),
+            ("source=data,target=/data", r#"{"Type":"volume","Source":"data","Target":"/data"}"#),
             (
                 "TYPE=bind,src=/a,dst=/b,ro,bind-propagation=RSHARED",
                 r#"{"Type":"bind","Source":"/a","Target":"/b","ReadOnly":true,"BindOptions":{"Propagation":"rshared"}}"#,
@@ -218,10 +210,7 @@ mod tests {
                 "type=bind,dst=/a,volume-nocopy",
                 "cannot mix 'volume-*' options with mount type 'bind'",
             ),
-            (
-                "dst=/a,tmpfs-size=1m",
-                "cannot mix 'tmpfs-*' options with mount type 'volume'",
-            ),
+            ("dst=/a,tmpfs-size=1m", "cannot mix 'tmpfs-*' options with mount type 'volume'"),
             ("dst=/a,foo=bar", "unexpected key 'foo' in 'foo=bar'"),
             ("dst=/a,foo", "invalid field 'foo' must be a key=value pair"),
             ("dst=/a,ro=maybe", "invalid value for ro: maybe"),

@@ -54,10 +54,7 @@ pub(crate) fn sysctl(text: &str) -> Result<String, String> {
 /// `HOST:IP`, as the line of the hosts file that it becomes: `IP HOST`.
 pub(crate) fn extra_host(text: &str) -> Result<String, String> {
     let bad = || format!("bad format for add-host: {text:?}");
-    let (host, address) = text
-        .split_once('=')
-        .or_else(|| text.split_once(':'))
-        .ok_or_else(bad)?;
+    let (host, address) = text.split_once('=').or_else(|| text.split_once(':')).ok_or_else(bad)?;
     if host.is_empty() {
         return Err(bad());
     }
@@ -109,11 +106,7 @@ pub(crate) fn ulimit(text: &str) -> Result<Ulimit, String> {
             "ulimit soft limit must be less than or equal to hard limit: {soft} > {hard}"
         ));
     }
-    Ok(Ulimit {
-        name: name.to_owned(),
-        hard,
-        soft,
-    })
+    Ok(Ulimit { name: name.to_owned(), hard, soft })
 }
 
 /// A capability in its full spelling: `CAP_NET_ADMIN`, `ALL`, `RESET`.
@@ -136,10 +129,7 @@ mod tests {
         assert_eq!(extra_host("db:::1"), Ok("::1 db".into()));
         assert_eq!(extra_host("db=[::1]"), Ok("::1 db".into()));
         assert!(extra_host("db").is_err());
-        assert_eq!(
-            extra_host("db:x").unwrap_err(),
-            "invalid IP address in add-host: \"x\""
-        );
+        assert_eq!(extra_host("db:x").unwrap_err(), "invalid IP address in add-host: \"x\"");
     }
 
     #[test]
@@ -165,11 +155,9 @@ mod tests {
 
     #[test]
     fn capabilities_have_one_spelling() {
-        for (text, want) in [
-            ("net_admin", "CAP_NET_ADMIN"),
-            ("CAP_SYS_TIME", "CAP_SYS_TIME"),
-            ("all", "ALL"),
-        ] {
+        for (text, want) in
+            [("net_admin", "CAP_NET_ADMIN"), ("CAP_SYS_TIME", "CAP_SYS_TIME"), ("all", "ALL")]
+        {
             assert_eq!(capability(text).as_deref(), Ok(want));
         }
     }

@@ -5,10 +5,9 @@ use swarmw_model::Preference;
 /// Reads one placement preference; which names exist is the daemon's to say.
 pub(crate) fn placement_preference(text: &str) -> Result<Preference, String> {
     match text.split_once('=') {
-        Some((name, argument)) if !name.is_empty() && !argument.is_empty() => Ok(Preference {
-            name: name.to_lowercase(),
-            argument: argument.to_owned(),
-        }),
+        Some((name, argument)) if !name.is_empty() && !argument.is_empty() => {
+            Ok(Preference { name: name.to_lowercase(), argument: argument.to_owned() })
+        }
         _ => Err("placement preference must be of the format \"<strategy>=<arg>\"".to_owned()),
     }
 }
@@ -34,10 +33,7 @@ mod tests {
     #[test]
     fn preferences_are_a_name_and_an_argument() {
         let read = placement_preference("Spread=node.labels.a=b").expect("a preference");
-        assert_eq!(
-            (read.name.as_str(), read.argument.as_str()),
-            ("spread", "node.labels.a=b")
-        );
+        assert_eq!((read.name.as_str(), read.argument.as_str()), ("spread", "node.labels.a=b"));
         for text in ["spread", "spread=", "=x", ""] {
             assert!(placement_preference(text).is_err(), "{text}");
         }

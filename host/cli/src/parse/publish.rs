@@ -46,9 +46,9 @@ fn mode(value: &str) -> Result<PublishMode, String> {
     match value {
         "ingress" => Ok(PublishMode::Ingress),
         "host" => Ok(PublishMode::Host),
-        _ => Err(format!(
-            "invalid publish mode value ({value}): must be either 'ingress' or 'host'"
-        )),
+        _ => {
+            Err(format!("invalid publish mode value ({value}): must be either 'ingress' or 'host'"))
+        }
     }
 }
 
@@ -57,9 +57,7 @@ fn protocol(value: &str) -> Result<PortProtocol, String> {
         "tcp" => Ok(PortProtocol::Tcp),
         "udp" => Ok(PortProtocol::Udp),
         "sctp" => Ok(PortProtocol::Sctp),
-        _ => Err(format!(
-            "invalid protocol value '{value}': tcp, udp and sctp exist"
-        )),
+        _ => Err(format!("invalid protocol value '{value}': tcp, udp and sctp exist")),
     }
 }
 
@@ -119,10 +117,7 @@ mod tests {
         let each: Vec<_> = ports
             .iter()
             .map(|p| {
-                format!(
-                    "{}:{}/{}/{}",
-                    p.published_port, p.target_port, p.protocol, p.publish_mode
-                )
+                format!("{}:{}/{}/{}", p.published_port, p.target_port, p.protocol, p.publish_mode)
             })
             .collect();
         Ok(each.join(" "))
@@ -134,17 +129,11 @@ mod tests {
             ("8080:80", "8080:80/tcp/ingress"),
             ("80", "0:80/tcp/ingress"),
             ("53:53/udp", "53:53/udp/ingress"),
-            (
-                "8000-8002:80-82",
-                "8000:80/tcp/ingress 8001:81/tcp/ingress 8002:82/tcp/ingress",
-            ),
+            ("8000-8002:80-82", "8000:80/tcp/ingress 8001:81/tcp/ingress 8002:82/tcp/ingress"),
             ("8000-8001:80", "8000:80/tcp/ingress 8001:80/tcp/ingress"),
             ("80-81", "0:80/tcp/ingress 0:81/tcp/ingress"),
             ("target=80", "0:80/tcp/ingress"),
-            (
-                "published=8080,target=80,mode=host,protocol=udp",
-                "8080:80/udp/host",
-            ),
+            ("published=8080,target=80,mode=host,protocol=udp", "8080:80/udp/host"),
         ] {
             assert_eq!(shown(text).as_deref(), Ok(want), "{text}");
         }
@@ -159,10 +148,7 @@ mod tests {
             ("70000:80", "invalid hostPort: 70000"),
             ("80:", "no port specified: 80:"),
             ("82-80", "invalid containerPort: 82-80"),
-            (
-                "1-2:80-82",
-                "invalid ranges specified for container and host Ports: 80-82 and 1-2",
-            ),
+            ("1-2:80-82", "invalid ranges specified for container and host Ports: 80-82 and 1-2"),
             ("80/icmp", "invalid protocol value 'icmp': tcp, udp and sctp exist"),
             ("published=80", "missing mandatory field 'target'"),
             ("target=80,foo=1", "invalid field key: foo"),
@@ -171,10 +157,7 @@ mod tests {
                 "target=80,mode=all",
                 "invalid publish mode value (all): must be either 'ingress' or 'host'",
             ),
-            (
-                "target=web",
-                "invalid target port (web): value must be an integer from 0 to 65535",
-            ),
+            ("target=web", "invalid target port (web): value must be an integer from 0 to 65535"),
         ] {
             assert_eq!(shown(text).unwrap_err(), want, "{text}");
         }

@@ -71,12 +71,7 @@ fn row(plugin: &Plugin, whole: bool) -> Row {
 }
 
 fn claims(plugin: &Plugin) -> String {
-    let claims: Vec<_> = plugin
-        .metadata
-        .claims
-        .iter()
-        .map(ToString::to_string)
-        .collect();
+    let claims: Vec<_> = plugin.metadata.claims.iter().map(ToString::to_string).collect();
     claims.join(", ")
 }
 

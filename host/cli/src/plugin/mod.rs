@@ -26,10 +26,7 @@ pub enum PluginCommand {
     #[command(visible_alias = "list", override_usage = "swarmw plugin ls [OPTIONS]")]
     Ls(LsArgs),
     /// Remove one or more plugins
-    #[command(
-        visible_alias = "remove",
-        override_usage = "swarmw plugin rm PLUGIN [PLUGIN...]"
-    )]
+    #[command(visible_alias = "remove", override_usage = "swarmw plugin rm PLUGIN [PLUGIN...]")]
     Rm(RmArgs),
 }
 
@@ -98,11 +95,8 @@ async fn add(client: &Client, args: AddArgs, io: &mut Io) -> Result<(), Failure>
     let bytes = tokio::fs::read(&args.file)
         .await
         .map_err(|error| Failure::new(format!("open {}: {error}", args.file.display())))?;
-    let plugin: Plugin = client
-        .post("/swarmw/plugins")
-        .bytes("application/wasm", bytes)
-        .read()
-        .await?;
+    let plugin: Plugin =
+        client.post("/swarmw/plugins").bytes("application/wasm", bytes).read().await?;
     io.text(&list::added(&plugin))?;
     Ok(())
 }

@@ -34,15 +34,9 @@ impl Display {
         let look = match (quiet, io.is_tty) {
             (true, _) => Look::Quiet,
             (false, false) => Look::Lines,
-            (false, true) => Look::Terminal {
-                bars: io.columns > NO_BAR_COLUMNS,
-            },
+            (false, true) => Look::Terminal { bars: io.columns > NO_BAR_COLUMNS },
         };
-        Self {
-            look,
-            rows: HashMap::new(),
-            last: HashMap::new(),
-        }
+        Self { look, rows: HashMap::new(), last: HashMap::new() }
     }
 
     /// Shows one line.
@@ -74,10 +68,7 @@ impl Display {
                     _ => String::new(),
                 };
                 let up = self.row(&message.id, io)?;
-                io.text(&format!(
-                    "\x1b[{up}A\x1b[2K\r{head}{} {bar}\r\x1b[{up}B",
-                    message.text
-                ))
+                io.text(&format!("\x1b[{up}A\x1b[2K\r{head}{} {bar}\r\x1b[{up}B", message.text))
             }
         }
     }

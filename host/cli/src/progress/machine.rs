@@ -52,25 +52,15 @@ pub(super) struct Progress {
 
 impl Message {
     pub(super) fn action(id: impl Into<String>, text: impl Into<String>) -> Self {
-        Self {
-            id: id.into(),
-            text: text.into(),
-            kind: Kind::Action,
-        }
+        Self { id: id.into(), text: text.into(), kind: Kind::Action }
     }
 
     pub(super) fn bar(id: impl Into<String>, text: impl Into<String>, ninths: u64) -> Self {
-        Self {
-            kind: Kind::Bar(ninths),
-            ..Self::action(id, text)
-        }
+        Self { kind: Kind::Bar(ninths), ..Self::action(id, text) }
     }
 
     pub(super) fn plain(id: impl Into<String>, text: impl Into<String>) -> Self {
-        Self {
-            kind: Kind::Plain,
-            ..Self::action(id, text)
-        }
+        Self { kind: Kind::Plain, ..Self::action(id, text) }
     }
 }
 
@@ -114,14 +104,9 @@ impl Progress {
             .map(|config| config.monitor)
             .filter(|monitor| monitor.as_nanos() > 0)
             .unwrap_or(DEFAULT_MONITOR);
-        if self
-            .converged_at
-            .is_some_and(|at| now.since(at) >= monitor)
-        {
-            step.messages.push(Message::action(
-                "verify",
-                format!("Service {} converged", self.reference),
-            ));
+        if self.converged_at.is_some_and(|at| now.since(at) >= monitor) {
+            step.messages
+                .push(Message::action("verify", format!("Service {} converged", self.reference)));
             step.messages.extend(self.last_words.take());
             step.end = Some(Ok(()));
             return step;
@@ -144,8 +129,7 @@ impl Progress {
                 }
             }
             (false, Some(_)) => {
-                step.messages
-                    .push(Message::action("verify", "Detected task failure"));
+                step.messages.push(Message::action("verify", "Detected task failure"));
                 self.converged_at = None;
             }
             (false, None) => {}
@@ -193,8 +177,10 @@ mod tests {
     use serde_json::{Value, json};
 
     fn service(mode: Value, update: Value) -> Service {
-        serde_json::from_value(json!({"ID": "svc", "Spec": {"Name": "web", "Mode": mode}, "UpdateStatus": update}))
-            .expect("a service")
+        serde_json::from_value(
+            json!({"ID": "svc", "Spec": {"Name": "web", "Mode": mode}, "UpdateStatus": update}),
+        )
+        .expect("a service")
     }
 
     fn replicas(count: u64) -> Service {
@@ -202,8 +188,10 @@ mod tests {
     }
 
     fn task(slot: u64, node: &str, state: &str, error: &str) -> Task {
-        serde_json::from_value(json!({"ID": "t", "Slot": slot, "NodeID": node, "DesiredState": "running",
-            "Status": {"State": state, "Err": error, "Timestamp": "2026-11-20T00:00:00Z"}}))
+        serde_json::from_value(
+            json!({"ID": "t", "Slot": slot, "NodeID": node, "DesiredState": "running",
+            "Status": {"State": state, "Err": error, "Timestamp": "2026-11-20T00:00:00Z"}}),
+        )
         .expect("a task")
     }
 
@@ -216,10 +204,7 @@ mod tests {
     }
 
     fn lines(step: &Step) -> Vec<String> {
-        step.messages
-            .iter()
-            .map(|m| format!("{}: {}", m.id, m.text))
-            .collect()
+        step.messages.iter().map(|m| format!("{}: {}", m.id, m.text)).collect()
     }
 
     #[test]
@@ -239,11 +224,7 @@ mod tests {
         let second = progress.step(&replicas(2), &some, &nodes(), at(1));
         assert_eq!(
             lines(&second),
-            [
-                "1/2: running  ",
-                "2/2: preparing",
-                "overall progress: 1 out of 2 tasks"
-            ]
+            ["1/2: running  ", "2/2: preparing", "overall progress: 1 out of 2 tasks"]
         );
         assert_eq!(second.messages[1].kind, Kind::Bar(6));
         let all = [task(1, "n1", "running", ""), task(2, "n2", "running", "")];
@@ -291,7 +272,8 @@ mod tests {
             ("paused", "service update paused: why"),
             ("rollback_paused", "service rollback paused: why"),
         ] {
-            let status = json!({"State": state, "StartedAt": "2026-11-20T00:00:00Z", "Message": "why"});
+            let status =
+                json!({"State": state, "StartedAt": "2026-11-20T00:00:00Z", "Message": "why"});
             let service = service(json!({"Replicated": {"Replicas": 1}}), status);
             let step = Progress::new("web").step(&service, &[], &nodes(), at(0));
             assert_eq!(step.end, Some(Err(want.to_owned())));
@@ -301,7 +283,8 @@ mod tests {
     #[test]
     fn a_rollback_says_why_and_ends_well() {
         let status = |state: &str, message: &str| {
-            let status = json!({"State": state, "StartedAt": "2026-11-20T00:00:00Z", "Message": message});
+            let status =
+                json!({"State": state, "StartedAt": "2026-11-20T00:00:00Z", "Message": message});
             service(json!({"Replicated": {"Replicas": 1}}), status)
         };
         let mut progress = Progress::new("web");
@@ -322,13 +305,7 @@ mod tests {
         let good = [task(1, "n1", "running", "")];
         progress.step(&done, &good, &nodes(), at(1));
         let last = progress.step(&done, &good, &nodes(), at(6));
-        assert_eq!(
-            lines(&last),
-            [
-                "verify: Service web converged",
-                "rollback: rollback completed"
-            ]
-        );
+        assert_eq!(lines(&last), ["verify: Service web converged", "rollback: rollback completed"]);
         assert_eq!(last.end, Some(Ok(())));
     }
 
@@ -357,10 +334,7 @@ mod tests {
         let step = progress.step(&replicas(21), &[task(1, "n1", "running", "")], &nodes(), at(0));
         assert_eq!(
             lines(&step),
-            [
-                "overall progress: 0 out of 21 tasks",
-                "overall progress: 1 out of 21 tasks"
-            ]
+            ["overall progress: 0 out of 21 tasks", "overall progress: 1 out of 21 tasks"]
         );
     }
 
@@ -368,7 +342,8 @@ mod tests {
     fn long_errors_are_cut_and_stay_on_one_line() {
         let error = format!("first\n{}", "x".repeat(100));
         let mut progress = Progress::new("web");
-        let step = progress.step(&replicas(1), &[task(1, "n1", "rejected", &error)], &nodes(), at(0));
+        let step =
+            progress.step(&replicas(1), &[task(1, "n1", "rejected", &error)], &nodes(), at(0));
         let shown = &step.messages[2].text;
         assert_eq!(shown.chars().count(), 75);
         assert!(shown.starts_with("first xxx") && shown.ends_with('…'), "{shown}");

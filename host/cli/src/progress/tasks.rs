@@ -27,10 +27,7 @@ pub(super) struct Rows {
 
 enum RowKind {
     /// Rows by slot; each slot keeps the row that it got first.
-    Slots {
-        replicas: u64,
-        row_of: HashMap<u64, u64>,
-    },
+    Slots { replicas: u64, row_of: HashMap<u64, u64> },
     /// Rows by node.
     Nodes,
 }
@@ -39,10 +36,7 @@ enum RowKind {
 
 impl Rows {
     pub(super) fn replicated(replicas: u64) -> Self {
-        Self::new(RowKind::Slots {
-            replicas,
-            row_of: HashMap::new(),
-        })
+        Self::new(RowKind::Slots { replicas, row_of: HashMap::new() })
     }
 
     pub(super) fn global() -> Self {
@@ -50,11 +44,7 @@ impl Rows {
     }
 
     fn new(kind: RowKind) -> Self {
-        Self {
-            kind,
-            begun: false,
-            done: false,
-        }
+        Self { kind, begun: false, done: false }
     }
 
     /// Adds the lines that changed; whether all tasks run.
@@ -83,15 +73,13 @@ impl Rows {
             if let RowKind::Slots { replicas, .. } = self.kind
                 && replicas <= ROWS_MAX
             {
-                messages
-                    .extend((1..=replicas).map(|row| Message::action(format!("{row}/{total}"), " ")));
+                messages.extend(
+                    (1..=replicas).map(|row| Message::action(format!("{row}/{total}"), " ")),
+                );
             }
             self.begun = true;
         }
-        if chosen
-            .iter()
-            .any(|task| task.status.state != TaskState::Running)
-        {
+        if chosen.iter().any(|task| task.status.state != TaskState::Running) {
             self.done = false;
         }
         let mut running = 0;

@@ -137,10 +137,7 @@ fn spec(args: &CreateArgs) -> Result<ServiceSpec, Failure> {
             ..TaskSpec::default()
         }),
         mode,
-        endpoint_spec: Some(EndpointSpec {
-            ports: ports.collect(),
-            ..EndpointSpec::default()
-        }),
+        endpoint_spec: Some(EndpointSpec { ports: ports.collect(), ..EndpointSpec::default() }),
         ..ServiceSpec::default()
     };
     args.shared.apply(&mut spec)?;
@@ -152,10 +149,8 @@ fn spec(args: &CreateArgs) -> Result<ServiceSpec, Failure> {
 }
 
 fn container(args: &CreateArgs) -> Result<ContainerSpec, Failure> {
-    let (image, command) = args
-        .image_and_command
-        .split_first()
-        .ok_or_else(|| Failure::new("an image is required"))?;
+    let (image, command) =
+        args.image_and_command.split_first().ok_or_else(|| Failure::new("an image is required"))?;
     Ok(ContainerSpec {
         image: image.clone(),
         labels: map(&args.container_label),

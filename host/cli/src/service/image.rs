@@ -58,12 +58,8 @@ pub(super) async fn resolve(
             if reference.digest.is_none() {
                 resolved.image = format!("{}@{}", resolved.image, found.descriptor.digest);
             }
-            let platforms: Vec<_> = found
-                .platforms
-                .into_iter()
-                .flatten()
-                .map(Platform::from)
-                .collect();
+            let platforms: Vec<_> =
+                found.platforms.into_iter().flatten().map(Platform::from).collect();
             resolved.platforms = Some(platforms).filter(|platforms| !platforms.is_empty());
         }
         Err(error @ (ClientError::Unreachable(_) | ClientError::Forbidden(_))) => {
@@ -96,8 +92,7 @@ impl Resolved {
 }
 
 fn is_component_file(typed: &str) -> bool {
-    typed.ends_with(".wasm")
-        && (typed.starts_with(['.', '/']) || Path::new(typed).is_file())
+    typed.ends_with(".wasm") && (typed.starts_with(['.', '/']) || Path::new(typed).is_file())
 }
 
 async fn upload(client: &Client, path: &Path) -> Result<Resolved, Failure> {

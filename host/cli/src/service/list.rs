@@ -54,12 +54,8 @@ fn replicas(service: &Service) -> String {
         Some(status) => (status.running_tasks, status.desired_tasks),
         None => (0, service.spec.replicas().unwrap_or(0)),
     };
-    let most = service
-        .spec
-        .task_template
-        .placement
-        .as_ref()
-        .map_or(0, |placement| placement.max_replicas);
+    let most =
+        service.spec.task_template.placement.as_ref().map_or(0, |placement| placement.max_replicas);
     match (&service.spec.mode, most) {
         (ServiceMode::Replicated(_), most) if most > 0 => {
             format!("{running}/{desired} (max {most} per node)")
@@ -77,10 +73,8 @@ struct Range {
 
 /// Ingress ports, by protocol and number, neighbours drawn together.
 fn ports(ports: &[PortConfig]) -> String {
-    let mut ports: Vec<_> = ports
-        .iter()
-        .filter(|port| port.publish_mode == PublishMode::Ingress)
-        .collect();
+    let mut ports: Vec<_> =
+        ports.iter().filter(|port| port.publish_mode == PublishMode::Ingress).collect();
     ports.sort_by_key(|port| (port.protocol.to_string(), port.published_port));
     let mut ranges: Vec<Range> = Vec::new();
     for port in ports {
@@ -119,13 +113,7 @@ impl std::fmt::Display for Range {
             true => from.to_string(),
             false => format!("{from}-{to}"),
         };
-        write!(
-            f,
-            "*:{}->{}/{}",
-            side(self.published),
-            side(self.target),
-            self.protocol
-        )
+        write!(f, "*:{}->{}/{}", side(self.published), side(self.target), self.protocol)
     }
 }
 
@@ -157,10 +145,7 @@ mod tests {
     #[test]
     fn neighbouring_ports_are_drawn_together() {
         for (given, want) in [
-            (
-                "18080:80/tcp 18081:81/tcp 18082:82/tcp",
-                "*:18080-18082->80-82/tcp",
-            ),
+            ("18080:80/tcp 18081:81/tcp 18082:82/tcp", "*:18080-18082->80-82/tcp"),
             ("8000:80/tcp 8001:80/tcp", "*:8000-8001->80/tcp"),
             ("53:53/udp 53:53/tcp", "*:53->53/tcp, *:53->53/udp"),
             ("90:9/tcp 80:8/tcp", "*:80->8/tcp, *:90->9/tcp"),

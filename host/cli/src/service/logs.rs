@@ -130,9 +130,9 @@ async fn find(client: &Client, reference: &str) -> Result<Target, Failure> {
     }
     match client.task(reference).await {
         Ok(task) => Ok(Target::Task(Box::new(task))),
-        Err(error) if error.is_not_found() => Err(Failure::new(format!(
-            "no such task or service: {reference}"
-        ))),
+        Err(error) if error.is_not_found() => {
+            Err(Failure::new(format!("no such task or service: {reference}")))
+        }
         Err(error) => Err(error.into()),
     }
 }
@@ -235,11 +235,8 @@ impl Printer<'_> {
         out += &self.source(&node, &service, &task).await?;
         out += "    | ";
         if self.args.details {
-            let details: Vec<_> = parsed
-                .details
-                .iter()
-                .map(|(key, value)| format!("{key}={value}"))
-                .collect();
+            let details: Vec<_> =
+                parsed.details.iter().map(|(key, value)| format!("{key}={value}")).collect();
             out += &details.join(",");
             out.push(' ');
         }
@@ -307,11 +304,7 @@ impl<'l> Line<'l> {
             .split(',')
             .flat_map(|pair| form_urlencoded::parse(pair.as_bytes()).into_owned())
             .collect();
-        Ok(Self {
-            timestamp,
-            details,
-            text: rest,
-        })
+        Ok(Self { timestamp, details, text: rest })
     }
 }
 
@@ -328,11 +321,7 @@ fn since_timestamp(text: &str, now: Time) -> Result<String, Failure> {
         }
     };
     let nanos = at.as_nanos().max(0);
-    Ok(format!(
-        "{}.{:09}",
-        nanos / 1_000_000_000,
-        nanos % 1_000_000_000
-    ))
+    Ok(format!("{}.{:09}", nanos / 1_000_000_000, nanos % 1_000_000_000))
 }
 
 #[cfg(test)]
@@ -370,11 +359,9 @@ mod tests {
     #[test]
     fn since_is_a_time_a_span_or_seconds() {
         let now = Time::from_nanos(100_500_000_000);
-        for (text, want) in [
-            ("10s", "90.500000000"),
-            ("1970-01-01T00:00:01Z", "1.000000000"),
-            ("17.5", "17.5"),
-        ] {
+        for (text, want) in
+            [("10s", "90.500000000"), ("1970-01-01T00:00:01Z", "1.000000000"), ("17.5", "17.5")]
+        {
             assert_eq!(since_timestamp(text, now).expect(text), want);
         }
         assert!(since_timestamp("yesterday", now).is_err());

@@ -32,19 +32,13 @@ pub enum ServiceCommand {
     #[command(override_usage = "swarmw service logs [OPTIONS] SERVICE|TASK")]
     Logs(logs::LogsArgs),
     /// List services
-    #[command(
-        visible_alias = "list",
-        override_usage = "swarmw service ls [OPTIONS]"
-    )]
+    #[command(visible_alias = "list", override_usage = "swarmw service ls [OPTIONS]")]
     Ls(LsArgs),
     /// List the tasks of one or more services
     #[command(override_usage = "swarmw service ps [OPTIONS] SERVICE [SERVICE...]")]
     Ps(PsArgs),
     /// Remove one or more services
-    #[command(
-        visible_alias = "remove",
-        override_usage = "swarmw service rm SERVICE [SERVICE...]"
-    )]
+    #[command(visible_alias = "remove", override_usage = "swarmw service rm SERVICE [SERVICE...]")]
     Rm(scale::RmArgs),
     /// Revert changes to a service's configuration
     #[command(override_usage = "swarmw service rollback [OPTIONS] SERVICE")]
@@ -152,18 +146,14 @@ async fn inspect(client: &Client, args: InspectArgs, io: &mut Io) -> Result<(), 
         .await;
     }
     if args.format.is_some() {
-        return Err(Failure::new(
-            "--format is incompatible with human friendly format",
-        ));
+        return Err(Failure::new("--format is incompatible with human friendly format"));
     }
     let mut missed = Vec::new();
     for reference in &args.services {
         match client.get(path(reference)).read().await {
             Ok(service) => io.text(&pretty::service(&service))?,
             Err(error) if error.is_not_found() => {
-                missed.push(Failure::new(format!(
-                    "Error: no such service: {reference}"
-                )));
+                missed.push(Failure::new(format!("Error: no such service: {reference}")));
             }
             Err(error) => return Err(error.into()),
         }

@@ -15,9 +15,7 @@ pub(super) fn set_preferences(spec: &mut ServiceSpec, all: Vec<Preference>) {
     for preference in all {
         if preference.name == SPREAD {
             docker.push(PlacementPreference {
-                spread: Some(SpreadOver {
-                    spread_descriptor: preference.argument,
-                }),
+                spread: Some(SpreadOver { spread_descriptor: preference.argument }),
             });
         } else {
             ours.push(PlacedPreference {
@@ -54,17 +52,13 @@ mod tests {
 
     #[test]
     fn order_survives_the_split() {
-        let all: Vec<_> = ["rack=1", "spread=a", "best=2", "near=3", "spread=b"]
-            .map(preference)
-            .into();
+        let all: Vec<_> =
+            ["rack=1", "spread=a", "best=2", "near=3", "spread=b"].map(preference).into();
         let mut spec = ServiceSpec::default();
         set_preferences(&mut spec, all.clone());
         assert_eq!(spec.preferences(), all);
-        let after: Vec<_> = spec
-            .swarmw
-            .iter()
-            .flat_map(|o| o.preferences.iter().map(|p| p.after))
-            .collect();
+        let after: Vec<_> =
+            spec.swarmw.iter().flat_map(|o| o.preferences.iter().map(|p| p.after)).collect();
         assert_eq!(after, [0, 1, 1]);
     }
 

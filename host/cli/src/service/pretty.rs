@@ -99,11 +99,7 @@ fn placement(out: &mut String, service: &Service) -> fmt::Result {
     if !preferences.is_empty() {
         writeln!(out, " Preferences:   [{}]", preferences.join(" "))?;
     }
-    let most = spec
-        .task_template
-        .placement
-        .as_ref()
-        .map_or(0, |placement| placement.max_replicas);
+    let most = spec.task_template.placement.as_ref().map_or(0, |placement| placement.max_replicas);
     if most > 0 {
         writeln!(out, " Max Replicas Per Node:   {most}")?;
     }
@@ -200,14 +196,9 @@ fn log_driver(out: &mut String, driver: &Driver) -> fmt::Result {
 
 fn resource_requirements(out: &mut String, resources: &ResourceRequirements) -> fmt::Result {
     writeln!(out, "Resources:")?;
-    let reserved = resources
-        .reservations
-        .as_ref()
-        .map_or((0, 0), |r| (r.nano_cpus, r.memory_bytes));
-    let limited = resources
-        .limits
-        .as_ref()
-        .map_or((0, 0), |l| (l.nano_cpus, l.memory_bytes));
+    let reserved =
+        resources.reservations.as_ref().map_or((0, 0), |r| (r.nano_cpus, r.memory_bytes));
+    let limited = resources.limits.as_ref().map_or((0, 0), |l| (l.nano_cpus, l.memory_bytes));
     for (title, (cpus, memory)) in [("Reservations", reserved), ("Limits", limited)] {
         if cpus > 0 || memory > 0 {
             writeln!(out, " {title}:")?;

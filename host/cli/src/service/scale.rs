@@ -87,9 +87,7 @@ async fn scale_one(
             ));
         }
     }
-    let updated = client
-        .update_service(&service, &UpdateOptions::default())
-        .await?;
+    let updated = client.update_service(&service, &UpdateOptions::default()).await?;
     for warning in updated.warnings.iter().flatten() {
         io.warn(warning)?;
     }
@@ -113,10 +111,7 @@ pub(super) async fn roll_back(
     io: &mut Io,
 ) -> Result<(), Failure> {
     let service = client.service(reference).await?;
-    let options = UpdateOptions {
-        rollback: true,
-        auth: None,
-    };
+    let options = UpdateOptions { rollback: true, auth: None };
     let updated = client.update_service(&service, &options).await?;
     for warning in updated.warnings.iter().flatten() {
         io.warn(warning)?;

@@ -152,10 +152,7 @@ pub(super) async fn run(client: &Client, args: UpdateArgs, io: &mut Io) -> Resul
             io.warn(warning)?;
         }
     }
-    let options = UpdateOptions {
-        rollback: false,
-        auth,
-    };
+    let options = UpdateOptions { rollback: false, auth };
     let updated = client.update_service(&service, &options).await?;
     for warning in updated.warnings.iter().flatten() {
         io.warn(warning)?;
@@ -178,9 +175,7 @@ fn only_waits(args: &UpdateArgs) -> Result<(), Failure> {
     if *args == allowed {
         return Ok(());
     }
-    Err(Failure::new(
-        "other flags may not be combined with --rollback",
-    ))
+    Err(Failure::new("other flags may not be combined with --rollback"))
 }
 
 /// Changes what was given, and nothing else.
@@ -212,11 +207,7 @@ fn change(spec: &mut ServiceSpec, args: &UpdateArgs) -> Result<(), Failure> {
     if let Some(Words(words)) = &args.args {
         container.args.clone_from(words);
     }
-    keyed(
-        &mut container.labels,
-        &pairs.container_label_add,
-        &pairs.container_label_rm,
-    );
+    keyed(&mut container.labels, &pairs.container_label_add, &pairs.container_label_rm);
     keyed(&mut container.sysctls, &pairs.sysctl_add, &pairs.sysctl_rm);
     variables(&mut container.env, pairs);
     mounts(&mut container.mounts, pairs)?;
@@ -275,10 +266,7 @@ fn mounts(mounts: &mut Vec<Mount>, pairs: &PairFlags) -> Result<(), Failure> {
     }
     let mut by_target = BTreeMap::new();
     for mount in &pairs.mount_add {
-        if by_target
-            .insert(mount.target.clone(), mount.clone())
-            .is_some()
-        {
+        if by_target.insert(mount.target.clone(), mount.clone()).is_some() {
             return Err(Failure::new("duplicate mount target"));
         }
     }
@@ -337,16 +325,8 @@ fn resolvers(dns: &mut Option<DnsConfig>, pairs: &PairFlags) {
     };
     let mut config = dns.clone().unwrap_or_default();
     set(&mut config.nameservers, &pairs.dns_add, &pairs.dns_rm);
-    set(
-        &mut config.search,
-        &pairs.dns_search_add,
-        &pairs.dns_search_rm,
-    );
-    set(
-        &mut config.options,
-        &pairs.dns_option_add,
-        &pairs.dns_option_rm,
-    );
+    set(&mut config.search, &pairs.dns_search_add, &pairs.dns_search_rm);
+    set(&mut config.options, &pairs.dns_option_add, &pairs.dns_option_rm);
     if dns.is_some() || config != DnsConfig::default() {
         *dns = Some(config);
     }

@@ -118,15 +118,8 @@ async fn init(client: &Client, args: InitArgs, io: &mut Io) -> Result<(), Failur
         availability: args.member.availability()?,
         spec: args.spec.to_json(),
     };
-    let id: String = client
-        .post("/swarm/init")
-        .json(&request)?
-        .read()
-        .await
-        .map_err(with_hint)?;
-    io.line(format!(
-        "Swarm initialized: current node ({id}) is now a manager.\n"
-    ))?;
+    let id: String = client.post("/swarm/init").json(&request)?.read().await.map_err(with_hint)?;
+    io.line(format!("Swarm initialized: current node ({id}) is now a manager.\n"))?;
     join_command(client, &id, "worker", io).await?;
     io.line(
         "To add a manager to this swarm, run 'swarmw swarm join-token manager' and follow the instructions.\n",
@@ -197,12 +190,7 @@ fn token<'s>(swarm: &'s crate::client::Swarm, role: &str) -> &'s str {
 }
 
 /// What to run on another machine to join it.
-async fn join_command(
-    client: &Client,
-    node: &str,
-    role: &str,
-    io: &mut Io,
-) -> Result<(), Failure> {
+async fn join_command(client: &Client, node: &str, role: &str, io: &mut Io) -> Result<(), Failure> {
     let node = client.node(node).await?;
     let swarm = client.swarm().await?;
     if let Some(manager) = node.manager_status {

@@ -57,21 +57,9 @@ impl SpecFlags {
         };
         let nanos = |span: Option<Duration>| span.map(|span| json!(span));
         set("CAConfig", "NodeCertExpiry", nanos(self.cert_expiry));
-        set(
-            "Dispatcher",
-            "HeartbeatPeriod",
-            nanos(self.dispatcher_heartbeat),
-        );
-        set(
-            "Raft",
-            "SnapshotInterval",
-            self.snapshot_interval.map(Value::from),
-        );
-        set(
-            "Orchestration",
-            "TaskHistoryRetentionLimit",
-            self.task_history_limit.map(Value::from),
-        );
+        set("Dispatcher", "HeartbeatPeriod", nanos(self.dispatcher_heartbeat));
+        set("Raft", "SnapshotInterval", self.snapshot_interval.map(Value::from));
+        set("Orchestration", "TaskHistoryRetentionLimit", self.task_history_limit.map(Value::from));
         spec
     }
 }

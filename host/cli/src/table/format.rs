@@ -78,10 +78,8 @@ pub(crate) fn render(
         }
         Format::TableOf(text) => {
             let template = Compiled::new(text)?;
-            let headings: Row = columns
-                .iter()
-                .map(|c| (c.name.to_owned(), Json::from(c.heading)))
-                .collect();
+            let headings: Row =
+                columns.iter().map(|c| (c.name.to_owned(), Json::from(c.heading))).collect();
             let mut lines = Vec::with_capacity(rows.len() + 1);
             for row in std::iter::once(&headings).chain(rows) {
                 lines.push(template.render(&object(row), Missing::Refused)?);
@@ -97,10 +95,7 @@ pub(crate) fn render(
             }
             Ok(out)
         }
-        Format::JsonLines => Ok(rows
-            .iter()
-            .map(|row| object(row).to_string() + "\n")
-            .collect()),
+        Format::JsonLines => Ok(rows.iter().map(|row| object(row).to_string() + "\n").collect()),
         Format::Ids => Ok(rows.iter().map(|row| plain(row.get("ID")) + "\n").collect()),
     }
 }
@@ -110,10 +105,7 @@ fn object(row: &Row) -> Json {
 }
 
 fn heading(columns: &[Column], name: &str) -> &'static str {
-    columns
-        .iter()
-        .find(|column| column.name == name)
-        .map_or("", |column| column.heading)
+    columns.iter().find(|column| column.name == name).map_or("", |column| column.heading)
 }
 
 fn plain(value: Option<&Json>) -> String {
@@ -129,16 +121,8 @@ mod tests {
     use super::*;
     use serde_json::json;
 
-    const COLUMNS: &[Column] = &[
-        Column {
-            name: "ID",
-            heading: "ID",
-        },
-        Column {
-            name: "Name",
-            heading: "NAME",
-        },
-    ];
+    const COLUMNS: &[Column] =
+        &[Column { name: "ID", heading: "ID" }, Column { name: "Name", heading: "NAME" }];
 
     fn shown(format: &str, quiet: bool) -> Result<String, Failure> {
         let row = Row::from([("Name".into(), json!("web")), ("ID".into(), json!("abc"))]);
@@ -152,11 +136,7 @@ mod tests {
             ("", false, "ID        NAME\nabc       web\n"),
             ("", true, "abc\n"),
             ("table", true, "abc\n"),
-            (
-                r"table {{.Name}}\t{{.ID}}",
-                false,
-                "NAME      ID\nweb       abc\n",
-            ),
+            (r"table {{.Name}}\t{{.ID}}", false, "NAME      ID\nweb       abc\n"),
             ("json", false, "{\"ID\":\"abc\",\"Name\":\"web\"}\n"),
             ("{{.Name}}!", false, "web!\n"),
         ] {

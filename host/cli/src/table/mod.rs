@@ -34,8 +34,5 @@ pub(crate) fn ellipsis(text: &str, length: usize) -> String {
     if text.chars().count() <= length {
         return text.to_owned();
     }
-    text.chars()
-        .take(length.saturating_sub(1))
-        .chain(['…'])
-        .collect()
+    text.chars().take(length.saturating_sub(1)).chain(['…']).collect()
 }

@@ -10,11 +10,8 @@ pub(crate) fn natural(a: &str, b: &str) -> Ordering {
             let (x, after_left) = number(left);
             let (y, after_right) = number(right);
             let (p, q) = (x.trim_start_matches('0'), y.trim_start_matches('0'));
-            let order = p
-                .len()
-                .cmp(&q.len())
-                .then_with(|| p.cmp(q))
-                .then_with(|| x.len().cmp(&y.len()));
+            let order =
+                p.len().cmp(&q.len()).then_with(|| p.cmp(q)).then_with(|| x.len().cmp(&y.len()));
             if order.is_ne() {
                 return order;
             }
@@ -32,9 +29,7 @@ pub(crate) fn natural(a: &str, b: &str) -> Ordering {
 }
 
 fn number(text: &str) -> (&str, &str) {
-    let end = text
-        .find(|c: char| !c.is_ascii_digit())
-        .unwrap_or(text.len());
+    let end = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
     text.split_at(end)
 }
 
@@ -46,9 +41,6 @@ mod tests {
     fn numbers_count_as_numbers() {
         let mut names = vec!["web10", "web2", "web", "api", "web2b", "web02", "web1"];
         names.sort_by(|a, b| natural(a, b));
-        assert_eq!(
-            names,
-            ["api", "web", "web1", "web2", "web2b", "web02", "web10"]
-        );
+        assert_eq!(names, ["api", "web", "web1", "web2", "web2b", "web02", "web10"]);
     }
 }

@@ -14,10 +14,7 @@ pub(crate) fn align(lines: &[String]) -> String {
     for column in 0..columns {
         let mut start = 0;
         while start < rows.len() {
-            let run = rows[start..]
-                .iter()
-                .take_while(|row| column + 1 < row.len())
-                .count();
+            let run = rows[start..].iter().take_while(|row| column + 1 < row.len()).count();
             let width = rows[start..start + run]
                 .iter()
                 .map(|row| row[column].chars().count() + PADDING)
@@ -49,10 +46,7 @@ mod tests {
     #[test]
     fn columns_are_ten_wide_and_three_apart() {
         let lines = ["ID\tNAME\tPORTS", "abcdefghijkl\tweb\t"].map(str::to_owned);
-        assert_eq!(
-            align(&lines),
-            "ID             NAME      PORTS\nabcdefghijkl   web       \n"
-        );
+        assert_eq!(align(&lines), "ID             NAME      PORTS\nabcdefghijkl   web       \n");
     }
 
     #[test]

@@ -84,12 +84,9 @@ fn to_json(value: &Value) -> Json {
         Value::NoValue | Value::Nil | Value::Function(_) => Json::Null,
         Value::Bool(on) => Json::Bool(*on),
         Value::String(text) => Json::String(text.clone()),
-        Value::Object(fields) | Value::Map(fields) => Json::Object(
-            fields
-                .iter()
-                .map(|(key, value)| (key.clone(), to_json(value)))
-                .collect(),
-        ),
+        Value::Object(fields) | Value::Map(fields) => {
+            Json::Object(fields.iter().map(|(key, value)| (key.clone(), to_json(value))).collect())
+        }
         Value::Array(list) => Json::Array(list.iter().map(to_json).collect()),
         Value::Number(number) => match (number.as_i64(), number.as_u64()) {
             (Some(n), _) => n.into(),
@@ -99,9 +96,11 @@ fn to_json(value: &Value) -> Json {
     }
 }
 
-fn arguments<'a, const N: usize>(name: &str, args: &'a [Value]) -> Result<&'a [Value; N], FuncError> {
-    args.try_into()
-        .map_err(|_| FuncError::ExactlyXArgs(name.to_owned(), N))
+fn arguments<'a, const N: usize>(
+    name: &str,
+    args: &'a [Value],
+) -> Result<&'a [Value; N], FuncError> {
+    args.try_into().map_err(|_| FuncError::ExactlyXArgs(name.to_owned(), N))
 }
 
 fn number(value: &Value) -> Result<usize, FuncError> {
@@ -119,11 +118,8 @@ fn json(args: &[Value]) -> Result<Value, FuncError> {
 
 fn split(args: &[Value]) -> Result<Value, FuncError> {
     let [text, separator] = arguments("split", args)?;
-    let parts: Vec<Value> = text
-        .to_string()
-        .split(&separator.to_string())
-        .map(Value::from)
-        .collect();
+    let parts: Vec<Value> =
+        text.to_string().split(&separator.to_string()).map(Value::from).collect();
     Ok(Value::Array(parts))
 }
 
@@ -167,10 +163,7 @@ fn pad(args: &[Value]) -> Result<Value, FuncError> {
 
 fn truncate(args: &[Value]) -> Result<Value, FuncError> {
     let [text, length] = arguments("truncate", args)?;
-    Ok(ellipsis(&text.to_string(), number(length)?)
-        .trim_end_matches('…')
-        .to_owned()
-        .into())
+    Ok(ellipsis(&text.to_string(), number(length)?).trim_end_matches('…').to_owned().into())
 }
 
 #[cfg(test)]

@@ -3,9 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use swarmw_model::{
-    Backend, PublishMode, PublishedPort, ServiceId, Task, TaskState,
-};
+use swarmw_model::{Backend, PublishMode, PublishedPort, ServiceId, Task, TaskState};
 use swarmw_state::{Event, State};
 
 /// The published ports of all services.
@@ -30,7 +28,8 @@ impl PortTable {
                 self.dirty.extend(old.iter().chain(new).map(|s| s.id));
             }
             Event::Task { old, new } => {
-                let serves = |t: &Option<std::sync::Arc<Task>>| t.as_ref().is_some_and(|t| takes_traffic(t));
+                let serves =
+                    |t: &Option<std::sync::Arc<Task>>| t.as_ref().is_some_and(|t| takes_traffic(t));
                 if serves(old) != serves(new) {
                     self.dirty.extend(old.iter().chain(new).map(|t| t.service_id));
                 }
@@ -89,9 +88,5 @@ fn ports_of(state: &State, id: ServiceId) -> Vec<PublishedPort> {
 
 fn backend(state: &State, task: &Task) -> Option<Backend> {
     let node = state.node(task.node_id?)?;
-    Some(Backend {
-        task: task.id,
-        node: node.id,
-        address: node.description.agent_address.clone(),
-    })
+    Some(Backend { task: task.id, node: node.id, address: node.description.agent_address.clone() })
 }

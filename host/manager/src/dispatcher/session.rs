@@ -4,8 +4,8 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use futures::stream::BoxStream;
 use futures::StreamExt;
+use futures::stream::BoxStream;
 use swarmw_model::{
     Duration, NodeDescription, NodeId, StatusReport, Task, TaskId, TaskState, Time, Version,
 };
@@ -165,8 +165,8 @@ impl Conversation {
 
     /// Writes statuses down, then says so. A node may speak of its own tasks only.
     async fn accept(&mut self, statuses: pb::Statuses) -> Result<(), Status> {
-        let reports: Vec<StatusReport> = wire::decode(&statuses.reports)
-            .map_err(|e| Status::invalid_argument(e.to_string()))?;
+        let reports: Vec<StatusReport> =
+            wire::decode(&statuses.reports).map_err(|e| Status::invalid_argument(e.to_string()))?;
         let state = self.dispatcher.0.raft.state();
         let mut changes = Vec::with_capacity(reports.len());
         for report in reports {
@@ -244,7 +244,8 @@ impl Conversation {
     /// events were missed.
     async fn tell_all_tasks(&mut self) -> Result<(), Status> {
         let state = self.dispatcher.0.raft.state();
-        let tasks: Vec<_> = state.tasks_of_node(self.node).filter(|t| is_sent(t)).cloned().collect();
+        let tasks: Vec<_> =
+            state.tasks_of_node(self.node).filter(|t| is_sent(t)).cloned().collect();
         self.told = tasks.iter().map(|t| (t.id, telling(t))).collect();
         let mut complete = true;
         let mut parts = tasks.chunks(ASSIGNMENTS_MAX);

@@ -84,7 +84,8 @@ fn mark(dispatcher: &Dispatcher, event: &Event) {
         }
         Event::Cluster => sessions.values().for_each(|s| s.inbox.mark_welcome()),
         Event::Node { old, new } => {
-            let seat = |n: &Option<Arc<swarmw_model::Node>>| n.as_ref().and_then(|n| n.member.clone());
+            let seat =
+                |n: &Option<Arc<swarmw_model::Node>>| n.as_ref().and_then(|n| n.member.clone());
             if seat(old) != seat(new) {
                 sessions.values().for_each(|s| s.inbox.mark_welcome());
             } else if let Some(session) = new.iter().chain(old).find_map(|n| sessions.get(&n.id)) {
@@ -101,11 +102,8 @@ fn mark(dispatcher: &Dispatcher, event: &Event) {
 pub(super) async fn watch_silence(dispatcher: Dispatcher) {
     let state = dispatcher.0.raft.state();
     let period = heartbeat_period(&state);
-    let known: Vec<_> = state
-        .nodes()
-        .filter(|n| n.status.state != NodeState::Down)
-        .map(|n| n.id)
-        .collect();
+    let known: Vec<_> =
+        state.nodes().filter(|n| n.status.state != NodeState::Down).map(|n| n.id).collect();
     let unheard: Vec<NodeId> = {
         let sessions = dispatcher.sessions();
         known.into_iter().filter(|id| !sessions.contains_key(id)).collect()

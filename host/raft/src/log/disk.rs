@@ -139,11 +139,7 @@ fn commit<'a>(
     transaction.commit().map_err(other)
 }
 
-fn carry_out(
-    transaction: &WriteTransaction,
-    seal: &Seal,
-    operation: &Operation,
-) -> io::Result<()> {
+fn carry_out(transaction: &WriteTransaction, seal: &Seal, operation: &Operation) -> io::Result<()> {
     let keep = |name: &str, bytes: Vec<u8>| -> io::Result<()> {
         let mut facts = transaction.open_table(FACTS).map_err(other)?;
         facts.insert(name, &*seal.seal(name.as_bytes(), &bytes)).map_err(other)?;

@@ -27,14 +27,8 @@ pub fn node(name: &str) -> Node {
         created_at: Time::ZERO,
         updated_at: Time::ZERO,
         spec: NodeSpec::default(),
-        description: NodeDescription {
-            hostname: name.to_owned(),
-            ..Default::default()
-        },
-        status: NodeStatus {
-            state: NodeState::Ready,
-            ..Default::default()
-        },
+        description: NodeDescription { hostname: name.to_owned(), ..Default::default() },
+        status: NodeStatus { state: NodeState::Ready, ..Default::default() },
         role: NodeRole::Worker,
         member: None,
     }
@@ -59,20 +53,14 @@ pub fn labelled(name: &str, labels: &[&str]) -> Node {
 /// A node with CPUs and bytes.
 pub fn sized(name: &str, cpus: i64, memory: i64) -> Node {
     let mut node = node(name);
-    node.description.resources = Resources {
-        nano_cpus: cpus * 1_000_000_000,
-        memory_bytes: memory,
-        ..Default::default()
-    };
+    node.description.resources =
+        Resources { nano_cpus: cpus * 1_000_000_000, memory_bytes: memory, ..Default::default() };
     node
 }
 
 /// A service to be created.
 pub fn service(name: &str) -> ServiceSpec {
-    ServiceSpec {
-        name: name.to_owned(),
-        ..Default::default()
-    }
+    ServiceSpec { name: name.to_owned(), ..Default::default() }
 }
 
 /// What a spec's tasks are, to be edited.
@@ -98,9 +86,7 @@ pub fn spread(name: &str, labels: &[&str]) -> ServiceSpec {
     placement(&mut spec).preferences = labels
         .iter()
         .map(|label| PlacementPreference {
-            spread: Some(SpreadOver {
-                spread_descriptor: format!("node.labels.{label}"),
-            }),
+            spread: Some(SpreadOver { spread_descriptor: format!("node.labels.{label}") }),
         })
         .collect();
     spec
@@ -111,10 +97,7 @@ pub fn preferring(name: &str, preference: &str, argument: &str) -> ServiceSpec {
     let mut spec = service(name);
     spec.swarmw = Some(SwarmwOptions {
         preferences: vec![PlacedPreference {
-            preference: Preference {
-                name: preference.to_owned(),
-                argument: argument.to_owned(),
-            },
+            preference: Preference { name: preference.to_owned(), argument: argument.to_owned() },
             after: 0,
         }],
         ..Default::default()
@@ -173,17 +156,10 @@ impl Cluster {
 
     /// Commits changes; none may be refused or dropped.
     pub fn commit(&mut self, changes: Vec<Change>) {
-        let transaction = Transaction {
-            at: self.now(),
-            request: None,
-            changes,
-        };
+        let transaction = Transaction { at: self.now(), request: None, changes };
         let applied = self.state.apply(self.state.index() + 1, &transaction);
         for (outcome, change) in applied.outcomes.iter().zip(&transaction.changes) {
-            assert!(
-                matches!(outcome, Outcome::Done(_)),
-                "{outcome:?} of {change:?}"
-            );
+            assert!(matches!(outcome, Outcome::Done(_)), "{outcome:?} of {change:?}");
         }
         for event in &applied.events {
             self.scheduler.observe(event);
@@ -199,11 +175,7 @@ impl Cluster {
         let node = self.state.node(node_id(name)).expect("a node").clone();
         let mut spec = node.spec.clone();
         edit(&mut spec);
-        self.commit(vec![Change::UpdateNode {
-            id: node.id,
-            version: node.version,
-            spec,
-        }]);
+        self.commit(vec![Change::UpdateNode { id: node.id, version: node.version, spec }]);
     }
 
     /// Edits what a node says of itself.
@@ -260,10 +232,8 @@ impl Cluster {
 
     /// Makes tasks for slots, not yet scheduled.
     pub fn start(&mut self, service: ServiceId, slots: impl IntoIterator<Item = u64>) {
-        let changes: Vec<_> = slots
-            .into_iter()
-            .map(|n| self.new_task(service, Slot::Replica(n)))
-            .collect();
+        let changes: Vec<_> =
+            slots.into_iter().map(|n| self.new_task(service, Slot::Replica(n))).collect();
         self.commit(changes);
     }
 
@@ -284,19 +254,13 @@ impl Cluster {
     pub fn decide(&mut self) -> (Pass, Vec<Change>) {
         let mut changes = Vec::new();
         let now = self.now();
-        let pass = self
-            .scheduler
-            .schedule(&self.state, &mut changes, now, &mut self.policies);
+        let pass = self.scheduler.schedule(&self.state, &mut changes, now, &mut self.policies);
         (pass, changes)
     }
 
     /// Moves a task to a state.
     pub fn report(&mut self, task: &Task, state: TaskState) {
-        let status = TaskStatus {
-            timestamp: self.now(),
-            state,
-            ..Default::default()
-        };
+        let status = TaskStatus { timestamp: self.now(), state, ..Default::default() };
         self.commit(vec![Change::Task(TaskChange {
             status: Some(status),
             ..TaskChange::of(task.id)

@@ -41,10 +41,7 @@ impl Native {
 
     fn broken(&self, plugin: &str) -> Result<(), PolicyFailure> {
         match self.broken.contains(&plugin) {
-            true => Err(PolicyFailure::Broken {
-                plugin: plugin.into(),
-                message: "trapped".into(),
-            }),
+            true => Err(PolicyFailure::Broken { plugin: plugin.into(), message: "trapped".into() }),
             false => Ok(()),
         }
     }
@@ -77,10 +74,7 @@ impl Policies for Native {
                 message: format!("no plugin claims {expression}"),
             });
         };
-        let wanted = Match {
-            column: key.to_owned(),
-            values: vec![value.to_owned()],
-        };
+        let wanted = Match { column: key.to_owned(), values: vec![value.to_owned()] };
         let plan = match (self.indexed, equal) {
             (false, _) => Plan::Ask,
             (true, true) => Plan::Equals(wanted),
@@ -90,10 +84,7 @@ impl Policies for Native {
             id: self.id(expression.to_owned()),
             plugin: expression.into(),
             plan,
-            reads: vec![ColumnRef {
-                name: key.to_owned(),
-                read_as: ColumnType::Text,
-            }],
+            reads: vec![ColumnRef { name: key.to_owned(), read_as: ColumnType::Text }],
             reason: "scheduling constraints not satisfied".into(),
         }))
     }
@@ -119,10 +110,7 @@ impl Policies for Native {
         _: &RawOptions,
     ) -> Result<Arc<CompiledPreference>, PolicyFailure> {
         self.calls.preference += 1;
-        let read = |name: &str| ColumnRef {
-            name: name.to_owned(),
-            read_as: ColumnType::Text,
-        };
+        let read = |name: &str| ColumnRef { name: name.to_owned(), read_as: ColumnType::Text };
         let (bins, reads) = match preference.name.as_str() {
             "spread" | "refuse" => (Bins::ByColumn(preference.argument.clone()), vec![]),
             "initial" => (Bins::ByClass, vec![read(&preference.argument)]),
@@ -151,10 +139,7 @@ impl Policies for Native {
         self.broken(&preference.plugin)?;
         self.calls.classify += 1;
         let label = |text: &Option<Arc<str>>| Class {
-            label: text
-                .as_ref()
-                .map_or("", |t| &t[..1.min(t.len())])
-                .to_owned(),
+            label: text.as_ref().map_or("", |t| &t[..1.min(t.len())]).to_owned(),
             weight: 1.0,
         };
         Ok(batch.columns[0].values.iter().map(label).collect())

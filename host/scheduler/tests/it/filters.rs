@@ -26,11 +26,7 @@ fn each_filter_says_why() {
             |_| {},
             "1 node not available for new tasks",
         ),
-        (
-            |_| {},
-            |s| *s = reserving("web", 0, 1),
-            "insufficient resources on 1 node",
-        ),
+        (|_| {}, |s| *s = reserving("web", 0, 1), "insufficient resources on 1 node"),
         (
             |n| n.description.engine.engine_version = "28".into(),
             |s| template(s).container_spec = Some(volume("nfs")),
@@ -38,12 +34,7 @@ fn each_filter_says_why() {
         ),
         (
             |n| n.description.engine.plugins = vec![plugin("Log", "json-file")],
-            |s| {
-                template(s).log_driver = Some(Driver {
-                    name: "gelf".into(),
-                    ..Default::default()
-                })
-            },
+            |s| template(s).log_driver = Some(Driver { name: "gelf".into(), ..Default::default() }),
             "missing plugin on 1 node",
         ),
         (
@@ -54,10 +45,8 @@ fn each_filter_says_why() {
         (
             |n| n.description.platform.architecture = "aarch64".into(),
             |s| {
-                placement(s).platforms = vec![Platform {
-                    architecture: "amd64".into(),
-                    os: "linux".into(),
-                }]
+                placement(s).platforms =
+                    vec![Platform { architecture: "amd64".into(), os: "linux".into() }]
             },
             "unsupported platform on 1 node",
         ),
@@ -88,10 +77,7 @@ fn volume(driver: &str) -> ContainerSpec {
         mounts: vec![Mount {
             kind: MountKind::Volume,
             volume_options: Some(VolumeOptions {
-                driver_config: Some(Driver {
-                    name: driver.into(),
-                    ..Default::default()
-                }),
+                driver_config: Some(Driver { name: driver.into(), ..Default::default() }),
                 ..Default::default()
             }),
             ..Default::default()
@@ -101,10 +87,7 @@ fn volume(driver: &str) -> ContainerSpec {
 }
 
 fn plugin(kind: &str, name: &str) -> EnginePlugin {
-    EnginePlugin {
-        kind: kind.into(),
-        name: name.into(),
-    }
+    EnginePlugin { kind: kind.into(), name: name.into() }
 }
 
 #[test]
@@ -114,10 +97,8 @@ fn an_uploaded_component_lands_where_wasm_runs() {
     let mut cluster = Cluster::new(vec![node("a"), wasm]);
     cluster.describe("a", |d| d.platform.architecture = "x86_64".into());
     let mut spec = service("web");
-    template(&mut spec).container_spec = Some(ContainerSpec {
-        image: "hello.wasm@sha256:ab".into(),
-        ..Default::default()
-    });
+    template(&mut spec).container_spec =
+        Some(ContainerSpec { image: "hello.wasm@sha256:ab".into(), ..Default::default() });
     let web = cluster.run(spec, 2);
     assert_eq!(cluster.counts(web, &["a", "b"]), [0, 2]);
 }
@@ -129,15 +110,10 @@ fn a_volume_driver_is_the_engines_or_a_component_of_the_cluster() {
     let mut spec = service("web");
     template(&mut spec).container_spec = Some(volume("nfs"));
     let web = cluster.run(spec, 1);
-    assert_eq!(
-        cluster.why(web),
-        "no suitable node (missing plugin on 1 node)"
-    );
+    assert_eq!(cluster.why(web), "no suitable node (missing plugin on 1 node)");
 
     // The engine gets the plugin.
-    cluster.describe("a", |d| {
-        d.engine.plugins = vec![plugin("Volume", "nfs:latest")]
-    });
+    cluster.describe("a", |d| d.engine.plugins = vec![plugin("Volume", "nfs:latest")]);
     assert_eq!(cluster.schedule().placed, 1);
 
     // Another driver comes as a component.
@@ -152,10 +128,7 @@ fn a_volume_driver_is_the_engines_or_a_component_of_the_cluster() {
         updated_at: Time::ZERO,
         name: "acme/zfs".into(),
         kind: PluginKind::VolumeDriver,
-        blob: Blob {
-            digest: "sha256:ab".into(),
-            size: 1,
-        },
+        blob: Blob { digest: "sha256:ab".into(), size: 1 },
         built_in: false,
         metadata: PluginMetadata {
             version: "1.0.0".into(),
@@ -170,12 +143,8 @@ fn a_volume_driver_is_the_engines_or_a_component_of_the_cluster() {
 
 #[test]
 fn reasons_are_sorted_by_descending_count_and_a_node_counts_once() {
-    let mut cluster = Cluster::new(vec![
-        sized("a", 1, 0),
-        sized("b", 1, 0),
-        sized("c", 8, 0),
-        sized("d", 1, 0),
-    ]);
+    let mut cluster =
+        Cluster::new(vec![sized("a", 1, 0), sized("b", 1, 0), sized("c", 8, 0), sized("d", 1, 0)]);
     cluster.set_state("d", NodeState::Down);
     let mut spec = reserving("web", 4, 0);
     placement(&mut spec).constraints = vec!["node.role==manager".into()];

@@ -50,15 +50,10 @@ fn spec(name: String, random: &RandomService) -> ServiceSpec {
     }
     let wanted = placement(&mut spec);
     wanted.max_replicas = random.max;
-    wanted.constraints = random
-        .not_zone
-        .map(|z| format!("node.labels.zone!={z}"))
-        .into_iter()
-        .collect();
+    wanted.constraints =
+        random.not_zone.map(|z| format!("node.labels.zone!={z}")).into_iter().collect();
     if random.spread {
-        wanted.preferences = placement(&mut self::spread("x", &["zone"]))
-            .preferences
-            .clone();
+        wanted.preferences = placement(&mut self::spread("x", &["zone"])).preferences.clone();
     }
     spec
 }
@@ -69,33 +64,22 @@ fn fits(cluster: &Cluster, node: &Node, id: ServiceId, random: &RandomService) -
     let reserved: i64 = here.iter().map(|t| t.spec.reserved().0).sum();
     let free = node.description.resources.nano_cpus - reserved;
     let mine = here.iter().filter(|t| t.service_id == id).count() as u64;
-    let ports = here
-        .iter()
-        .flat_map(|t| &t.service.ports)
-        .map(|p| p.published_port);
+    let ports = here.iter().flat_map(|t| &t.service.ports).map(|p| p.published_port);
     let zone = &node.spec.labels["zone"];
     node.takes_tasks()
         && free >= random.cpus * 1_000_000_000
         && random.not_zone.is_none_or(|z| *zone != z.to_string())
         && (random.max == 0 || mine < random.max)
-        && random
-            .port
-            .is_none_or(|port| !ports.clone().any(|p| p == port))
+        && random.port.is_none_or(|port| !ports.clone().any(|p| p == port))
 }
 
 fn check(cluster: &Cluster, services: &[(ServiceId, RandomService)]) {
     for node in cluster.state.nodes() {
         let here: Vec<_> = cluster.state.tasks_of_node(node.id).collect();
         let reserved: i64 = here.iter().map(|t| t.spec.reserved().0).sum();
-        assert!(
-            reserved <= node.description.resources.nano_cpus,
-            "too much reserved"
-        );
-        let mut ports: Vec<_> = here
-            .iter()
-            .flat_map(|t| &t.service.ports)
-            .map(|p| p.published_port)
-            .collect();
+        assert!(reserved <= node.description.resources.nano_cpus, "too much reserved");
+        let mut ports: Vec<_> =
+            here.iter().flat_map(|t| &t.service.ports).map(|p| p.published_port).collect();
         let all = ports.len();
         ports.sort_unstable();
         ports.dedup();
@@ -104,27 +88,15 @@ fn check(cluster: &Cluster, services: &[(ServiceId, RandomService)]) {
     }
     for (id, random) in services {
         for node in cluster.state.nodes() {
-            let mine = cluster
-                .state
-                .tasks_of_node(node.id)
-                .filter(|t| t.service_id == *id)
-                .count() as u64;
-            assert!(
-                random.max == 0 || mine <= random.max,
-                "more than max replicas"
-            );
+            let mine =
+                cluster.state.tasks_of_node(node.id).filter(|t| t.service_id == *id).count() as u64;
+            assert!(random.max == 0 || mine <= random.max, "more than max replicas");
             let zone = &node.spec.labels["zone"];
             assert!(mine == 0 || random.not_zone.is_none_or(|z| *zone != z.to_string()));
         }
         let waits = cluster.tasks(*id).iter().any(|t| t.node_id.is_none());
-        let place = cluster
-            .state
-            .nodes()
-            .find(|n| fits(cluster, n, *id, random));
-        assert!(
-            !waits || place.is_none(),
-            "waits though {place:?} fits: {random:?}"
-        );
+        let place = cluster.state.nodes().find(|n| fits(cluster, n, *id, random));
+        assert!(!waits || place.is_none(), "waits though {place:?} fits: {random:?}");
     }
 }
 

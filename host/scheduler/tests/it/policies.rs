@@ -18,12 +18,7 @@ fn a_pass_that_meets_no_new_value_asks_nothing() {
     let mut cluster = regions();
     let web = cluster.run(constrained("web", &EAST), 3);
     // Four distinct regions, one role; one batch per constraint.
-    let first = Calls {
-        constraint: 2,
-        test: 2,
-        rows: 5,
-        ..Default::default()
-    };
+    let first = Calls { constraint: 2, test: 2, rows: 5, ..Default::default() };
     assert_eq!(cluster.policies.calls, first);
     cluster.start(web, 4..=20);
     assert_eq!(cluster.schedule().placed, 17);
@@ -39,15 +34,11 @@ fn a_changed_node_asks_only_for_the_tuple_never_seen() {
     let mut cluster = regions();
     let web = cluster.run(constrained("web", &EAST), 1);
     let before = cluster.policies.calls;
-    cluster.edit("n01", |n| {
-        drop(n.labels.insert("region".into(), "east".into()))
-    });
+    cluster.edit("n01", |n| drop(n.labels.insert("region".into(), "east".into())));
     cluster.start(web, [2]);
     cluster.schedule();
     assert_eq!(cluster.policies.calls, before, "a known value");
-    cluster.edit("n05", |n| {
-        drop(n.labels.insert("region".into(), "north".into()))
-    });
+    cluster.edit("n05", |n| drop(n.labels.insert("region".into(), "north".into())));
     cluster.start(web, [3]);
     cluster.schedule();
     let after = cluster.policies.calls;
@@ -63,23 +54,12 @@ fn exact_matches_are_looked_up_and_never_asked() {
     let other = cluster.run(constrained("other", &["node.labels.region!=east"]), 40);
     let named = cluster.run(constrained("named", &["node.hostname==N07"]), 1);
     assert_eq!(cluster.policies.calls.test, 0);
-    assert_eq!(
-        cluster.on(east, "n00").len() + cluster.on(east, "n02").len(),
-        4
-    );
-    assert_eq!(
-        cluster.on(east, "n01").len() + cluster.on(east, "n03").len(),
-        0
-    );
-    assert_eq!(
-        cluster.on(other, "n00").len() + cluster.on(other, "n02").len(),
-        0
-    );
+    assert_eq!(cluster.on(east, "n00").len() + cluster.on(east, "n02").len(), 4);
+    assert_eq!(cluster.on(east, "n01").len() + cluster.on(east, "n03").len(), 0);
+    assert_eq!(cluster.on(other, "n00").len() + cluster.on(other, "n02").len(), 0);
     assert_eq!(cluster.on(named, "n07").len(), 1);
     // A value that comes later is found too.
-    cluster.edit("n01", |n| {
-        drop(n.labels.insert("region".into(), "EaSt".into()))
-    });
+    cluster.edit("n01", |n| drop(n.labels.insert("region".into(), "EaSt".into())));
     cluster.start(east, [41]);
     cluster.schedule();
     assert_eq!(cluster.on(east, "n01").len(), 1);
@@ -105,10 +85,7 @@ fn a_broken_constraint_fails_closed_and_is_tried_again() {
     assert_eq!((pass.placed, pass.waiting), (0, 2));
     assert_eq!(pass.events.len(), 1);
     assert_eq!(pass.events[0].consequence, Consequence::Waits);
-    assert_eq!(
-        cluster.why(web),
-        "no suitable node (plugin constraint: trapped)"
-    );
+    assert_eq!(cluster.why(web), "no suitable node (plugin constraint: trapped)");
     cluster.policies.broken.clear();
     assert_eq!(cluster.schedule().placed, 2);
 }
@@ -127,35 +104,14 @@ fn a_constraint_that_no_plugin_claims_holds_its_tasks_alone() {
 #[test]
 fn a_node_satisfies_constraints_and_platform_whatever_else_it_lacks() {
     let mut cluster = regions();
-    cluster.edit("n00", |n| {
-        n.availability = swarmw_model::Availability::Drain
-    });
-    for (node, fits) in [
-        ("n00", true),
-        ("n01", false),
-        ("n02", true),
-        ("nowhere", false),
-    ] {
-        let Cluster {
-            state,
-            scheduler,
-            policies,
-            ..
-        } = &mut cluster;
+    cluster.edit("n00", |n| n.availability = swarmw_model::Availability::Drain);
+    for (node, fits) in [("n00", true), ("n01", false), ("n02", true), ("nowhere", false)] {
+        let Cluster { state, scheduler, policies, .. } = &mut cluster;
         let spec = constrained("web", &EAST);
-        assert_eq!(
-            scheduler.satisfies(state, &spec, node_id(node), policies),
-            Ok(fits),
-            "{node}"
-        );
+        assert_eq!(scheduler.satisfies(state, &spec, node_id(node), policies), Ok(fits), "{node}");
     }
     let before = cluster.policies.calls;
-    let Cluster {
-        state,
-        scheduler,
-        policies,
-        ..
-    } = &mut cluster;
+    let Cluster { state, scheduler, policies, .. } = &mut cluster;
     let _ = scheduler.satisfies(state, &constrained("web", &EAST), node_id("n00"), policies);
     assert_eq!(cluster.policies.calls, before);
 }

@@ -5,29 +5,16 @@ use swarmw_scheduler::Consequence;
 use crate::cluster::*;
 
 fn racks(nodes: &[(&str, &str)]) -> Cluster {
-    Cluster::new(
-        nodes
-            .iter()
-            .map(|(name, rack)| labelled(name, &[rack]))
-            .collect(),
-    )
+    Cluster::new(nodes.iter().map(|(name, rack)| labelled(name, &[rack])).collect())
 }
 
 #[test]
 fn branches_level_though_they_have_unequal_numbers_of_nodes() {
-    let mut cluster = racks(&[
-        ("a", "rack=1"),
-        ("b", "rack=2"),
-        ("c", "rack=2"),
-        ("d", "rack=2"),
-        ("e", ""),
-    ]);
+    let mut cluster =
+        racks(&[("a", "rack=1"), ("b", "rack=2"), ("c", "rack=2"), ("d", "rack=2"), ("e", "")]);
     let web = cluster.run(spread("web", &["rack"]), 9);
     // The node without the label is a branch of its own.
-    assert_eq!(
-        cluster.counts(web, &["a", "b", "c", "d", "e"]),
-        [3, 1, 1, 1, 3]
-    );
+    assert_eq!(cluster.counts(web, &["a", "b", "c", "d", "e"]), [3, 1, 1, 1, 3]);
 }
 
 #[test]
@@ -55,10 +42,7 @@ fn an_outer_preference_goes_before_an_inner_one() {
     cluster.add(labelled("e", &["zone=3", "rack=1"]));
     cluster.start(web, 9..=12);
     cluster.schedule();
-    assert_eq!(
-        cluster.counts(web, &["a", "b", "c", "d", "e"]),
-        [4, 2, 1, 1, 4]
-    );
+    assert_eq!(cluster.counts(web, &["a", "b", "c", "d", "e"]), [4, 2, 1, 1, 4]);
 }
 
 #[test]

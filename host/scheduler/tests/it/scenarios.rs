@@ -27,10 +27,7 @@ fn tasks_wait_with_a_reason_until_a_node_is_ready() {
     let mut cluster = Cluster::new(vec![node("a")]);
     cluster.set_state("a", NodeState::Down);
     let web = cluster.run(service("web"), 2);
-    assert_eq!(
-        cluster.why(web),
-        "no suitable node (1 node not available for new tasks)"
-    );
+    assert_eq!(cluster.why(web), "no suitable node (1 node not available for new tasks)");
     // The same reason is not written twice.
     assert_eq!(cluster.decide().1, []);
     cluster.set_state("a", NodeState::Ready);
@@ -48,10 +45,7 @@ fn a_node_on_which_a_service_fails_five_times_is_avoided() {
     for slot in 1..=5 {
         cluster.start(web, [slot]);
         cluster.schedule();
-        let task = cluster
-            .on(web, "b")
-            .pop()
-            .expect("the emptier node is chosen");
+        let task = cluster.on(web, "b").pop().expect("the emptier node is chosen");
         cluster.report(&task, TaskState::Failed);
     }
     cluster.start(web, [6]);
@@ -79,11 +73,7 @@ fn a_new_spec_version_forgets_failures() {
     let version = cluster.state.service(web).expect("web").version;
     let mut spec = service("web");
     template(&mut spec).force_update = 1;
-    cluster.commit(vec![Change::UpdateService {
-        id: web,
-        version,
-        spec: Box::new(spec),
-    }]);
+    cluster.commit(vec![Change::UpdateService { id: web, version, spec: Box::new(spec) }]);
     cluster.start(web, [6]);
     cluster.schedule();
     assert_eq!(cluster.counts(web, &["a", "b"]), [0, 1]);
@@ -108,16 +98,10 @@ fn a_reservation_too_large_waits_until_a_task_ends() {
     let mut cluster = Cluster::new(vec![sized("a", 2, 1 << 30)]);
     let first = cluster.run(reserving("first", 2, 0), 1);
     let second = cluster.run(reserving("second", 1, 0), 1);
-    assert_eq!(
-        cluster.why(second),
-        "no suitable node (insufficient resources on 1 node)"
-    );
+    assert_eq!(cluster.why(second), "no suitable node (insufficient resources on 1 node)");
     let task = cluster.on(first, "a").remove(0);
     // A task told to stop holds its resources until it has stopped.
-    cluster.commit(vec![Change::Task(TaskChange::desire(
-        task.id,
-        TaskState::Shutdown,
-    ))]);
+    cluster.commit(vec![Change::Task(TaskChange::desire(task.id, TaskState::Shutdown))]);
     assert_eq!(cluster.schedule().placed, 0);
     cluster.report(&task, TaskState::Shutdown);
     assert_eq!(cluster.schedule().placed, 1);
@@ -150,31 +134,11 @@ fn platform_aliases_match_and_an_empty_list_matches_all() {
         os: os.into(),
     };
     for (machine, image, fits) in [
-        (
-            platform("x86_64", "linux"),
-            vec![platform("amd64", "linux")],
-            true,
-        ),
-        (
-            platform("amd64", "linux"),
-            vec![platform("x86_64", "")],
-            true,
-        ),
-        (
-            platform("aarch64", "linux"),
-            vec![platform("arm64", "linux")],
-            true,
-        ),
-        (
-            platform("aarch64", "linux"),
-            vec![platform("amd64", "linux")],
-            false,
-        ),
-        (
-            platform("x86_64", "linux"),
-            vec![platform("amd64", "windows")],
-            false,
-        ),
+        (platform("x86_64", "linux"), vec![platform("amd64", "linux")], true),
+        (platform("amd64", "linux"), vec![platform("x86_64", "")], true),
+        (platform("aarch64", "linux"), vec![platform("arm64", "linux")], true),
+        (platform("aarch64", "linux"), vec![platform("amd64", "linux")], false),
+        (platform("x86_64", "linux"), vec![platform("amd64", "windows")], false),
         (platform("riscv64", "linux"), vec![], true),
     ] {
         let mut machine_node = node("a");
@@ -183,11 +147,7 @@ fn platform_aliases_match_and_an_empty_list_matches_all() {
         let mut spec = service("web");
         placement(&mut spec).platforms = image.clone();
         let web = cluster.run(spec, 1);
-        assert_eq!(
-            cluster.on(web, "a").len() == 1,
-            fits,
-            "{machine:?} {image:?}"
-        );
+        assert_eq!(cluster.on(web, "a").len() == 1, fits, "{machine:?} {image:?}");
     }
 }
 
@@ -216,10 +176,7 @@ fn two_services_with_one_host_port_never_share_a_node_and_a_freed_port_is_reused
     let second = cluster.run(publishing("second", 8080), 2);
     assert_eq!(cluster.counts(first, &["a", "b"]), [1, 0]);
     assert_eq!(cluster.counts(second, &["a", "b"]), [0, 1]);
-    assert_eq!(
-        cluster.why(second),
-        "no suitable node (host-mode port already in use on 2 nodes)"
-    );
+    assert_eq!(cluster.why(second), "no suitable node (host-mode port already in use on 2 nodes)");
     let task = cluster.on(first, "a").remove(0);
     cluster.report(&task, TaskState::Complete);
     cluster.schedule();
@@ -233,10 +190,7 @@ fn max_replicas_per_node_leaves_the_surplus_waiting() {
     placement(&mut spec).max_replicas = 2;
     let web = cluster.run(spec, 5);
     assert_eq!(cluster.counts(web, &["a", "b"]), [2, 2]);
-    assert_eq!(
-        cluster.why(web),
-        "no suitable node (max replicas per node limit exceed)"
-    );
+    assert_eq!(cluster.why(web), "no suitable node (max replicas per node limit exceed)");
 }
 
 #[test]
@@ -257,16 +211,9 @@ fn a_task_of_an_older_spec_that_never_had_a_node_is_shut_down() {
     let version = cluster.state.service(web).expect("web").version;
     let mut spec = service("web");
     template(&mut spec).force_update = 1;
-    cluster.commit(vec![Change::UpdateService {
-        id: web,
-        version,
-        spec: Box::new(spec),
-    }]);
+    cluster.commit(vec![Change::UpdateService { id: web, version, spec: Box::new(spec) }]);
     let task = cluster.tasks(web).remove(0);
-    cluster.commit(vec![Change::Task(TaskChange::desire(
-        task.id,
-        TaskState::Shutdown,
-    ))]);
+    cluster.commit(vec![Change::Task(TaskChange::desire(task.id, TaskState::Shutdown))]);
     cluster.schedule();
     assert_eq!(cluster.tasks(web)[0].status.state, TaskState::Shutdown);
 }
@@ -275,13 +222,9 @@ fn a_task_of_an_older_spec_that_never_had_a_node_is_shut_down() {
 fn tasks_of_the_same_tick_get_their_node_before_they_are_made() {
     let mut cluster = five();
     let web = cluster.create(service("web"));
-    let mut decisions: Vec<_> = (1..=5)
-        .map(|n| cluster.new_task(web, Slot::Replica(n)))
-        .collect();
+    let mut decisions: Vec<_> = (1..=5).map(|n| cluster.new_task(web, Slot::Replica(n))).collect();
     let now = cluster.now();
-    cluster
-        .scheduler
-        .schedule(&cluster.state, &mut decisions, now, &mut cluster.policies);
+    cluster.scheduler.schedule(&cluster.state, &mut decisions, now, &mut cluster.policies);
     assert_eq!(decisions.len(), 5);
     cluster.commit(decisions);
     assert_eq!(cluster.counts(web, &NODES), [1; 5]);

@@ -17,7 +17,7 @@ impl State {
     ) -> Step {
         if self.cluster.is_some() {
             return Err(
-                Refusal::rpc(RefusalKind::AlreadyExists, "the cluster exists already").into(),
+                Refusal::rpc(RefusalKind::AlreadyExists, "the cluster exists already").into()
             );
         }
         self.cluster = Some(Arc::new(Cluster {
@@ -60,11 +60,7 @@ impl State {
     }
 
     pub(super) fn raise_feature_level(&mut self, level: u32, context: &mut Context<'_>) -> Step {
-        if self
-            .cluster
-            .as_ref()
-            .is_some_and(|c| c.feature_level >= level)
-        {
+        if self.cluster.as_ref().is_some_and(|c| c.feature_level >= level) {
             return Err(Dropped::Stale.into());
         }
         self.edit_cluster(context, |c| c.feature_level = level)

@@ -45,10 +45,7 @@ impl State {
     pub fn apply(&mut self, index: u64, transaction: &Transaction) -> Applied {
         self.index = index;
         if let Some(outcomes) = transaction.request.and_then(|id| self.requests.get(&id)) {
-            return Applied {
-                outcomes: outcomes.to_vec(),
-                events: Vec::new(),
-            };
+            return Applied { outcomes: outcomes.to_vec(), events: Vec::new() };
         }
         let mut applied = Applied::default();
         for change in &transaction.changes {
@@ -71,57 +68,43 @@ impl State {
 
     fn change(&mut self, change: &Change, context: &mut Context<'_>) -> Step {
         match change {
-            Change::InitCluster {
-                cluster,
-                node,
-                plugins,
-            } => self.init_cluster(cluster, node, plugins, context),
-            Change::UpdateCluster {
-                version,
-                spec,
-                rotate,
-            } => self.update_cluster(*version, spec, rotate, context),
+            Change::InitCluster { cluster, node, plugins } => {
+                self.init_cluster(cluster, node, plugins, context)
+            }
+            Change::UpdateCluster { version, spec, rotate } => {
+                self.update_cluster(*version, spec, rotate, context)
+            }
             Change::RaiseFeatureLevel(level) => self.raise_feature_level(*level, context),
             Change::AddNode(node) => self.add_node(node, context),
             Change::UpdateNode { id, version, spec } => {
                 self.update_node(*id, *version, spec, context)
             }
-            Change::RegisterNode {
-                id,
-                description,
-                addr,
-            } => self.register_node(*id, description, addr, context),
+            Change::RegisterNode { id, description, addr } => {
+                self.register_node(*id, description, addr, context)
+            }
             Change::SetNodeState { id, state, message } => {
                 self.set_node_state(*id, *state, message, context)
             }
             Change::SetNodeRole { id, role, member } => {
                 self.set_node_role(*id, *role, member.as_ref(), context)
             }
-            Change::RemoveNode {
-                id,
-                force,
-                deny_until,
-            } => self.remove_node(*id, *force, *deny_until, context),
+            Change::RemoveNode { id, force, deny_until } => {
+                self.remove_node(*id, *force, *deny_until, context)
+            }
             Change::CreateService { id, spec } => self.create_service(*id, spec, context),
             Change::UpdateService { id, version, spec } => {
                 self.update_service(*id, *version, spec, context)
             }
-            Change::RollbackService {
-                id,
-                version,
-                message,
-            } => self.rollback_service(*id, *version, message, context),
+            Change::RollbackService { id, version, message } => {
+                self.rollback_service(*id, *version, message, context)
+            }
             Change::RemoveService { id } => self.remove_service(*id, context),
-            Change::SetEndpoint {
-                service,
-                version,
-                ports,
-            } => self.set_endpoint(*service, *version, ports, context),
-            Change::SetUpdateStatus {
-                service,
-                spec_version,
-                status,
-            } => self.set_update_status(*service, *spec_version, status.as_ref(), context),
+            Change::SetEndpoint { service, version, ports } => {
+                self.set_endpoint(*service, *version, ports, context)
+            }
+            Change::SetUpdateStatus { service, spec_version, status } => {
+                self.set_update_status(*service, *spec_version, status.as_ref(), context)
+            }
             Change::StepRollout(step) => self.step_rollout(step),
             Change::CreateTask(task) => self.create_task(task, context),
             Change::Task(change) => self.change_task(change, context),

@@ -30,10 +30,7 @@ impl State {
             ..node.clone()
         });
         self.nodes.insert(node.id, node.clone());
-        context.events.push(Event::Node {
-            old: None,
-            new: Some(node),
-        });
+        context.events.push(Event::Node { old: None, new: Some(node) });
         Ok(None)
     }
 
@@ -44,10 +41,7 @@ impl State {
         spec: &NodeSpec,
         context: &mut Context<'_>,
     ) -> Step {
-        let old = self
-            .nodes
-            .get(&id)
-            .ok_or_else(|| Refusal::not_found("node", id))?;
+        let old = self.nodes.get(&id).ok_or_else(|| Refusal::not_found("node", id))?;
         if old.version != version {
             return Err(Refusal::out_of_sequence().into());
         }
@@ -134,11 +128,7 @@ impl State {
         deny_until: Time,
         context: &mut Context<'_>,
     ) -> Step {
-        let node = self
-            .nodes
-            .get(&id)
-            .cloned()
-            .ok_or_else(|| Refusal::not_found("node", id))?;
+        let node = self.nodes.get(&id).cloned().ok_or_else(|| Refusal::not_found("node", id))?;
         let refuse = |why: String| Stop::from(Refusal::rpc(RefusalKind::FailedPrecondition, why));
         if node.spec.role == NodeRole::Manager || node.member.is_some() {
             return Err(refuse(format!(
@@ -147,9 +137,7 @@ impl State {
             )));
         }
         if node.status.state == NodeState::Ready && !force {
-            return Err(refuse(format!(
-                "node {id} is not down and can't be removed"
-            )));
+            return Err(refuse(format!("node {id} is not down and can't be removed")));
         }
         let orphans: Vec<_> = self
             .tasks_of_node(id)
@@ -166,10 +154,7 @@ impl State {
             self.edit_task(task, context, |t| t.status = status)?;
         }
         self.nodes.remove(&id);
-        context.events.push(Event::Node {
-            old: Some(node),
-            new: None,
-        });
+        context.events.push(Event::Node { old: Some(node), new: None });
         let now = context.at;
         self.edit_cluster(context, |cluster| {
             cluster.removed_nodes.retain(|_, until| *until > now);
@@ -191,10 +176,7 @@ impl State {
         edit(node);
         node.version = context.version;
         node.updated_at = context.at;
-        context.events.push(Event::Node {
-            old: Some(old),
-            new: Some(slot.clone()),
-        });
+        context.events.push(Event::Node { old: Some(old), new: Some(slot.clone()) });
         Ok(None)
     }
 }

@@ -30,25 +30,16 @@ impl State {
         });
         self.plugin_names.insert(plugin.name.clone(), plugin.id);
         self.plugins.insert(plugin.id, plugin.clone());
-        context.events.push(Event::Plugin {
-            old: None,
-            new: Some(plugin.clone()),
-        });
+        context.events.push(Event::Plugin { old: None, new: Some(plugin.clone()) });
         Ok(Some(Id::from_bits(plugin.id.bits())))
     }
 
     pub(super) fn remove_plugin(&mut self, id: PluginId, context: &mut Context<'_>) -> Step {
-        let plugin = self
-            .plugins
-            .get(&id)
-            .cloned()
-            .ok_or_else(|| Refusal::not_found("plugin", id))?;
+        let plugin =
+            self.plugins.get(&id).cloned().ok_or_else(|| Refusal::not_found("plugin", id))?;
         self.plugins.remove(&id);
         self.plugin_names.remove(&plugin.name);
-        context.events.push(Event::Plugin {
-            old: Some(plugin),
-            new: None,
-        });
+        context.events.push(Event::Plugin { old: Some(plugin), new: None });
         Ok(None)
     }
 }

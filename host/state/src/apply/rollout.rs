@@ -15,18 +15,9 @@ impl State {
                 if service.spec_version != rollout.spec_version || again {
                     return Err(Dropped::Changed.into());
                 }
-                self.rollouts
-                    .insert(rollout.service, Arc::new(rollout.clone()));
+                self.rollouts.insert(rollout.service, Arc::new(rollout.clone()));
             }
-            RolloutStep::Next {
-                service,
-                spec_version,
-                seq,
-                state,
-                wake_at,
-                moves,
-                ended,
-            } => {
+            RolloutStep::Next { service, spec_version, seq, state, wake_at, moves, ended } => {
                 let rollout = self.rollouts.get_mut(service).ok_or(Dropped::Gone)?;
                 if rollout.spec_version != *spec_version || rollout.seq + 1 != *seq {
                     return Err(Stop::Dropped(Dropped::Changed));
@@ -42,10 +33,7 @@ impl State {
                 }
                 rollout.told_ended.extend(ended.iter().copied());
             }
-            RolloutStep::End {
-                service,
-                spec_version,
-            } => {
+            RolloutStep::End { service, spec_version } => {
                 let rollout = self.rollouts.get(service).ok_or(Dropped::Gone)?;
                 if rollout.spec_version != *spec_version {
                     return Err(Dropped::Changed.into());

@@ -46,10 +46,7 @@ impl State {
         });
         self.index_service(&service);
         self.services.insert(id, service.clone());
-        context.events.push(Event::Service {
-            old: None,
-            new: Some(service),
-        });
+        context.events.push(Event::Service { old: None, new: Some(service) });
         Ok(Some(Id::from_bits(id.bits())))
     }
 
@@ -60,11 +57,8 @@ impl State {
         spec: &ServiceSpec,
         context: &mut Context<'_>,
     ) -> Step {
-        let old = self
-            .services
-            .get(&id)
-            .cloned()
-            .ok_or_else(|| Refusal::not_found("service", id))?;
+        let old =
+            self.services.get(&id).cloned().ok_or_else(|| Refusal::not_found("service", id))?;
         if old.version != version {
             return Err(Refusal::out_of_sequence().into());
         }
@@ -112,10 +106,7 @@ impl State {
         message: &str,
         context: &mut Context<'_>,
     ) -> Step {
-        let old = self
-            .services
-            .get(&id)
-            .ok_or_else(|| Refusal::not_found("service", id))?;
+        let old = self.services.get(&id).ok_or_else(|| Refusal::not_found("service", id))?;
         if version.is_some_and(|read| read != old.version) {
             return Err(Refusal::out_of_sequence().into());
         }
@@ -137,10 +128,7 @@ impl State {
         self.edit_service(id, context, |service| {
             service.endpoint = endpoint_of(&previous, &service.endpoint.ports);
             let left = std::mem::replace(&mut service.spec, previous);
-            std::mem::swap(
-                &mut service.spec_version,
-                &mut service.previous_spec_version,
-            );
+            std::mem::swap(&mut service.spec_version, &mut service.previous_spec_version);
             // An operator may go forth and back; a policy's rollback leaves
             // nothing to return to.
             service.previous_spec = by_operator.then_some(left);
@@ -152,17 +140,11 @@ impl State {
     }
 
     pub(super) fn remove_service(&mut self, id: ServiceId, context: &mut Context<'_>) -> Step {
-        let old = self
-            .services
-            .remove(&id)
-            .ok_or_else(|| Refusal::not_found("service", id))?;
+        let old = self.services.remove(&id).ok_or_else(|| Refusal::not_found("service", id))?;
         self.unindex_service(&old);
         self.rollouts.remove(&id);
         let tasks: Vec<_> = self.tasks_of_service(id).map(|t| t.id).collect();
-        context.events.push(Event::Service {
-            old: Some(old),
-            new: None,
-        });
+        context.events.push(Event::Service { old: Some(old), new: None });
         for task in tasks {
             self.edit_task(task, context, |t| t.desired_state = TaskState::Remove)?;
         }
@@ -181,17 +163,12 @@ impl State {
         };
         let taken = |p: &&PortConfig| {
             p.publish_mode == PublishMode::Ingress
-                && self
-                    .ports
-                    .get(&(p.protocol, p.published_port))
-                    .is_some_and(|h| *h != id)
+                && self.ports.get(&(p.protocol, p.published_port)).is_some_and(|h| *h != id)
         };
         if old.version != version || ports.iter().any(|p| taken(&p)) {
             return Err(Dropped::Changed.into());
         }
-        self.edit_service(id, context, |service| {
-            service.endpoint.ports = ports.to_vec()
-        })
+        self.edit_service(id, context, |service| service.endpoint.ports = ports.to_vec())
     }
 
     pub(super) fn set_update_status(
@@ -210,9 +187,7 @@ impl State {
         if old.update_status.as_ref() == status {
             return Err(Dropped::Stale.into());
         }
-        self.edit_service(id, context, |service| {
-            service.update_status = status.cloned()
-        })
+        self.edit_service(id, context, |service| service.update_status = status.cloned())
     }
 
     /// Refuses ports that another service publishes on every node.
@@ -220,10 +195,7 @@ impl State {
         for port in spec.endpoint_spec.iter().flat_map(|e| &e.ports) {
             let holder = self.ports.get(&(port.protocol, port.published_port));
             if let Some(holder) = holder.filter(|h| port.published_port != 0 && **h != id) {
-                let name = self
-                    .services
-                    .get(holder)
-                    .map_or("", |s| s.spec.name.as_str());
+                let name = self.services.get(holder).map_or("", |s| s.spec.name.as_str());
                 return Err(Refusal::rpc(
                     RefusalKind::InvalidArgument,
                     format!(
@@ -254,20 +226,15 @@ impl State {
         let service = Arc::new(service);
         self.index_service(&service);
         self.services.insert(id, service.clone());
-        context.events.push(Event::Service {
-            old: Some(old),
-            new: Some(service),
-        });
+        context.events.push(Event::Service { old: Some(old), new: Some(service) });
         Ok(None)
     }
 
     pub(crate) fn index_service(&mut self, service: &Arc<Service>) {
-        self.service_names
-            .insert(service.spec.name.to_lowercase(), service.id);
+        self.service_names.insert(service.spec.name.to_lowercase(), service.id);
         for port in &service.endpoint.ports {
             if port.publish_mode == PublishMode::Ingress && port.published_port != 0 {
-                self.ports
-                    .insert((port.protocol, port.published_port), service.id);
+                self.ports.insert((port.protocol, port.published_port), service.id);
             }
         }
         let facts = ServiceFacts {
@@ -275,11 +242,7 @@ impl State {
             labels: service.spec.labels.clone(),
             ports: service.endpoint.ports.clone(),
         };
-        if self
-            .facts
-            .get(&service.id)
-            .is_none_or(|known| **known != facts)
-        {
+        if self.facts.get(&service.id).is_none_or(|known| **known != facts) {
             self.facts.insert(service.id, Arc::new(facts));
         }
     }
@@ -308,10 +271,7 @@ fn replaces_tasks(old: &ServiceSpec, new: &ServiceSpec) -> bool {
 /// Keeps one copy of a template that did not change.
 fn share_template(spec: &mut ServiceSpec, old: &Service) {
     let known = [Some(&old.spec), old.previous_spec.as_ref()];
-    if let Some(same) = known
-        .into_iter()
-        .flatten()
-        .find(|s| s.task_template == spec.task_template)
+    if let Some(same) = known.into_iter().flatten().find(|s| s.task_template == spec.task_template)
     {
         spec.task_template = same.task_template.clone();
     }
@@ -337,17 +297,11 @@ fn endpoint_of(spec: &ServiceSpec, before: &[PortConfig]) -> Endpoint {
             }
         })
         .collect();
-    Endpoint {
-        spec: wanted,
-        ports,
-    }
+    Endpoint { spec: wanted, ports }
 }
 
 fn clear_if_empty(options: &mut Option<SwarmwOptions>) {
-    if options
-        .as_ref()
-        .is_some_and(|o| *o == SwarmwOptions::default())
-    {
+    if options.as_ref().is_some_and(|o| *o == SwarmwOptions::default()) {
         *options = None;
     }
 }

@@ -53,10 +53,7 @@ impl State {
             spec_version: new.spec_version,
             service: self.facts.get(&new.service).cloned().unwrap_or_default(),
         });
-        self.tasks_of_service
-            .entry(new.service)
-            .or_default()
-            .insert((new.slot, new.id));
+        self.tasks_of_service.entry(new.service).or_default().insert((new.slot, new.id));
         if let Some(node) = task.node_id {
             self.tasks_of_node.entry(node).or_default().insert(new.id);
         }
@@ -64,10 +61,7 @@ impl State {
             self.unassigned.insert(new.id);
         }
         self.tasks.insert(new.id, task.clone());
-        context.events.push(Event::Task {
-            old: None,
-            new: Some(task),
-        });
+        context.events.push(Event::Task { old: None, new: Some(task) });
         Ok(Some(Id::from_bits(new.id.bits())))
     }
 
@@ -76,10 +70,7 @@ impl State {
             return Err(Dropped::Gone.into());
         };
         let desired = change.desired.filter(|d| *d > task.desired_state);
-        let status = change
-            .status
-            .clone()
-            .filter(|s| s.state >= task.status.state);
+        let status = change.status.clone().filter(|s| s.state >= task.status.state);
         let adopted = match change.adopt {
             Some(version) => {
                 let service = self.services.get(&task.service_id);
@@ -105,11 +96,7 @@ impl State {
                 task.desired_state = desired;
             }
             if let Some(node) = change.assign {
-                let message = if task.node_id.is_some() {
-                    CONFIRMED
-                } else {
-                    ASSIGNED
-                };
+                let message = if task.node_id.is_some() { CONFIRMED } else { ASSIGNED };
                 task.node_id = Some(node);
                 task.status = TaskStatus {
                     timestamp: at,
@@ -133,13 +120,10 @@ impl State {
             return Err(Dropped::Gone.into());
         };
         if let Some(slot) = task.slot() {
-            let left = self
-                .tasks_of_service
-                .get_mut(&task.service_id)
-                .is_some_and(|tasks| {
-                    tasks.remove(&(slot, id));
-                    tasks.is_empty()
-                });
+            let left = self.tasks_of_service.get_mut(&task.service_id).is_some_and(|tasks| {
+                tasks.remove(&(slot, id));
+                tasks.is_empty()
+            });
             if left {
                 self.tasks_of_service.remove(&task.service_id);
             }
@@ -154,10 +138,7 @@ impl State {
             }
         }
         self.unassigned.remove(&id);
-        context.events.push(Event::Task {
-            old: Some(task),
-            new: None,
-        });
+        context.events.push(Event::Task { old: Some(task), new: None });
         Ok(None)
     }
 
@@ -186,10 +167,7 @@ impl State {
             (false, true) => drop(self.unassigned.insert(id)),
             _ => {}
         }
-        context.events.push(Event::Task {
-            old: Some(old),
-            new: Some(new),
-        });
+        context.events.push(Event::Task { old: Some(old), new: Some(new) });
         Ok(None)
     }
 

@@ -106,12 +106,14 @@ impl Active {
 
     fn serve(self: &Arc<Self>, listener: TcpListener) {
         let services = ManagerServices(self.manager.clone());
-        let routes = services.routes().add_service(pb::tunnel_server::TunnelServer::new(
-            self.agent.tunnel(),
-        ));
+        let routes = services
+            .routes()
+            .add_service(pb::tunnel_server::TunnelServer::new(self.agent.tunnel()));
         let (tls, cancel) = (self.tls.clone(), self.cancel.clone());
         self.tasks.spawn(async move {
-            if let Err(e) = swarmw_proto::serve(listener, tls, routes, cancel.cancelled_owned()).await {
+            if let Err(e) =
+                swarmw_proto::serve(listener, tls, routes, cancel.cancelled_owned()).await
+            {
                 error!(error = %e, "the listener for other nodes ended");
             }
         });
@@ -303,7 +305,10 @@ impl Active {
         let mut welcomed = self.agent.welcomed();
         ask_to_leave(&self.channels, &managers).await?;
         let demoted = async {
-            while welcomed.borrow_and_update().as_ref().is_none_or(|w| w.node.role == NodeRole::Manager)
+            while welcomed
+                .borrow_and_update()
+                .as_ref()
+                .is_none_or(|w| w.node.role == NodeRole::Manager)
             {
                 if welcomed.changed().await.is_err() {
                     return;
@@ -337,8 +342,7 @@ async fn ask_for_seat(
         let target = queue[asked].clone();
         asked += 1;
         let reply = async {
-            let mut client =
-                pb::membership_client::MembershipClient::new(channels.get(&target)?);
+            let mut client = pb::membership_client::MembershipClient::new(channels.get(&target)?);
             client.join(pb::JoinRequest { address: address.to_owned() }).await
         };
         match reply.await {
@@ -359,8 +363,7 @@ async fn ask_to_leave(channels: &Channels, managers: &[String]) -> Result<()> {
         let target = queue[asked].clone();
         asked += 1;
         let reply = async {
-            let mut client =
-                pb::membership_client::MembershipClient::new(channels.get(&target)?);
+            let mut client = pb::membership_client::MembershipClient::new(channels.get(&target)?);
             client.leave(pb::LeaveRequest { force: false }).await
         };
         match reply.await {

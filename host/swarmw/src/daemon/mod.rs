@@ -118,9 +118,7 @@ async fn serve(
         }
         ApiAddress::Tcp(address) => {
             let tls = match (&args.tlscacert, &args.tlscert, &args.tlskey) {
-                (Some(ca), Some(cert), Some(key)) => {
-                    Some(tls::server_config(ca, cert, key)?)
-                }
+                (Some(ca), Some(cert), Some(key)) => Some(tls::server_config(ca, cert, key)?),
                 _ if address.ip().is_loopback() => None,
                 _ => bail!(
                     "tcp://{address} is not on loopback: \
@@ -135,7 +133,11 @@ async fn serve(
     Ok(())
 }
 
-async fn agent_config(args: &DaemonArgs, dir: &StateDir, exe: &std::path::Path) -> Result<AgentConfig> {
+async fn agent_config(
+    args: &DaemonArgs,
+    dir: &StateDir,
+    exe: &std::path::Path,
+) -> Result<AgentConfig> {
     let engine = match &args.engine {
         Some(EngineChoice::None) => None,
         Some(EngineChoice::Unix(path)) => Some(path.clone()),

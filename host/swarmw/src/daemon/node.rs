@@ -13,8 +13,8 @@ use futures::{FutureExt, StreamExt, TryStreamExt};
 use http::{Request, Response};
 use rand::Rng;
 use swarmw_api::{
-    Answer, InitRequest, JoinRequest, LogLine, LogOutput, LogSource, LogsRequest,
-    Node, RemoteManager, Standing,
+    Answer, InitRequest, JoinRequest, LogLine, LogOutput, LogSource, LogsRequest, Node,
+    RemoteManager, Standing,
 };
 use swarmw_ca::JoinToken;
 use swarmw_manager::{Founding, Manager, StreamedResponse, WholeRequest, new_cluster, now};
@@ -133,8 +133,7 @@ impl Daemon {
         let remote = remotes.first().map(String::as_str);
         let advertise = address::advertise(&request.advertise_addr, listen, remote)?;
         let told = advertise.to_string();
-        let joined =
-            certificates::join(&remotes, &request.join_token, request.availability, &told);
+        let joined = certificates::join(&remotes, &request.join_token, request.availability, &told);
         let credentials = match tokio::time::timeout(JOIN_PATIENCE, joined).await {
             Ok(Ok(credentials)) => credentials,
             Ok(Err(e)) => return Err(Refusal::rpc(RefusalKind::Unknown, format!("{e:#}"))),
@@ -148,9 +147,7 @@ impl Daemon {
             managers: remotes,
             raft_id: None,
         };
-        credentials
-            .save(&self.dir.join("certificates"))
-            .map_err(|e| failed(e.into()))?;
+        credentials.save(&self.dir.join("certificates")).map_err(|e| failed(e.into()))?;
         self.dir.remember(&membership).map_err(failed)?;
         match Active::start(self.parts(), membership, credentials, None).await {
             Ok(active) => self.active.store(Some(active)),
@@ -338,10 +335,7 @@ impl Node for Daemon {
     }
 }
 
-fn lines(
-    manager: &Manager,
-    request: &LogsRequest,
-) -> Result<BoxStream<'static, LogLine>, Refusal> {
+fn lines(manager: &Manager, request: &LogsRequest) -> Result<BoxStream<'static, LogLine>, Refusal> {
     let state = manager.state();
     let tasks: Vec<_> = match request.source {
         LogSource::Service(id) => state.tasks_of_service(id).cloned().collect(),

@@ -69,9 +69,13 @@ impl Cluster {
         for number in 1..=NODES {
             let socket = cluster.socket(number)?;
             cluster
-                .until(&format!("the daemon of n{number} answers"), Duration::from_secs(30), || async {
-                    tokio::net::UnixStream::connect(&socket).await.map(drop).map_err(Into::into)
-                })
+                .until(
+                    &format!("the daemon of n{number} answers"),
+                    Duration::from_secs(30),
+                    || async {
+                        tokio::net::UnixStream::connect(&socket).await.map(drop).map_err(Into::into)
+                    },
+                )
                 .await?;
         }
         Ok(cluster)
@@ -140,7 +144,12 @@ impl Cluster {
     ///
     /// # Errors
     /// It never did: with what it last said.
-    pub async fn until<T, F>(&self, what: &str, patience: Duration, look: impl Fn() -> F) -> Result<T>
+    pub async fn until<T, F>(
+        &self,
+        what: &str,
+        patience: Duration,
+        look: impl Fn() -> F,
+    ) -> Result<T>
     where
         F: Future<Output = Result<T>>,
     {

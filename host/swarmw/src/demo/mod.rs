@@ -90,9 +90,13 @@ async fn form(cluster: &Cluster) -> Result<()> {
 async fn label(cluster: &Cluster) -> Result<()> {
     say("Labels say where the nodes stand: a region and a rack.");
     let shell = cluster.shell(1);
-    for (node, region, rack) in
-        [("n1", "west", "w1"), ("n2", "east", "e1"), ("n3", "east", "e1"), ("n4", "east", "e2"), ("n5", "east", "e2")]
-    {
+    for (node, region, rack) in [
+        ("n1", "west", "w1"),
+        ("n2", "east", "e1"),
+        ("n3", "east", "e1"),
+        ("n4", "east", "e2"),
+        ("n5", "east", "e2"),
+    ] {
         shell
             .run(&format!(
                 "swarmw node update --label-add region={region} --label-add rack={rack} {node}"

@@ -48,7 +48,11 @@ impl Shell {
             bail!("not a swarmw command: {line}");
         };
         let mut command = Command::new(&self.exe);
-        command.args(arguments).env("SWARMW_HOST", &self.host).stdin(Stdio::null()).kill_on_drop(true);
+        command
+            .args(arguments)
+            .env("SWARMW_HOST", &self.host)
+            .stdin(Stdio::null())
+            .kill_on_drop(true);
         Ok(command)
     }
 }

@@ -99,7 +99,8 @@ impl ContainerFlags {
 /// an added one only takes it back. Where both are asked, adding wins.
 fn capabilities(container: &mut ContainerSpec, add: &[String], drop: &[String]) {
     let set = |list: &[String]| list.iter().cloned().collect::<BTreeSet<_>>();
-    let (mut added, mut dropped) = (set(&container.capability_add), set(&container.capability_drop));
+    let (mut added, mut dropped) =
+        (set(&container.capability_add), set(&container.capability_drop));
     let (mut add, mut drop) = (set(add), set(drop));
     if add.remove(RESET) {
         added.clear();
@@ -127,10 +128,7 @@ impl LogFlags {
     /// Options come with a driver, and replace those before.
     pub(super) fn apply(&self, driver: &mut Option<Driver>) {
         if let Some(name) = self.log_driver.as_ref().filter(|name| !name.is_empty()) {
-            *driver = Some(Driver {
-                name: name.clone(),
-                options: map(&self.log_opt),
-            });
+            *driver = Some(Driver { name: name.clone(), options: map(&self.log_opt) });
         }
     }
 }
@@ -149,21 +147,14 @@ mod tests {
             (("A", "B"), "RESET C", "", ("C", "B")),
             (("A", "B"), "", "RESET", ("A", "")),
         ] {
-            let list = |text: &str| {
-                text.split_whitespace()
-                    .map(str::to_owned)
-                    .collect::<Vec<_>>()
-            };
+            let list = |text: &str| text.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
             let mut container = ContainerSpec {
                 capability_add: list(have.0),
                 capability_drop: list(have.1),
                 ..ContainerSpec::default()
             };
             capabilities(&mut container, &list(add), &list(drop));
-            let got = (
-                container.capability_add.join(" "),
-                container.capability_drop.join(" "),
-            );
+            let got = (container.capability_add.join(" "), container.capability_drop.join(" "));
             assert_eq!((got.0.as_str(), got.1.as_str()), want, "+{add} -{drop}");
         }
     }

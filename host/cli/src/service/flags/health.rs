@@ -41,14 +41,9 @@ impl HealthFlags {
         let any = others != Self::default();
         if self.no_healthcheck == Some(true) {
             if any {
-                return Err(Failure::new(
-                    "--no-healthcheck conflicts with --health-* options",
-                ));
+                return Err(Failure::new("--no-healthcheck conflicts with --health-* options"));
             }
-            *check = Some(HealthCheck {
-                test: vec!["NONE".to_owned()],
-                ..HealthCheck::default()
-            });
+            *check = Some(HealthCheck { test: vec!["NONE".to_owned()], ..HealthCheck::default() });
             return Ok(());
         }
         if !any {
