@@ -36,7 +36,8 @@ fn running(node: &Node, service: &str, count: usize) -> Vec<Value> {
 }
 
 fn node_ids(tasks: &[Value]) -> Vec<String> {
-    let mut ids: Vec<_> = tasks.iter().map(|t| t["NodeID"].to_string()).collect();
+    let text = |t: &Value| t["NodeID"].as_str().unwrap_or_default().to_owned();
+    let mut ids: Vec<_> = tasks.iter().map(text).collect();
     ids.sort();
     ids
 }
@@ -74,7 +75,7 @@ fn a_service_runs_where_its_constraint_says_and_answers_on_every_node() {
 
     assert_eq!(created.trim().len(), 25, "an id: {created:?}");
     let tasks = running(first, "web", 3);
-    let east = first.json("/nodes/n3").expect("a node")["ID"].to_string();
+    let east = first.json("/nodes/n3").expect("a node")["ID"].clone();
     assert!(node_ids(&tasks).iter().all(|id| *id == east), "{tasks:?}");
     for node in &cluster.nodes {
         let answer = eventually("the port answers", || node.get(8080, "/"));
@@ -283,10 +284,10 @@ fn tasks_of_a_dead_node_run_elsewhere_and_a_returning_node_gets_nothing() {
     running(first, "web", 4);
 
     cluster.nodes[2].power_off();
-    let survivor = cluster.nodes[0].json("/nodes/n2").expect("a node")["ID"].to_string();
+    let survivor = cluster.nodes[0].json("/nodes/n2").expect("a node")["ID"].clone();
     eventually("all tasks run on the node that is left", || {
         let tasks = live(&cluster.nodes[0], "web")?;
-        let there = tasks.iter().filter(|t| t["NodeID"].to_string() == survivor).count();
+        let there = tasks.iter().filter(|t| t["NodeID"] == survivor).count();
         if there == 4 { Ok(()) } else { Err(format!("{there} on n2")) }
     });
     let down = cluster.nodes[0].json("/nodes/n3").expect("a node");
@@ -320,10 +321,10 @@ fn pause_keeps_drain_empties_and_active_takes_again() {
     assert_eq!(pids(&running(first, "web", 2)), pids(&spread), "a paused node keeps its tasks");
 
     first.swarmw(&["node", "update", "--availability", "drain", "n2"]);
-    let here = first.json("/nodes/n1").expect("a node")["ID"].to_string();
+    let here = first.json("/nodes/n1").expect("a node")["ID"].clone();
     eventually("n2 is empty", || {
         let tasks = live(first, "web")?;
-        let moved = tasks.len() == 2 && tasks.iter().all(|t| t["NodeID"].to_string() == here);
+        let moved = tasks.len() == 2 && tasks.iter().all(|t| t["NodeID"] == here);
         if moved { Ok(()) } else { Err(format!("{tasks:?}")) }
     });
 
@@ -365,7 +366,7 @@ fn an_added_preference_serves_at_once_and_cannot_go_while_named() {
     assert_eq!(create("packed").code, 0);
 
     let tasks = running(first, "packed", 4);
-    let other = first.json("/nodes/n4").expect("a node")["ID"].to_string();
+    let other = first.json("/nodes/n4").expect("a node")["ID"].clone();
     let on_b = node_ids(&tasks).iter().filter(|id| **id == other).count();
     assert!(on_b == 0 || on_b == 4, "one rack is filled: {tasks:?}");
     let listed = first.swarmw(&["plugin", "ls"]);

@@ -99,7 +99,7 @@ mod tests {
         assert_eq!(after_error(Starting), Failed);
         assert_eq!(after_exit(0, None), (Complete, String::new()));
         assert_eq!(after_exit(3, None), (Failed, "task: non-zero exit (3)".to_owned()));
-        let unhealthy = Some("task: unhealthy container".to_owned());
-        assert_eq!(after_exit(0, unhealthy.clone()), (Failed, unhealthy.unwrap()));
+        let unhealthy = "task: unhealthy container".to_owned();
+        assert_eq!(after_exit(0, Some(unhealthy.clone())), (Failed, unhealthy));
     }
 }

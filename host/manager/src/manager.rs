@@ -363,10 +363,11 @@ impl Manager {
 
     /// Hands the leadership on, if this manager has it and there is another.
     pub async fn step_down(&self) {
-        if self.leads() && self.0.raft.member_ids().len() > 1 {
-            if let Err(why) = self.0.raft.transfer_leadership().await {
-                info!(%why, "the leadership could not be handed on");
-            }
+        if self.leads()
+            && self.0.raft.member_ids().len() > 1
+            && let Err(why) = self.0.raft.transfer_leadership().await
+        {
+            info!(%why, "the leadership could not be handed on");
         }
     }
 

@@ -51,7 +51,7 @@ impl Orchestrator {
                 self.dirty.extend(old.iter().chain(new).map(|t| t.service_id));
             }
             Event::Node { .. } => {
-                self.dirty.insert(ServiceId::from_bits(ALL)).then_some(()).unwrap_or(())
+                self.dirty.insert(ServiceId::from_bits(ALL));
             }
             Event::Cluster | Event::Plugin { .. } => {}
         }

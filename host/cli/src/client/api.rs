@@ -1,7 +1,6 @@
 //! The requests that commands make, by name.
 
 use bytes::Bytes;
-use serde_json::Value;
 use swarmw_model::{Filters, NodeSpec, ServiceSpec, Version};
 
 use super::*;
@@ -109,11 +108,6 @@ impl Client {
         let stored: StoredBlob =
             self.post("/swarmw/blobs").bytes("application/wasm", bytes).read().await?;
         Ok(stored.digest)
-    }
-
-    /// An object as the daemon writes it, for `inspect`.
-    pub(crate) async fn raw(&self, path: String) -> Result<Value, ClientError> {
-        self.get(path).read().await
     }
 }
 

@@ -24,7 +24,7 @@ use crate::tasks::{self, TaskListFlags};
 pub enum ServiceCommand {
     /// Create a new service
     #[command(override_usage = "swarmw service create [OPTIONS] IMAGE [COMMAND] [ARG...]")]
-    Create(create::CreateArgs),
+    Create(Box<create::CreateArgs>),
     /// Display detailed information on one or more services
     #[command(override_usage = "swarmw service inspect [OPTIONS] SERVICE [SERVICE...]")]
     Inspect(InspectArgs),
@@ -100,7 +100,7 @@ pub(crate) async fn run(
     io: &mut Io,
 ) -> Result<(), Failure> {
     match command {
-        ServiceCommand::Create(args) => create::run(client, args, io).await,
+        ServiceCommand::Create(args) => create::run(client, *args, io).await,
         ServiceCommand::Inspect(args) => inspect(client, args, io).await,
         ServiceCommand::Logs(args) => logs::run(client, args, io).await,
         ServiceCommand::Ls(args) => ls(client, args, io).await,

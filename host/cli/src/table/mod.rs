@@ -8,9 +8,8 @@ mod when;
 
 pub(crate) use format::{Column, Format, Row, render};
 pub(crate) use natural::natural;
-pub(crate) use tabwriter::align;
 pub(crate) use template::render_value;
-pub(crate) use when::{ago, bytes_size, human, now};
+pub(crate) use when::{ago, bytes_size, now};
 
 /// Characters of a shortened id.
 const SHORT_ID: usize = 12;
