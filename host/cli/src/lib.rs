@@ -23,8 +23,6 @@ mod tasks;
 mod terminal;
 #[cfg(test)]
 mod testing;
-#[cfg(test)]
-mod tests;
 
 pub use client::{Client, ClientError, HOST_VARIABLE, Host, InvalidHost, default_socket};
 pub use explain::{Explained, explain, prepare};

@@ -14,7 +14,7 @@ use swarmw_model::{ServiceId, TaskId, Time};
 use swarmw_orchestrator::Orchestrator;
 use swarmw_plugin_host::PluginHost;
 use swarmw_raft::{Raft, Received};
-use swarmw_scheduler::Scheduler;
+use swarmw_scheduler::{Consequence, Scheduler};
 use swarmw_state::{Change, Event, State, Transaction};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, warn};
@@ -24,6 +24,10 @@ use crate::policies::SchedulerFits;
 
 /// After a tick that panicked, before the loops start over.
 const PAUSE_AFTER_PANIC: Duration = Duration::from_secs(1);
+
+/// Tasks that wait for a constraint plugin that failed are tried again after this
+/// time; no event need come before.
+const BROKEN_POLICY_RETRY: swarmw_model::Duration = swarmw_model::Duration::from_secs(5);
 
 /// What the loops remember while this manager leads.
 struct Loops {
@@ -144,11 +148,16 @@ impl Loops {
                 TaskId::random(&mut rng)
             });
         changes.extend(decided.changes);
+        let mut wake_at = decided.wake_at;
         for trouble in self.scheduler.schedule(state, &mut changes, now, &mut self.policies).events
         {
             let (service, consequence) = (trouble.service, trouble.consequence);
             warn!(%service, failure = %trouble.failure, ?consequence, "a placement plugin failed");
+            if consequence == Consequence::Waits {
+                let again = now + BROKEN_POLICY_RETRY;
+                wake_at = Some(wake_at.map_or(again, |at| at.min(again)));
+            }
         }
-        Tick { changes, wake_at: decided.wake_at }
+        Tick { changes, wake_at }
     }
 }

@@ -121,7 +121,8 @@ impl Progress {
                 let at = *self.converged_at.insert(at.unwrap_or(now));
                 let left = monitor - now.since(at);
                 if !left.is_negative() {
-                    let seconds = left.as_nanos() / 1_000_000_000 + 1;
+                    // Begun seconds: a monitor of 5 s starts at 5.
+                    let seconds = ((left.as_nanos() + 999_999_999) / 1_000_000_000).max(1);
                     step.messages.push(Message::action(
                         "verify",
                         format!("Waiting {seconds} seconds to verify that tasks are stable..."),
@@ -235,13 +236,13 @@ mod tests {
                 "1/2: running  ",
                 "2/2: running  ",
                 "overall progress: 2 out of 2 tasks",
-                "verify: Waiting 6 seconds to verify that tasks are stable..."
+                "verify: Waiting 5 seconds to verify that tasks are stable..."
             ]
         );
         let fourth = progress.step(&replicas(2), &all, &nodes(), at(4));
         assert_eq!(
             lines(&fourth),
-            ["verify: Waiting 4 seconds to verify that tasks are stable..."]
+            ["verify: Waiting 3 seconds to verify that tasks are stable..."]
         );
         let last = progress.step(&replicas(2), &all, &nodes(), at(7));
         assert_eq!(lines(&last), ["verify: Service web converged"]);

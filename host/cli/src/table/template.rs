@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use gtmpl::{Context, FuncError, Template, Value};
 use serde_json::Value as Json;
 
-use super::{capitalised, ellipsis};
+use super::capitalised;
 use crate::failure::Failure;
 
 /// How a value's missing fields are taken.
@@ -163,7 +163,7 @@ fn pad(args: &[Value]) -> Result<Value, FuncError> {
 
 fn truncate(args: &[Value]) -> Result<Value, FuncError> {
     let [text, length] = arguments("truncate", args)?;
-    Ok(ellipsis(&text.to_string(), number(length)?).trim_end_matches('…').to_owned().into())
+    Ok(text.to_string().chars().take(number(length)?).collect::<String>().into())
 }
 
 #[cfg(test)]

@@ -159,14 +159,11 @@ impl Daemon {
         self.arrive().await
     }
 
-    /// Waits until the cluster knows this node and, on a manager, until it has
-    /// caught up.
+    /// Waits until the leader has welcomed this node's agent and, on a manager,
+    /// until it has caught up.
     async fn arrive(&self) -> Result<(), Refusal> {
         let arrived = async {
-            while !matches!(
-                self.standing(),
-                Standing::Worker(_) | Standing::Manager { ready: true, .. }
-            ) {
+            while !self.has_arrived() {
                 tokio::time::sleep(JOIN_LOOK).await;
             }
         };
@@ -174,6 +171,15 @@ impl Daemon {
             Ok(()) => Ok(()),
             Err(_) => Err(swarmw_api::join_timed_out()),
         }
+    }
+
+    fn has_arrived(&self) -> bool {
+        let welcomed = |active: Arc<Active>| active.agent().welcomed().borrow().is_some();
+        self.active.load_full().is_some_and(welcomed)
+            && matches!(
+                self.standing(),
+                Standing::Worker(_) | Standing::Manager { ready: true, .. }
+            )
     }
 
     async fn do_leave(self: Arc<Self>, force: bool) -> Result<(), Refusal> {

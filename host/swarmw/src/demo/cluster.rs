@@ -22,6 +22,8 @@ const NODE_PORT: u16 = 2377;
 const NODES: usize = 5;
 /// Disk that five small nodes and their compiled components take at the most.
 const ROOM_MIN: u64 = 300 << 20;
+/// Lines of each log that are shown when something goes wrong.
+const LAST_LINES: usize = 5;
 const LOOK: Duration = Duration::from_millis(100);
 
 /// The demo's cluster; dropping it ends every process and removes every file.
@@ -159,14 +161,28 @@ impl Cluster {
                 Ok(found) => return Ok(found),
                 Err(why) if Instant::now() >= end => {
                     return Err(why.context(format!(
-                        "waited {} s until {what}; the daemons' logs are gone with the demo, \
-                         run it with --keep to read them",
-                        patience.as_secs()
+                        "waited {} s in vain until {what}; the daemons' last words:\n{}",
+                        patience.as_secs(),
+                        self.last_words()
                     )));
                 }
                 Err(_) => tokio::time::sleep(LOOK).await,
             }
         }
+    }
+
+    /// The last lines of each daemon's log.
+    fn last_words(&self) -> String {
+        let mut words = String::new();
+        for number in 1..=NODES {
+            let log = self.folder().map(|f| f.join(format!("n{number}.log")));
+            let text = log.ok().and_then(|log| std::fs::read_to_string(log).ok());
+            let lines: Vec<_> = text.iter().flat_map(|text| text.lines()).collect();
+            for line in &lines[lines.len().saturating_sub(LAST_LINES)..] {
+                words.push_str(&format!("n{number}: {line}\n"));
+            }
+        }
+        words
     }
 
     /// Leaves the cluster up and says how to talk to it and how to end it.

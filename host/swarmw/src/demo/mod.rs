@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use clap::Args;
+use tokio::signal::unix::{SignalKind, signal};
 
 use cluster::{Cluster, PORT};
 
@@ -37,9 +38,11 @@ pub struct DemoArgs {
 pub fn run(args: &DemoArgs) -> Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
+        let mut terminate = signal(SignalKind::terminate())?;
         tokio::select! {
             done = play(args) => done,
             _ = tokio::signal::ctrl_c() => bail!("interrupted; nothing was left behind"),
+            _ = terminate.recv() => bail!("terminated; nothing was left behind"),
         }
     })
 }
@@ -116,7 +119,7 @@ async fn deploy(cluster: &Cluster, hello: &str, preference: &str) -> Result<()> 
         .run(&format!(
             "swarmw service create --name hello --replicas 6 --constraint node.labels.region==east \
              --placement-pref pack=node.labels.rack --publish {PORT}:80 --env VERSION=1 \
-             --update-parallelism 2 --update-monitor 1s --restart-delay 1s {hello}"
+             --env TASK_NAME={{{{.Service.Name}}}}.{{{{.Task.Slot}}}} --update-parallelism 2 --update-monitor 1s --restart-delay 1s {hello}"
         ))
         .await?;
     shell.run("swarmw service ps hello").await?;
