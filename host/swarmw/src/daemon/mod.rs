@@ -4,6 +4,7 @@ mod active;
 mod args;
 mod certificates;
 mod defaults;
+mod logs;
 mod node;
 mod tls;
 

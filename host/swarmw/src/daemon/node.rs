@@ -1,6 +1,6 @@
 //! The daemon as the API sees it.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,8 +13,7 @@ use futures::{FutureExt, StreamExt, TryStreamExt};
 use http::{Request, Response};
 use rand::Rng;
 use swarmw_api::{
-    Answer, InitRequest, JoinRequest, LogLine, LogOutput, LogSource, LogsRequest, Node,
-    RemoteManager, Standing,
+    Answer, InitRequest, JoinRequest, LogLine, LogsRequest, Node, RemoteManager, Standing,
 };
 use swarmw_ca::JoinToken;
 use swarmw_manager::{Founding, Manager, StreamedResponse, WholeRequest, new_cluster, now};
@@ -26,7 +25,7 @@ use swarmw_raft::Received;
 use swarmw_state::{Change, Event, State};
 
 use super::active::Active;
-use super::{Daemon, certificates};
+use super::{Daemon, certificates, logs};
 use crate::address;
 use crate::state_dir::Membership;
 
@@ -308,11 +307,7 @@ impl Node for Daemon {
     }
 
     fn logs(&self, request: LogsRequest) -> Answer<'_, BoxStream<'static, LogLine>> {
-        async move {
-            let manager = self.manager()?;
-            lines(&manager, &request)
-        }
-        .boxed()
+        async move { logs::read(self.manager()?, request) }.boxed()
     }
 
     fn forward(&self, request: Request<Bytes>) -> Answer<'_, Response<Body>> {
@@ -339,38 +334,4 @@ impl Node for Daemon {
         });
         Some(batches.flat_map(stream::iter).boxed())
     }
-}
-
-fn lines(manager: &Manager, request: &LogsRequest) -> Result<BoxStream<'static, LogLine>, Refusal> {
-    let state = manager.state();
-    let tasks: Vec<_> = match request.source {
-        LogSource::Service(id) => state.tasks_of_service(id).cloned().collect(),
-        LogSource::Task(id) => state.task(id).cloned().into_iter().collect(),
-    };
-    let known: HashMap<_, _> =
-        tasks.iter().filter_map(|t| Some((t.id, (t.service_id, t.node_id?)))).collect();
-    let lines = manager.logs(&swarmw_manager::LogsRequest {
-        tasks: known.iter().map(|(task, (_, node))| (*task, *node)).collect(),
-        follow: request.follow,
-        tail: request.tail,
-        since: request.since,
-        stdout: request.stdout,
-        stderr: request.stderr,
-    })?;
-    let stream = stream::unfold((lines, known), |(mut lines, known)| async move {
-        loop {
-            let line = lines.next().await?;
-            let Some((service, node)) = known.get(&line.task).copied() else { continue };
-            let line = LogLine {
-                task: line.task,
-                service,
-                node,
-                output: if line.stream == 2 { LogOutput::Stderr } else { LogOutput::Stdout },
-                at: line.at,
-                text: line.text.into(),
-            };
-            return Some((line, (lines, known)));
-        }
-    });
-    Ok(stream.boxed())
 }
