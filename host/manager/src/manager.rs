@@ -75,6 +75,7 @@ pub(crate) struct Inner {
     pub(crate) blobs: BlobStore,
     pub(crate) channels: Channels,
     pub(crate) policies: PluginHost,
+    pub(crate) given: tokio::sync::Mutex<plugins::Given>,
     pub(crate) compiler: Compiler,
     pub(crate) handler: Handler,
     pub(crate) logs: LogBroker,
@@ -147,6 +148,7 @@ impl Manager {
             blobs,
             channels: config.channels,
             policies: PluginHost::new(config.compiler.clone()),
+            given: tokio::sync::Mutex::default(),
             compiler: config.compiler,
             handler: config.handler,
             logs: LogBroker::default(),
@@ -159,6 +161,8 @@ impl Manager {
     fn run(&self) {
         tokio::spawn(self.clone().follow_role());
         tokio::spawn(self.clone().follow_state());
+        let this = self.clone();
+        tokio::spawn(async move { plugins::follow(&this.0, this.0.cancel.clone()).await });
     }
 
     /// Begins and ends the leader's work with the leadership.
@@ -200,7 +204,6 @@ impl Manager {
             lead::lead(inner.raft.clone(), inner.policies.clone(), end.clone()),
             dispatcher.run(),
             membership::keep_roles(inner.raft.clone(), inner.node, end.clone()),
-            plugins::follow(inner, end.clone()),
         );
         info!("this manager leads no more");
     }
@@ -274,6 +277,8 @@ impl Manager {
     /// # Errors
     /// The plugin's words, for the operator.
     pub async fn check_service(&self, spec: &ServiceSpec) -> Result<(), Refusal> {
+        // A manager that has only just come to lead may still be loading.
+        plugins::sync(&self.0).await;
         let policies = self.0.policies.clone();
         let spec = spec.clone();
         tokio::task::spawn_blocking(move || policies.check_service(&spec))

@@ -1,6 +1,7 @@
 //! Plugins on a manager: the built-in ones of a new cluster, checking one that is
 //! added, keeping the plugin host in step with the state.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -60,10 +61,19 @@ pub fn record(id: PluginId, inspected: Inspected, blob: Blob, built_in: bool) ->
     }
 }
 
-/// Gives the plugin host what the state names. A component that cannot be had is
-/// left out, so what needs it waits with a reason.
+/// What the plugin host was given: each plugin and its digest.
+pub(crate) type Given = BTreeSet<(PluginId, String)>;
+
+/// Gives the plugin host what the state names, unless it has it already. A
+/// component that cannot be had is left out, so what needs it waits with a reason,
+/// and the next call tries again.
 pub(crate) async fn sync(inner: &Arc<Inner>) {
+    let mut given = inner.given.lock().await;
     let state = inner.raft.state();
+    let named: Given = state.plugins().map(|p| (p.id, p.blob.digest.clone())).collect();
+    if *given == named {
+        return;
+    }
     let mut wanted = Vec::new();
     for plugin in state.plugins() {
         let digest = &plugin.blob.digest;
@@ -72,6 +82,7 @@ pub(crate) async fn sync(inner: &Arc<Inner>) {
             Err(status) => error!(plugin = %plugin.name, %status, "a plugin cannot be loaded"),
         }
     }
+    *given = wanted.iter().map(|(p, _)| (p.id, p.blob.digest.clone())).collect();
     let policies = inner.policies.clone();
     let loaded = tokio::task::spawn_blocking(move || policies.set_plugins(wanted)).await;
     match loaded {
@@ -84,9 +95,11 @@ pub(crate) async fn sync(inner: &Arc<Inner>) {
     }
 }
 
-/// Follows changes of plugins while this manager leads.
+/// Follows changes of plugins, on every manager: a new leader has them compiled and
+/// loaded already.
 pub(crate) async fn follow(inner: &Arc<Inner>, end: CancellationToken) {
     let mut events = inner.raft.subscribe();
+    sync(inner).await;
     loop {
         let received = tokio::select! {
             () = end.cancelled() => return,

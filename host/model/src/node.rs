@@ -1,5 +1,6 @@
 //! Nodes: what an operator says of them, what they say of themselves.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
 
@@ -218,6 +219,36 @@ impl Node {
             && self.spec.availability == Availability::Active
             && self.description.trouble.is_empty()
     }
+
+    /// The value of an attribute by which placement may tell nodes apart, such as
+    /// `node.labels.rack` or `engine.version`; `None` where the node has none. The
+    /// letter case of names does not count, that of label keys does.
+    pub fn attribute(&self, name: &str) -> Option<Cow<'_, str>> {
+        if let Some(key) = after_prefix(name, "node.labels.") {
+            return self.spec.labels.get(key).map(Into::into);
+        }
+        if let Some(key) = after_prefix(name, "engine.labels.") {
+            return self.description.engine.labels.get(key).map(Into::into);
+        }
+        let description = &self.description;
+        let text = match name.to_ascii_lowercase().as_str() {
+            "node.id" => return Some(self.id.to_string().into()),
+            "node.hostname" => description.hostname.as_str(),
+            "node.role" => self.role.as_str(),
+            "node.ip" => self.status.addr.as_str(),
+            "node.platform.os" => description.platform.os.as_str(),
+            "node.platform.arch" => description.platform.architecture.as_str(),
+            "engine.version" => description.engine.engine_version.as_str(),
+            _ => return None,
+        };
+        (!text.is_empty()).then_some(text.into())
+    }
+}
+
+/// What follows a prefix, whose letter case does not count.
+fn after_prefix<'a>(name: &'a str, prefix: &str) -> Option<&'a str> {
+    let head = name.get(..prefix.len())?;
+    head.eq_ignore_ascii_case(prefix).then(|| &name[prefix.len()..])
 }
 
 macro_rules! words {

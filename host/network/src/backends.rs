@@ -1,18 +1,28 @@
 //! Turns among the tasks behind one port.
 
+use std::hash::{BuildHasher, Hasher, RandomState};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use swarmw_model::Backend;
 
 /// The tasks behind one port, and whose turn it is.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Backends {
     list: RwLock<Arc<[Backend]>>,
     turn: AtomicUsize,
 }
 
 // === impl Backends ===
+
+impl Default for Backends {
+    /// Begins anywhere: otherwise the first task would get the first request of
+    /// every node.
+    fn default() -> Self {
+        let anywhere = RandomState::new().build_hasher().finish() as usize;
+        Self { list: RwLock::default(), turn: AtomicUsize::new(anywhere) }
+    }
+}
 
 impl Backends {
     pub(crate) fn set(&self, backends: Vec<Backend>) {

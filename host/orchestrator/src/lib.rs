@@ -8,10 +8,13 @@
 
 mod nodes;
 mod orchestrator;
+mod orphans;
 mod policies;
 mod reap;
 mod reconcile;
 mod restart;
+mod slots;
+mod update;
 
 pub use orchestrator::{Decisions, Fits, Orchestrator};
 pub use policies::*;

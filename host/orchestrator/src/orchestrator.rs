@@ -1,13 +1,13 @@
 //! What the leader remembers between ticks, and one tick.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
-use swarmw_model::{NodeId, ServiceId, ServiceSpec, TaskId, Time};
+use swarmw_model::{Node, NodeId, ServiceId, ServiceSpec, TaskId, Time};
 use swarmw_state::{Change, Event, State};
 
-use crate::UpdatePolicies;
-use crate::reap;
 use crate::reconcile::Reconcile;
+use crate::update::Memory;
+use crate::{UpdatePolicies, orphans, reap};
 
 /// Answers whether a node satisfies a service's constraints.
 pub trait Fits {
@@ -27,9 +27,20 @@ pub struct Decisions {
 /// The leader's orchestrator.
 #[derive(Debug)]
 pub struct Orchestrator {
+    /// Services that may need a decision.
     dirty: BTreeSet<ServiceId>,
-    /// Services for which something is due at a time.
-    due: BTreeSet<(Time, ServiceId)>,
+    /// Nodes that changed in a way that may matter to tasks.
+    nodes: BTreeSet<NodeId>,
+    /// Services and nodes for which something is due at a time.
+    due: BTreeSet<(Time, Due)>,
+    /// What is remembered of rollouts under way.
+    rollouts: BTreeMap<ServiceId, Memory>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Due {
+    Service(ServiceId),
+    Node(NodeId),
 }
 
 // === impl Orchestrator ===
@@ -38,7 +49,12 @@ impl Orchestrator {
     /// A new leader's: it looks at everything once.
     pub fn new(state: &State, _now: Time) -> Self {
         let services = state.services().map(|s| s.id);
-        Self { dirty: services.chain(state.services_with_tasks()).collect(), due: BTreeSet::new() }
+        Self {
+            dirty: services.chain(state.services_with_tasks()).collect(),
+            nodes: state.nodes().map(|n| n.id).collect(),
+            due: BTreeSet::new(),
+            rollouts: state.rollouts().map(|r| (r.service, Memory::default())).collect(),
+        }
     }
 
     /// Notes what may have changed.
@@ -48,46 +64,89 @@ impl Orchestrator {
                 self.dirty.extend(old.iter().chain(new).map(|s| s.id));
             }
             Event::Task { old, new } => {
-                self.dirty.extend(old.iter().chain(new).map(|t| t.service_id));
+                let Some(task) = new.as_ref().or(old.as_ref()) else { return };
+                self.dirty.insert(task.service_id);
+                if let Some(memory) = self.rollouts.get_mut(&task.service_id) {
+                    memory.observe(old.as_deref(), new.as_deref());
+                }
             }
-            Event::Node { .. } => {
-                self.dirty.insert(ServiceId::from_bits(ALL));
+            Event::Node { old, new } => {
+                let matters = match (old, new) {
+                    (Some(old), Some(new)) => matters(old, new),
+                    _ => true,
+                };
+                self.nodes.extend(old.iter().chain(new).map(|n| n.id).filter(|_| matters));
             }
             Event::Cluster | Event::Plugin { .. } => {}
         }
     }
 
-    /// Decides for all services that may need it.
+    /// Decides for all services that may need it. Where nothing has changed and
+    /// nothing is due, it decides nothing.
     pub fn tick(
         &mut self,
         state: &State,
         now: Time,
         fits: &mut dyn Fits,
-        _policies: &mut dyn UpdatePolicies,
+        policies: &mut dyn UpdatePolicies,
         ids: &mut dyn FnMut() -> TaskId,
     ) -> Decisions {
-        while let Some((at, service)) = self.due.first().copied().filter(|(at, _)| *at <= now) {
-            self.due.remove(&(at, service));
-            self.dirty.insert(service);
-        }
-        let mut dirty = std::mem::take(&mut self.dirty);
-        if dirty.remove(&ServiceId::from_bits(ALL)) {
-            dirty.extend(state.services().map(|s| s.id));
+        while let Some((at, what)) = self.due.first().copied().filter(|(at, _)| *at <= now) {
+            self.due.remove(&(at, what));
+            match what {
+                Due::Service(service) => drop(self.dirty.insert(service)),
+                Due::Node(node) => drop(self.nodes.insert(node)),
+            }
         }
         let mut decisions = Decisions::default();
-        for id in dirty {
-            let mut reconcile =
-                Reconcile { state, now, fits, ids, changes: &mut decisions.changes, due: None };
+        self.take_nodes(state, now, &mut decisions.changes);
+        for id in std::mem::take(&mut self.dirty) {
+            let mut memory = self.rollouts.remove(&id).unwrap_or_default();
+            let mut reconcile = Reconcile {
+                state,
+                now,
+                fits,
+                policies,
+                ids,
+                changes: &mut decisions.changes,
+                memory: &mut memory,
+                due: None,
+            };
             reconcile.service(id);
             if let Some(at) = reconcile.due {
-                self.due.insert((at, id));
+                self.due.insert((at, Due::Service(id)));
+            }
+            if memory.asked {
+                self.rollouts.insert(id, memory);
             }
             reap::service(state, id, &mut decisions.changes);
         }
         decisions.wake_at = self.due.first().map(|(at, _)| *at);
         decisions
     }
+
+    /// Of a node that changed: the services with tasks on it, the global ones, and
+    /// tasks that are lost with it.
+    fn take_nodes(&mut self, state: &State, now: Time, changes: &mut Vec<Change>) {
+        let nodes = std::mem::take(&mut self.nodes);
+        if nodes.is_empty() {
+            return;
+        }
+        let global = |s: &&std::sync::Arc<swarmw_model::Service>| s.spec.replicas().is_none();
+        self.dirty.extend(state.services().filter(global).map(|s| s.id));
+        for node in nodes {
+            self.dirty.extend(state.tasks_of_node(node).map(|t| t.service_id));
+            if let Some(at) = orphans::of_node(state, node, now, changes) {
+                self.due.insert((at, Due::Node(node)));
+            }
+        }
+    }
 }
 
-/// Stands for every service: a node has changed.
-const ALL: u128 = 0;
+/// Whether a change of a node may move tasks: heartbeats and addresses do not.
+fn matters(old: &Node, new: &Node) -> bool {
+    old.spec != new.spec
+        || old.role != new.role
+        || old.status.state != new.status.state
+        || old.description != new.description
+}

@@ -1,34 +1,48 @@
 //! One service: the tasks it should have, beside those it has.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use swarmw_model::{
-    Availability, NodeState, Service, ServiceId, Slot, Task, TaskId, TaskState, Time,
+    Availability, Duration, NodeState, Service, ServiceId, Slot, Task, TaskId, TaskState,
+    TaskStatus, Time,
 };
 use swarmw_state::{Change, NewTask, State, TaskChange};
 
-use crate::Fits;
 use crate::nodes::{Ground, ground};
 use crate::restart::{self, Verdict};
+use crate::slots::{SlotTasks, Slots, is_live, slots_of};
+use crate::update::{Memory, Update};
+use crate::{Fits, Order, UpdatePolicies};
 
 /// A replacement that waits for its predecessor's end waits no longer than this
-/// beyond the restart delay.
-const STOP_PATIENCE: swarmw_model::Duration = swarmw_model::Duration::from_secs(60);
+/// beyond its delay.
+const STOP_PATIENCE: Duration = Duration::from_secs(60);
 
 /// Reconciles one service.
 pub(crate) struct Reconcile<'a, 'b> {
     pub(crate) state: &'a State,
     pub(crate) now: Time,
     pub(crate) fits: &'b mut dyn Fits,
+    pub(crate) policies: &'b mut dyn UpdatePolicies,
     pub(crate) ids: &'b mut dyn FnMut() -> TaskId,
     pub(crate) changes: &'b mut Vec<Change>,
+    /// What the leader remembers of the service's rollout.
+    pub(crate) memory: &'b mut Memory,
     /// When this service must be looked at again.
     pub(crate) due: Option<Time>,
 }
 
-/// The tasks of a slot, oldest first.
-type Slots = BTreeMap<Slot, Vec<Arc<Task>>>;
+/// What a service's mode makes of its slots.
+#[derive(Default)]
+struct Plan {
+    /// Slots that stay filled.
+    keep: Vec<Slot>,
+    /// Of those, the ones that an update may touch.
+    updatable: BTreeSet<Slot>,
+    /// Slots to fill.
+    create: Vec<Slot>,
+}
 
 // === impl Reconcile ===
 
@@ -36,84 +50,109 @@ impl Reconcile<'_, '_> {
     /// Decides for one service.
     pub(crate) fn service(&mut self, id: ServiceId) {
         let Some(service) = self.state.service(id).cloned() else { return };
-        let mut slots = Slots::new();
-        for task in self.state.tasks_of_service(id) {
-            if let Some(slot) = task.slot() {
-                slots.entry(slot).or_default().push(task.clone());
-            }
+        let slots = slots_of(self.state, &service, self.fits);
+        for task in slots.values().flat_map(SlotTasks::adoptable) {
+            let adopt = Some(service.spec_version);
+            self.changes.push(Change::Task(TaskChange { adopt, ..TaskChange::of(task.id) }));
         }
-        for tasks in slots.values_mut() {
-            tasks.sort_by_key(|t| (t.created_at, t.id));
-        }
-        match service.spec.replicas() {
+        let plan = match service.spec.replicas() {
             Some(replicas) => self.replicated(&service, &slots, replicas),
             None => self.global(&service, &slots),
+        };
+        let ordered = Update {
+            service: &service,
+            slots: &slots,
+            updatable: &plan.updatable,
+            state: self.state,
+            now: self.now,
+            policies: self.policies,
+            memory: self.memory,
+            changes: self.changes,
+            due: &mut self.due,
+        }
+        .decide();
+        for (slot, order) in &ordered {
+            self.replace_old(&service, *slot, &slots[slot], *order);
+        }
+        for slot in plan.keep.iter().filter(|slot| !ordered.contains_key(slot)) {
+            self.keep(&service, *slot, &slots[slot]);
+        }
+        for slot in plan.create {
+            self.create(&service, slot, TaskState::Running);
         }
     }
 
-    fn replicated(&mut self, service: &Service, slots: &Slots, replicas: u64) {
-        let mut live: Vec<_> = slots
-            .iter()
-            .filter(|(_, tasks)| counts(service, tasks))
-            .map(|(slot, tasks)| (*slot, tasks))
-            .collect();
+    fn replicated(&mut self, service: &Service, slots: &Slots, replicas: u64) -> Plan {
+        let mut filled: Vec<_> =
+            slots.iter().filter(|(_, tasks)| is_filled(service, tasks)).collect();
         let wanted = usize::try_from(replicas).unwrap_or(usize::MAX);
-        if live.len() > wanted {
-            for (_, tasks) in victims(&live, live.len() - wanted) {
-                self.remove(tasks);
+        if filled.len() > wanted {
+            let gone = victims(&filled, filled.len() - wanted);
+            for slot in &gone {
+                self.desire(slots[slot].all(), TaskState::Remove);
             }
-            let gone: Vec<_> =
-                victims(&live, live.len() - wanted).into_iter().map(|(slot, _)| slot).collect();
-            live.retain(|(slot, _)| !gone.contains(slot));
+            filled.retain(|(slot, _)| !gone.contains(slot));
         }
-        for (slot, tasks) in &live {
-            self.keep(service, *slot, tasks);
-        }
-        let used: Vec<_> = live.iter().map(|(slot, _)| *slot).collect();
-        let free = (1..).map(Slot::Replica).filter(|slot| !used.contains(slot));
-        for slot in free.take(wanted.saturating_sub(live.len())) {
-            self.create(service, slot, TaskState::Running);
-        }
+        let keep: Vec<_> = filled.iter().map(|(slot, _)| **slot).collect();
+        let updatable: BTreeSet<_> = keep.iter().copied().collect();
+        let free = (1..).map(Slot::Replica).filter(|slot| !updatable.contains(slot));
+        let create = free.take(wanted.saturating_sub(keep.len())).collect();
+        Plan { keep, updatable, create }
     }
 
-    fn global(&mut self, service: &Service, slots: &Slots) {
+    fn global(&mut self, service: &Service, slots: &Slots) -> Plan {
+        let mut plan = Plan::default();
         for node in self.state.nodes() {
             let slot = Slot::Node(node.id);
-            let tasks = slots.get(&slot).map_or(&[][..], Vec::as_slice);
+            let active = node.spec.availability == Availability::Active;
             let empties = node.status.state == NodeState::Down
                 || node.spec.availability == Availability::Drain;
             let fits = !empties && self.fits.satisfies(self.state, &service.spec, node.id);
-            if !fits {
-                self.shut_down(tasks);
-            } else if counts(service, tasks) {
-                self.keep(service, slot, tasks);
-            } else if node.spec.availability == Availability::Active {
-                self.create(service, slot, TaskState::Running);
+            match slots.get(&slot) {
+                Some(tasks) if !fits => self.desire(tasks.all(), TaskState::Shutdown),
+                Some(tasks) if is_filled(service, tasks) => {
+                    plan.keep.push(slot);
+                    if active {
+                        plan.updatable.insert(slot);
+                    }
+                }
+                _ if fits && active => plan.create.push(slot),
+                _ => {}
             }
         }
         for (slot, tasks) in slots {
             if let Slot::Node(node) = slot
                 && self.state.node(*node).is_none()
             {
-                self.changes.extend(tasks.iter().map(|t| Change::RemoveTask(t.id)));
+                self.changes.extend(tasks.all().map(|t| Change::RemoveTask(t.id)));
             }
         }
+        plan
     }
 
     /// Looks after one slot that should be filled.
-    fn keep(&mut self, service: &Service, slot: Slot, tasks: &[Arc<Task>]) {
-        let Some(newest) = tasks.iter().rev().find(|t| t.desired_state <= TaskState::Running)
-        else {
-            return;
-        };
-        let on = ground(self.state, newest);
-        if newest.status.state.is_terminal() || on != Ground::Firm {
-            self.replace(service, slot, tasks, newest, on);
-        } else if newest.desired_state == TaskState::Ready {
-            self.promote(service, tasks, newest);
+    fn keep(&mut self, service: &Service, slot: Slot, tasks: &SlotTasks) {
+        let Some(task) = tasks.chosen() else { return };
+        let on = ground(self.state, task);
+        if task.status.state.is_terminal() || on != Ground::Firm {
+            self.replace(service, slot, tasks, task, on);
+        } else if task.desired_state == TaskState::Ready {
+            self.promote(service, tasks, task);
         } else {
-            self.enforce(service, newest);
+            self.enforce(service, task);
         }
+        self.retire(tasks, task);
+    }
+
+    /// Of two live tasks of a slot the other one goes once this one runs, and at
+    /// once when it is of no use any more.
+    fn retire(&mut self, tasks: &SlotTasks, task: &Task) {
+        let runs = task.status.state == TaskState::Running;
+        let useless =
+            |t: &Task| t.status.state.is_terminal() || ground(self.state, t) != Ground::Firm;
+        let others = tasks.live().filter(|t| t.id != task.id && (runs || useless(t)));
+        let others: Vec<_> = others.cloned().collect();
+        self.desire(others.iter(), TaskState::Shutdown);
     }
 
     /// A task has ended, or its node is lost: another takes its place, if the
@@ -122,28 +161,57 @@ impl Reconcile<'_, '_> {
         &mut self,
         service: &Service,
         slot: Slot,
-        tasks: &[Arc<Task>],
+        tasks: &SlotTasks,
         old: &Task,
         on: Ground,
     ) {
-        match restart::verdict(service, tasks, old, self.now) {
-            Verdict::Leave => {}
-            Verdict::Replace => {
-                self.changes.push(Change::Task(TaskChange::desire(old.id, TaskState::Shutdown)));
-                if matches!(slot, Slot::Node(_)) && on != Ground::Firm {
-                    return;
-                }
+        let verdict = restart::verdict(service, tasks.all(), old);
+        if verdict == Verdict::Replace && old.desired_state == TaskState::Ready {
+            // It ended within its own delay, as where its image cannot be had: the
+            // delay is waited for, so that nothing spins.
+            let from = old.created_at + restart::delay(service);
+            if self.now < from && on == Ground::Firm {
+                self.wake(from);
+                return;
+            }
+        }
+        self.changes.push(Change::Task(TaskChange::desire(old.id, TaskState::Shutdown)));
+        if verdict == Verdict::Replace && self.takes_tasks(slot, on) {
+            self.create(service, slot, TaskState::Ready);
+        }
+    }
+
+    /// Whether a slot may be filled again: that of a global service is bound to
+    /// its node.
+    fn takes_tasks(&self, slot: Slot, on: Ground) -> bool {
+        match slot {
+            Slot::Replica(_) => true,
+            Slot::Node(id) => {
+                let active = |n: &Arc<_>| is_active(n);
+                on == Ground::Firm && self.state.node(id).is_some_and(active)
+            }
+        }
+    }
+
+    /// A task of an older spec gives way to one of the present spec.
+    fn replace_old(&mut self, service: &Service, slot: Slot, tasks: &SlotTasks, order: Order) {
+        match order {
+            Order::StopFirst => {
+                self.desire(tasks.all(), TaskState::Shutdown);
                 self.create(service, slot, TaskState::Ready);
             }
+            Order::StartFirst => self.create(service, slot, TaskState::Running),
         }
     }
 
     /// A replacement may run once its delay is over and its predecessor is out of
     /// the way.
-    fn promote(&mut self, service: &Service, tasks: &[Arc<Task>], new: &Task) {
-        let before = tasks.iter().rev().find(|t| t.id != new.id && t.created_at <= new.created_at);
+    fn promote(&mut self, service: &Service, tasks: &SlotTasks, new: &Task) {
+        let before = tasks.all().rev().find(|t| t.id != new.id && t.created_at <= new.created_at);
         let delay = match before {
-            Some(old) if ground(self.state, old) == Ground::Drained => swarmw_model::Duration::ZERO,
+            Some(old) if ground(self.state, old) == Ground::Drained => Duration::ZERO,
+            // An update knows its own delay.
+            Some(old) if old.spec_version != new.spec_version => Duration::ZERO,
             _ => restart::delay(service),
         };
         let from = new.created_at + delay;
@@ -166,12 +234,15 @@ impl Reconcile<'_, '_> {
     /// the restart policy then decides.
     fn enforce(&mut self, service: &Service, task: &Task) {
         let Some(node) = task.node_id else { return };
+        // Constraints of a newer spec are the update's business.
         if task.status.state < TaskState::Assigned
+            || task.spec_version != service.spec_version
+            || !self.state.node(node).is_some_and(|n| is_active(n))
             || self.fits.satisfies(self.state, &service.spec, node)
         {
             return;
         }
-        let status = swarmw_model::TaskStatus {
+        let status = TaskStatus {
             timestamp: self.now,
             state: TaskState::Rejected,
             message: "rejected by constraint enforcer".into(),
@@ -192,21 +263,10 @@ impl Reconcile<'_, '_> {
             desired,
             error: Arc::from(""),
         }));
-        if desired == TaskState::Ready {
-            self.wake(self.now + restart::delay(service));
-        }
     }
 
-    fn shut_down(&mut self, tasks: &[Arc<Task>]) {
-        self.desire(tasks, TaskState::Shutdown);
-    }
-
-    fn remove(&mut self, tasks: &[Arc<Task>]) {
-        self.desire(tasks, TaskState::Remove);
-    }
-
-    fn desire(&mut self, tasks: &[Arc<Task>], desired: TaskState) {
-        let late = tasks.iter().filter(|t| t.desired_state < desired);
+    fn desire<'t>(&mut self, tasks: impl Iterator<Item = &'t Arc<Task>>, desired: TaskState) {
+        let late = tasks.filter(|t| t.desired_state < desired);
         self.changes.extend(late.map(|t| Change::Task(TaskChange::desire(t.id, desired))));
     }
 
@@ -215,28 +275,31 @@ impl Reconcile<'_, '_> {
     }
 }
 
-/// Whether a slot is filled: a task should run, or has ended and must not be
-/// replaced.
-fn counts(_service: &Service, tasks: &[Arc<Task>]) -> bool {
-    tasks.iter().any(|t| t.desired_state <= TaskState::Running)
+fn is_active(node: &swarmw_model::Node) -> bool {
+    node.spec.availability == Availability::Active
+}
+
+/// Whether a slot is filled: a task should run, or the last one has ended and the
+/// restart policy wants no other.
+fn is_filled(service: &Service, tasks: &SlotTasks) -> bool {
+    let newest = tasks.newest();
+    tasks.live().next().is_some()
+        || (newest.desired_state < TaskState::Remove
+            && restart::verdict(service, tasks.all(), newest) == Verdict::Leave)
 }
 
 /// The slots to give up when there are too many: those on the nodes with most of
 /// them first, those that do not run before those that do, higher numbers first.
-fn victims<'a>(
-    live: &[(Slot, &'a Vec<Arc<Task>>)],
-    count: usize,
-) -> Vec<(Slot, &'a Vec<Arc<Task>>)> {
-    let runs = |tasks: &[Arc<Task>]| tasks.iter().any(|t| t.status.state == TaskState::Running);
-    let mut sorted: Vec<_> = live.to_vec();
-    sorted.sort_by_key(|(slot, tasks)| (!runs(tasks), *slot));
+fn victims(filled: &[(&Slot, &SlotTasks)], count: usize) -> BTreeSet<Slot> {
+    let runs = |tasks: &SlotTasks| tasks.live().any(|t| t.status.state == TaskState::Running);
+    let mut sorted = filled.to_vec();
+    sorted.sort_by_key(|(slot, tasks)| (!runs(tasks), **slot));
     let mut copies = BTreeMap::new();
     let mut ranked: Vec<_> = sorted
         .into_iter()
         .enumerate()
         .map(|(place, (slot, tasks))| {
-            let current: Vec<_> =
-                tasks.iter().filter(|t| t.desired_state <= TaskState::Running).collect();
+            let current: Vec<_> = tasks.all().filter(|t| is_live(t)).collect();
             let copy = match current.as_slice() {
                 [only] if only.node_id.is_some() => {
                     let copy = copies.entry(only.node_id).or_insert(0usize);
@@ -245,10 +308,9 @@ fn victims<'a>(
                 }
                 _ => usize::MAX,
             };
-            (copy, place, slot, tasks)
+            (copy, place, *slot)
         })
         .collect();
-    ranked.sort_by_key(|(copy, place, _, _)| (*copy, *place));
-    let keep = ranked.len() - count;
-    ranked.split_off(keep).into_iter().map(|(_, _, slot, tasks)| (slot, tasks)).collect()
+    ranked.sort_unstable();
+    ranked.split_off(filled.len() - count).into_iter().map(|(_, _, slot)| slot).collect()
 }

@@ -2,9 +2,7 @@
 
 use std::sync::Arc;
 
-use swarmw_model::{
-    DEFAULT_RESTART_DELAY, Duration, RestartCondition, Service, Task, TaskState, Time,
-};
+use swarmw_model::{DEFAULT_RESTART_DELAY, Duration, RestartCondition, Service, Task, TaskState};
 
 /// What the restart policy says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,8 +19,13 @@ pub(crate) fn delay(service: &Service) -> Duration {
     policy.map_or(DEFAULT_RESTART_DELAY, |policy| policy.delay())
 }
 
-/// Judges the end of `old` by the service's policy and what its slot went through.
-pub(crate) fn verdict(service: &Service, tasks: &[Arc<Task>], old: &Task, now: Time) -> Verdict {
+/// Judges the end of `old` by the service's policy and what its slot went through:
+/// `tasks`, oldest first.
+pub(crate) fn verdict<'a>(
+    service: &Service,
+    tasks: impl Iterator<Item = &'a Arc<Task>>,
+    old: &Task,
+) -> Verdict {
     let policy = service.spec.task_template.restart_policy.clone().unwrap_or_default();
     let allowed = match policy.condition {
         RestartCondition::None => false,
@@ -37,11 +40,10 @@ pub(crate) fn verdict(service: &Service, tasks: &[Arc<Task>], old: &Task, now: T
         return Verdict::Replace;
     }
     let window = policy.window.filter(|window| *window > Duration::ZERO);
-    let mine = tasks.iter().filter(|t| t.spec_version == old.spec_version);
+    let ended = old.status.timestamp;
+    let recent = |t: &Task| window.is_none_or(|window| ended.since(t.created_at) <= window);
     // The first task of the slot is no restart; every later one is.
-    let restarts = mine
-        .skip(1)
-        .filter(|t| window.is_none_or(|window| now.since(t.created_at) <= window))
-        .count();
+    let mine = tasks.filter(|t| t.spec_version == old.spec_version);
+    let restarts = mine.skip(1).filter(|t| recent(t)).count();
     if restarts as u64 >= most { Verdict::Leave } else { Verdict::Replace }
 }

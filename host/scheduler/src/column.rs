@@ -40,11 +40,7 @@ impl Column {
     }
 
     pub(crate) fn set(&mut self, row: usize, node: &Node) {
-        self.codes[row] = if self.name == "node.id" {
-            self.intern(&node.id.to_string())
-        } else {
-            value_of(node, &self.name).map_or(ABSENT, |text| self.intern(text))
-        };
+        self.codes[row] = node.attribute(&self.name).map_or(ABSENT, |text| self.intern(&text));
     }
 
     fn intern(&mut self, text: &str) -> u32 {
@@ -83,34 +79,6 @@ impl Column {
     pub(crate) fn distinct(&self) -> usize {
         self.texts.len()
     }
-}
-
-/// Reads an attribute that the node holds as text; `None` where it has none.
-/// `node.id` is not among them.
-pub(crate) fn value_of<'a>(node: &'a Node, name: &str) -> Option<&'a str> {
-    let description = &node.description;
-    let given = |text: &'a str| Some(text).filter(|t| !t.is_empty());
-    if let Some(key) = after_prefix(name, "node.labels.") {
-        return node.spec.labels.get(key).map(String::as_str);
-    }
-    if let Some(key) = after_prefix(name, "engine.labels.") {
-        return description.engine.labels.get(key).map(String::as_str);
-    }
-    match name.to_ascii_lowercase().as_str() {
-        "node.hostname" => given(&description.hostname),
-        "node.role" => Some(node.role.as_str()),
-        "node.ip" => given(&node.status.addr),
-        "node.platform.os" => given(&description.platform.os),
-        "node.platform.arch" => given(&description.platform.architecture),
-        "engine.version" => given(&description.engine.engine_version),
-        _ => None,
-    }
-}
-
-/// What follows a prefix, whose letter case does not count.
-fn after_prefix<'a>(name: &'a str, prefix: &str) -> Option<&'a str> {
-    let head = name.get(..prefix.len())?;
-    head.eq_ignore_ascii_case(prefix).then(|| &name[prefix.len()..])
 }
 
 /// Text under simple case folding: letters that differ in case alone become one.

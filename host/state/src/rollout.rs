@@ -27,12 +27,16 @@ pub struct Rollout {
     pub seq: u64,
     /// When it began.
     pub started_at: Time,
+    /// When the policy was last called; its clock never goes back.
+    pub called_at: Time,
     /// The policy's own bytes.
     pub state: Base64,
     /// When it wants to be called at the latest.
     pub wake_at: Option<Time>,
     /// Targets out of date at the start, and what the policy was last told of each.
     pub targets: Vector<(Slot, TargetState)>,
+    /// When each new task first ran, by the leader's clock.
+    pub ran: imbl::OrdMap<TaskId, Time>,
     /// Every task that ended is told once: those told so far.
     pub told_ended: imbl::OrdSet<TaskId>,
 }
@@ -74,12 +78,16 @@ pub enum RolloutStep {
         spec_version: Version,
         /// One more than the last.
         seq: u64,
+        /// When the policy was called.
+        called_at: Time,
         /// The policy's own bytes.
         state: Base64,
         /// When it wants to be called at the latest.
         wake_at: Option<Time>,
         /// What it was told.
         moves: Vec<TargetMove>,
+        /// Tasks that ran for the first time, and when.
+        ran: Vec<(TaskId, Time)>,
         /// Tasks whose end it was told.
         ended: Vec<TaskId>,
     },
@@ -99,8 +107,8 @@ impl RolloutStep {
     pub fn weight(&self) -> usize {
         match self {
             Self::Begin(rollout) => 256 + rollout.state.0.len() + rollout.targets.len() * 40,
-            Self::Next { state, moves, ended, .. } => {
-                128 + state.0.len() + moves.len() * 24 + ended.len() * 24
+            Self::Next { state, moves, ran, ended, .. } => {
+                128 + state.0.len() + (moves.len() + ran.len() + ended.len()) * 24
             }
             Self::End { .. } => 64,
         }

@@ -17,19 +17,33 @@ impl State {
                 }
                 self.rollouts.insert(rollout.service, Arc::new(rollout.clone()));
             }
-            RolloutStep::Next { service, spec_version, seq, state, wake_at, moves, ended } => {
+            RolloutStep::Next {
+                service,
+                spec_version,
+                seq,
+                called_at,
+                state,
+                wake_at,
+                moves,
+                ran,
+                ended,
+            } => {
                 let rollout = self.rollouts.get_mut(service).ok_or(Dropped::Gone)?;
                 if rollout.spec_version != *spec_version || rollout.seq + 1 != *seq {
                     return Err(Stop::Dropped(Dropped::Changed));
                 }
                 let rollout = Arc::make_mut(rollout);
                 rollout.seq = *seq;
+                rollout.called_at = *called_at;
                 rollout.state = state.clone();
                 rollout.wake_at = *wake_at;
                 for moved in moves {
                     if let Some((_, told)) = rollout.targets.get_mut(moved.target as usize) {
                         *told = moved.now;
                     }
+                }
+                for (task, at) in ran {
+                    rollout.ran.entry(*task).or_insert(*at);
                 }
                 rollout.told_ended.extend(ended.iter().copied());
             }

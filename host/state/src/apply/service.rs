@@ -77,7 +77,9 @@ impl State {
         clear_if_empty(&mut spec.swarmw);
         share_template(&mut spec, &old);
         let replaces_tasks = replaces_tasks(&old.spec, &spec);
+        // An update that changes nothing is how operators resume a paused one.
         let resumes = replaces_tasks
+            || old.spec == spec
             || old.spec.update_config != spec.update_config
             || old.spec.rollback_config != spec.rollback_config;
         self.edit_service(id, context, |service| {

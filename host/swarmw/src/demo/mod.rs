@@ -9,17 +9,19 @@ mod shell;
 
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use clap::Args;
 use tokio::signal::unix::{SignalKind, signal};
 
 use cluster::{Cluster, PORT};
+use shell::Shell;
 
 /// The example HTTP service, a `wasi:http` component built from `examples/tasks`.
 const HELLO: &[u8] = include_bytes!(env!("SWARMW_HELLO_HTTP"));
 /// The example preference component, built from `examples/plugins`.
 const PREFERENCE: &[u8] = include_bytes!(env!("SWARMW_PACK"));
 
+const REPLICAS: usize = 6;
 /// Each of these waits ends long before; it is there only so that the demo ends.
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -96,8 +98,8 @@ async fn label(cluster: &Cluster) -> Result<()> {
     for (node, region, rack) in [
         ("n1", "west", "w1"),
         ("n2", "east", "e1"),
-        ("n3", "east", "e1"),
-        ("n4", "east", "e2"),
+        ("n3", "east", "e2"),
+        ("n4", "east", "e1"),
         ("n5", "east", "e2"),
     ] {
         shell
@@ -117,7 +119,7 @@ async fn deploy(cluster: &Cluster, hello: &str, preference: &str) -> Result<()> 
     say("Six replicas of an HTTP service, in the east only, placed by that component.");
     shell
         .run(&format!(
-            "swarmw service create --name hello --replicas 6 --constraint node.labels.region==east \
+            "swarmw service create --name hello --replicas {REPLICAS} --constraint node.labels.region==east \
              --placement-pref pack=node.labels.rack --publish {PORT}:80 --env VERSION=1 \
              --env TASK_NAME={{{{.Service.Name}}}}.{{{{.Task.Slot}}}} --update-parallelism 2 --update-monitor 1s --restart-delay 1s {hello}"
         ))
@@ -134,23 +136,37 @@ async fn update(cluster: &Cluster) -> Result<()> {
 }
 
 async fn lose_a_worker(cluster: &mut Cluster) -> Result<()> {
-    say("A worker loses its power: SIGKILL to its daemon and its tasks.");
-    cluster.power_off(5)?;
-    println!("$ kill -9 <everything on n5>");
+    say("A worker with replicas loses its power: SIGKILL to its daemon and its tasks.");
     let shell = cluster.shell(1);
+    let replicas = running_on(&shell).await?;
+    let victim = [4, 5].into_iter().find(|n| replicas.contains(&format!("n{n}")));
+    let victim = victim.context("no worker has a replica")?;
+    cluster.power_off(victim)?;
+    println!("$ kill -9 <everything on n{victim}>");
+    let gone = format!("n{victim}");
     cluster
-        .until("the tasks of n5 are replaced", PATIENCE, || async {
-            let all = shell
-                .capture("swarmw service ps hello --filter desired-state=running --format '{{.Node}} {{.CurrentState}}'")
-                .await?;
-            let running = all.lines().filter(|l| l.contains("Running") && !l.starts_with("n5 "));
-            match running.count() {
-                6 => Ok(()),
-                n => bail!("{n} of 6 replicas run"),
-            }
+        .until(&format!("the tasks of {gone} are replaced"), PATIENCE, || async {
+            let left = running_on(&shell).await?.into_iter().filter(|node| *node != gone).count();
+            ensure!(left == REPLICAS, "{left} of {REPLICAS} replicas run");
+            Ok(())
         })
         .await?;
-    shell.run("swarmw service ps hello").await.map(drop)
+    shell.run("swarmw service ps hello").await
+}
+
+/// The node of each replica that runs.
+async fn running_on(shell: &Shell) -> Result<Vec<String>> {
+    let listed = shell
+        .capture(
+            "swarmw service ps hello --filter desired-state=running \
+             --format '{{.Node}} {{.CurrentState}}'",
+        )
+        .await?;
+    let running = |line: &str| {
+        let (node, state) = line.split_once(' ')?;
+        state.starts_with("Running").then(|| node.to_owned())
+    };
+    Ok(listed.lines().filter_map(running).collect())
 }
 
 async fn lose_the_leader(cluster: &mut Cluster) -> Result<()> {
@@ -168,7 +184,14 @@ async fn lose_the_leader(cluster: &mut Cluster) -> Result<()> {
     let other = if leader == 2 { 3 } else { 2 };
     let shell = cluster.shell(other);
     shell.run("swarmw service scale hello=4").await?;
-    say("The cluster as it stands now.");
+    say("Nodes are heard of again within a second; those that are not are down after three.");
+    cluster
+        .until("the new leader has heard of every node that is left", PATIENCE, || async {
+            let listed = shell.capture("swarmw node ls --format {{.Status}}").await?;
+            ensure!(!listed.contains("Unknown"), "{listed}");
+            Ok(())
+        })
+        .await?;
     for command in ["swarmw node ls", "swarmw service ls", "swarmw service ps hello"] {
         shell.run(command).await?;
     }

@@ -1,0 +1,171 @@
+//! A service's slots: the tasks of each, and how they compare with its present spec.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use swarmw_model::{PortConfig, Service, Slot, Task, TaskSpec, TaskState};
+use swarmw_state::{State, TargetState};
+
+use crate::Fits;
+
+/// The slots of one service.
+pub(crate) type Slots = BTreeMap<Slot, SlotTasks>;
+
+/// The tasks of one slot, oldest first; at least one.
+pub(crate) struct SlotTasks {
+    tasks: Vec<SlotTask>,
+}
+
+struct SlotTask {
+    task: Arc<Task>,
+    standing: Standing,
+}
+
+/// How a task compares with its service's present spec.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Standing {
+    /// Made for it.
+    Current,
+    /// Made for another one, but what differs does not touch it.
+    Adoptable,
+    /// Something about it is old.
+    Outdated,
+}
+
+/// Groups a service's tasks by slot.
+pub(crate) fn slots_of(state: &State, service: &Service, fits: &mut dyn Fits) -> Slots {
+    let mut by_slot: BTreeMap<Slot, Vec<Arc<Task>>> = BTreeMap::new();
+    for task in state.tasks_of_service(service.id) {
+        if let Some(slot) = task.slot() {
+            by_slot.entry(slot).or_default().push(task.clone());
+        }
+    }
+    by_slot
+        .into_iter()
+        .map(|(slot, mut tasks)| {
+            tasks.sort_by_key(|t| (t.created_at, t.id));
+            let newest = tasks.len() - 1;
+            let tasks = tasks
+                .into_iter()
+                .enumerate()
+                .map(|(at, task)| {
+                    // Of history only the version counts: nothing can be adopted there.
+                    let compared = at == newest || is_live(&task);
+                    let standing = match task.spec_version == service.spec_version {
+                        true => Standing::Current,
+                        false if compared => compare(state, service, &task, fits),
+                        false => Standing::Outdated,
+                    };
+                    SlotTask { task, standing }
+                })
+                .collect();
+            (slot, SlotTasks { tasks })
+        })
+        .collect()
+}
+
+/// Whether a task should run, or be got ready to.
+pub(crate) fn is_live(task: &Task) -> bool {
+    task.desired_state <= TaskState::Running
+}
+
+// === impl SlotTasks ===
+
+impl SlotTasks {
+    /// All tasks, oldest first.
+    pub(crate) fn all(&self) -> impl DoubleEndedIterator<Item = &Arc<Task>> + Clone {
+        self.tasks.iter().map(|t| &t.task)
+    }
+
+    /// The tasks that should run.
+    pub(crate) fn live(&self) -> impl DoubleEndedIterator<Item = &Arc<Task>> {
+        self.all().filter(|task| is_live(task))
+    }
+
+    /// The last task made.
+    pub(crate) fn newest(&self) -> &Arc<Task> {
+        &self.tasks[self.tasks.len() - 1].task
+    }
+
+    /// The live task that the slot is for: of the present spec rather than of an
+    /// older one, and the newest of those.
+    pub(crate) fn chosen(&self) -> Option<&Arc<Task>> {
+        let live = || self.tasks.iter().rev().filter(|t| is_live(&t.task));
+        let current = live().find(|t| t.standing != Standing::Outdated);
+        current.or_else(|| live().next()).map(|t| &t.task)
+    }
+
+    /// Whether a task of this slot is up to date.
+    pub(crate) fn is_current(&self, task: &Task) -> bool {
+        self.tasks.iter().any(|t| t.task.id == task.id && t.standing != Standing::Outdated)
+    }
+
+    /// Live tasks that the present spec can take over as they are.
+    pub(crate) fn adoptable(&self) -> impl Iterator<Item = &Arc<Task>> {
+        let adoptable = |t: &&SlotTask| t.standing == Standing::Adoptable && is_live(&t.task);
+        self.tasks.iter().filter(adoptable).map(|t| &t.task)
+    }
+
+    /// Whether nothing here is of the present spec, neither running nor tried.
+    pub(crate) fn is_outdated(&self) -> bool {
+        let newest = &self.tasks[self.tasks.len() - 1];
+        newest.standing == Standing::Outdated
+            && !self.tasks.iter().any(|t| is_live(&t.task) && t.standing != Standing::Outdated)
+    }
+
+    /// The tasks made for the present spec since the slot was last out of date:
+    /// the one that was ordered, and its restarts.
+    pub(crate) fn generation(&self) -> impl Iterator<Item = &Arc<Task>> {
+        let current = |t: &&SlotTask| t.standing == Standing::Current;
+        let tried = self.tasks.iter().rev().take_while(current).count();
+        self.tasks[self.tasks.len() - tried..].iter().map(|t| &t.task)
+    }
+
+    /// Where the slot stands as the target of a rollout.
+    pub(crate) fn target_state(&self) -> TargetState {
+        if self.is_outdated() {
+            return TargetState::Outdated;
+        }
+        let current = || self.all().filter(|t| is_live(t) && self.is_current(t));
+        if current().any(|t| t.status.state == TaskState::Running) {
+            return TargetState::Running;
+        }
+        let mut generation = self.generation();
+        match (generation.next(), generation.next()) {
+            (Some(only), None) if is_live(only) && only.status.state < TaskState::Running => {
+                TargetState::Replacing
+            }
+            _ => TargetState::Down,
+        }
+    }
+}
+
+/// Compares a task of another version with its service.
+fn compare(state: &State, service: &Service, task: &Task, fits: &mut dyn Fits) -> Standing {
+    let (old, new) = (&task.spec, &service.spec.task_template);
+    if !same_ports(&task.service.ports, &service.endpoint.spec.ports) {
+        return Standing::Outdated;
+    }
+    if old == new {
+        return Standing::Adoptable;
+    }
+    let moved = TaskSpec { placement: new.placement.clone(), ..TaskSpec::clone(old) };
+    if moved != **new {
+        return Standing::Outdated;
+    }
+    let stays = task.node_id.is_none_or(|node| fits.satisfies(state, &service.spec, node));
+    if stays { Standing::Adoptable } else { Standing::Outdated }
+}
+
+/// Whether ports that a task was made with are still the ones wanted; a port that
+/// is left to the cluster is whatever it is.
+fn same_ports(had: &[PortConfig], wanted: &[PortConfig]) -> bool {
+    let same = |(had, wanted): (&PortConfig, &PortConfig)| {
+        had.name == wanted.name
+            && had.protocol == wanted.protocol
+            && had.target_port == wanted.target_port
+            && had.publish_mode == wanted.publish_mode
+            && (wanted.published_port == 0 || wanted.published_port == had.published_port)
+    };
+    had.len() == wanted.len() && had.iter().zip(wanted).all(same)
+}
