@@ -33,7 +33,8 @@ const MESSAGES_IN_FLIGHT: usize = 16;
 const STATUSES_MAX: usize = 500;
 /// Before the next try: this…
 const BACKOFF_FIRST: Duration = Duration::from_millis(100);
-/// …and twice the last wait, up to this; a random part of it is waited.
+/// …and twice the last wait, up to this and to the heartbeat period, so that a new
+/// leader hears of the node in time; a random part of it is waited.
 const BACKOFF_MAX: Duration = Duration::from_secs(8);
 /// The heartbeat period before the leader has told one.
 const HEARTBEAT_DEFAULT: Duration = Duration::from_secs(5);
@@ -69,12 +70,13 @@ impl Link {
         let mut backoff = Duration::ZERO;
         let mut next: Option<String> = None;
         let mut turn = 0usize;
+        let mut period = HEARTBEAT_DEFAULT;
         loop {
             let address = next.take().or_else(|| self.some_manager(&mut turn));
             let ended = match &address {
                 Some(address) => tokio::select! {
                     () = self.cancel.cancelled() => return,
-                    ended = self.session(address, &mut backoff) => ended,
+                    ended = self.session(address, &mut backoff, &mut period) => ended,
                 },
                 None => End::Lost(Status::unavailable("no manager is known")),
             };
@@ -89,7 +91,7 @@ impl Link {
                 End::Redirect(_) => debug!("no leader yet"),
                 End::Lost(status) => debug!(?address, %status, "no session"),
             }
-            backoff = (BACKOFF_FIRST + backoff * 2).min(BACKOFF_MAX);
+            backoff = (BACKOFF_FIRST + backoff * 2).min(BACKOFF_MAX).min(period);
             let wait = backoff.mul_f64(rand::rng().random());
             tokio::select! {
                 () = self.cancel.cancelled() => return,
@@ -104,8 +106,13 @@ impl Link {
         managers.get(*turn % managers.len().max(1)).cloned()
     }
 
-    async fn session(self: &Arc<Self>, address: &str, backoff: &mut Duration) -> End {
-        match self.converse(address, backoff).await {
+    async fn session(
+        self: &Arc<Self>,
+        address: &str,
+        backoff: &mut Duration,
+        period: &mut Duration,
+    ) -> End {
+        match self.converse(address, backoff, period).await {
             Ok(leader) => End::Redirect(leader),
             Err(status) => End::Lost(status),
         }
@@ -116,6 +123,7 @@ impl Link {
         self: &Arc<Self>,
         address: &str,
         backoff: &mut Duration,
+        period: &mut Duration,
     ) -> Result<String, Status> {
         let channel = self.channels.get(address)?;
         let (out, outgoing) = mpsc::channel(MESSAGES_IN_FLIGHT);
@@ -125,7 +133,6 @@ impl Link {
         let mut client = pb::dispatcher_client::DispatcherClient::new(channel);
         let mut incoming = client.session(ReceiverStream::new(outgoing)).await?.into_inner();
 
-        let mut period = HEARTBEAT_DEFAULT;
         let mut sent: HashMap<u64, Vec<StatusReport>> = HashMap::new();
         let mut seq = 0;
         let mut begun = false;
@@ -152,7 +159,7 @@ impl Link {
                                 *backoff = Duration::ZERO;
                                 self.worker.report_all();
                             }
-                            period = Duration::from_millis(welcome.heartbeat_millis.max(1));
+                            *period = Duration::from_millis(welcome.heartbeat_millis.max(1));
                             self.welcome(&welcome)?;
                         }
                         ToAgent::Accepted(accepted) => {
@@ -163,7 +170,7 @@ impl Link {
                         message => self.hear(address, message)?,
                     }
                 }
-                () = tokio::time::sleep(period) => {
+                () = tokio::time::sleep(*period) => {
                     send(&out, FromAgent::Heartbeat(pb::Heartbeat {})).await?;
                 }
                 changed = description.changed() => {
