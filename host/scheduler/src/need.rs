@@ -55,16 +55,18 @@ impl Need {
         }
     }
 
-    /// Whether a node that runs `platforms` runs the image.
+    /// Whether a node that runs `platforms` runs the image. Of an image that nobody
+    /// has looked up all that is known is that it wants a container engine, which a
+    /// node that runs Wasm alone does not have.
     pub(crate) fn runs_on(&self, platforms: &[Platform]) -> bool {
         let any = |image: &Platform| platforms.iter().any(|p| p.runs(image));
-        (self.platforms.is_empty() || self.platforms.iter().any(any))
-            && (!self.component || any(&Platform::wasm()))
-    }
-
-    /// Whether every node's platform will do.
-    pub(crate) fn runs_anywhere(&self) -> bool {
-        self.platforms.is_empty() && !self.component
+        if self.component {
+            return any(&Platform::wasm());
+        }
+        match self.platforms.as_slice() {
+            [] => platforms.is_empty() || platforms.iter().any(|p| *p != Platform::wasm()),
+            built_for => built_for.iter().any(any),
+        }
     }
 
     /// Whether an engine has the plugins. One that says nothing of itself passes,
