@@ -4,3 +4,4 @@
 
 mod main_job;
 mod support;
+mod wasm_registry;

@@ -1,6 +1,7 @@
 //! A cluster of processes on loopback addresses.
 
 use std::fs;
+use std::net::Ipv4Addr;
 use std::path::PathBuf;
 
 use tempfile::TempDir;
@@ -15,7 +16,7 @@ pub struct Cluster {
     /// Managers first, then workers.
     pub nodes: Vec<Node>,
     /// Held so that no other test takes the addresses.
-    _subnet: Subnet,
+    subnet: Subnet,
     folder: TempDir,
 }
 
@@ -29,7 +30,7 @@ impl Cluster {
         let nodes = (1..=count)
             .map(|n| Node::new(folder.path(), &format!("n{n}"), subnet.address(n), "none"))
             .collect();
-        let mut cluster = Self { nodes, _subnet: subnet, folder };
+        let mut cluster = Self { nodes, subnet, folder };
         cluster.nodes.iter_mut().for_each(Node::start);
         cluster
     }
@@ -78,6 +79,11 @@ impl Cluster {
                 .map_or(0, |all| all.iter().filter(|n| n["Status"]["State"] == "ready").count());
             if ready == count { Ok(()) } else { Err(format!("{ready} ready: {nodes}")) }
         });
+    }
+
+    /// An address that no node has.
+    pub fn spare_address(&self) -> Ipv4Addr {
+        self.subnet.address(self.nodes.len() + 1)
     }
 
     /// A file with this text for a command to read.
