@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use swarmw_model::{
     Availability, Duration, NodeState, Service, ServiceId, Slot, Task, TaskId, TaskState,
-    TaskStatus, Time,
+    TaskStatus, Time, UpdateState,
 };
 use swarmw_state::{Change, NewTask, State, TaskChange};
 
@@ -41,7 +41,7 @@ struct Plan {
     /// Of those, the ones that an update may touch.
     updatable: BTreeSet<Slot>,
     /// Slots to fill.
-    create: Vec<Slot>,
+    create: BTreeSet<Slot>,
 }
 
 // === impl Reconcile ===
@@ -59,7 +59,9 @@ impl Reconcile<'_, '_> {
             Some(replicas) => self.replicated(&service, &slots, replicas),
             None => self.global(&service, &slots),
         };
-        let ordered = Update {
+        let rolling_back =
+            service.update_status.as_ref().is_some_and(|s| s.state == UpdateState::RollbackStarted);
+        let decided = Update {
             service: &service,
             slots: &slots,
             updatable: &plan.updatable,
@@ -69,8 +71,11 @@ impl Reconcile<'_, '_> {
             memory: self.memory,
             changes: self.changes,
             due: &mut self.due,
+            rolling_back,
+            turns_back: false,
         }
         .decide();
+        let Some(ordered) = decided else { return };
         for (slot, order) in &ordered {
             self.replace_old(&service, *slot, &slots[slot], *order);
         }
@@ -88,15 +93,18 @@ impl Reconcile<'_, '_> {
         let wanted = usize::try_from(replicas).unwrap_or(usize::MAX);
         if filled.len() > wanted {
             let gone = victims(&filled, filled.len() - wanted);
-            for slot in &gone {
-                self.desire(slots[slot].all(), TaskState::Remove);
-            }
             filled.retain(|(slot, _)| !gone.contains(slot));
         }
         let keep: Vec<_> = filled.iter().map(|(slot, _)| **slot).collect();
         let updatable: BTreeSet<_> = keep.iter().copied().collect();
         let free = (1..).map(Slot::Replica).filter(|slot| !updatable.contains(slot));
-        let create = free.take(wanted.saturating_sub(keep.len())).collect();
+        let create: BTreeSet<_> = free.take(wanted.saturating_sub(keep.len())).collect();
+        // Nobody will want to see the history of slots that are no more.
+        for (slot, tasks) in slots {
+            if !updatable.contains(slot) && !create.contains(slot) {
+                self.desire(tasks.all(), TaskState::Remove);
+            }
+        }
         Plan { keep, updatable, create }
     }
 
@@ -116,7 +124,7 @@ impl Reconcile<'_, '_> {
                         plan.updatable.insert(slot);
                     }
                 }
-                _ if fits && active => plan.create.push(slot),
+                _ if fits && active => drop(plan.create.insert(slot)),
                 _ => {}
             }
         }
@@ -208,10 +216,17 @@ impl Reconcile<'_, '_> {
     /// the way.
     fn promote(&mut self, service: &Service, tasks: &SlotTasks, new: &Task) {
         let before = tasks.all().rev().find(|t| t.id != new.id && t.created_at <= new.created_at);
+        if before.is_some_and(|old| is_live(old)) {
+            // It was told to stop, but the word was lost.
+            let others = tasks.live().filter(|t| t.id != new.id);
+            self.desire(others.cloned().collect::<Vec<_>>().iter(), TaskState::Shutdown);
+            return;
+        }
         let delay = match before {
             Some(old) if ground(self.state, old) == Ground::Drained => Duration::ZERO,
             // An update knows its own delay.
             Some(old) if old.spec_version != new.spec_version => Duration::ZERO,
+            Some(old) if old.status.state == TaskState::Shutdown => Duration::ZERO,
             _ => restart::delay(service),
         };
         let from = new.created_at + delay;
@@ -219,8 +234,9 @@ impl Reconcile<'_, '_> {
             self.wake(from);
             return;
         }
-        let in_the_way = before.is_some_and(|old| {
-            !old.status.state.is_terminal() && ground(self.state, old) != Ground::Lost
+        let in_the_way = tasks.all().any(|old| {
+            let is_up = (TaskState::Assigned..=TaskState::Running).contains(&old.status.state);
+            is_up && !is_live(old) && ground(self.state, old) != Ground::Lost
         });
         let at_last = from + STOP_PATIENCE;
         if in_the_way && self.now < at_last {

@@ -64,7 +64,9 @@ fn one_kind_of_change_lost_now_and_then_is_made_good() {
                 is(change) && seen % every == 0
             }));
             world.update(id, |spec| image(spec, "v2"));
-            world.until(|w| w.count(id, "v2") == 4 && w.status(id).0 == Some(UpdateState::Completed));
+            world.until(|w| {
+                w.count(id, "v2") == 4 && w.status(id).0 == Some(UpdateState::Completed)
+            });
             assert_eq!(world.live(id).len(), 4, "every {every} of the {name} lost");
         }
     }

@@ -108,14 +108,9 @@ fn removed_tasks_go_only_once_they_have_stopped() {
 /// that crashes without end are kept.
 #[test]
 fn history_is_kept_within_its_limit() {
-    for (limit, attempts, want) in [
-        (5, None, 5),
-        (2, None, 2),
-        (1, None, 1),
-        (0, None, 1),
-        (2, Some(3), 4),
-        (5, Some(1), 2),
-    ] {
+    for (limit, attempts, want) in
+        [(5, None, 5), (2, None, 2), (1, None, 1), (0, None, 1), (2, Some(3), 4), (5, Some(1), 2)]
+    {
         let mut world = World::new(1, Swarm::default());
         world.history(limit);
         let mut spec = replicated("v1 crash 1000", 1);

@@ -18,7 +18,7 @@ fn rolled_back(world: &World<Swarm>, id: ServiceId) -> bool {
 #[test]
 fn a_failed_update_rolls_back_by_itself() {
     let (mut world, id) = up(4, |u| u.failure_action = "rollback".into());
-    world.update(id, |spec| image(spec, "v2 crash 1000"));
+    world.update(id, |spec| image(spec, "v2 crash 500"));
     world.until(|w| w.status(id).0 == Some(UpdateState::RollbackStarted));
     let message = world.status(id).1;
     let want = "update rolled back due to failure or early termination of task ";
@@ -43,9 +43,12 @@ fn a_rollback_is_driven_by_the_settings_of_the_restored_spec() {
     let id = world.create(spec);
     world.run(2_000);
     world.update(id, |spec| {
-        image(spec, "v2 crash 1000");
+        image(spec, "v2");
         rolling_back(spec).parallelism = 4;
     });
+    world.until(|w| w.count(id, "v2") == 4);
+    let task = world.running(id)[0].id;
+    world.fail(task);
     world.until(|w| w.status(id).0 == Some(UpdateState::RollbackStarted));
     let mut most = 0;
     world.until(|w| {
@@ -119,7 +122,7 @@ fn going_back_and_forth_in_the_middle_leaves_one_task_per_slot() {
     }
     world.until(|w| rolled_back(w, id));
     let image = world.service(id).spec.task_template.image().to_owned();
-    assert_eq!((world.count(id, &image), world.live(id).len()), (4, 4));
+    assert_eq!((world.count(id, &image), world.live(id).len()), (4, 4), "{}", world.picture());
 }
 
 #[test]
@@ -194,8 +197,8 @@ fn a_policys_rollback_does_not_undo_a_newer_update() {
     world.until(|_| late.borrow().is_some());
     world.lose = None;
     // … the operator's comes first.
-    world.update(id, |spec| image(spec, "v3"));
     let change = late.take().expect("a rollback");
+    world.write(id, |spec| image(spec, "v3"));
     world.commit(change);
     world.until(|w| completed(w, id));
     assert_eq!(world.count(id, "v3"), 2);

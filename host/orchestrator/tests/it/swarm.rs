@@ -46,7 +46,11 @@ struct Progress {
 impl UpdatePolicies for Swarm {
     fn component(&self, failure_action: &str) -> Option<Component> {
         let known = ["pause", "continue", "rollback", "script"].contains(&failure_action);
-        known.then(|| Component { plugin: "test/swarm".into(), digest: "d".into(), version: "1".into() })
+        known.then(|| Component {
+            plugin: "test/swarm".into(),
+            digest: "d".into(),
+            version: "1".into(),
+        })
     }
 
     fn check(&mut self, _: &Policy) -> Result<Needs, UpdateFailure> {
@@ -198,10 +202,6 @@ impl Progress {
         let (numbers, odd) = bytes.as_chunks::<8>();
         assert!(odd.is_empty(), "the state came back damaged");
         let numbers: Vec<_> = numbers.iter().map(|n| i64::from_le_bytes(*n)).collect();
-        Self {
-            failures: numbers[0] as u32,
-            rested: numbers[1],
-            resting: numbers[2..].to_vec(),
-        }
+        Self { failures: numbers[0] as u32, rested: numbers[1], resting: numbers[2..].to_vec() }
     }
 }

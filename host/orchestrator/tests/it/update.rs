@@ -140,11 +140,10 @@ fn start_first_keeps_the_old_task_when_the_new_one_fails() {
 #[test]
 fn a_failure_pauses_the_update_and_names_the_task() {
     let (mut world, id) = up(3, |_| {});
-    world.update(id, |spec| image(spec, "v2 crash 1000"));
+    world.update(id, |spec| image(spec, "v2 crash 500"));
     world.until(|w| w.status(id).0 == Some(UpdateState::Paused));
     let task = world.made.iter().find(|t| t.spec.image() != "v1").expect("a new task").id;
-    let message =
-        format!("update paused due to failure or early termination of task {task}");
+    let message = format!("update paused due to failure or early termination of task {task}");
     assert_eq!(world.status(id).1, message);
     assert_eq!(world.count(id, "v1"), 1, "its worker had taken one more by then");
     assert!(world.state.rollout(id).is_none());
@@ -347,12 +346,8 @@ fn a_placement_that_some_tasks_violate_moves_only_those() {
     for number in [1, 2] {
         world.label(number, "zone", "a");
     }
-    let there: BTreeSet<_> = world
-        .live(id)
-        .iter()
-        .filter(|t| t.node_id != Some(node_id(3)))
-        .map(|t| t.id)
-        .collect();
+    let there: BTreeSet<_> =
+        world.live(id).iter().filter(|t| t.node_id != Some(node_id(3))).map(|t| t.id).collect();
     world.update(id, |spec| constrain(spec, &["node.labels.zone==a"]));
     world.until(|w| completed(w, id));
     let live = world.live(id);
@@ -412,12 +407,8 @@ fn a_policy_chooses_its_targets_and_reports() {
     }));
     world.update(id, |spec| image(spec, "v2"));
     world.run(10_000);
-    let slots: Vec<_> = world
-        .running(id)
-        .iter()
-        .filter(|t| t.spec.image() == "v2")
-        .map(|t| t.slot)
-        .collect();
+    let slots: Vec<_> =
+        world.running(id).iter().filter(|t| t.spec.image() == "v2").map(|t| t.slot).collect();
     assert_eq!(slots, [2, 4]);
     assert_eq!(world.status(id), (Some(UpdateState::Updating), "two of four".into()));
 }

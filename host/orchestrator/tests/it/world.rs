@@ -200,12 +200,17 @@ impl<P: UpdatePolicies> World<P> {
     }
 
     pub fn update(&mut self, id: ServiceId, edit: impl FnOnce(&mut ServiceSpec)) {
+        self.write(id, edit);
+        self.settle();
+    }
+
+    /// An update that the leader's loops have not seen yet.
+    pub fn write(&mut self, id: ServiceId, edit: impl FnOnce(&mut ServiceSpec)) {
         let service = self.service(id);
         let mut spec = service.spec.clone();
         edit(&mut spec);
         let version = service.version;
         self.commit(Change::UpdateService { id, version, spec: Box::new(spec) });
-        self.settle();
     }
 
     pub fn scale(&mut self, id: ServiceId, replicas: u64) {
@@ -282,11 +287,8 @@ impl<P: UpdatePolicies> World<P> {
 
     /// A task fails now.
     pub fn fail(&mut self, id: TaskId) {
-        let status = TaskStatus {
-            timestamp: self.now(),
-            state: TaskState::Failed,
-            ..TaskStatus::default()
-        };
+        let status =
+            TaskStatus { timestamp: self.now(), state: TaskState::Failed, ..TaskStatus::default() };
         let status = Some(status);
         self.commit(Change::Task(TaskChange { status, ..TaskChange::of(id) }));
         self.settle();
@@ -363,6 +365,37 @@ impl<P: UpdatePolicies> World<P> {
         tasks
     }
 
+    /// Everything, for the message of a test that fails.
+    pub fn picture(&self) -> String {
+        let mut lines = Vec::new();
+        for service in self.state.services() {
+            lines.push(format!("{} {:?}", service.spec_version.index, service.update_status));
+            lines.push(format!(
+                "{:#?}",
+                self.state.rollout(service.id).map(|r| (
+                    r.spec_version.index,
+                    r.seq,
+                    r.targets.clone()
+                ))
+            ));
+        }
+        let mut tasks: Vec<_> = self.state.tasks().collect();
+        tasks.sort_by_key(|t| (t.slot(), t.created_at, t.id));
+        for t in tasks {
+            lines.push(format!(
+                "slot {} of {}: {} wants {} is {} on {:?}, since {} ms",
+                t.slot,
+                t.spec_version.index,
+                t.spec.image(),
+                t.desired_state,
+                t.status.state,
+                t.node_id.map(|n| n.bits()),
+                self.clock - self.since.get(&t.id).map_or(0, |s| s.2),
+            ));
+        }
+        lines.join("\n")
+    }
+
     // Time.
 
     /// Lets time pass. At its end nothing is due any more.
@@ -387,8 +420,8 @@ impl<P: UpdatePolicies> World<P> {
             if so(self) {
                 return self.clock - begun;
             }
-            let at = self.next_due().expect("nothing is due, and it is not so");
-            assert!(at < begun + 3_600_000, "not within an hour");
+            let at = self.next_due().unwrap_or(i64::MAX);
+            assert!(at < begun + 3_600_000, "not within an hour:\n{}", self.picture());
             self.clock = self.clock.max(at);
             self.agents();
         }
@@ -485,7 +518,11 @@ impl<P: UpdatePolicies> World<P> {
             let fits = |id: &NodeId| Labels.satisfies(state, spec, *id);
             let node = match slot {
                 Some(Slot::Node(node)) => load.keys().copied().find(|id| *id == node),
-                _ => load.iter().filter(|(id, _)| fits(id)).min_by_key(|(_, n)| **n).map(|(id, _)| *id),
+                _ => load
+                    .iter()
+                    .filter(|(id, _)| fits(id))
+                    .min_by_key(|(_, n)| **n)
+                    .map(|(id, _)| *id),
             }?;
             *load.get_mut(&node)? += 1;
             Some(node)
