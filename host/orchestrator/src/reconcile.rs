@@ -83,7 +83,13 @@ impl Reconcile<'_, '_> {
             self.keep(&service, *slot, &slots[slot]);
         }
         for slot in plan.create {
-            self.create(&service, slot, TaskState::Running);
+            // Where an order got lost half-way, the old task may still be stopping.
+            let stopping = |t: &Arc<Task>| {
+                t.desired_state == TaskState::Shutdown && self.is_in_the_way(t)
+            };
+            let waits = slots.get(&slot).is_some_and(|tasks| tasks.all().any(stopping));
+            let desired = if waits { TaskState::Ready } else { TaskState::Running };
+            self.create(&service, slot, desired);
         }
     }
 
@@ -222,11 +228,13 @@ impl Reconcile<'_, '_> {
             self.desire(others.cloned().collect::<Vec<_>>().iter(), TaskState::Shutdown);
             return;
         }
+        let on = before.map_or(Ground::Firm, |old| ground(self.state, old));
         let delay = match before {
-            Some(old) if ground(self.state, old) == Ground::Drained => Duration::ZERO,
+            Some(_) if on == Ground::Drained => Duration::ZERO,
             // An update knows its own delay.
             Some(old) if old.spec_version != new.spec_version => Duration::ZERO,
-            Some(old) if old.status.state == TaskState::Shutdown => Duration::ZERO,
+            // It did not end by itself.
+            Some(old) if on == Ground::Firm && was_told(old) => Duration::ZERO,
             _ => restart::delay(service),
         };
         let from = new.created_at + delay;
@@ -234,16 +242,19 @@ impl Reconcile<'_, '_> {
             self.wake(from);
             return;
         }
-        let in_the_way = tasks.all().any(|old| {
-            let is_up = (TaskState::Assigned..=TaskState::Running).contains(&old.status.state);
-            is_up && !is_live(old) && ground(self.state, old) != Ground::Lost
-        });
+        let in_the_way = tasks.all().any(|old| self.is_in_the_way(old));
         let at_last = from + STOP_PATIENCE;
         if in_the_way && self.now < at_last {
             self.wake(at_last);
             return;
         }
         self.changes.push(Change::Task(TaskChange::desire(new.id, TaskState::Running)));
+    }
+
+    /// Whether a task was told to stop and its node may still be running it.
+    fn is_in_the_way(&self, task: &Task) -> bool {
+        let is_up = (TaskState::Assigned..=TaskState::Running).contains(&task.status.state);
+        is_up && !is_live(task) && ground(self.state, task) != Ground::Lost
     }
 
     /// A running task whose node no longer satisfies the constraints is rejected;
@@ -289,6 +300,11 @@ impl Reconcile<'_, '_> {
     fn wake(&mut self, at: Time) {
         self.due = Some(self.due.map_or(at, |due| due.min(at)));
     }
+}
+
+/// Whether a task that should not run stops, or has stopped, because it was told.
+fn was_told(task: &Task) -> bool {
+    !task.status.state.is_terminal() || task.status.state == TaskState::Shutdown
 }
 
 fn is_active(node: &swarmw_model::Node) -> bool {

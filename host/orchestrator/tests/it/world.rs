@@ -22,7 +22,7 @@ pub const PREPARE: i64 = 100;
 /// Until a ready task that may start runs.
 pub const START: i64 = 400;
 /// Until a task that was told to stop has stopped.
-pub const STOP: i64 = 300;
+pub const STOP: i64 = 900;
 /// More ticks than that without rest: it does not converge.
 const TICKS_MAX: usize = 60;
 
