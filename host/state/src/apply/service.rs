@@ -121,6 +121,12 @@ impl State {
         };
         self.check_ports(id, &previous)?;
         let by_operator = version.is_some();
+        // A policy decided on an update that was under way. If the operator has
+        // written since, his word counts.
+        let updating = |s: &UpdateStatus| s.state == UpdateState::Updating;
+        if !by_operator && !old.update_status.as_ref().is_some_and(updating) {
+            return Err(Dropped::Changed.into());
+        }
         let status = UpdateStatus {
             state: UpdateState::RollbackStarted,
             started_at: context.at,

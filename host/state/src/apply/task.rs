@@ -138,6 +138,14 @@ impl State {
             }
         }
         self.unassigned.remove(&id);
+        if let Some(rollout) = self.rollouts.get_mut(&task.service_id)
+            && [&rollout.told_ended, &rollout.before].iter().any(|told| told.contains(&id))
+        {
+            let rollout = Arc::make_mut(rollout);
+            rollout.before.remove(&id);
+            rollout.ran.remove(&id);
+            rollout.told_ended.remove(&id);
+        }
         context.events.push(Event::Task { old: Some(task), new: None });
         Ok(None)
     }
