@@ -41,9 +41,8 @@ async fn survives(seed: u64) {
     let timing = Timing { snapshot_every: 150, keep_entries: 20, ..TIMING };
     let cluster = Arc::new(Cluster::with(MANAGERS, timing).await);
     let done = Arc::new(AtomicBool::new(false));
-    let clients: Vec<_> = (1..=CLIENTS)
-        .map(|own| tokio::spawn(client(cluster.clone(), own, done.clone())))
-        .collect();
+    let clients: Vec<_> =
+        (1..=CLIENTS).map(|own| tokio::spawn(client(cluster.clone(), own, done.clone()))).collect();
 
     let mut random = StdRng::seed_from_u64(seed);
     let pauses = AtomicU64::new(0);

@@ -130,7 +130,7 @@ impl Small {
     fn new() -> Option<Self> {
         let folder = tempfile::tempdir().unwrap();
         let mut mount = Command::new("mount");
-        mount.args(["-t", "tmpfs", "-o", "size=6m", "tmpfs"]).arg(folder.path());
+        mount.args(["-t", "tmpfs", "-o", "size=5m", "tmpfs"]).arg(folder.path());
         mount.output().is_ok_and(|o| o.status.success()).then(|| Self(folder))
     }
 }
@@ -178,7 +178,7 @@ async fn on_a_full_disk_writes_fail_and_nothing_acknowledged_is_lost() {
     let mut filled = false;
     for n in 2..10_000u128 {
         // Long names fill the disk soon.
-        let name = format!("s{n}-{}", "x".repeat(20_000));
+        let name = format!("s{n}-{}", "x".repeat(60_000));
         match raft.propose(create(&name, n)).await {
             Ok(_) => drop(acknowledged.insert(name)),
             Err(e) => {
@@ -188,7 +188,7 @@ async fn on_a_full_disk_writes_fail_and_nothing_acknowledged_is_lost() {
             }
         }
     }
-    assert!(filled, "6 MB hold {} services of 20 kB", acknowledged.len());
+    assert!(filled, "5 MB hold {} services of 60 kB", acknowledged.len());
     let after = raft.propose(create("after", 20_000)).await;
     assert_eq!(after, Err(ProposeError::Closed), "a log that failed takes nothing more");
     raft.shutdown().await;

@@ -36,11 +36,11 @@ async fn a_member_that_was_away_for_long_starts_over_and_says_so() {
     let late = (1..=3).find(|id| *id != leader).unwrap();
     cluster.wires.cut(late);
     let mut told = cluster.raft(late).subscribe();
-    for n in 10..300 {
+    for n in 10..200 {
         cluster.create(&format!("s{n}"), n).await;
     }
     cluster.wires.mend(late);
-    cluster.holds(late, &all(300)).await;
+    cluster.holds(late, &all(200)).await;
     assert!(cluster.wires.snapshots_sent() > 0);
     let mut lagged = false;
     while let Some(received) = told.try_next() {
@@ -50,19 +50,19 @@ async fn a_member_that_was_away_for_long_starts_over_and_says_so() {
     // What it took in stands on its own disk.
     cluster.stop(late).await;
     cluster.start(late).await;
-    cluster.holds(late, &all(300)).await;
+    cluster.holds(late, &all(200)).await;
 }
 
 #[tokio::test]
 async fn the_log_is_shortened_and_a_restart_still_has_everything() {
     let cluster = Cluster::with(1, OFTEN).await;
-    for round in 0..4 {
-        for n in 10 + round * 100..110 + round * 100 {
+    for round in 0..3 {
+        for n in 10 + round * 60..70 + round * 60 {
             cluster.create(&format!("s{n}"), n).await;
         }
         cluster.stop(1).await;
         cluster.start(1).await;
         cluster.leader().await;
-        cluster.holds(1, &all(110 + round * 100)).await;
+        cluster.holds(1, &all(70 + round * 60)).await;
     }
 }

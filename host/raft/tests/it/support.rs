@@ -51,6 +51,8 @@ struct Switch {
     /// Managers that hear nobody and are not heard.
     cut: HashSet<u64>,
     snapshots: usize,
+    /// By who asked.
+    pre_votes: BTreeMap<u64, usize>,
 }
 
 /// One manager's end of the wires.
@@ -79,11 +81,14 @@ impl Wires {
 
     fn leader(&self) -> Option<(u64, Raft)> {
         let switch = self.0.lock().unwrap();
-        let leads =
-            |(id, raft): &(&u64, &Raft)| !switch.cut.contains(id) && raft.role().leading;
+        let leads = |(id, raft): &(&u64, &Raft)| !switch.cut.contains(id) && raft.role().leading;
         let leaders = switch.running.iter().filter(leads);
         let newest = leaders.max_by_key(|(_, raft)| raft.role().term);
         newest.map(|(id, raft)| (*id, raft.clone()))
+    }
+
+    pub fn pre_votes_asked(&self, by: u64) -> usize {
+        self.0.lock().unwrap().pre_votes.get(&by).copied().unwrap_or_default()
     }
 
     pub fn snapshots_sent(&self) -> usize {
@@ -99,6 +104,9 @@ impl Peers for End {
         body: Vec<u8>,
     ) -> BoxFuture<'static, Result<Vec<u8>, PeerError>> {
         let (wires, own) = (self.wires.clone(), self.own);
+        if rpc == Rpc::PreVote {
+            *wires.0.lock().unwrap().pre_votes.entry(own).or_default() += 1;
+        }
         async move {
             let answer = wires.to(own, peer.raft_id)?.handle(rpc, &body).await?;
             // An answer too can be lost.
@@ -115,9 +123,8 @@ impl Peers for End {
         let (wires, own) = (self.wires.clone(), self.own);
         async move {
             let raft = wires.to(own, peer.raft_id)?;
-            let answer = raft.handle_snapshot(chunks.map(Ok).boxed()).await?;
             wires.0.lock().unwrap().snapshots += 1;
-            Ok(answer)
+            raft.handle_snapshot(chunks.map(Ok).boxed()).await
         }
         .boxed()
     }
@@ -181,8 +188,7 @@ impl Cluster {
             Some(_) => Storage::Disk { dir: self.dir(id), key },
             None => Storage::Memory,
         };
-        let config =
-            RaftConfig { storage, raft_id: id, address: address(id), timing: self.timing };
+        let config = RaftConfig { storage, raft_id: id, address: address(id), timing: self.timing };
         Raft::open(config, Arc::new(End { own: id, wires: self.wires.clone() })).await
     }
 
