@@ -16,7 +16,7 @@ pub(crate) struct Filters {
     /// `None` where every node passes.
     engine: Option<FixedBitSet>,
     constraints: Vec<Arc<Constraint>>,
-    platform: Option<FixedBitSet>,
+    platform: FixedBitSet,
 }
 
 /// The first filter that a node fails. The order is that of the pipeline.
@@ -39,8 +39,7 @@ impl Filters {
         Self {
             engine: (!need.engine_plugins.is_empty())
                 .then(|| table.rows_by_engine(|engine| need.served_by(engine))),
-            platform: (!need.runs_anywhere())
-                .then(|| table.rows_by_platform(|runs| need.runs_on(runs))),
+            platform: table.rows_by_platform(|runs| need.runs_on(runs)),
             constraints,
             need,
         }
@@ -49,7 +48,7 @@ impl Filters {
     /// Rows that pass every filter that tasks have no part in.
     pub(crate) fn mask(&self, table: &Table, verdicts: &Verdicts) -> FixedBitSet {
         let mut mask = table.ready.clone();
-        let fixed = self.engine.iter().chain(&self.platform);
+        let fixed = self.engine.iter().chain([&self.platform]);
         let asked = self.constraints.iter().map(|c| verdicts.mask(c.id));
         for bits in fixed.chain(asked) {
             mask.intersect_with(bits);
@@ -67,21 +66,20 @@ impl Filters {
         verdicts: &Verdicts,
     ) -> Option<Miss> {
         let at = row as usize;
-        let lacks = |bits: &Option<FixedBitSet>| bits.as_ref().is_some_and(|b| !b.contains(at));
         if !table.ready.contains(at) {
             return Some(Miss::Ready);
         }
         if !self.need.has_resources(usage, row) {
             return Some(Miss::Resources);
         }
-        if lacks(&self.engine) {
+        if self.engine.as_ref().is_some_and(|rows| !rows.contains(at)) {
             return Some(Miss::Engine);
         }
         let unmet = |c: &Arc<Constraint>| !verdicts.mask(c.id).contains(at);
         if let Some(first) = self.constraints.iter().position(unmet) {
             return Some(Miss::Constraint(first));
         }
-        if lacks(&self.platform) {
+        if !self.platform.contains(at) {
             return Some(Miss::Platform);
         }
         if !self.need.has_ports(usage, row) {

@@ -55,16 +55,15 @@ impl Need {
         }
     }
 
-    /// Whether a node that runs `platforms` runs the image.
+    /// Whether a node that runs `platforms` runs the image. An image of unknown
+    /// platform is a container's: a node that runs components alone does not run it.
     pub(crate) fn runs_on(&self, platforms: &[Platform]) -> bool {
         let any = |image: &Platform| platforms.iter().any(|p| p.runs(image));
-        (self.platforms.is_empty() || self.platforms.iter().any(any))
-            && (!self.component || any(&Platform::wasm()))
-    }
-
-    /// Whether every node's platform will do.
-    pub(crate) fn runs_anywhere(&self) -> bool {
-        self.platforms.is_empty() && !self.component
+        match (self.component, &self.platforms[..]) {
+            (true, images) => any(&Platform::wasm()) && (images.is_empty() || images.iter().any(any)),
+            (false, []) => platforms != [Platform::wasm()],
+            (false, images) => images.iter().any(any),
+        }
     }
 
     /// Whether an engine has the plugins. One that says nothing of itself passes,

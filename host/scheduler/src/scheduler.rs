@@ -146,7 +146,7 @@ impl Scheduler {
         };
         let spec = &service.task_template;
         let need = Need::of(spec, std::iter::empty(), state);
-        if !need.runs_anywhere() && !self.table.platform_passes(row, |runs| need.runs_on(runs)) {
+        if !self.table.platform_passes(row, |runs| need.runs_on(runs)) {
             return Ok(false);
         }
         if spec.constraints().is_empty() {
