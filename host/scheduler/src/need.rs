@@ -60,7 +60,9 @@ impl Need {
     pub(crate) fn runs_on(&self, platforms: &[Platform]) -> bool {
         let any = |image: &Platform| platforms.iter().any(|p| p.runs(image));
         match (self.component, &self.platforms[..]) {
-            (true, images) => any(&Platform::wasm()) && (images.is_empty() || images.iter().any(any)),
+            (true, images) => {
+                any(&Platform::wasm()) && (images.is_empty() || images.iter().any(any))
+            }
             (false, []) => platforms != [Platform::wasm()],
             (false, images) => images.iter().any(any),
         }

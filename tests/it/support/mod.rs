@@ -2,10 +2,13 @@
 
 mod cluster;
 mod http;
+mod image;
+mod machine;
 mod node;
 mod subnet;
 mod wait;
 
 pub use cluster::Cluster;
+pub use image::RootFs;
 pub use node::Node;
 pub use wait::eventually;

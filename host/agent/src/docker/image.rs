@@ -51,9 +51,8 @@ impl Pulls {
             return Ok(());
         }
         info!(image, "pulling an image");
-        let pulled = engine
-            .call_within(Duration::MAX, move |docker| pull(docker, image, auth))
-            .await;
+        let pulled =
+            engine.call_within(Duration::MAX, move |docker| pull(docker, image, auth)).await;
         match pulled {
             Ok(()) => Ok(()),
             Err(Failure::Away(why)) => Err(TaskError(why)),
@@ -63,7 +62,9 @@ impl Pulls {
 }
 
 async fn present(engine: &Engine, image: &str) -> Result<(), Failure> {
-    engine.call(move |docker: Docker| async move { docker.inspect_image(image).await.map(drop) }).await
+    engine
+        .call(move |docker: Docker| async move { docker.inspect_image(image).await.map(drop) })
+        .await
 }
 
 async fn pull(docker: Docker, image: &str, auth: &str) -> Result<(), Error> {

@@ -42,10 +42,7 @@ pub(super) async fn read(
     };
     let lines = docker.logs(name, Some(asked)).map_err(move |e| Failure::of(&socket, e).into());
     let wanted = move |line: &Line| options.wants(line);
-    Ok(lines
-        .map_ok(line)
-        .try_filter(move |line| std::future::ready(wanted(line)))
-        .boxed())
+    Ok(lines.map_ok(line).try_filter(move |line| std::future::ready(wanted(line))).boxed())
 }
 
 /// One frame of the engine: a time, a space, and a line, or a piece of a long one.
@@ -71,8 +68,7 @@ mod tests {
     #[test]
     fn a_frame_gives_its_time_its_output_and_its_line() {
         let message = |text: &str| bytes::Bytes::copy_from_slice(text.as_bytes());
-        let printed =
-            line(LogOutput::StdErr { message: message("2026-11-21T07:00:00.5Z a b\n") });
+        let printed = line(LogOutput::StdErr { message: message("2026-11-21T07:00:00.5Z a b\n") });
         assert_eq!(printed.output, Output::Stderr);
         assert_eq!(printed.text, b"a b\n");
         assert_eq!(printed.at.as_nanos() % 1_000_000_000, 500_000_000);

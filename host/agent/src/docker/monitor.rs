@@ -111,7 +111,8 @@ async fn describe(
     engine: &Engine,
     description: &watch::Sender<NodeDescription>,
 ) -> Result<(), Failure> {
-    let info = engine.once(HELLO_DEADLINE, |docker: Docker| async move { docker.info().await }).await?;
+    let info =
+        engine.once(HELLO_DEADLINE, |docker: Docker| async move { docker.info().await }).await?;
     description.send_if_modified(|described| take_up(described, info));
     Ok(())
 }

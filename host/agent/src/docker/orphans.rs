@@ -59,9 +59,8 @@ async fn remove_orphans(engine: &Engine, node: NodeId, worker: &Worker) -> Resul
         ..Default::default()
     };
     let options = &options;
-    let list = move |docker: Docker| async move {
-        docker.list_containers(Some(options.clone())).await
-    };
+    let list =
+        move |docker: Docker| async move { docker.list_containers(Some(options.clone())).await };
     let all = engine.call(list).await?;
     let mut gone = 0;
     for container in all {

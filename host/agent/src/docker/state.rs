@@ -79,9 +79,9 @@ fn status(seen: &ContainerInspectResponse) -> ContainerStatus {
 fn bound(seen: &ContainerInspectResponse, ports: &[PortConfig]) -> Option<PortStatus> {
     let map = seen.network_settings.as_ref()?.ports.as_ref()?;
     let host_port = |port: &PortConfig| {
-        let bindings: &Vec<PortBinding> = map.get(&key(port.target_port, port.protocol))?.as_ref()?;
-        let mut numbers =
-            bindings.iter().filter_map(|b| b.host_port.as_ref()?.parse::<u16>().ok());
+        let bindings: &Vec<PortBinding> =
+            map.get(&key(port.target_port, port.protocol))?.as_ref()?;
+        let mut numbers = bindings.iter().filter_map(|b| b.host_port.as_ref()?.parse::<u16>().ok());
         match port.published_port {
             0 => numbers.next(),
             wanted => numbers.find(|n| *n == wanted),
@@ -90,9 +90,7 @@ fn bound(seen: &ContainerInspectResponse, ports: &[PortConfig]) -> Option<PortSt
     let ports: Vec<_> = ports
         .iter()
         .filter(|port| port.publish_mode == PublishMode::Host)
-        .filter_map(|port| {
-            Some(PortConfig { published_port: host_port(port)?, ..port.clone() })
-        })
+        .filter_map(|port| Some(PortConfig { published_port: host_port(port)?, ..port.clone() }))
         .collect();
     (!ports.is_empty()).then_some(PortStatus { ports })
 }

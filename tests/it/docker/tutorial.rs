@@ -1,0 +1,1 @@
+//! The Swarm tutorial, word for word.
