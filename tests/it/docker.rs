@@ -1,6 +1,8 @@
 //! Images on real Docker engines, each engine on a machine of its own.
 
 mod life;
+mod registry;
+mod spec;
 mod tutorial;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};

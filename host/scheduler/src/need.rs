@@ -55,16 +55,17 @@ impl Need {
         }
     }
 
-    /// Whether a node that runs `platforms` runs the image. An image of unknown
-    /// platform is a container's: a node that runs components alone does not run it.
+    /// Whether a node that runs `platforms` runs the image. Of an image that nobody
+    /// has looked up all that is known is that it wants a container engine, which a
+    /// node that runs Wasm alone does not have.
     pub(crate) fn runs_on(&self, platforms: &[Platform]) -> bool {
         let any = |image: &Platform| platforms.iter().any(|p| p.runs(image));
-        match (self.component, &self.platforms[..]) {
-            (true, images) => {
-                any(&Platform::wasm()) && (images.is_empty() || images.iter().any(any))
-            }
-            (false, []) => platforms != [Platform::wasm()],
-            (false, images) => images.iter().any(any),
+        if self.component {
+            return any(&Platform::wasm());
+        }
+        match self.platforms.as_slice() {
+            [] => platforms.is_empty() || platforms.iter().any(|p| *p != Platform::wasm()),
+            built_for => built_for.iter().any(any),
         }
     }
 

@@ -1,6 +1,6 @@
 //! The life of containers: replaced, adopted, reconciled, healthy, heard.
 
-use super::{container, import_everywhere, node_of, running, take_turn, task_in, tasks};
+use super::{container, import_everywhere, node_of, running, take_turn, task_in};
 use crate::support::{Cluster, eventually};
 
 #[test]
@@ -114,5 +114,4 @@ fn an_engine_that_dies_is_told_and_reconciled(cluster: &mut Cluster) {
         let state = machine.docker(&["inspect", "-f", "{{.State.Running}}", &container(&task)]);
         assert_eq!(state.trim(), "true", "{task}");
     }
-    let _ = tasks;
 }

@@ -104,6 +104,18 @@ fn an_uploaded_component_lands_where_wasm_runs() {
 }
 
 #[test]
+fn an_image_wants_an_engine_which_a_node_with_wasm_alone_does_not_have() {
+    let mut wasm = node("a");
+    wasm.description.runs = vec![Platform::wasm()];
+    let mut cluster = Cluster::new(vec![wasm]);
+    let mut spec = service("web");
+    template(&mut spec).container_spec =
+        Some(ContainerSpec { image: "redis:7".into(), ..Default::default() });
+    let web = cluster.run(spec, 1);
+    assert_eq!(cluster.why(web), "no suitable node (unsupported platform on 1 node)");
+}
+
+#[test]
 fn a_volume_driver_is_the_engines_or_a_component_of_the_cluster() {
     let mut cluster = Cluster::new(vec![node("a")]);
     cluster.describe("a", |d| d.engine.engine_version = "28".into());
