@@ -26,6 +26,9 @@ pub const STOP: i64 = 900;
 /// More ticks than that without rest: it does not converge.
 const TICKS_MAX: usize = 60;
 
+/// Whether a change gets lost between its decision and the log.
+pub type Loss = Box<dyn FnMut(&Change) -> bool>;
+
 /// A cluster that commits at once.
 pub struct World<P> {
     pub state: State,
@@ -37,7 +40,7 @@ pub struct World<P> {
     /// Every tick is a new leader's.
     pub fickle: bool,
     /// Says which changes are lost on their way into the log.
-    pub lose: Option<Box<dyn FnMut(&Change) -> bool>>,
+    pub lose: Option<Loss>,
     /// The busy tick of which only so many changes enter the log, with its leader
     /// lost.
     pub cut: Option<(usize, usize)>,
