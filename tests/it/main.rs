@@ -2,5 +2,6 @@
 //! addresses of its own, drives it with the command line as a user would, and
 //! leaves nothing behind.
 
+mod kills;
 mod main_job;
 mod support;

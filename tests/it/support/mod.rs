@@ -7,5 +7,6 @@ mod subnet;
 mod wait;
 
 pub use cluster::Cluster;
+pub use http::unix as request;
 pub use node::Node;
 pub use wait::eventually;
