@@ -145,6 +145,13 @@ impl pb::membership_server::Membership for ManagerServices {
         let Some(node) = state.node(identity.node) else {
             return Err(Status::not_found(format!("node {} not found", identity.node)));
         };
+        // Its certificate may be older than the operator's wish.
+        if node.spec.role != NodeRole::Manager {
+            return Err(Status::failed_precondition(format!(
+                "node {} is to be a worker",
+                identity.node
+            )));
+        }
         let raft_id = match &node.member {
             Some(member) if member.addr == address => member.raft_id,
             // A manager that comes back under another address keeps its seat.
