@@ -3,6 +3,7 @@
 //! leaves nothing behind.
 
 mod docker;
+mod kills;
 mod main_job;
 mod support;
 mod wasm_registry;

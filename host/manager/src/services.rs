@@ -145,13 +145,15 @@ impl pb::membership_server::Membership for ManagerServices {
         let Some(node) = state.node(identity.node) else {
             return Err(Status::not_found(format!("node {} not found", identity.node)));
         };
-        let raft_id = match &node.member {
-            Some(member) if member.addr == address => member.raft_id,
-            // A manager that comes back under another address keeps its seat.
-            Some(member) => member.raft_id,
-            None => state.next_raft_id(),
-        };
-        let member = Some(RaftMember { raft_id, addr: address });
+        // Its certificate may be older than the operator's wish.
+        if node.spec.role != NodeRole::Manager {
+            return Err(Status::failed_precondition(format!(
+                "node {} is to be a worker",
+                identity.node
+            )));
+        }
+        // A manager that comes back under another address keeps its seat.
+        let member = Some(RaftMember { raft_id: 0, addr: address });
         let change = Change::SetNodeRole { id: identity.node, role: NodeRole::Manager, member };
         write(raft, None, change)
             .await
@@ -164,7 +166,11 @@ impl pb::membership_server::Membership for ManagerServices {
                 node_id: node.id.to_string(),
             })
         };
-        let peers = manager.state().nodes().filter_map(seat).collect();
+        let state = manager.state();
+        let member = state.node(identity.node).and_then(|node| node.member.as_ref());
+        let member = member.ok_or_else(|| Status::aborted("the seat was taken back at once"))?;
+        let raft_id = member.raft_id;
+        let peers = state.nodes().filter_map(seat).collect();
         Ok(Response::new(pb::JoinReply { raft_id, peers }))
     }
 

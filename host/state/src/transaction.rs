@@ -90,7 +90,8 @@ pub enum Change {
         id: NodeId,
         /// The role its next certificate will prove.
         role: NodeRole,
-        /// Its seat, or none.
+        /// Its seat, or none. With id 0 it keeps the seat it has or gets one that
+        /// nobody ever had: two that join at once must not get the same.
         member: Option<RaftMember>,
     },
     /// Forgets a node; its tasks become orphans, its certificate is denied.

@@ -10,6 +10,7 @@ mod subnet;
 mod wait;
 
 pub use cluster::Cluster;
+pub use http::unix as request;
 pub use image::RootFs;
 pub use node::Node;
 pub use registry::Registry;

@@ -7,7 +7,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use futures::StreamExt;
 use futures::stream::BoxStream;
 use swarmw_model::{
-    Duration, NodeDescription, NodeId, StatusReport, Task, TaskId, TaskState, Time, Version,
+    Duration, NodeDescription, NodeId, NodeState, StatusReport, Task, TaskId, TaskState, Time,
+    Version,
 };
 use swarmw_proto::pb::from_agent::Message as FromAgent;
 use swarmw_proto::pb::to_agent::Message as ToAgent;
@@ -50,6 +51,8 @@ struct Conversation {
     /// What the agent was last told of each task.
     told: HashMap<TaskId, (TaskState, Version)>,
     registrations: VecDeque<Time>,
+    /// What the agent last said of its node.
+    description: pb::Describe,
 }
 
 /// Begins a session: the stream to the agent, while the conversation goes on in a
@@ -78,6 +81,7 @@ pub(crate) fn open(
         out,
         told: HashMap::new(),
         registrations: VecDeque::new(),
+        description: pb::Describe::default(),
     };
     tokio::spawn(conversation.run(incoming));
     ReceiverStream::new(stream).boxed()
@@ -105,7 +109,7 @@ impl Conversation {
         let Some(FromAgent::Describe(describe)) = first else {
             return Err(Status::invalid_argument("a session begins with a description"));
         };
-        self.register(&describe).await?;
+        self.register(describe).await?;
         self.inbox.mark_all();
         loop {
             let end = self.end.clone();
@@ -126,8 +130,8 @@ impl Conversation {
     async fn hear(&mut self, message: FromAgent) -> Result<(), Status> {
         self.heard();
         match message {
-            FromAgent::Heartbeat(_) => Ok(()),
-            FromAgent::Describe(describe) => self.register(&describe).await,
+            FromAgent::Heartbeat(_) => self.revive().await,
+            FromAgent::Describe(describe) => self.register(describe).await,
             FromAgent::Statuses(statuses) => self.accept(statuses).await,
         }
     }
@@ -138,7 +142,20 @@ impl Conversation {
         self.dispatcher.0.heard.notify_one();
     }
 
-    async fn register(&mut self, describe: &pb::Describe) -> Result<(), Status> {
+    /// A node that was called down while its session stayed open (a machine that
+    /// stood still for a while) is ready again with its next heartbeat.
+    async fn revive(&mut self) -> Result<(), Status> {
+        let state = self.dispatcher.0.raft.state();
+        match state.node(self.node) {
+            Some(node) if node.status.state != NodeState::Ready => {
+                self.register(self.description.clone()).await
+            }
+            Some(_) => Ok(()),
+            None => Err(Status::not_found(format!("node {} not found", self.node))),
+        }
+    }
+
+    async fn register(&mut self, describe: pb::Describe) -> Result<(), Status> {
         let now = now();
         self.registrations.retain(|at| now.since(*at) < REGISTRATION_WINDOW);
         if self.registrations.len() >= REGISTRATIONS_MAX {
@@ -160,7 +177,9 @@ impl Conversation {
             description: Box::new(description),
             addr: self.address.clone(),
         }])
-        .await
+        .await?;
+        self.description = describe;
+        Ok(())
     }
 
     /// Writes statuses down, then says so. A node may speak of its own tasks only.

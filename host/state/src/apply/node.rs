@@ -109,15 +109,23 @@ impl State {
         let Some(old) = self.nodes.get(&id) else {
             return Err(Dropped::Gone.into());
         };
-        if old.role == role && old.member.as_ref() == member {
+        let member = member.map(|wanted| {
+            let held = old.member.as_ref().map(|m| m.raft_id);
+            let raft_id = match wanted.raft_id {
+                0 => held.unwrap_or_else(|| self.next_raft_id()),
+                chosen => chosen,
+            };
+            RaftMember { raft_id, ..wanted.clone() }
+        });
+        if old.role == role && old.member == member {
             return Err(Dropped::Stale.into());
         }
-        if let Some(member) = member {
+        if let Some(member) = &member {
             self.next_raft_id = self.next_raft_id.max(member.raft_id + 1);
         }
         self.edit_node(id, context, |node| {
             node.role = role;
-            node.member = member.cloned();
+            node.member = member;
         })
     }
 

@@ -65,6 +65,21 @@ fn raft_ids_are_never_given_twice() {
 }
 
 #[test]
+fn two_managers_that_join_at_once_get_two_seats() {
+    let mut log = Log::founded();
+    let other = NodeId::from_bits(40);
+    log.done(Change::AddNode(Box::new(node(other, NodeRole::Worker))));
+    let sits = |id| Change::SetNodeRole { id, role: NodeRole::Manager, member: Some(seat(0)) };
+    log.done(sits(N2));
+    log.done(sits(other));
+    let raft_id = |log: &Log, id| log.state.node(id).unwrap().member.as_ref().unwrap().raft_id;
+    assert_eq!((raft_id(&log, N2), raft_id(&log, other)), (2, 3));
+    // One that asks again keeps its seat.
+    log.dropped(sits(N2), Dropped::Stale);
+    assert_eq!(log.state.next_raft_id(), 4);
+}
+
+#[test]
 fn what_says_nothing_new_is_stale() {
     let mut log = Log::founded();
     let description = NodeDescription { hostname: "n2".into(), ..Default::default() };

@@ -1,6 +1,6 @@
 //! Rules of services: names, versions, ports, rollback.
 
-use swarmw_model::{Global, PublishMode, ServiceMode, TaskState, UpdateState, UpdateStatus};
+use swarmw_model::{Global, PublishMode, ServiceMode, TaskState, Time, UpdateState, UpdateStatus};
 use swarmw_state::{Change, Dropped, Outcome, TaskChange};
 
 use crate::build::*;
@@ -174,7 +174,17 @@ fn an_operator_rolls_back_and_forth_a_policy_only_back() {
     }
     let version = Some(log.version(WEB));
     log.done(Change::RollbackService { id: WEB, version, message: "by hand".into() });
-    log.done(Change::RollbackService { id: WEB, version: None, message: "policy".into() });
+    let by_policy = || Change::RollbackService { id: WEB, version: None, message: "policy".into() };
+    log.dropped(by_policy(), Dropped::Changed);
+    let status = UpdateStatus {
+        state: UpdateState::Updating,
+        started_at: Time::from_nanos(1),
+        completed_at: None,
+        message: "update in progress".into(),
+    };
+    let spec_version = log.spec_version(WEB);
+    log.done(Change::SetUpdateStatus { service: WEB, spec_version, status: Some(status) });
+    log.done(by_policy());
     let service = log.state.service(WEB).unwrap();
     assert_eq!(image(&log), "app:1");
     assert_eq!(service.previous_spec, None);

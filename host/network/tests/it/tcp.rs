@@ -1,0 +1,145 @@
+//! TCP.
+
+use swarmw_model::PortProtocol::Tcp;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+
+use crate::support::*;
+
+#[tokio::test]
+async fn connections_go_round_and_to_the_target_port() {
+    let (a, b, c) = (Task::tcp(1).await, Task::tcp(2).await, Task::tcp(3).await);
+    let published = Published::new(Tcp);
+    published.set(&[&a, &b, &c]);
+    let (first, _) = published.connected().await;
+    let mut names = vec![first];
+    for _ in 1..30 {
+        names.push(published.connected().await.0);
+    }
+    assert_eq!(count(names), [(1, 10), (2, 10), (3, 10)].into());
+    assert!(published.reach.asked.lock().unwrap().iter().all(|port| *port == TARGET));
+}
+
+#[tokio::test]
+async fn a_task_that_cannot_be_reached_is_passed_over() {
+    let (a, b) = (Task::tcp(1).await, Task::tcp(2).await);
+    let published = Published::new(Tcp);
+    published.reach.gone.lock().unwrap().insert(a.backend.task);
+    published.set(&[&a, &b]);
+    published.connected().await;
+    for _ in 0..10 {
+        assert_eq!(published.connected().await.0, 2);
+    }
+}
+
+#[tokio::test]
+async fn open_connections_outlive_a_change_of_tasks_and_the_port_itself() {
+    let (a, b) = (Task::tcp(1).await, Task::tcp(2).await);
+    let published = Published::new(Tcp);
+    published.set(&[&a]);
+    let (name, mut held) = published.connected().await;
+    assert_eq!(name, 1);
+    published.set(&[&b]);
+    assert_eq!(published.connected().await.0, 2);
+    assert!(echoes(&mut held).await, "the connection to a task that left the list");
+
+    published.ports.set(Vec::new());
+    eventually("nobody listens any more", || async {
+        TcpStream::connect((HERE, published.port)).await.is_err().then_some(())
+    })
+    .await;
+    assert!(echoes(&mut held).await, "the connection through a port that was closed");
+
+    published.ports.shutdown();
+    let mut rest = Vec::new();
+    let _ = soon("the end", held.read_to_end(&mut rest)).await;
+    assert!(rest.is_empty(), "{rest:?}");
+}
+
+#[tokio::test]
+async fn without_tasks_a_connection_is_ended_and_later_ones_are_served() {
+    let a = Task::tcp(1).await;
+    let published = Published::new(Tcp);
+    published.set(&[]);
+    let mut stream = eventually("somebody listens", || async {
+        TcpStream::connect((HERE, published.port)).await.ok()
+    })
+    .await;
+    let mut rest = Vec::new();
+    let _ = soon("the end", stream.read_to_end(&mut rest)).await;
+    assert!(rest.is_empty(), "{rest:?}");
+    published.set(&[&a]);
+    assert_eq!(published.connected().await.0, 1);
+}
+
+#[tokio::test]
+async fn a_task_that_hangs_up_ends_its_connection_only() {
+    let a = Task::tcp(1).await;
+    let published = Published::new(Tcp);
+    published.set(&[&a]);
+    let (_, mut other) = published.connected().await;
+    let (_, mut stream) = published.connected().await;
+    stream.write_all(b"q").await.unwrap();
+    let mut rest = Vec::new();
+    let _ = soon("the end", stream.read_to_end(&mut rest)).await;
+    assert!(rest.is_empty(), "{rest:?}");
+    assert!(echoes(&mut other).await);
+}
+
+#[tokio::test]
+async fn clients_that_abort_do_not_harm_others() {
+    let a = Task::tcp(1).await;
+    let published = Published::new(Tcp);
+    published.set(&[&a]);
+    let (_, mut held) = published.connected().await;
+    for _ in 0..50 {
+        let stream = TcpStream::connect((HERE, published.port)).await.unwrap();
+        stream.set_zero_linger().unwrap();
+        drop(stream);
+    }
+    assert!(echoes(&mut held).await);
+    assert_eq!(published.connected().await.0, 1);
+}
+
+#[tokio::test]
+async fn one_direction_may_end_before_the_other() {
+    let listener = TcpListener::bind((HERE, 0)).await.unwrap();
+    let mut task = Task::tcp(1).await;
+    task.backend.address = listener.local_addr().unwrap().to_string();
+    let published = Published::new(Tcp);
+    published.set(&[&task]);
+    let serving = tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        let mut asked = Vec::new();
+        stream.read_to_end(&mut asked).await.unwrap();
+        stream.write_all(&asked).await.unwrap();
+    });
+    let mut stream = eventually("somebody listens", || async {
+        TcpStream::connect((HERE, published.port)).await.ok()
+    })
+    .await;
+    let sent: Vec<u8> = (0..1_000_000u32).map(|n| n as u8).collect();
+    stream.write_all(&sent).await.unwrap();
+    stream.shutdown().await.unwrap();
+    let mut got = Vec::new();
+    soon("the answer", stream.read_to_end(&mut got)).await.unwrap();
+    assert!(got == sent, "{} of {} bytes came back", got.len(), sent.len());
+    serving.await.unwrap();
+}
+
+#[tokio::test]
+async fn a_port_that_is_taken_is_reported_until_it_is_free() {
+    let a = Task::tcp(1).await;
+    let published = Published::new(Tcp);
+    let squatter = TcpListener::bind((HERE, published.port)).await.unwrap();
+    published.set(&[&a]);
+    let errors = eventually("the port is reported", || async {
+        Some(published.ports.errors()).filter(|errors| !errors.is_empty())
+    })
+    .await;
+    assert_eq!((errors[0].protocol, errors[0].port), (Tcp, published.port));
+    assert!(errors[0].reason.contains("in use"), "{}", errors[0].reason);
+    drop(squatter);
+    assert_eq!(published.connected().await.0, 1);
+    assert_eq!(published.ports.errors(), []);
+}

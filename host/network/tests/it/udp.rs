@@ -1,0 +1,77 @@
+//! UDP.
+
+use std::time::Duration;
+
+use swarmw_model::PortProtocol::{Sctp, Udp};
+use tokio::net::UdpSocket;
+
+use crate::support::*;
+
+/// Sends until it is answered (datagrams may be lost): the task's name.
+async fn ask(client: &UdpSocket, published: &Published, text: &[u8]) -> u8 {
+    eventually("a task answers", || async {
+        client.send_to(text, (HERE, published.port)).await.ok()?;
+        let mut buffer = [0; 2_000];
+        let receiving = client.recv_from(&mut buffer);
+        let (size, _) = tokio::time::timeout(Duration::from_secs(1), receiving).await.ok()?.ok()?;
+        (&buffer[1..size] == text).then_some(buffer[0])
+    })
+    .await
+}
+
+async fn client() -> UdpSocket {
+    UdpSocket::bind((HERE, 0)).await.unwrap()
+}
+
+#[tokio::test]
+async fn a_client_stays_with_its_task_and_clients_go_round() {
+    let (a, b) = (Task::udp(1).await, Task::udp(2).await);
+    let published = Published::new(Udp);
+    published.set(&[&a, &b]);
+    ask(&client().await, &published, b"first").await;
+    let mut names = Vec::new();
+    for _ in 0..10 {
+        let client = client().await;
+        let name = ask(&client, &published, b"hello").await;
+        for n in 0..5 {
+            assert_eq!(ask(&client, &published, format!("again {n}").as_bytes()).await, name);
+        }
+        names.push(name);
+    }
+    assert_eq!(count(names), [(1, 5), (2, 5)].into());
+}
+
+#[tokio::test]
+async fn a_task_that_cannot_be_reached_is_passed_over() {
+    let (a, b) = (Task::udp(1).await, Task::udp(2).await);
+    let published = Published::new(Udp);
+    published.reach.gone.lock().unwrap().insert(a.backend.task);
+    published.set(&[&a, &b]);
+    for _ in 0..4 {
+        assert_eq!(ask(&client().await, &published, b"hello").await, 2);
+    }
+}
+
+#[tokio::test]
+async fn a_client_is_served_by_another_task_when_its_own_has_died() {
+    let (a, b) = (Task::udp(1).await, Task::udp(2).await);
+    let published = Published::new(Udp);
+    published.set(&[&a]);
+    let client = client().await;
+    assert_eq!(ask(&client, &published, b"hello").await, 1);
+    a.served.abort();
+    let _ = a.served.await;
+    published.set(&[&b]);
+    assert_eq!(ask(&client, &published, b"again").await, 2);
+}
+
+#[tokio::test]
+async fn a_protocol_that_needs_the_kernel_is_reported() {
+    let published = Published::new(Sctp);
+    published.set(&[]);
+    let errors = eventually("the port is reported", || async {
+        Some(published.ports.errors()).filter(|errors| !errors.is_empty())
+    })
+    .await;
+    assert!(errors[0].reason.contains("SCTP"), "{}", errors[0].reason);
+}
