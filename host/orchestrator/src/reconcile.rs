@@ -84,9 +84,8 @@ impl Reconcile<'_, '_> {
         }
         for slot in plan.create {
             // Where an order got lost half-way, the old task may still be stopping.
-            let stopping = |t: &Arc<Task>| {
-                t.desired_state == TaskState::Shutdown && self.is_in_the_way(t)
-            };
+            let stopping =
+                |t: &Arc<Task>| t.desired_state == TaskState::Shutdown && self.is_in_the_way(t);
             let waits = slots.get(&slot).is_some_and(|tasks| tasks.all().any(stopping));
             let desired = if waits { TaskState::Ready } else { TaskState::Running };
             self.create(&service, slot, desired);

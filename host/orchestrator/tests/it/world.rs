@@ -37,7 +37,7 @@ pub struct World<P> {
     /// Every tick is a new leader's.
     pub fickle: bool,
     /// Says which changes are lost on their way into the log.
-    pub lose: Option<Box<dyn FnMut(&Change) -> bool>>,
+    pub lose: Option<Loss>,
     /// The busy tick of which only so many changes enter the log, with its leader
     /// lost.
     pub cut: Option<(usize, usize)>,
@@ -56,6 +56,9 @@ pub struct World<P> {
     index: u64,
     ids: u128,
 }
+
+/// Whether a change is lost.
+pub type Loss = Box<dyn FnMut(&Change) -> bool>;
 
 /// `node.labels.KEY==VALUE` and `!=`, and no plugin.
 pub struct Labels;
