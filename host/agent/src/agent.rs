@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::{Arc, RwLock};
+use std::time::Duration;
 
 use swarmw_ca::Tls;
 use swarmw_model::{Node, NodeDescription, NodeId};
@@ -15,12 +16,17 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::describe::describe_machine;
+use crate::docker::{DockerExecutor, Engine, Standing, monitor, sweep};
+use crate::executor::Executor;
 use crate::images::Images;
 use crate::session::Link;
 use crate::store::Store;
 use crate::traffic::{NodeReach, TunnelService};
 use crate::wasm::WasmExecutor;
 use crate::worker::{Executors, Worker};
+
+/// How long a starting agent waits for the engine's first answer.
+const ENGINE_FIRST_WORD: Duration = Duration::from_secs(5);
 
 /// What an agent needs of its node.
 #[derive(Clone, Debug)]
@@ -90,8 +96,27 @@ impl Agent {
             Images::new(config.state_dir.join("images"), channels.clone(), managers.clone());
         let wasm =
             WasmExecutor::new(config.exe.clone(), config.state_dir.join("wasm"), compiler, images);
-        let executors = Executors { wasm: Arc::new(wasm), docker: None };
+        let (description, described) = watch::channel(describe_machine(&config));
+        let cancel = CancellationToken::new();
+        let tasks = TaskTracker::new();
+        let engine = match &config.engine {
+            Some(socket) => {
+                let engine = Engine::new(socket.clone());
+                tasks.spawn(monitor(engine.clone(), description.clone(), cancel.clone()));
+                first_word(&engine).await;
+                Some(engine)
+            }
+            None => None,
+        };
+        let docker = engine.clone().map(|engine| {
+            let docker: Arc<dyn Executor> = Arc::new(DockerExecutor::new(engine));
+            docker
+        });
+        let executors = Executors { wasm: Arc::new(wasm), docker };
         let worker = Worker::resume(store.clone(), executors)?;
+        if let Some(engine) = engine {
+            tasks.spawn(sweep(engine, tls.identity().node, worker.clone(), cancel.clone()));
+        }
         let reach = NodeReach {
             own: tls.identity().node,
             worker: worker.clone(),
@@ -99,10 +124,7 @@ impl Agent {
         };
         let ports = PublishedPorts::new(config.publish_addr, Arc::new(reach));
         ports.set(store.ports());
-        let (description, described) = watch::channel(describe_machine(&config));
         let (welcome, welcomed) = watch::channel(None);
-        let cancel = CancellationToken::new();
-        let tasks = TaskTracker::new();
         let link = Link {
             tls,
             channels,
@@ -151,4 +173,13 @@ impl Agent {
         self.stop().await;
         self.worker.forget_all().await;
     }
+}
+
+/// Waits until the engine has answered, or is known to be away: the node then says
+/// from its first word on what it can run.
+async fn first_word(engine: &Engine) {
+    let mut standing = engine.standing();
+    let known = standing.wait_for(|standing| *standing != Standing::Unknown);
+    // An engine that takes its time is taken up when it answers.
+    let _ = tokio::time::timeout(ENGINE_FIRST_WORD, known).await;
 }

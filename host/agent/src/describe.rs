@@ -1,6 +1,8 @@
 //! What the node says of itself.
 
+use std::io;
 use std::path::Path;
+use std::time::Duration;
 
 use swarmw_model::{EngineDescription, NodeDescription, Platform, Resources};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -33,17 +35,26 @@ pub fn describe_machine(config: &AgentConfig) -> NodeDescription {
     }
 }
 
+/// The longest that an engine may take to answer a ping at the daemon's start.
+const PING_PATIENCE: Duration = Duration::from_secs(2);
+
 /// Whether a Docker engine answers behind a socket.
-pub async fn engine_answers(socket: &Path) -> bool {
+///
+/// # Errors
+/// Why it does not.
+pub async fn engine_answers(socket: &Path) -> io::Result<()> {
     let ask = async {
         let mut stream = UnixStream::connect(socket).await?;
         stream.write_all(b"GET /_ping HTTP/1.0\r\nHost: docker\r\n\r\n").await?;
         let mut answer = String::new();
         stream.read_to_string(&mut answer).await?;
-        std::io::Result::Ok(answer.contains(" 200 "))
+        if answer.lines().next().is_some_and(|line| line.contains(" 200 ")) {
+            return Ok(());
+        }
+        Err(io::Error::other("what listens there is no Docker engine"))
     };
-    let patience = std::time::Duration::from_secs(2);
-    matches!(tokio::time::timeout(patience, ask).await, Ok(Ok(true)))
+    let late = |_| Err(io::Error::other("it takes too long to answer"));
+    tokio::time::timeout(PING_PATIENCE, ask).await.unwrap_or_else(late)
 }
 
 fn cpus() -> i64 {

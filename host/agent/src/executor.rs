@@ -38,6 +38,8 @@ pub enum Found {
     Nothing,
     /// Made, not started.
     Prepared,
+    /// Started, but not healthy yet.
+    Starting(Started),
     /// Running.
     Running(Started),
     /// It has ended.

@@ -9,6 +9,7 @@
 mod agent;
 mod clock;
 mod describe;
+mod docker;
 mod executor;
 mod images;
 mod logs;

@@ -54,10 +54,20 @@ impl Runner {
         if state < TaskState::Preparing || state.is_terminal() {
             return;
         }
-        match self.executor.find(&self.task).await {
-            Ok(Found::Running(started)) => self.is_running(started),
+        let (executor, task) = (self.executor.clone(), self.task.clone());
+        let found = tokio::select! {
+            found = executor.find(&task) => found,
+            // An executor that cannot tell yet does not keep a task from being stopped.
+            () = told_to_stop(&mut self.orders) => return,
+        };
+        match found {
+            // The wait for its health goes on.
+            Ok(Found::Starting(_)) if state <= TaskState::Starting => {
+                self.status.state = TaskState::Starting;
+            }
+            Ok(Found::Starting(started) | Found::Running(started)) => self.is_running(started),
             Ok(Found::Ended(exit)) => self.has_ended(exit),
-            Ok(Found::Prepared) if state <= TaskState::Ready => {}
+            Ok(Found::Prepared) if state <= TaskState::Starting => {}
             Ok(Found::Nothing) if state <= TaskState::Ready => {
                 self.status.state = TaskState::Accepted
             }

@@ -39,6 +39,8 @@ pub(crate) struct Worker {
     store: Store,
     reports: Reports,
     runners: TaskTracker,
+    /// How often the leader has told all tasks of the node.
+    told: watch::Sender<u64>,
 }
 
 struct Held {
@@ -113,6 +115,7 @@ impl Worker {
             store: store.clone(),
             reports: Reports::default(),
             runners: TaskTracker::new(),
+            told: watch::Sender::new(0),
         };
         for Kept { assignment, status } in store.load()? {
             worker.begin(Arc::new(assignment), status);
@@ -151,6 +154,19 @@ impl Worker {
             self.take(Arc::new(task));
         }
         remove.iter().for_each(|task| self.forget(*task));
+        if complete {
+            self.told.send_modify(|times| *times += 1);
+        }
+    }
+
+    /// Counts how often the leader has told all tasks of the node.
+    pub(crate) fn told(&self) -> watch::Receiver<u64> {
+        self.told.subscribe()
+    }
+
+    /// Whether the task is one of the node's.
+    pub(crate) fn knows(&self, task: TaskId) -> bool {
+        self.tasks().contains_key(&task)
     }
 
     fn take(&self, task: Arc<Assignment>) {

@@ -2,10 +2,11 @@
 
 use std::fs;
 use std::net::Ipv4Addr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use tempfile::TempDir;
 
+use super::machine::{Machine, Switch, require_root};
 use super::node::Node;
 use super::subnet::Subnet;
 use super::wait::eventually;
@@ -15,8 +16,12 @@ use super::wait::eventually;
 pub struct Cluster {
     /// Managers first, then workers.
     pub nodes: Vec<Node>,
+    /// The machines with Docker engines that nodes run on, where they do, in the
+    /// order of the nodes.
+    pub machines: Vec<Machine>,
     /// Held so that no other test takes the addresses.
-    subnet: Subnet,
+    subnet: Option<Subnet>,
+    _switch: Option<Switch>,
     folder: TempDir,
 }
 
@@ -30,7 +35,8 @@ impl Cluster {
         let nodes = (1..=count)
             .map(|n| Node::new(folder.path(), &format!("n{n}"), subnet.address(n), "none"))
             .collect();
-        let mut cluster = Self { nodes, subnet, folder };
+        let mut cluster =
+            Self { nodes, machines: Vec::new(), subnet: Some(subnet), _switch: None, folder };
         cluster.nodes.iter_mut().for_each(Node::start);
         cluster
     }
@@ -44,6 +50,43 @@ impl Cluster {
         }
         cluster.wait_ready(managers + workers);
         cluster
+    }
+
+    /// Daemons on machines with Docker engines, then `without` ones on machines
+    /// whose engine does not run and which are told that there is none.
+    pub fn of_machines(engines: usize, without: usize) -> Self {
+        require_root();
+        let folder = tempfile::Builder::new().prefix("swarmw-it-").tempdir().expect("a folder");
+        let switch = Switch::new();
+        let mut machines: Vec<_> = (1..=engines + without)
+            .map(|n| Machine::new(folder.path(), u8::try_from(n).expect("few machines"), &switch))
+            .collect();
+        machines[..engines].iter_mut().for_each(Machine::start_engine);
+        machines[..engines].iter().for_each(Machine::wait_engine);
+        let node = |(index, machine): (usize, &Machine)| {
+            let engine = machine.engine_address();
+            let engine = if index < engines { engine.as_str() } else { "none" };
+            Node::new(folder.path(), &format!("n{}", index + 1), machine.ip, engine)
+                .within(machine.in_network())
+        };
+        let nodes = machines.iter().enumerate().map(node).collect();
+        let mut cluster = Self { nodes, machines, subnet: None, _switch: Some(switch), folder };
+        cluster.nodes.iter_mut().for_each(Node::start);
+        cluster
+    }
+
+    /// A swarm of one manager and workers, on machines.
+    pub fn of_engines(engines: usize, without: usize) -> Self {
+        let cluster = Self::of_machines(engines, without);
+        cluster.init(0);
+        (1..engines + without).for_each(|index| cluster.join(index, "worker"));
+        cluster.wait_ready(engines + without);
+        cluster
+    }
+
+    /// The files' folder.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
     }
 
     /// `swarm init` on a node.
@@ -83,7 +126,7 @@ impl Cluster {
 
     /// An address that no node has.
     pub fn spare_address(&self) -> Ipv4Addr {
-        self.subnet.address(self.nodes.len() + 1)
+        self.subnet.as_ref().expect("a cluster on loopback").address(self.nodes.len() + 1)
     }
 
     /// A file with this text for a command to read.

@@ -22,6 +22,8 @@ pub struct Node {
     pub ip: Ipv4Addr,
     folder: PathBuf,
     engine: String,
+    /// Words before every command of its own: where the daemon runs.
+    within: Vec<String>,
     daemon: Option<Child>,
 }
 
@@ -43,7 +45,14 @@ impl Node {
     pub fn new(folder: &Path, name: &str, ip: Ipv4Addr, engine: &str) -> Self {
         let folder = folder.join(name);
         fs::create_dir_all(&folder).expect("a folder for the node");
-        Self { name: name.to_owned(), ip, folder, engine: engine.to_owned(), daemon: None }
+        let engine = engine.to_owned();
+        Self { name: name.to_owned(), ip, folder, engine, within: Vec::new(), daemon: None }
+    }
+
+    /// The daemon runs behind these words.
+    pub fn within(mut self, within: Vec<String>) -> Self {
+        self.within = within;
+        self
     }
 
     /// The daemon's socket.
@@ -64,7 +73,9 @@ impl Node {
             .append(true)
             .open(self.folder.join("daemon.log"))
             .expect("a log file");
-        let daemon = Command::new(SWARMW)
+        let mut words = self.within.iter().map(String::as_str).chain([SWARMW]);
+        let daemon = Command::new(words.next().unwrap_or(SWARMW))
+            .args(words)
             .arg("daemon")
             .arg("--state-dir")
             .arg(self.state_dir())
@@ -196,7 +207,8 @@ fn kill_all(folder: &Path) {
 // === impl Output ===
 
 impl Output {
-    fn of(output: &std::process::Output) -> Self {
+    /// Of a program that has ended.
+    pub fn of(output: &std::process::Output) -> Self {
         Self {
             code: output.status.code().unwrap_or(-1),
             stdout: String::from_utf8_lossy(&output.stdout).into_owned(),

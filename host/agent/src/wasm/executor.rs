@@ -330,7 +330,7 @@ fn follow(folder: Folder, options: LogOptions) -> std::io::Result<LogStream> {
         let (lines, end) = log::read(&folder, end).map_err(failed)?;
         if lines.is_empty() {
             if !alive {
-                return Ok(None);
+                return Ok::<_, TaskError>(None);
             }
             tokio::time::sleep(FOLLOW_LOOK).await;
         }

@@ -26,6 +26,9 @@ pub const STOP: i64 = 900;
 /// More ticks than that without rest: it does not converge.
 const TICKS_MAX: usize = 60;
 
+/// Whether a change gets lost between its decision and the log.
+pub type Loss = Box<dyn FnMut(&Change) -> bool>;
+
 /// A cluster that commits at once.
 pub struct World<P> {
     pub state: State,

@@ -19,7 +19,7 @@ use swarmw_ca::Credentials;
 use swarmw_manager::Handler;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
-use tracing::{error, info};
+use tracing::{error, info, warn};
 
 pub use args::{ApiAddress, DaemonArgs, EngineChoice, LogFormat};
 pub use defaults::state_dir;
@@ -141,10 +141,13 @@ async fn agent_config(
 ) -> Result<AgentConfig> {
     let engine = match &args.engine {
         Some(EngineChoice::None) => None,
-        Some(EngineChoice::Unix(path)) => Some(path.clone()),
+        Some(EngineChoice::Unix(path)) => {
+            named_engine(path, dir.membership()?.is_some()).await?;
+            Some(path.clone())
+        }
         None => {
             let socket = PathBuf::from(defaults::DOCKER_SOCKET);
-            swarmw_agent::engine_answers(&socket).await.then_some(socket)
+            swarmw_agent::engine_answers(&socket).await.is_ok().then_some(socket)
         }
     };
     let hostname = match &args.node_name {
@@ -162,6 +165,22 @@ async fn agent_config(
         publish_addr: args.publish_addr,
         agent_address: String::new(),
     })
+}
+
+/// Looks whether the engine that the user named is there. A node of a cluster starts
+/// all the same: what else it does must not wait for its engine.
+async fn named_engine(socket: &std::path::Path, member: bool) -> Result<()> {
+    let Err(why) = swarmw_agent::engine_answers(socket).await else { return Ok(()) };
+    let shown = socket.display();
+    if member {
+        warn!(engine = %shown, %why, "the Docker engine does not answer; waiting for it");
+        return Ok(());
+    }
+    bail!(
+        "no Docker engine answers at unix://{shown}: {why}\n\
+         Start the engine first, name another socket with --engine unix://PATH, \
+         or run WebAssembly tasks only with --engine none."
+    )
 }
 
 // === impl Daemon ===

@@ -1,0 +1,418 @@
+//! A task's spec as the engine wants it. Pure.
+
+use std::collections::{BTreeMap, HashMap};
+
+use bollard::models::{
+    ContainerCreateBody, HealthConfig, HostConfig, HostConfigLogConfig, Mount as EngineMount,
+    MountBindOptions, MountTmpfsOptions, MountType, MountVolumeOptions,
+    MountVolumeOptionsDriverConfig, PortBinding, PortMap, ResourcesUlimits,
+};
+use serde_json::Value;
+use swarmw_model::{
+    Assignment, ContainerSpec, DEFAULT_STOP_GRACE_PERIOD, HealthCheck, Mount, MountKind,
+    PublishMode, TaskSpec,
+};
+
+use super::state::key;
+use crate::executor::TaskError;
+use crate::template::Template;
+
+/// What to make for a task.
+pub(super) fn container(task: &Assignment) -> Result<ContainerCreateBody, TaskError> {
+    let spec = spec(task)?;
+    if !spec.secrets.is_empty() || !spec.configs.is_empty() {
+        return Err(TaskError(
+            "secrets and configs are not supported by this version of swarmw".to_owned(),
+        ));
+    }
+    let template = Template::of(task);
+    let env = spec.env.iter().map(|entry| template.expand(entry)).collect::<Result<Vec<_>, _>>()?;
+    let hostname = template.expand(&spec.hostname)?;
+    let exposed: Vec<_> = host_ports(task).map(|p| key(p.target_port, p.protocol)).collect();
+    Ok(ContainerCreateBody {
+        image: Some(spec.image.clone()),
+        hostname: text(hostname),
+        user: text(spec.user.clone()),
+        working_dir: text(spec.dir.clone()),
+        env: list(env),
+        entrypoint: list(spec.command.clone()),
+        cmd: list(spec.args.clone()),
+        tty: Some(spec.tty),
+        open_stdin: Some(spec.open_stdin),
+        labels: Some(task.container_labels().into_iter().collect()),
+        stop_signal: text(spec.stop_signal.clone()),
+        stop_timeout: Some(i64::from(grace_seconds(spec))),
+        healthcheck: spec.health_check.as_ref().map(health),
+        exposed_ports: list(exposed),
+        host_config: Some(host_config(task, spec, &template)?),
+        ..Default::default()
+    })
+}
+
+/// The container part of a task's spec.
+pub(super) fn spec(task: &Assignment) -> Result<&ContainerSpec, TaskError> {
+    let spec = task.spec.container_spec.as_ref();
+    spec.ok_or_else(|| TaskError("a task without a container spec".to_owned()))
+}
+
+/// The time from the stop signal to SIGKILL, in the engine's whole seconds.
+pub(super) fn grace_seconds(spec: &ContainerSpec) -> i32 {
+    let grace = spec.stop_grace_period.unwrap_or(DEFAULT_STOP_GRACE_PERIOD);
+    i32::try_from(grace.as_millis().max(0).saturating_add(999) / 1000).unwrap_or(i32::MAX)
+}
+
+/// Ports that the engine itself publishes.
+fn host_ports(task: &Assignment) -> impl Iterator<Item = &swarmw_model::PortConfig> {
+    task.service.ports.iter().filter(|port| port.publish_mode == PublishMode::Host)
+}
+
+fn host_config(
+    task: &Assignment,
+    spec: &ContainerSpec,
+    template: &Template<'_>,
+) -> Result<HostConfig, TaskError> {
+    let dns = spec.dns.clone().unwrap_or_default();
+    let mounts = spec.mounts.iter().map(|m| mount(m, template)).collect::<Result<Vec<_>, _>>()?;
+    let mut config = HostConfig {
+        mounts: list(mounts),
+        init: spec.init,
+        readonly_rootfs: Some(spec.read_only),
+        group_add: list(spec.groups.clone()),
+        dns: list(dns.nameservers),
+        dns_search: list(dns.search),
+        dns_options: list(dns.options),
+        extra_hosts: list(extra_hosts(&spec.hosts)),
+        cap_add: list(spec.capability_add.clone()),
+        cap_drop: list(spec.capability_drop.clone()),
+        sysctls: map(&spec.sysctls),
+        ulimits: list(spec.ulimits.iter().map(ulimit).collect()),
+        oom_score_adj: (spec.oom_score_adj != 0).then_some(spec.oom_score_adj),
+        security_opt: list(security(spec.privileges.as_ref())?),
+        port_bindings: bindings(task),
+        log_config: task.spec.log_driver.as_ref().map(|driver| HostConfigLogConfig {
+            typ: text(driver.name.clone()),
+            config: map(&driver.options),
+        }),
+        ..Default::default()
+    };
+    resources(&task.spec, &mut config);
+    Ok(config)
+}
+
+fn resources(spec: &TaskSpec, config: &mut HostConfig) {
+    let Some(resources) = &spec.resources else { return };
+    let given = |amount: i64| (amount != 0).then_some(amount);
+    if let Some(limits) = &resources.limits {
+        config.nano_cpus = given(limits.nano_cpus);
+        config.memory = given(limits.memory_bytes);
+        config.pids_limit = given(limits.pids);
+    }
+    if let Some(reserved) = &resources.reservations {
+        config.memory_reservation = given(reserved.memory_bytes);
+    }
+    // The engine counts memory and swap together; -1 is no limit.
+    config.memory_swap = resources.swap_bytes.map(|swap| match swap {
+        -1 => -1,
+        swap => config.memory.unwrap_or_default().saturating_add(swap),
+    });
+    config.memory_swappiness = resources.memory_swappiness;
+}
+
+fn bindings(task: &Assignment) -> Option<PortMap> {
+    let mut map = PortMap::new();
+    for port in host_ports(task) {
+        // An unset number is the engine's choice.
+        let number = (port.published_port != 0).then(|| port.published_port.to_string());
+        let binding = PortBinding { host_ip: None, host_port: number };
+        map.entry(key(port.target_port, port.protocol))
+            .or_default()
+            .get_or_insert_default()
+            .push(binding);
+    }
+    (!map.is_empty()).then_some(map)
+}
+
+/// `IP NAME…`, as in a hosts file, becomes `NAME:IP`.
+fn extra_hosts(hosts: &[String]) -> Vec<String> {
+    let names = |line: &str| -> Vec<String> {
+        let mut words = line.split_whitespace();
+        let ip = words.next().unwrap_or_default().to_owned();
+        words.map(|name| format!("{name}:{ip}")).collect()
+    };
+    hosts.iter().flat_map(|line| names(line)).collect()
+}
+
+fn ulimit(limit: &swarmw_model::Ulimit) -> ResourcesUlimits {
+    ResourcesUlimits {
+        name: Some(limit.name.clone()),
+        soft: Some(limit.soft),
+        hard: Some(limit.hard),
+    }
+}
+
+fn health(check: &HealthCheck) -> HealthConfig {
+    let nanos = |duration: swarmw_model::Duration| Some(duration.as_nanos());
+    HealthConfig {
+        test: list(check.test.clone()),
+        interval: nanos(check.interval),
+        timeout: nanos(check.timeout),
+        retries: Some(check.retries),
+        start_period: nanos(check.start_period),
+        // Engines before API 1.44 refuse the field.
+        start_interval: nanos(check.start_interval).filter(|n| *n != 0),
+    }
+}
+
+fn mount(mount: &Mount, template: &Template<'_>) -> Result<EngineMount, TaskError> {
+    let source = template.expand(&mount.source)?;
+    let target = template.expand(&mount.target)?;
+    let bind_options = match &mount.bind_options {
+        None => None,
+        Some(bind) => Some(MountBindOptions {
+            propagation: match bind.propagation.as_str() {
+                "" => None,
+                word => Some(word.parse().map_err(|_| {
+                    TaskError(format!("invalid propagation mode of mount {target}: {word}"))
+                })?),
+            },
+            non_recursive: yes(bind.non_recursive),
+            create_mountpoint: yes(bind.create_mountpoint),
+            read_only_non_recursive: yes(bind.read_only_non_recursive),
+            read_only_force_recursive: yes(bind.read_only_force_recursive),
+        }),
+    };
+    let volume_options = mount.volume_options.as_ref().map(|volume| MountVolumeOptions {
+        no_copy: yes(volume.no_copy),
+        labels: map(&volume.labels),
+        subpath: text(volume.subpath.clone()),
+        driver_config: volume.driver_config.as_ref().map(|driver| MountVolumeOptionsDriverConfig {
+            name: text(driver.name.clone()),
+            options: map(&driver.options),
+        }),
+    });
+    let tmpfs_options = mount.tmpfs_options.as_ref().map(|tmpfs| MountTmpfsOptions {
+        size_bytes: (tmpfs.size_bytes != 0).then_some(tmpfs.size_bytes),
+        mode: (tmpfs.mode != 0).then_some(i64::from(tmpfs.mode)),
+        options: None,
+    });
+    Ok(EngineMount {
+        target: Some(target),
+        source: text(source),
+        typ: Some(match mount.kind {
+            MountKind::Volume => MountType::VOLUME,
+            MountKind::Bind => MountType::BIND,
+            MountKind::Tmpfs => MountType::TMPFS,
+        }),
+        read_only: yes(mount.read_only),
+        consistency: text(mount.consistency.clone()),
+        bind_options,
+        volume_options,
+        image_options: None,
+        tmpfs_options,
+    })
+}
+
+/// Docker's `Privileges` as the options of `docker run --security-opt`.
+fn security(privileges: Option<&Value>) -> Result<Vec<String>, TaskError> {
+    let Some(privileges) = privileges else { return Ok(Vec::new()) };
+    let mut options = Vec::new();
+    let selinux = &privileges["SELinuxContext"];
+    if selinux["Disable"] == true {
+        options.push("label=disable".to_owned());
+    }
+    for (field, name) in [("User", "user"), ("Role", "role"), ("Type", "type"), ("Level", "level")]
+    {
+        if let Some(value) = selinux[field].as_str().filter(|v| !v.is_empty()) {
+            options.push(format!("label={name}:{value}"));
+        }
+    }
+    if privileges["NoNewPrivileges"] == true {
+        options.push("no-new-privileges".to_owned());
+    }
+    if privileges["AppArmor"]["Mode"] == "disabled" {
+        options.push("apparmor=unconfined".to_owned());
+    }
+    match privileges["Seccomp"]["Mode"].as_str() {
+        None | Some("" | "default") => {}
+        Some("unconfined") => options.push("seccomp=unconfined".to_owned()),
+        Some(mode) => {
+            return Err(TaskError(format!(
+                "seccomp mode {mode:?} is not supported by this version of swarmw: \
+                 use default or unconfined"
+            )));
+        }
+    }
+    Ok(options)
+}
+
+fn text(text: String) -> Option<String> {
+    (!text.is_empty()).then_some(text)
+}
+
+fn list<T>(list: Vec<T>) -> Option<Vec<T>> {
+    (!list.is_empty()).then_some(list)
+}
+
+fn map(map: &BTreeMap<String, String>) -> Option<HashMap<String, String>> {
+    (!map.is_empty()).then(|| map.clone().into_iter().collect())
+}
+
+fn yes(flag: bool) -> Option<bool> {
+    flag.then_some(true)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use serde_json::json;
+    use swarmw_model::{NodeId, PortConfig, ServiceFacts, ServiceId, TaskId, TaskState};
+
+    use super::*;
+
+    /// A task of this spec, in the API's JSON.
+    fn task(spec: Value) -> Assignment {
+        Assignment {
+            id: TaskId::from_bits(1),
+            service_id: ServiceId::from_bits(2),
+            service: Arc::new(ServiceFacts { name: "web".to_owned(), ..Default::default() }),
+            slot: 3,
+            node_id: NodeId::from_bits(4),
+            spec: Arc::new(serde_json::from_value(spec).expect("a task spec")),
+            desired_state: TaskState::Running,
+        }
+    }
+
+    /// What the engine is asked, as JSON.
+    fn asked(spec: Value) -> Value {
+        serde_json::to_value(container(&task(spec)).expect("a container")).expect("JSON")
+    }
+
+    #[test]
+    fn every_field_of_the_spec_reaches_the_engine() {
+        let body = asked(json!({
+            "ContainerSpec": {
+                "Image": "redis:7", "Labels": {"a": "b"}, "Command": ["redis-server"],
+                "Args": ["--port", "1"], "Hostname": "{{.Service.Name}}-{{.Task.Slot}}",
+                "Env": ["SLOT={{.Task.Slot}}", "PLAIN=1"], "Dir": "/data", "User": "1:2",
+                "Groups": ["7"], "Init": true, "StopSignal": "SIGINT", "TTY": true,
+                "ReadOnly": true, "StopGracePeriod": 1500000000_i64,
+                "Healthcheck": {"Test": ["CMD", "true"], "Interval": 1000000000, "Retries": 2},
+                "Hosts": ["10.0.0.1 a b"], "DNSConfig": {"Nameservers": ["1.1.1.1"],
+                "Search": ["x"], "Options": ["ndots:1"]},
+                "Sysctls": {"net.core.somaxconn": "9"}, "CapabilityAdd": ["CAP_NET_ADMIN"],
+                "CapabilityDrop": ["CAP_CHOWN"], "OomScoreAdj": 5,
+                "Ulimits": [{"Name": "nofile", "Hard": 9, "Soft": 8}],
+                "Privileges": {"NoNewPrivileges": true, "Seccomp": {"Mode": "unconfined"}},
+            },
+            "Resources": {
+                "Limits": {"NanoCPUs": 500, "MemoryBytes": 64, "Pids": 10},
+                "Reservations": {"MemoryBytes": 32}, "SwapBytes": 6,
+            },
+            "LogDriver": {"Name": "json-file", "Options": {"max-size": "1m"}},
+        }));
+
+        for (path, want) in [
+            ("/Image", json!("redis:7")),
+            ("/Entrypoint", json!(["redis-server"])),
+            ("/Cmd", json!(["--port", "1"])),
+            ("/Hostname", json!("web-3")),
+            ("/Env", json!(["SLOT=3", "PLAIN=1"])),
+            ("/WorkingDir", json!("/data")),
+            ("/User", json!("1:2")),
+            ("/StopSignal", json!("SIGINT")),
+            ("/StopTimeout", json!(2)),
+            ("/Tty", json!(true)),
+            ("/Labels/a", json!("b")),
+            ("/Labels/com.docker.swarm.service.name", json!("web")),
+            ("/Healthcheck/Test", json!(["CMD", "true"])),
+            ("/Healthcheck/Retries", json!(2)),
+            ("/HostConfig/GroupAdd", json!(["7"])),
+            ("/HostConfig/Init", json!(true)),
+            ("/HostConfig/ReadonlyRootfs", json!(true)),
+            ("/HostConfig/ExtraHosts", json!(["a:10.0.0.1", "b:10.0.0.1"])),
+            ("/HostConfig/Dns", json!(["1.1.1.1"])),
+            ("/HostConfig/DnsSearch", json!(["x"])),
+            ("/HostConfig/DnsOptions", json!(["ndots:1"])),
+            ("/HostConfig/Sysctls/net.core.somaxconn", json!("9")),
+            ("/HostConfig/CapAdd", json!(["CAP_NET_ADMIN"])),
+            ("/HostConfig/CapDrop", json!(["CAP_CHOWN"])),
+            ("/HostConfig/Ulimits/0/Hard", json!(9)),
+            ("/HostConfig/OomScoreAdj", json!(5)),
+            ("/HostConfig/SecurityOpt", json!(["no-new-privileges", "seccomp=unconfined"])),
+            ("/HostConfig/NanoCpus", json!(500)),
+            ("/HostConfig/Memory", json!(64)),
+            ("/HostConfig/MemoryReservation", json!(32)),
+            ("/HostConfig/MemorySwap", json!(70)),
+            ("/HostConfig/PidsLimit", json!(10)),
+            ("/HostConfig/LogConfig/Type", json!("json-file")),
+        ] {
+            assert_eq!(body.pointer(path), Some(&want), "{path} of {body:#}");
+        }
+    }
+
+    #[test]
+    fn mounts_of_all_kinds_reach_the_engine() {
+        let body = asked(json!({"ContainerSpec": {"Image": "x", "Mounts": [
+            {"Type": "bind", "Source": "/{{.Task.Slot}}", "Target": "/b", "ReadOnly": true,
+             "BindOptions": {"Propagation": "rslave"}},
+            {"Type": "volume", "Source": "v", "Target": "/v", "VolumeOptions": {"NoCopy": true,
+             "Labels": {"k": "w"}, "DriverConfig": {"Name": "nfs", "Options": {"o": "p"}}}},
+            {"Type": "tmpfs", "Target": "/t", "TmpfsOptions": {"SizeBytes": 7, "Mode": 448}},
+        ]}}));
+        let mounts = &body["HostConfig"]["Mounts"];
+        for (path, want) in [
+            ("/0/Type", json!("bind")),
+            ("/0/Source", json!("/3")),
+            ("/0/ReadOnly", json!(true)),
+            ("/0/BindOptions/Propagation", json!("rslave")),
+            ("/1/VolumeOptions/NoCopy", json!(true)),
+            ("/1/VolumeOptions/Labels/k", json!("w")),
+            ("/1/VolumeOptions/DriverConfig/Name", json!("nfs")),
+            ("/1/VolumeOptions/DriverConfig/Options/o", json!("p")),
+            ("/2/TmpfsOptions/SizeBytes", json!(7)),
+            ("/2/TmpfsOptions/Mode", json!(448)),
+        ] {
+            assert_eq!(mounts.pointer(path), Some(&want), "{path} of {mounts:#}");
+        }
+    }
+
+    #[test]
+    fn the_engine_publishes_host_ports_and_no_others() {
+        let port = |published, publish_mode| PortConfig {
+            target_port: 80,
+            published_port: published,
+            publish_mode,
+            ..Default::default()
+        };
+        let ports = vec![
+            port(8080, PublishMode::Host),
+            port(0, PublishMode::Host),
+            port(90, PublishMode::Ingress),
+        ];
+        let mut task = task(json!({"ContainerSpec": {"Image": "x"}}));
+        task.service = Arc::new(ServiceFacts { ports, ..Default::default() });
+
+        let body = container(&task).expect("a container");
+        let bindings = body.host_config.and_then(|h| h.port_bindings).expect("bindings");
+
+        let ports: Vec<_> = bindings["80/tcp"]
+            .iter()
+            .flatten()
+            .map(|b| b.host_port.clone().unwrap_or_default())
+            .collect();
+        assert_eq!(ports, ["8080", ""]);
+    }
+
+    #[test]
+    fn what_is_not_supported_is_refused() {
+        for spec in [
+            json!({"Image": "x", "Secrets": [{"SecretName": "s"}]}),
+            json!({"Image": "x", "Privileges": {"Seccomp": {"Mode": "custom"}}}),
+        ] {
+            let refused = container(&task(json!({"ContainerSpec": spec.clone()})));
+            let error = refused.expect_err(&spec.to_string());
+            assert!(error.0.contains("not supported"), "{error}");
+        }
+    }
+}

@@ -1,0 +1,195 @@
+//! The node's engine: a client while it answers, and the bell that wakes those who
+//! wait for something to change.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwapOption;
+use bollard::errors::Error;
+use bollard::{API_DEFAULT_VERSION, Docker};
+use swarmw_model::TaskId;
+use tokio::sync::{broadcast, watch};
+use tokio::time::timeout;
+
+use super::failure::Failure;
+
+/// The longest that one call may take, but for those that name their own.
+pub(super) const CALL_DEADLINE: Duration = Duration::from_secs(120);
+/// The longest that an engine may take to say that it is there.
+pub(super) const HELLO_DEADLINE: Duration = Duration::from_secs(10);
+/// How long a task's step waits for an engine that is away before it fails.
+const AWAY_PATIENCE: Duration = Duration::from_secs(30);
+/// Between tries of a step, when the engine answers but broke off the call.
+const RETRY: Duration = Duration::from_secs(1);
+/// Events that a waiting task may be behind; beyond, it looks anew, which is all
+/// that an event would have made it do.
+const RINGS: usize = 1024;
+/// Who waits looks by itself so often: an engine keeps only its last events.
+const LOOK_ANYWAY: Duration = Duration::from_secs(60);
+
+/// Whether the engine answers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Standing {
+    /// Not asked yet.
+    Unknown,
+    /// It answers; the number counts how often it came.
+    Up(u64),
+    /// It does not.
+    Away(String),
+}
+
+/// The node's Docker engine.
+pub(crate) struct Engine {
+    socket: PathBuf,
+    client: ArcSwapOption<Docker>,
+    standing: watch::Sender<Standing>,
+    /// The task that something happened to; `None` for possibly all.
+    bell: broadcast::Sender<Option<TaskId>>,
+}
+
+/// Wakes one task when something may have happened to it.
+pub(super) struct Wake {
+    task: TaskId,
+    bell: broadcast::Receiver<Option<TaskId>>,
+}
+
+// === impl Engine ===
+
+impl Engine {
+    /// An engine that nobody has asked yet.
+    pub(crate) fn new(socket: PathBuf) -> Arc<Self> {
+        Arc::new(Self {
+            socket,
+            client: ArcSwapOption::empty(),
+            standing: watch::Sender::new(Standing::Unknown),
+            bell: broadcast::Sender::new(RINGS),
+        })
+    }
+
+    pub(super) fn socket(&self) -> &Path {
+        &self.socket
+    }
+
+    /// Follows whether it answers.
+    pub(crate) fn standing(&self) -> watch::Receiver<Standing> {
+        self.standing.subscribe()
+    }
+
+    /// A new client, in the newest version that both sides speak.
+    pub(super) async fn connect(&self) -> Result<Docker, Failure> {
+        let path = self.socket.to_string_lossy();
+        let hello = async {
+            Docker::connect_with_unix(&path, HELLO_DEADLINE.as_secs(), API_DEFAULT_VERSION)?
+                .negotiate_version()
+                .await
+        };
+        let client = timeout(HELLO_DEADLINE, hello)
+            .await
+            .unwrap_or(Err(Error::RequestTimeoutError))
+            .map_err(|e| Failure::of(&self.socket, e))?
+            .with_timeout(CALL_DEADLINE);
+        self.client.store(Some(Arc::new(client.clone())));
+        Ok(client)
+    }
+
+    /// The engine answers: those who wait look anew.
+    pub(super) fn is_up(&self, times: u64) {
+        self.standing.send_replace(Standing::Up(times));
+        self.ring(None);
+    }
+
+    /// The engine is gone; the next one may speak another version.
+    pub(super) fn is_away(&self, why: &Failure) {
+        self.client.store(None);
+        self.standing.send_replace(Standing::Away(why.to_string()));
+    }
+
+    pub(super) fn ring(&self, task: Option<TaskId>) {
+        // Nobody may be waiting.
+        let _ = self.bell.send(task);
+    }
+
+    /// Wakes the holder from now on.
+    pub(super) fn wake(&self, task: TaskId) -> Wake {
+        Wake { task, bell: self.bell.subscribe() }
+    }
+
+    /// One call, with its deadline.
+    pub(super) async fn once<T, F>(
+        &self,
+        deadline: Duration,
+        call: impl Fn(Docker) -> F,
+    ) -> Result<T, Failure>
+    where
+        F: Future<Output = Result<T, Error>>,
+    {
+        let client = match self.client.load_full() {
+            Some(client) => Docker::clone(&client),
+            None => self.connect().await?,
+        };
+        timeout(deadline, call(client.with_timeout(deadline)))
+            .await
+            .unwrap_or(Err(Error::RequestTimeoutError))
+            .map_err(|e| Failure::of(&self.socket, e))
+    }
+
+    /// One call of a kind that may be made twice; an engine that is away is waited
+    /// for, but not for long.
+    pub(super) async fn call<T, F>(&self, call: impl Fn(Docker) -> F) -> Result<T, Failure>
+    where
+        F: Future<Output = Result<T, Error>>,
+    {
+        self.call_within(CALL_DEADLINE, call).await
+    }
+
+    /// See [`Engine::call`].
+    pub(super) async fn call_within<T, F>(
+        &self,
+        deadline: Duration,
+        call: impl Fn(Docker) -> F,
+    ) -> Result<T, Failure>
+    where
+        F: Future<Output = Result<T, Error>>,
+    {
+        let give_up = tokio::time::Instant::now() + AWAY_PATIENCE;
+        loop {
+            match self.once(deadline, &call).await {
+                Err(Failure::Away(why)) => {
+                    if tokio::time::Instant::now() + RETRY > give_up {
+                        return Err(Failure::Away(why));
+                    }
+                    tokio::time::sleep(RETRY).await;
+                }
+                answer => return answer,
+            }
+        }
+    }
+}
+
+impl std::fmt::Debug for Engine {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Engine").field("socket", &self.socket).finish_non_exhaustive()
+    }
+}
+
+// === impl Wake ===
+
+impl Wake {
+    /// Returns when the task may have changed. What rang since the holder began to
+    /// listen, or since the last call, counts.
+    pub(super) async fn changed(&mut self) {
+        use broadcast::error::RecvError;
+        let heard = async {
+            loop {
+                match self.bell.recv().await {
+                    Ok(Some(task)) if task != self.task => {}
+                    // The engine outlives who waits for it.
+                    Ok(_) | Err(RecvError::Lagged(_) | RecvError::Closed) => return,
+                }
+            }
+        };
+        // Looking once more than needed is harmless.
+        let _ = timeout(LOOK_ANYWAY, heard).await;
+    }
+}

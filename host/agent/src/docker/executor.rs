@@ -1,0 +1,256 @@
+//! Tasks as containers.
+
+use std::collections::HashMap;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use bollard::Docker;
+use bollard::models::ContainerInspectResponse;
+use bollard::query_parameters::{
+    CreateContainerOptions, RemoveContainerOptions, StopContainerOptions,
+};
+use futures::FutureExt;
+use futures::future::{BoxFuture, ready};
+use swarmw_model::{Assignment, PortProtocol, TaskId};
+use tracing::debug;
+
+use super::engine::{CALL_DEADLINE, Engine};
+use super::failure::Failure;
+use super::image::Pulls;
+use super::state::{Health, Life, UNHEALTHY, address, exit, life, started};
+use super::{create, logs};
+use crate::executor::{Executor, Exit, Found, Started, TaskError};
+use crate::logs::{LogOptions, LogStream};
+
+/// Runs tasks as containers of the node's engine.
+pub(crate) struct DockerExecutor {
+    engine: Arc<Engine>,
+    pulls: Pulls,
+    /// Where running containers are reached on the node's bridge.
+    addresses: Mutex<HashMap<TaskId, IpAddr>>,
+}
+
+// === impl DockerExecutor ===
+
+impl DockerExecutor {
+    /// Runs tasks on this engine.
+    pub(crate) fn new(engine: Arc<Engine>) -> Self {
+        Self { engine, pulls: Pulls::new(), addresses: Mutex::default() }
+    }
+
+    async fn inspect(&self, task: &Assignment) -> Result<ContainerInspectResponse, Failure> {
+        let name = &task.name();
+        let inspect =
+            move |docker: Docker| async move { docker.inspect_container(name, None).await };
+        self.engine.call(inspect).await
+    }
+
+    /// The container, or `None` where there is none; an engine that is away is
+    /// waited for, however long that takes.
+    async fn look(
+        &self,
+        task: &Assignment,
+        wake: &mut super::engine::Wake,
+    ) -> Result<Option<ContainerInspectResponse>, TaskError> {
+        let name = &task.name();
+        let inspect =
+            move |docker: Docker| async move { docker.inspect_container(name, None).await };
+        loop {
+            match self.engine.once(CALL_DEADLINE, inspect).await {
+                Ok(seen) => return Ok(Some(seen)),
+                Err(failure) if failure.is_not_found() => return Ok(None),
+                Err(Failure::Away(why)) => {
+                    debug!(task = %task.id, why, "a task waits for the engine");
+                    wake.changed().await;
+                }
+                Err(failure) => return Err(failure.into()),
+            }
+        }
+    }
+
+    async fn do_find(&self, task: &Assignment) -> Result<Found, TaskError> {
+        let mut wake = self.engine.wake(task.id);
+        let Some(seen) = self.look(task, &mut wake).await? else { return Ok(Found::Nothing) };
+        Ok(match life(&seen) {
+            Life::Created => Found::Prepared,
+            Life::Running(Health::Starting) => Found::Starting(self.started(task, &seen)),
+            Life::Running(Health::Good | Health::Bad) => Found::Running(self.started(task, &seen)),
+            Life::Ended => Found::Ended(exit(&seen)),
+        })
+    }
+
+    async fn do_prepare(&self, task: &Assignment) -> Result<(), TaskError> {
+        let body = create::container(task)?;
+        let image = body.image.clone().unwrap_or_default();
+        self.pulls.ensure(&self.engine, &image, &task.spec.registry_auth).await?;
+        let (name, body) = (&task.name(), &body);
+        let make = move |docker: Docker| async move {
+            let options = CreateContainerOptions { name: Some(name.clone()), ..Default::default() };
+            docker.create_container(Some(options), body.clone()).await.map(drop)
+        };
+        match self.engine.call(make).await {
+            // Made before the daemon, or the engine, was away: names end in the task's id.
+            Err(failure) if failure.is_conflict() => {
+                self.inspect(task).await.map(drop).map_err(|_| failure.into())
+            }
+            made => Ok(made?),
+        }
+    }
+
+    async fn do_start(&self, task: &Assignment) -> Result<Started, TaskError> {
+        let mut wake = self.engine.wake(task.id);
+        let name = &task.name();
+        if life(&self.inspect(task).await?) == Life::Created {
+            self.engine
+                .call(move |docker: Docker| async move { docker.start_container(name, None).await })
+                .await
+                .map_err(|failure| TaskError(format!("starting container failed: {failure}")))?;
+        }
+        loop {
+            let Some(seen) = self.look(task, &mut wake).await? else {
+                return Err(TaskError(format!("No such container: {name}")));
+            };
+            match life(&seen) {
+                Life::Running(Health::Good) => return Ok(self.started(task, &seen)),
+                Life::Running(Health::Starting) => wake.changed().await,
+                Life::Running(Health::Bad) => {
+                    self.do_stop(task).await?;
+                    return Err(TaskError(UNHEALTHY.to_owned()));
+                }
+                Life::Created => return Err(TaskError("the container did not start".to_owned())),
+                // One that was quick has run all the same; one whose health was
+                // waited for has not come up.
+                Life::Ended => {
+                    let exit = exit(&seen);
+                    let code = exit.container.exit_code;
+                    if code == 0 || !checks_health(&seen) {
+                        return Ok(Started { container: exit.container, ports: None });
+                    }
+                    let error = format!("task: non-zero exit ({code})");
+                    return Err(TaskError(exit.error.unwrap_or(error)));
+                }
+            }
+        }
+    }
+
+    fn started(&self, task: &Assignment, seen: &ContainerInspectResponse) -> Started {
+        if let Some(address) = address(seen) {
+            self.addresses().insert(task.id, address);
+        }
+        started(seen, &task.service.ports)
+    }
+
+    async fn do_wait(&self, task: &Assignment) -> Result<Exit, TaskError> {
+        let mut wake = self.engine.wake(task.id);
+        let ended = loop {
+            let Some(seen) = self.look(task, &mut wake).await? else {
+                break Err(TaskError(format!("No such container: {}", task.name())));
+            };
+            match life(&seen) {
+                Life::Running(Health::Bad) => {
+                    let exit = self.do_stop(task).await?;
+                    break Ok(Exit { error: Some(UNHEALTHY.to_owned()), ..exit });
+                }
+                Life::Running(_) => wake.changed().await,
+                Life::Created | Life::Ended => break Ok(exit(&seen)),
+            }
+        };
+        self.addresses().remove(&task.id);
+        ended
+    }
+
+    async fn do_stop(&self, task: &Assignment) -> Result<Exit, TaskError> {
+        self.addresses().remove(&task.id);
+        let grace = create::spec(task).map_or(0, create::grace_seconds);
+        match self.inspect(task).await {
+            Ok(seen) if matches!(life(&seen), Life::Running(_)) => {}
+            Ok(seen) => return Ok(exit(&seen)),
+            Err(failure) if failure.is_not_found() => return Ok(Exit::default()),
+            Err(failure) => return Err(failure.into()),
+        }
+        let name = &task.name();
+        let patience = CALL_DEADLINE + Duration::from_secs(grace.unsigned_abs().into());
+        let stop = move |docker: Docker| async move {
+            let options = StopContainerOptions { signal: None, t: Some(grace) };
+            docker.stop_container(name, Some(options)).await
+        };
+        match self.engine.call_within(patience, stop).await {
+            Err(failure) if !failure.is_not_found() => return Err(failure.into()),
+            _ => {}
+        }
+        match self.inspect(task).await {
+            Ok(seen) => Ok(exit(&seen)),
+            Err(failure) if failure.is_not_found() => Ok(Exit::default()),
+            Err(failure) => Err(failure.into()),
+        }
+    }
+
+    async fn do_remove(&self, task: &Assignment) -> Result<(), TaskError> {
+        // Removal is by force: what could not be stopped in order goes too.
+        if let Err(error) = self.do_stop(task).await {
+            debug!(task = %task.id, %error, "a container did not stop in order");
+        }
+        let name = &task.name();
+        let remove = move |docker: Docker| async move {
+            let options = RemoveContainerOptions { v: true, force: true, link: false };
+            docker.remove_container(name, Some(options)).await
+        };
+        match self.engine.call(remove).await {
+            Err(failure) if failure.is_not_found() || failure.is_conflict() => Ok(()),
+            removed => Ok(removed?),
+        }
+    }
+
+    fn addresses(&self) -> MutexGuard<'_, HashMap<TaskId, IpAddr>> {
+        self.addresses.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn checks_health(seen: &ContainerInspectResponse) -> bool {
+    seen.state.as_ref().is_some_and(|state| state.health.is_some())
+}
+
+impl Executor for DockerExecutor {
+    fn find<'a>(&'a self, task: &'a Assignment) -> BoxFuture<'a, Result<Found, TaskError>> {
+        self.do_find(task).boxed()
+    }
+
+    fn prepare<'a>(&'a self, task: &'a Assignment) -> BoxFuture<'a, Result<(), TaskError>> {
+        self.do_prepare(task).boxed()
+    }
+
+    fn start<'a>(&'a self, task: &'a Assignment) -> BoxFuture<'a, Result<Started, TaskError>> {
+        self.do_start(task).boxed()
+    }
+
+    fn wait<'a>(&'a self, task: &'a Assignment) -> BoxFuture<'a, Result<Exit, TaskError>> {
+        self.do_wait(task).boxed()
+    }
+
+    fn stop<'a>(&'a self, task: &'a Assignment) -> BoxFuture<'a, Result<Exit, TaskError>> {
+        self.do_stop(task).boxed()
+    }
+
+    fn remove<'a>(&'a self, task: &'a Assignment) -> BoxFuture<'a, Result<(), TaskError>> {
+        self.do_remove(task).boxed()
+    }
+
+    fn address(
+        &self,
+        task: TaskId,
+        port: u16,
+        _: PortProtocol,
+    ) -> BoxFuture<'_, Option<SocketAddr>> {
+        let address = self.addresses().get(&task).map(|ip| SocketAddr::new(*ip, port));
+        ready(address).boxed()
+    }
+
+    fn logs<'a>(
+        &'a self,
+        task: &'a Assignment,
+        options: LogOptions,
+    ) -> BoxFuture<'a, Result<LogStream, TaskError>> {
+        logs::read(&self.engine, task, options).boxed()
+    }
+}

@@ -1,0 +1,23 @@
+//! The Docker executor: a task is a container of the node's own engine.
+//!
+//! [`Engine`] is the connection: one stream of events for all tasks, a name for an
+//! engine that is away, a deadline on every call. What a task is, is always asked
+//! of the engine; events only say when to ask again. So an engine that restarts,
+//! an event that is lost, and a daemon that comes back to running containers are
+//! one case.
+
+mod create;
+mod describe;
+mod engine;
+mod executor;
+mod failure;
+mod image;
+mod logs;
+mod monitor;
+mod orphans;
+mod state;
+
+pub(crate) use engine::{Engine, Standing};
+pub(crate) use executor::DockerExecutor;
+pub(crate) use monitor::monitor;
+pub(crate) use orphans::sweep;

@@ -1,0 +1,83 @@
+//! Images on real Docker engines, each engine on a machine of its own.
+
+mod life;
+mod registry;
+mod spec;
+mod tutorial;
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use serde_json::Value;
+
+use crate::support::{Cluster, Node, RootFs, eventually};
+
+/// Engines are heavy: the tests of one process take turns. (Under nextest a test
+/// group does that.)
+static TURN: Mutex<()> = Mutex::new(());
+
+fn take_turn() -> MutexGuard<'static, ()> {
+    TURN.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Makes images on every engine of the cluster.
+fn import_everywhere(cluster: &Cluster, images: &[(&str, &[&str])]) {
+    let rootfs = RootFs::pack(cluster.folder());
+    std::thread::scope(|scope| {
+        for machine in cluster.machines.iter().filter(|m| m.socket().exists()) {
+            let rootfs = &rootfs;
+            scope.spawn(move || {
+                images.iter().for_each(|(name, changes)| rootfs.import(machine, name, changes));
+            });
+        }
+    });
+}
+
+/// All tasks of a service, as the API has them.
+fn tasks(node: &Node, service: &str) -> Result<Vec<Value>, String> {
+    let filters = format!(r#"{{"service":["{service}"]}}"#);
+    let encoded: String = filters.bytes().map(|byte| format!("%{byte:02X}")).collect();
+    let tasks = node.json(&format!("/tasks?filters={encoded}"))?;
+    Ok(tasks.as_array().cloned().unwrap_or_default())
+}
+
+/// Waits until exactly this many tasks of a service run and should; them.
+#[track_caller]
+fn running(node: &Node, service: &str, count: usize) -> Vec<Value> {
+    eventually(&format!("{count} tasks of {service} run"), || {
+        let wanted = tasks(node, service)?.into_iter().filter(|t| t["DesiredState"] == "running");
+        let wanted: Vec<_> = wanted.collect();
+        match wanted.iter().filter(|t| t["Status"]["State"] == "running").count() {
+            n if n == count && wanted.len() == count => Ok(wanted),
+            n => Err(format!(
+                "{n} run: {}",
+                node.try_swarmw(&["service", "ps", "--no-trunc", service])
+            )),
+        }
+    })
+}
+
+/// Waits for a task of a service in this state; it.
+#[track_caller]
+fn task_in(node: &Node, service: &str, state: &str) -> Value {
+    eventually(&format!("a task of {service} is {state}"), || {
+        let all = tasks(node, service)?;
+        let found = all.iter().find(|t| t["Status"]["State"] == state).cloned();
+        found.ok_or_else(|| node.try_swarmw(&["service", "ps", "--no-trunc", service]).to_string())
+    })
+}
+
+/// The id of a task's container.
+fn container(task: &Value) -> String {
+    let id = &task["Status"]["ContainerStatus"]["ContainerID"];
+    id.as_str().unwrap_or_else(|| panic!("no container: {task}")).to_owned()
+}
+
+/// The index of a task's node in the cluster.
+fn node_of(cluster: &Cluster, task: &Value) -> usize {
+    let id = task["NodeID"].as_str().expect("a placed task");
+    let name =
+        cluster.nodes[0].json(&format!("/nodes/{id}")).expect("a node")["Description"]["Hostname"]
+            .clone();
+    let index = cluster.nodes.iter().position(|n| name == n.name.as_str());
+    index.unwrap_or_else(|| panic!("no node {name}"))
+}

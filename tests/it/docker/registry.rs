@@ -1,0 +1,111 @@
+//! A private registry: credentials travel with the service, digests pin it.
+
+use std::fs;
+use std::process::{Child, Command, Stdio};
+
+use super::{import_everywhere, node_of, running, take_turn, task_in};
+use crate::support::{Cluster, eventually};
+
+const USER: &str = "someone";
+const PASSWORD: &str = "s3cret pass";
+/// The password, hashed as registries want it.
+const PASSWORD_HASH: &str = "$2y$05$abcdefghijklmnopqrstuu1qdcFaS0PtqFUPzaCxLQ8/0lspH0ZEW";
+const PORT: u16 = 5000;
+
+/// A registry on the first machine; it goes when it is dropped.
+struct Registry(Child);
+
+// === impl Registry ===
+
+impl Registry {
+    fn start(cluster: &Cluster) -> Self {
+        let folder = cluster.folder().join("registry");
+        fs::create_dir_all(&folder).expect("a folder");
+        let users = folder.join("users");
+        fs::write(&users, format!("{USER}:{PASSWORD_HASH}\n")).expect("the users");
+        let config = folder.join("config.yml");
+        let text = format!(
+            "version: 0.1\nstorage:\n  filesystem:\n    rootdirectory: {}\n\
+             http:\n  addr: :{PORT}\nauth:\n  htpasswd:\n    realm: tests\n    path: {}\n",
+            folder.join("data").display(),
+            users.display(),
+        );
+        fs::write(&config, text).expect("the settings");
+        let machine = &cluster.machines[0];
+        let before = machine.in_network();
+        let child = Command::new(&before[0])
+            .args(&before[1..])
+            .args(["setpriv", "--pdeathsig", "KILL", "/usr/bin/docker-registry", "serve"])
+            .arg(&config)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("docker-registry is installed");
+        let registry = Self(child);
+        eventually("the registry answers", || {
+            let url = format!("http://{}:{PORT}/v2/", machine.ip);
+            let asked = machine.run(&["curl", "-s", "-o", "/dev/null", "-w", "%{http_code}", &url]);
+            if asked.stdout == "401" { Ok(()) } else { Err(asked.to_string()) }
+        });
+        registry
+    }
+}
+
+impl Drop for Registry {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+#[test]
+fn docker_registry_credentials_and_digests_travel_with_the_service() {
+    let _turn = take_turn();
+    let cluster = Cluster::of_engines(2, 0);
+    let registry = Registry::start(&cluster);
+    let host = format!("{}:{PORT}", cluster.machines[0].ip);
+    let (private, other) = (format!("{host}/team/tool:1"), format!("{host}/team/other:1"));
+    let config = cluster.folder().join("client").to_string_lossy().into_owned();
+    let first = &cluster.machines[0];
+    first.docker(&["--config", &config, "login", "-u", USER, "-p", PASSWORD, &host]);
+    import_everywhere(&cluster, &[("local:1", &[r#"CMD ["sleep", "1000"]"#])]);
+    for image in [&private, &other] {
+        first.docker(&["tag", "local:1", image]);
+        first.docker(&["--config", &config, "push", image]);
+    }
+    let digest = first.docker(&["inspect", "-f", "{{join .RepoDigests \"\\n\"}}", &private]);
+    let digest = digest.lines().find_map(|l| l.strip_prefix(&format!("{host}/team/tool@")));
+    let digest = digest.expect("a digest").to_owned();
+    for machine in &cluster.machines {
+        // What was made here goes; images come from the registry alone.
+        machine.docker(&["image", "prune", "--all", "--force"]);
+    }
+
+    let node = &cluster.nodes[0];
+    let create = |name: &str, image: &str, flags: &[&str]| {
+        let start = ["--config", &config, "service", "create", "--detach", "--name", name];
+        let settings = ["--replicas", "2", "--stop-grace-period", "1s"];
+        let created = node.docker(&[&start[..], &settings[..], flags, &[image]].concat());
+        assert_eq!(created.code, 0, "{created}");
+    };
+    create("private", &private, &["--with-registry-auth"]);
+
+    let two = running(node, "private", 2);
+    let pinned = format!("{private}@{digest}");
+    assert!(two.iter().all(|t| t["Spec"]["ContainerSpec"]["Image"] == pinned.as_str()), "{two:?}");
+    assert_ne!(node_of(&cluster, &two[0]), node_of(&cluster, &two[1]), "both engines pulled");
+    let shown = node.json("/services/private").expect("the service");
+    assert!(!shown.to_string().contains("RegistryAuth"), "credentials are never told: {shown}");
+
+    create("refused", &other, &["--restart-condition", "none"]);
+    let rejected = task_in(node, "refused", "rejected");
+    let error = rejected["Status"]["Err"].as_str().unwrap_or_default();
+    assert!(error.starts_with("No such image: "), "{error}");
+    assert!(error.contains("no basic auth credentials"), "the engine's reason: {error}");
+
+    drop(registry);
+    node.swarmw(&["service", "scale", "--detach", "private=4"]);
+    let four = running(node, "private", 4);
+    assert!(four.iter().all(|t| t["Spec"]["ContainerSpec"]["Image"] == pinned.as_str()));
+}

@@ -1,0 +1,67 @@
+//! Images made of the Debian packages installed here: nothing is downloaded.
+
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use super::machine::{Machine, must};
+
+/// Programs that one busybox is.
+const APPLETS: &[&str] = &[
+    "sh", "cat", "echo", "false", "hostname", "httpd", "kill", "ls", "nc", "printf", "rm", "sleep",
+    "test", "touch", "true", "wget",
+];
+
+/// A file system for images, packed: busybox and Debian's redis.
+#[derive(Debug)]
+pub struct RootFs(PathBuf);
+
+// === impl RootFs ===
+
+impl RootFs {
+    /// Packs it into `folder`.
+    pub fn pack(folder: &Path) -> Self {
+        let root = folder.join("rootfs");
+        for part in ["bin", "tmp", "www"] {
+            fs::create_dir_all(root.join(part)).expect("a folder of the image");
+        }
+        fs::copy("/usr/bin/busybox", root.join("bin/busybox")).expect("busybox-static");
+        for applet in APPLETS {
+            symlink("busybox", root.join("bin").join(applet)).expect("an applet");
+        }
+        fs::write(root.join("www/index.html"), "hello from a container\n").expect("a page");
+        for program in ["/usr/bin/redis-server", "/usr/bin/redis-cli"] {
+            copy_with_libraries(program, &root);
+        }
+        let packed = folder.join("rootfs.tar");
+        must(Command::new("tar").arg("-C").arg(&root).arg("-cf").arg(&packed).arg("."));
+        fs::remove_dir_all(root).expect("the unpacked files go");
+        Self(packed)
+    }
+
+    /// Makes an image of it on a machine's engine, with changes as in a Dockerfile.
+    pub fn import(&self, machine: &Machine, name: &str, changes: &[&str]) {
+        let file = self.0.to_string_lossy().into_owned();
+        let mut arguments = vec!["import"];
+        for change in changes {
+            arguments.extend(["--change", change]);
+        }
+        arguments.extend([file.as_str(), name]);
+        machine.docker(&arguments);
+    }
+}
+
+/// Copies a program and the libraries that the loader finds for it.
+fn copy_with_libraries(program: &str, root: &Path) {
+    let listed = Command::new("ldd").arg(program).output().expect("ldd");
+    let listed = String::from_utf8_lossy(&listed.stdout).into_owned();
+    let libraries = listed.split_whitespace().filter(|word| word.starts_with('/'));
+    for file in libraries.chain([program]) {
+        let to = root.join(file.trim_start_matches('/'));
+        fs::create_dir_all(to.parent().expect("a folder")).expect("a folder of the image");
+        if !to.exists() {
+            fs::copy(file, to).unwrap_or_else(|e| panic!("{file}: {e}"));
+        }
+    }
+}
