@@ -60,9 +60,6 @@ pub struct World<P> {
     ids: u128,
 }
 
-/// Whether a change is lost.
-pub type Loss = Box<dyn FnMut(&Change) -> bool>;
-
 /// `node.labels.KEY==VALUE` and `!=`, and no plugin.
 pub struct Labels;
 
