@@ -112,8 +112,13 @@ impl SlotTasks {
         let mut live = self.tasks.iter().filter(|t| is_live(&t.task)).peekable();
         match live.peek() {
             Some(_) => live.all(|t| t.standing == Standing::Outdated),
-            None => self.tasks[self.tasks.len() - 1].standing == Standing::Outdated,
+            None => self.is_untried(),
         }
+    }
+
+    /// Whether the present spec was not even tried here since an older one ran.
+    pub(crate) fn is_untried(&self) -> bool {
+        self.tasks[self.tasks.len() - 1].standing == Standing::Outdated
     }
 
     /// The tasks made for the present spec in the course of a rollout: the one that

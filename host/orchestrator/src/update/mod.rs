@@ -89,7 +89,7 @@ impl Update<'_> {
         if let Some(rollout) = current {
             let mut ordered = self.go_on(&rollout);
             let targets: BTreeSet<_> = rollout.targets.iter().map(|(slot, _)| *slot).collect();
-            for slot in self.outdated().filter(|slot| !targets.contains(slot)) {
+            for slot in self.late().filter(|slot| !targets.contains(slot)) {
                 ordered.entry(slot).or_default();
             }
             return ordered;
@@ -104,7 +104,7 @@ impl Update<'_> {
             // Slots that the update could not reach, such as those of paused nodes,
             // follow when they can be; the update itself is over.
             Some(UpdateState::Completed | UpdateState::RollbackCompleted) => {
-                outdated.into_iter().map(|slot| (slot, Order::StopFirst)).collect()
+                self.late().map(|slot| (slot, Order::StopFirst)).collect()
             }
             _ => self.begin(&outdated),
         }
@@ -113,6 +113,11 @@ impl Update<'_> {
     fn outdated(&self) -> impl Iterator<Item = Slot> + use<'_> {
         let outdated = |slot: &&Slot| self.slots.get(slot).is_some_and(SlotTasks::is_outdated);
         self.updatable.iter().filter(outdated).copied()
+    }
+
+    /// Outdated slots that no update has reached.
+    fn late(&self) -> impl Iterator<Item = Slot> + use<'_> {
+        self.outdated().filter(|slot| self.slots.get(slot).is_some_and(SlotTasks::is_untried))
     }
 
     fn begin(&mut self, outdated: &[Slot]) -> Ordered {

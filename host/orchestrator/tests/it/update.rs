@@ -138,6 +138,25 @@ fn start_first_keeps_the_old_task_when_the_new_one_fails() {
 }
 
 #[test]
+fn start_first_keeps_the_old_tasks_where_no_new_one_ever_runs() {
+    let (mut world, id) = up(2, |u| {
+        u.order = "start-first".into();
+        u.failure_action = "continue".into();
+    });
+    world.update(id, |spec| {
+        image(spec, "v2 bad");
+        restarting(spec).condition = RestartCondition::None;
+    });
+    world.until(|w| completed(w, id));
+    world.run(60_000);
+    assert_eq!(world.count(id, "v1"), 2);
+    assert_eq!(world.made.iter().filter(|t| t.spec.image() == "v2 bad").count(), 2);
+    world.scale(id, 3);
+    world.run(60_000);
+    assert_eq!(world.count(id, "v1"), 2, "{}", world.picture());
+}
+
+#[test]
 fn a_failure_pauses_the_update_and_names_the_task() {
     let (mut world, id) = up(3, |_| {});
     world.update(id, |spec| image(spec, "v2 crash 500"));

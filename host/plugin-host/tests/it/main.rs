@@ -5,9 +5,15 @@ mod constraints;
 mod examples;
 mod hostile;
 mod preferences;
+mod rollouts;
 mod support;
+#[path = "../../../orchestrator/tests/it/swarm.rs"]
+mod swarm;
 mod updates;
 mod volumes;
+#[expect(dead_code, reason = "the orchestrator's own tests use all of it")]
+#[path = "../../../orchestrator/tests/it/world.rs"]
+mod world;
 
 /// Not a test of its own: the compiling child of the others, which run this binary
 /// as `… --exact compiling_child compile-component PROFILE IN OUT`.
