@@ -5,8 +5,9 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use rustls::client::Resumption;
 use rustls::crypto::CryptoProvider;
-use rustls::server::WebPkiClientVerifier;
+use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
 use rustls::version::TLS13;
 use rustls::{ClientConfig, RootCertStore, ServerConfig};
 use swarmw_model::{NodeId, Time, TlsInfo};
@@ -151,11 +152,16 @@ impl Settings {
             .with_client_cert_verifier(verifier)
             .with_single_cert(own.clone(), key(&credentials.key_pem)?)?;
         server.alpn_protocols = vec![ALPN.to_vec()];
+        // A resumed session would not show its certificate again: a node removed
+        // since, or one with another role, would go on as it was.
+        server.session_storage = Arc::new(NoServerSessionStorage {});
+        server.send_tls13_tickets = 0;
         let mut client = ClientConfig::builder_with_provider(provider())
             .with_protocol_versions(&[&TLS13])?
             .with_root_certificates(trusted)
             .with_client_auth_cert(own, key(&credentials.key_pem)?)?;
         client.alpn_protocols = vec![ALPN.to_vec()];
+        client.resumption = Resumption::disabled();
         Ok(Self {
             credentials: credentials.clone(),
             server: Arc::new(server),

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use arc_swap::ArcSwapOption;
 use futures::StreamExt;
 use futures::stream::{self, BoxStream};
-use swarmw_model::{NodeRole, RaftMember, Time};
+use swarmw_model::{NodeRole, RaftMember, Refusal, Time};
 use swarmw_proto::{Allowed, MESSAGE_MAX, caller, pb, require};
 use swarmw_raft::Rpc;
 use swarmw_state::Change;
@@ -21,6 +21,9 @@ use crate::{authority, forward, peers, replicate};
 
 /// Metadata of a refusal that names the manager to ask instead.
 pub const LEADER: &str = "swarmw-leader";
+/// A node's record changes while it leaves, for its agent goes at the same time:
+/// how often its new role is written on what it is by then.
+const LEAVE_TRIES: usize = 5;
 
 /// The services of a manager, on a node that may become one and may stop being
 /// one: without a manager every call is answered `Unavailable`.
@@ -180,19 +183,23 @@ impl pb::membership_server::Membership for ManagerServices {
     ) -> Result<Response<pb::LeaveReply>, Status> {
         let identity = require(&request, Allowed::AnyNode)?;
         let manager = self.leader()?;
-        let state = manager.state();
-        let Some(node) = state.node(identity.node) else {
-            return Ok(Response::new(pb::LeaveReply {}));
-        };
-        if node.spec.role == NodeRole::Manager {
+        let done = Ok(Response::new(pb::LeaveReply {}));
+        for _ in 0..LEAVE_TRIES {
+            let state = manager.state();
+            let Some(node) = state.node(identity.node) else { return done };
+            if node.spec.role != NodeRole::Manager {
+                return done;
+            }
             let mut spec = node.spec.clone();
             spec.role = NodeRole::Worker;
             let change = Change::UpdateNode { id: node.id, version: node.version, spec };
-            write(&manager.inner().raft, None, change)
-                .await
-                .map_err(|refusal| Status::failed_precondition(refusal.message))?;
+            match write(&manager.inner().raft, None, change).await {
+                Ok(_) => return done,
+                Err(refusal) if refusal == Refusal::out_of_sequence() => {}
+                Err(refusal) => return Err(Status::failed_precondition(refusal.message)),
+            }
         }
-        Ok(Response::new(pb::LeaveReply {}))
+        Err(Status::failed_precondition(Refusal::out_of_sequence().message))
     }
 }
 

@@ -73,10 +73,9 @@ async fn accept(
                 continue;
             }
         };
-        let acceptor = TlsAcceptor::from(tls.server_config());
-        let accepted = accepted.clone();
+        let (tls, accepted) = (tls.clone(), accepted.clone());
         tokio::spawn(async move {
-            match tokio::time::timeout(HANDSHAKE_DEADLINE, shake(acceptor, stream, addr)).await {
+            match tokio::time::timeout(HANDSHAKE_DEADLINE, shake(tls, stream, addr)).await {
                 Ok(Ok((stream, caller))) => {
                     let connection = Connection { stream, caller, _place: place };
                     // A server that has ended takes no connection any more.
@@ -90,17 +89,17 @@ async fn accept(
 }
 
 async fn shake(
-    acceptor: TlsAcceptor,
+    tls: Tls,
     stream: TcpStream,
     addr: SocketAddr,
 ) -> io::Result<(TlsStream<TcpStream>, Caller)> {
     stream.set_nodelay(true)?;
-    let stream = acceptor.accept(stream).await?;
+    let stream = TlsAcceptor::from(tls.server_config()).accept(stream).await?;
     let identity = match stream.get_ref().1.peer_certificates().and_then(|chain| chain.first()) {
         Some(leaf) => Some(Identity::of_certificate(leaf).map_err(io::Error::other)?),
         None => None,
     };
-    Ok((stream, Caller { identity, addr }))
+    Ok((stream, Caller { identity, addr, tls: Some(tls) }))
 }
 
 /// A connection that has shaken hands.

@@ -20,6 +20,8 @@ use tonic::{Status, Streaming};
 pub struct Session {
     out: mpsc::Sender<pb::FromAgent>,
     incoming: Streaming<pb::ToAgent>,
+    /// What it was welcomed with, once it was.
+    pub welcome: Option<pb::Welcome>,
 }
 
 impl Session {
@@ -27,7 +29,7 @@ impl Session {
         let (out, outgoing) = mpsc::channel(16);
         let mut client = DispatcherClient::new(channels.get(address)?);
         let incoming = client.session(ReceiverStream::new(outgoing)).await?.into_inner();
-        Ok(Self { out, incoming })
+        Ok(Self { out, incoming, welcome: None })
     }
 
     pub async fn say(&self, message: FromAgent) {

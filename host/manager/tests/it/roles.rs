@@ -192,10 +192,14 @@ async fn a_demoted_manager_gets_no_seat_with_its_old_certificate() {
     let credentials = swarm.join(&swarm.tokens.manager).await.unwrap();
     let id = credentials.identity.node;
     let manager = swarm.leader().await.manager();
-    let node = manager.state().node(id).unwrap().clone();
-    let mut spec = node.spec.clone();
-    spec.role = NodeRole::Worker;
-    manager.write(None, Change::UpdateNode { id, version: node.version, spec }).await.unwrap();
+    eventually("the node is demoted", || async {
+        let node = manager.state().node(id).unwrap().clone();
+        let mut spec = node.spec.clone();
+        spec.role = NodeRole::Worker;
+        let change = Change::UpdateNode { id, version: node.version, spec };
+        manager.write(None, change).await.ok()
+    })
+    .await;
     let channels = Channels::new(Tls::new(&credentials).unwrap());
     let channel = channels.get(&swarm.leader().await.address).unwrap();
     let mut client = pb::membership_client::MembershipClient::new(channel);
