@@ -5,3 +5,4 @@
 mod docker;
 mod main_job;
 mod support;
+mod wasm_registry;

@@ -5,7 +5,7 @@ use serde_json::Value;
 use crate::support::{Cluster, Node, eventually};
 
 /// An HTTP service: answers `hello from NAME, version VERSION, at PATH`.
-const HELLO: &[u8] = include_bytes!(env!("SWARMW_HELLO_HTTP"));
+pub const HELLO: &[u8] = include_bytes!(env!("SWARMW_HELLO_HTTP"));
 /// A command: prints lines, sleeps, exits with a code.
 const COMMAND: &[u8] = include_bytes!(env!("SWARMW_HELLO_CLI"));
 /// A placement preference called `pack`.
@@ -21,7 +21,7 @@ fn live(node: &Node, service: &str) -> Result<Vec<Value>, String> {
 }
 
 /// Waits until this many tasks of a service run; them.
-fn running(node: &Node, service: &str, count: usize) -> Vec<Value> {
+pub fn running(node: &Node, service: &str, count: usize) -> Vec<Value> {
     eventually(&format!("{count} tasks of {service} run"), || {
         let tasks = live(node, service)?;
         match tasks.len() == count {

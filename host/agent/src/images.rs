@@ -7,6 +7,7 @@ use bytes::Bytes;
 use sha2::{Digest, Sha256};
 use swarmw_model::{Assignment, ImageKind, ImageReference};
 use swarmw_proto::{Channels, pb};
+use swarmw_registry::Credentials;
 
 use crate::executor::TaskError;
 
@@ -45,11 +46,33 @@ impl Images {
                 self.keep(digest, &bytes)?;
                 Ok(Image { digest: digest.to_owned(), bytes })
             }
-            _ => Err(TaskError(format!(
-                "No such image: {text}: Wasm images from a registry are not supported by this \
-                 version of swarmw; create the service from a local .wasm file"
-            ))),
+            (_, digest) => {
+                if let Some(image) = digest.and_then(|digest| self.kept_of(digest)) {
+                    return Ok(image);
+                }
+                self.pull(text, &task.spec.registry_auth).await
+            }
         }
+    }
+
+    /// A component of a registry, by the digest of its manifest.
+    fn kept_of(&self, manifest: &str) -> Option<Image> {
+        let digest = std::fs::read_to_string(self.path(manifest).with_extension("of")).ok()?;
+        Some(Image { bytes: self.kept(&digest)?, digest })
+    }
+
+    async fn pull(&self, reference: &str, auth: &str) -> Result<Image, TaskError> {
+        let missing = |why: String| TaskError(format!("No such image: {reference}: {why}"));
+        let credentials =
+            Credentials::of_header(auth).map_err(|error| missing(error.to_string()))?;
+        let pulled = swarmw_registry::component(reference, &credentials)
+            .await
+            .map_err(|error| missing(error.to_string()))?;
+        self.keep(&pulled.digest, &pulled.bytes)?;
+        let note = self.path(&pulled.manifest).with_extension("of");
+        std::fs::write(&note, &pulled.digest)
+            .map_err(|e| TaskError(format!("{}: {e}", note.display())))?;
+        Ok(Image { digest: pulled.digest, bytes: pulled.bytes })
     }
 
     fn kept(&self, digest: &str) -> Option<Bytes> {

@@ -5,11 +5,12 @@ use std::path::Path;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
+use axum::Json;
 use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
 use http::header::{CONTENT_LENGTH, HOST, TRANSFER_ENCODING, UPGRADE};
-use http::{HeaderValue, StatusCode, Uri};
+use http::{HeaderValue, Method, StatusCode, Uri};
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
 use serde_json::Value;
@@ -64,9 +65,25 @@ pub(crate) async fn anything(State(host): State<Host>, request: Request) -> Resp
     }
     match host.engine() {
         Some(socket) => pass(&host, &socket, request).await.unwrap_or_else(Refused::into_response),
+        None if let Some((image, auth)) = image_looked_up(&request) => {
+            let found = host.look_up_image(image, auth).await;
+            found.map_or_else(
+                |why| Refused(why).into_response(),
+                |found| Json(found).into_response(),
+            )
+        }
         None if ENGINES.contains(&first) => Refused(no_engine()).into_response(),
         None => page_not_found(),
     }
+}
+
+/// The image of `GET /distribution/NAME/json` and the client's credentials; a node
+/// without an engine answers it itself.
+fn image_looked_up(request: &Request) -> Option<(String, String)> {
+    let image = request.uri().path().strip_prefix("/distribution/")?.strip_suffix("/json")?;
+    let auth = request.headers().get("x-registry-auth").and_then(|value| value.to_str().ok());
+    (request.method() == Method::GET)
+        .then(|| (image.to_owned(), auth.unwrap_or_default().to_owned()))
 }
 
 /// `GET /networks`: the engine's; none of ours yet.

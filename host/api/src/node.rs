@@ -79,6 +79,11 @@ pub trait Node: Send + Sync + 'static {
     /// The leader's: log lines of tasks, as they come from their nodes.
     fn logs(&self, request: LogsRequest) -> Answer<'_, BoxStream<'static, LogLine>>;
 
+    /// Asks an image's registry what the image is, with the client's credentials as
+    /// encoded in their header; the answer has the shape of the engine API's
+    /// `/distribution/NAME/json`.
+    fn look_up_image(&self, image: String, auth: String) -> Answer<'_, serde_json::Value>;
+
     /// Passes a whole request on to the leader, once; the leader hands it to
     /// [`crate::Api::forwarded`]. Refuses with [`crate::no_leader`] where none is
     /// known or the answer got lost: the API tries again, and the header

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use swarmw_model::{Node, NodeId, ServiceId, ServiceSpec, TaskId, Time};
+use swarmw_model::{Duration, Node, NodeId, ServiceId, ServiceSpec, TaskId, Time};
 use swarmw_state::{Change, Event, State};
 
 use crate::reconcile::Reconcile;
@@ -36,6 +36,10 @@ pub struct Orchestrator {
     /// What is remembered of rollouts under way.
     rollouts: BTreeMap<ServiceId, Memory>,
 }
+
+/// Decisions may be dropped on their way, and nothing tells: a service about which
+/// something was decided is looked at again after this time.
+const AGAIN: Duration = Duration::from_secs(1);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Due {
@@ -112,8 +116,11 @@ impl Orchestrator {
                 memory: &mut memory,
                 due: None,
             };
+            let before = reconcile.changes.len();
             reconcile.service(id);
-            if let Some(at) = reconcile.due {
+            let decided = reconcile.changes.len() > before;
+            let again = decided.then_some(now + AGAIN);
+            if let Some(at) = reconcile.due.into_iter().chain(again).min() {
                 self.due.insert((at, Due::Service(id)));
             }
             if memory.asked {

@@ -24,12 +24,14 @@ pub(crate) fn service(state: &State, id: ServiceId, changes: &mut Vec<Change>) {
         }
     }
     let Ok(limit) = usize::try_from(limit) else { return };
-    let updated_to = state.rollout(id).map(|rollout| rollout.spec_version);
+    let rollout = state.rollout(id);
     for mut tasks in slots.into_values() {
         let mut excess = tasks.len().saturating_sub(limit);
         tasks.sort_by_key(|t| (t.created_at, t.id));
-        let of_rollout = tasks.iter().rev().take_while(|t| Some(t.spec_version) == updated_to);
-        let first_of_rollout = of_rollout.last().map(|t| t.id);
+        let of_rollout = |t: &&&Task| {
+            rollout.is_some_and(|r| r.spec_version == t.spec_version && !r.before.contains(&t.id))
+        };
+        let first_of_rollout = tasks.iter().find(of_rollout).map(|t| t.id);
         for task in tasks {
             // The update needs to know which task it made and which is a restart.
             let needed = first_of_rollout == Some(task.id);

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use swarmw_model::{
     Availability, Duration, NodeState, Service, ServiceId, Slot, Task, TaskId, TaskState,
-    TaskStatus, Time,
+    TaskStatus, Time, UpdateState,
 };
 use swarmw_state::{Change, NewTask, State, TaskChange};
 
@@ -41,7 +41,7 @@ struct Plan {
     /// Of those, the ones that an update may touch.
     updatable: BTreeSet<Slot>,
     /// Slots to fill.
-    create: Vec<Slot>,
+    create: BTreeSet<Slot>,
 }
 
 // === impl Reconcile ===
@@ -59,7 +59,9 @@ impl Reconcile<'_, '_> {
             Some(replicas) => self.replicated(&service, &slots, replicas),
             None => self.global(&service, &slots),
         };
-        let ordered = Update {
+        let rolling_back =
+            service.update_status.as_ref().is_some_and(|s| s.state == UpdateState::RollbackStarted);
+        let decided = Update {
             service: &service,
             slots: &slots,
             updatable: &plan.updatable,
@@ -69,8 +71,11 @@ impl Reconcile<'_, '_> {
             memory: self.memory,
             changes: self.changes,
             due: &mut self.due,
+            rolling_back,
+            turns_back: false,
         }
         .decide();
+        let Some(ordered) = decided else { return };
         for (slot, order) in &ordered {
             self.replace_old(&service, *slot, &slots[slot], *order);
         }
@@ -78,7 +83,12 @@ impl Reconcile<'_, '_> {
             self.keep(&service, *slot, &slots[slot]);
         }
         for slot in plan.create {
-            self.create(&service, slot, TaskState::Running);
+            // Where an order got lost half-way, the old task may still be stopping.
+            let stopping =
+                |t: &Arc<Task>| t.desired_state == TaskState::Shutdown && self.is_in_the_way(t);
+            let waits = slots.get(&slot).is_some_and(|tasks| tasks.all().any(stopping));
+            let desired = if waits { TaskState::Ready } else { TaskState::Running };
+            self.create(&service, slot, desired);
         }
     }
 
@@ -88,15 +98,18 @@ impl Reconcile<'_, '_> {
         let wanted = usize::try_from(replicas).unwrap_or(usize::MAX);
         if filled.len() > wanted {
             let gone = victims(&filled, filled.len() - wanted);
-            for slot in &gone {
-                self.desire(slots[slot].all(), TaskState::Remove);
-            }
             filled.retain(|(slot, _)| !gone.contains(slot));
         }
         let keep: Vec<_> = filled.iter().map(|(slot, _)| **slot).collect();
         let updatable: BTreeSet<_> = keep.iter().copied().collect();
         let free = (1..).map(Slot::Replica).filter(|slot| !updatable.contains(slot));
-        let create = free.take(wanted.saturating_sub(keep.len())).collect();
+        let create: BTreeSet<_> = free.take(wanted.saturating_sub(keep.len())).collect();
+        // Nobody will want to see the history of slots that are no more.
+        for (slot, tasks) in slots {
+            if !updatable.contains(slot) && !create.contains(slot) {
+                self.desire(tasks.all(), TaskState::Remove);
+            }
+        }
         Plan { keep, updatable, create }
     }
 
@@ -116,7 +129,7 @@ impl Reconcile<'_, '_> {
                         plan.updatable.insert(slot);
                     }
                 }
-                _ if fits && active => plan.create.push(slot),
+                _ if fits && active => drop(plan.create.insert(slot)),
                 _ => {}
             }
         }
@@ -208,10 +221,19 @@ impl Reconcile<'_, '_> {
     /// the way.
     fn promote(&mut self, service: &Service, tasks: &SlotTasks, new: &Task) {
         let before = tasks.all().rev().find(|t| t.id != new.id && t.created_at <= new.created_at);
+        if before.is_some_and(|old| is_live(old)) {
+            // It was told to stop, but the word was lost.
+            let others = tasks.live().filter(|t| t.id != new.id);
+            self.desire(others.cloned().collect::<Vec<_>>().iter(), TaskState::Shutdown);
+            return;
+        }
+        let on = before.map_or(Ground::Firm, |old| ground(self.state, old));
         let delay = match before {
-            Some(old) if ground(self.state, old) == Ground::Drained => Duration::ZERO,
+            Some(_) if on == Ground::Drained => Duration::ZERO,
             // An update knows its own delay.
             Some(old) if old.spec_version != new.spec_version => Duration::ZERO,
+            // It did not end by itself.
+            Some(old) if on == Ground::Firm && was_told(old) => Duration::ZERO,
             _ => restart::delay(service),
         };
         let from = new.created_at + delay;
@@ -219,15 +241,19 @@ impl Reconcile<'_, '_> {
             self.wake(from);
             return;
         }
-        let in_the_way = before.is_some_and(|old| {
-            !old.status.state.is_terminal() && ground(self.state, old) != Ground::Lost
-        });
+        let in_the_way = tasks.all().any(|old| self.is_in_the_way(old));
         let at_last = from + STOP_PATIENCE;
         if in_the_way && self.now < at_last {
             self.wake(at_last);
             return;
         }
         self.changes.push(Change::Task(TaskChange::desire(new.id, TaskState::Running)));
+    }
+
+    /// Whether a task was told to stop and its node may still be running it.
+    fn is_in_the_way(&self, task: &Task) -> bool {
+        let is_up = (TaskState::Assigned..=TaskState::Running).contains(&task.status.state);
+        is_up && !is_live(task) && ground(self.state, task) != Ground::Lost
     }
 
     /// A running task whose node no longer satisfies the constraints is rejected;
@@ -273,6 +299,11 @@ impl Reconcile<'_, '_> {
     fn wake(&mut self, at: Time) {
         self.due = Some(self.due.map_or(at, |due| due.min(at)));
     }
+}
+
+/// Whether a task that should not run stops, or has stopped, because it was told.
+fn was_told(task: &Task) -> bool {
+    !task.status.state.is_terminal() || task.status.state == TaskState::Shutdown
 }
 
 fn is_active(node: &swarmw_model::Node) -> bool {

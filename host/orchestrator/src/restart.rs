@@ -23,7 +23,7 @@ pub(crate) fn delay(service: &Service) -> Duration {
 /// `tasks`, oldest first.
 pub(crate) fn verdict<'a>(
     service: &Service,
-    tasks: impl Iterator<Item = &'a Arc<Task>>,
+    tasks: impl DoubleEndedIterator<Item = &'a Arc<Task>>,
     old: &Task,
 ) -> Verdict {
     let policy = service.spec.task_template.restart_policy.clone().unwrap_or_default();
@@ -40,10 +40,13 @@ pub(crate) fn verdict<'a>(
         return Verdict::Replace;
     }
     let window = policy.window.filter(|window| *window > Duration::ZERO);
-    let ended = old.status.timestamp;
+    // Both by the leader's clock, whatever the agents' clocks say.
+    let ended = old.updated_at;
     let recent = |t: &Task| window.is_none_or(|window| ended.since(t.created_at) <= window);
-    // The first task of the slot is no restart; every later one is.
-    let mine = tasks.filter(|t| t.spec_version == old.spec_version);
-    let restarts = mine.skip(1).filter(|t| recent(t)).count();
+    // Since the slot came to this spec; its first task is no restart, every later
+    // one is.
+    let mine = tasks.rev().skip_while(|t| t.id != old.id);
+    let mine: Vec<_> = mine.take_while(|t| t.spec_version == old.spec_version).collect();
+    let restarts = mine.iter().rev().skip(1).filter(|t| recent(t)).count();
     if restarts as u64 >= most { Verdict::Leave } else { Verdict::Replace }
 }

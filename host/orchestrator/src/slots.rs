@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use swarmw_model::{PortConfig, Service, Slot, Task, TaskSpec, TaskState};
-use swarmw_state::{State, TargetState};
+use swarmw_state::{Rollout, State, TargetState};
 
 use crate::Fits;
 
@@ -106,31 +106,41 @@ impl SlotTasks {
         self.tasks.iter().filter(adoptable).map(|t| &t.task)
     }
 
-    /// Whether nothing here is of the present spec, neither running nor tried.
+    /// Whether the slot needs an update: an older spec runs here and no present
+    /// one, or nothing runs and what ran last was older.
     pub(crate) fn is_outdated(&self) -> bool {
-        let newest = &self.tasks[self.tasks.len() - 1];
-        newest.standing == Standing::Outdated
-            && !self.tasks.iter().any(|t| is_live(&t.task) && t.standing != Standing::Outdated)
+        let mut live = self.tasks.iter().filter(|t| is_live(&t.task)).peekable();
+        match live.peek() {
+            Some(_) => live.all(|t| t.standing == Standing::Outdated),
+            None => self.tasks[self.tasks.len() - 1].standing == Standing::Outdated,
+        }
     }
 
-    /// The tasks made for the present spec since the slot was last out of date:
-    /// the one that was ordered, and its restarts.
-    pub(crate) fn generation(&self) -> impl Iterator<Item = &Arc<Task>> {
-        let current = |t: &&SlotTask| t.standing == Standing::Current;
-        let tried = self.tasks.iter().rev().take_while(current).count();
-        self.tasks[self.tasks.len() - tried..].iter().map(|t| &t.task)
+    /// The tasks made for the present spec in the course of a rollout: the one that
+    /// was ordered, and its restarts.
+    pub(crate) fn generation(&self, rollout: &Rollout) -> impl Iterator<Item = &Arc<Task>> {
+        let made =
+            |t: &&SlotTask| t.standing == Standing::Current && !rollout.before.contains(&t.task.id);
+        self.tasks.iter().filter(made).map(|t| &t.task)
     }
 
-    /// Where the slot stands as the target of a rollout.
-    pub(crate) fn target_state(&self) -> TargetState {
-        if self.is_outdated() {
+    /// Tasks of the present spec, live or not.
+    pub(crate) fn of_spec(&self) -> impl Iterator<Item = &Arc<Task>> {
+        self.tasks.iter().filter(|t| t.standing == Standing::Current).map(|t| &t.task)
+    }
+
+    /// Where the slot stands as a target that was told to stand somewhere.
+    pub(crate) fn target_state(&self, rollout: &Rollout, told: TargetState) -> TargetState {
+        let tried = !matches!(told, TargetState::Outdated | TargetState::Gone)
+            || self.generation(rollout).next().is_some();
+        if self.is_outdated() && !tried {
             return TargetState::Outdated;
         }
         let current = || self.all().filter(|t| is_live(t) && self.is_current(t));
         if current().any(|t| t.status.state == TaskState::Running) {
             return TargetState::Running;
         }
-        let mut generation = self.generation();
+        let mut generation = self.generation(rollout);
         match (generation.next(), generation.next()) {
             (Some(only), None) if is_live(only) && only.status.state < TaskState::Running => {
                 TargetState::Replacing
@@ -149,7 +159,15 @@ fn compare(state: &State, service: &Service, task: &Task, fits: &mut dyn Fits) -
     if old == new {
         return Standing::Adoptable;
     }
-    let moved = TaskSpec { placement: new.placement.clone(), ..TaskSpec::clone(old) };
+    // Credentials matter only until the image is there.
+    let prepared =
+        is_live(task) && (TaskState::Ready..=TaskState::Running).contains(&task.status.state);
+    let credentials = if prepared { new } else { old };
+    let moved = TaskSpec {
+        placement: new.placement.clone(),
+        registry_auth: credentials.registry_auth.clone(),
+        ..TaskSpec::clone(old)
+    };
     if moved != **new {
         return Standing::Outdated;
     }

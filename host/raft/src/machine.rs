@@ -56,6 +56,11 @@ impl Machine {
         Ok((machine, publisher))
     }
 
+    /// Index of the last entry that the state holds.
+    pub(crate) fn applied(&self) -> Option<u64> {
+        self.applied.map(|id| id.index)
+    }
+
     fn builder(&self) -> Builder {
         Builder {
             state: self.state.clone(),

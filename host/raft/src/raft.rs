@@ -1,6 +1,7 @@
 //! The front door.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,6 +14,7 @@ use openraft::storage::Snapshot;
 use openraft::{BasicNode, ChangeMembers, Config, Instant as _, ReadPolicy, SnapshotPolicy};
 use swarmw_state::{Outcome, State, Transaction, encode_transaction};
 use tokio::sync::watch;
+use tokio::time::Instant;
 
 use crate::config::{RaftConfig, Storage, Timing};
 use crate::error::{ProposeError, RaftError};
@@ -23,13 +25,13 @@ use crate::peers::{PeerError, Peers, Rpc};
 use crate::publish::{Publisher, Subscription};
 use crate::role::{Role, follow};
 use crate::seal::Seal;
-use crate::snapshot::Shelf;
+use crate::snapshot::{NAME, Shelf};
 use crate::types::{Proposal, TypeConfig};
 
 /// A leader whose lease has just run out, or that waits for a change of members,
-/// says so and is right again a moment later: tries before it is believed…
-const TRIES: usize = 40;
-/// …and the pause between them.
+/// says so and is right again a moment later: how long it is not believed…
+const PATIENCE: Duration = Duration::from_secs(2);
+/// …and the pause between tries.
 const PAUSE: Duration = Duration::from_millis(50);
 /// The largest snapshot that is taken in.
 const SNAPSHOT_MAX: usize = 1 << 30;
@@ -67,11 +69,10 @@ impl Raft {
     /// # Errors
     /// The files are damaged or written by a newer swarmw.
     pub async fn open(config: RaftConfig, peers: Arc<dyn Peers>) -> Result<Self, RaftError> {
-        let (log, shelf) = tokio::task::spawn_blocking(move || open_storage(config.storage))
-            .await
-            .map_err(|e| RaftError::Stopped(e.to_string()))??;
-        let (machine, publisher) = Machine::open(shelf)
-            .map_err(|e| RaftError::Storage { path: "snapshot".into(), message: e.to_string() })?;
+        let (log, machine, publisher) =
+            tokio::task::spawn_blocking(move || open_storage(config.storage))
+                .await
+                .map_err(|e| RaftError::Stopped(e.to_string()))??;
         let settings = settings(&config.timing)?;
         let inner = openraft::Raft::new(config.raft_id, settings, Factory(peers), log, machine)
             .await
@@ -112,15 +113,14 @@ impl Raft {
     /// See [`ProposeError`].
     pub async fn propose(&self, transaction: Transaction) -> Result<Vec<Outcome>, ProposeError> {
         let proposal = Proposal(Bytes::from(encode_transaction(&transaction)));
-        let mut tries = 0;
+        let start = Instant::now();
         loop {
             match self.inner.client_write(proposal.clone()).await {
                 Ok(response) => return Ok(response.data.0),
                 Err(OpenraftError::Fatal(_)) => return Err(ProposeError::Closed),
                 Err(OpenraftError::APIError(ClientWriteError::ForwardToLeader(to))) => {
                     let other = to.leader_id.filter(|id| *id != self.own);
-                    tries += 1;
-                    if other.is_some() || tries >= TRIES || !self.seems_to_lead() {
+                    if other.is_some() || start.elapsed() >= PATIENCE || !self.seems_to_lead() {
                         let address = to.leader_node.map(|node| node.addr).unwrap_or_default();
                         return Err(ProposeError::NotLeader {
                             leader: other.map(|id| (id, address)),
@@ -143,16 +143,15 @@ impl Raft {
     /// # Errors
     /// This manager does not lead, or cannot prove that it does.
     pub async fn read_index(&self) -> Result<(), ProposeError> {
-        let mut tries = 0;
+        let start = Instant::now();
         loop {
             match self.inner.ensure_linearizable(ReadPolicy::ReadIndex).await {
                 Ok(_) => return Ok(()),
                 Err(OpenraftError::Fatal(_)) => return Err(ProposeError::Closed),
                 Err(OpenraftError::APIError(_)) => {
-                    tries += 1;
                     let leader = self.role.borrow().leader.clone();
                     let other = leader.filter(|(id, _)| *id != self.own);
-                    if other.is_some() || tries >= TRIES {
+                    if other.is_some() || start.elapsed() >= PATIENCE {
                         return Err(ProposeError::NotLeader { leader: other });
                     }
                 }
@@ -325,22 +324,37 @@ impl Raft {
     }
 }
 
-fn open_storage(storage: Storage) -> Result<(LogStore, Shelf), RaftError> {
-    match storage {
-        Storage::Memory => Ok((LogStore::in_memory(), Shelf::Memory(Arc::default()))),
-        Storage::Disk { dir, key } => {
-            let failed = |path: &std::path::Path, e: std::io::Error| RaftError::Storage {
-                path: path.to_owned(),
-                message: e.to_string(),
-            };
-            std::fs::create_dir_all(&dir).map_err(|e| failed(&dir, e))?;
-            let seal = Seal::new(key);
-            let file = dir.join("log.redb");
-            let (disk, recovered) =
-                Disk::open(&file, seal.clone()).map_err(|e| failed(&file, e))?;
-            Ok((LogStore::on_disk(disk, recovered), Shelf::Disk { folder: dir, seal }))
+fn open_storage(storage: Storage) -> Result<(LogStore, Machine, Publisher), RaftError> {
+    let (dir, key) = match storage {
+        Storage::Memory => {
+            let shelf = Shelf::Memory(Arc::default());
+            let (machine, publisher) = Machine::open(shelf).map_err(|e| failed(NAME.into(), &e))?;
+            return Ok((LogStore::in_memory(), machine, publisher));
         }
+        Storage::Disk { dir, key } => (dir, key),
+    };
+    std::fs::create_dir_all(&dir).map_err(|e| failed(dir.clone(), &e))?;
+    let seal = Seal::new(key);
+    let file = dir.join("log.redb");
+    let (disk, recovered) = Disk::open(&file, seal.clone()).map_err(|e| failed(file, &e))?;
+    let log = LogStore::on_disk(disk, recovered);
+    let snapshot = dir.join(NAME);
+    let (machine, publisher) = Machine::open(Shelf::Disk { folder: dir, seal })
+        .map_err(|e| failed(snapshot.clone(), &e))?;
+    match log.purged() {
+        Some(purged) if machine.applied() < Some(purged) => Err(failed(
+            snapshot,
+            &format!(
+                "missing or too old: the log begins after entry {purged}; \
+                 take the manager out and let it join again"
+            ),
+        )),
+        _ => Ok((log, machine, publisher)),
     }
+}
+
+fn failed(path: PathBuf, why: &dyn std::fmt::Display) -> RaftError {
+    RaftError::Storage { path, message: why.to_string() }
 }
 
 fn settings(timing: &Timing) -> Result<Arc<Config>, RaftError> {

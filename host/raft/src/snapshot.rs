@@ -11,7 +11,7 @@ use crate::error::io;
 use crate::seal::Seal;
 use crate::types::{LogId, MembersRecord, Position, SnapshotMeta};
 
-const NAME: &str = "snapshot";
+pub(crate) const NAME: &str = "snapshot";
 const VERSION: u8 = 1;
 
 /// A snapshot's place in the log, and who the members were there.
@@ -83,22 +83,19 @@ impl Shelf {
             Self::Memory(kept) => return Ok(kept.lock().map_err(io)?.clone()),
             Self::Disk { folder, seal } => (folder, seal),
         };
-        let path = folder.join(NAME);
         let mut sealed = Vec::new();
-        match File::open(&path).and_then(|mut file| file.read_to_end(&mut sealed)) {
+        match File::open(folder.join(NAME)).and_then(|mut file| file.read_to_end(&mut sealed)) {
             Ok(_) => {}
             Err(e) if e.kind() == ErrorKind::NotFound => return Ok(None),
             Err(e) => return Err(e),
         }
-        let plain = seal
-            .open(NAME.as_bytes(), &sealed)
-            .map_err(|e| io(format!("{}: {e}", path.display())))?;
+        let plain = seal.open(NAME.as_bytes(), &sealed).map_err(io)?;
         match plain.split_first() {
             Some((&VERSION, body)) => {
                 let content: Content = ciborium::from_reader(body).map_err(io)?;
                 Ok(Some((content.header, content.state.into())))
             }
-            _ => Err(io(format!("{}: written by a newer swarmw", path.display()))),
+            _ => Err(io("written by a newer swarmw")),
         }
     }
 }

@@ -37,7 +37,7 @@ pub(crate) struct Group {
 #[derive(Default)]
 pub(crate) struct Groups {
     all: Vec<Group>,
-    places: FastMap<(u128, u64), usize>,
+    places: FastMap<(u128, u64), Option<usize>>,
 }
 
 // === impl Groups ===
@@ -52,16 +52,13 @@ impl Groups {
             if new.node.is_some() || new.desired > TaskState::Complete {
                 continue;
             }
-            let Some(service) = state.service(new.service) else {
-                continue;
-            };
-            if service.spec_version != new.spec_version {
-                continue;
-            }
             let group = self.group(new.service, new.spec_version, || {
+                let service = state.service(new.service)?;
                 let ports = host_ports(&service.endpoint.ports).collect();
-                (service.spec.task_template.clone(), ports)
+                (service.spec_version == new.spec_version)
+                    .then(|| (service.spec.task_template.clone(), ports))
             });
+            let Some(group) = group else { continue };
             match new.slot {
                 Slot::Node(node) => group.preassigned.push((node, Item::New(at))),
                 Slot::Replica(_) => group.items.push(Item::New(at)),
@@ -72,27 +69,28 @@ impl Groups {
     /// Takes in a task that waits in the state; one whose service is gone is left
     /// to the orchestrator.
     pub(crate) fn add_waiting(&mut self, task: &Arc<Task>, state: &State) {
-        if state.service(task.service_id).is_none() {
-            return;
-        }
         let group = self.group(task.service_id, task.spec_version, || {
-            (task.spec.clone(), host_ports(&task.service.ports).collect())
+            state.service(task.service_id)?;
+            Some((task.spec.clone(), host_ports(&task.service.ports).collect()))
         });
+        let Some(group) = group else { return };
         match task.node_id {
             Some(node) => group.preassigned.push((node, Item::Waiting(task.clone()))),
             None => group.items.push(Item::Waiting(task.clone())),
         }
     }
 
+    /// The group of a service and version, looked up once: `None` where there is
+    /// nothing to place.
     fn group(
         &mut self,
         service: ServiceId,
         version: Version,
-        first: impl FnOnce() -> (Arc<TaskSpec>, Vec<Port>),
-    ) -> &mut Group {
+        first: impl FnOnce() -> Option<(Arc<TaskSpec>, Vec<Port>)>,
+    ) -> Option<&mut Group> {
         let key = (service.bits(), version.index);
         let place = *self.places.entry(key).or_insert_with(|| {
-            let (spec, ports) = first();
+            let (spec, ports) = first()?;
             self.all.push(Group {
                 service,
                 version,
@@ -102,9 +100,9 @@ impl Groups {
                 preassigned: Vec::new(),
                 policy: None,
             });
-            self.all.len() - 1
+            Some(self.all.len() - 1)
         });
-        &mut self.all[place]
+        Some(&mut self.all[place?])
     }
 
     /// The groups: those whose spec is older first, and within each the lower slots.

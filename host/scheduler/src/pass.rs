@@ -278,6 +278,7 @@ impl Scheduler {
     ) {
         batch.place(groups, work.state, self, policies, &mut work.pass.events);
         let runs = std::mem::take(&mut batch.runs);
+        work.decisions.reserve(runs.iter().map(|run| run.placed.len()).sum());
         // Explanations tell of the end of the pass, so counts come first.
         let mut left = Vec::new();
         for run in runs {
@@ -342,9 +343,11 @@ impl Scheduler {
     }
 
     /// A decision may get lost before it is committed: the task stays due until an
-    /// event shows its node.
+    /// event shows its node. Those that were due are so already.
     fn await_confirmation(&mut self, item: &Item) {
-        if let Item::Waiting(task) = item {
+        if let Item::Waiting(task) = item
+            && !self.due.contains_key(&task.id)
+        {
             self.due.insert(task.id, task.clone());
         }
     }

@@ -35,6 +35,9 @@ pub struct Rollout {
     pub wake_at: Option<Time>,
     /// Targets out of date at the start, and what the policy was last told of each.
     pub targets: Vector<(Slot, TargetState)>,
+    /// Tasks of this very spec that the targets had had before it began, as where a
+    /// service goes back and forth: none of this rollout's doing.
+    pub before: imbl::OrdSet<TaskId>,
     /// When each new task first ran, by the leader's clock.
     pub ran: imbl::OrdMap<TaskId, Time>,
     /// Every task that ended is told once: those told so far.
@@ -106,7 +109,9 @@ impl RolloutStep {
     /// About how many bytes it takes in the log.
     pub fn weight(&self) -> usize {
         match self {
-            Self::Begin(rollout) => 256 + rollout.state.0.len() + rollout.targets.len() * 40,
+            Self::Begin(rollout) => {
+                256 + rollout.state.0.len() + (rollout.targets.len() + rollout.before.len()) * 40
+            }
             Self::Next { state, moves, ran, ended, .. } => {
                 128 + state.0.len() + (moves.len() + ran.len() + ended.len()) * 24
             }

@@ -1,6 +1,7 @@
 //! A cluster of processes on loopback addresses.
 
 use std::fs;
+use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 
 use tempfile::TempDir;
@@ -19,7 +20,7 @@ pub struct Cluster {
     /// order of the nodes.
     pub machines: Vec<Machine>,
     /// Held so that no other test takes the addresses.
-    _subnet: Option<Subnet>,
+    subnet: Option<Subnet>,
     _switch: Option<Switch>,
     folder: TempDir,
 }
@@ -35,7 +36,7 @@ impl Cluster {
             .map(|n| Node::new(folder.path(), &format!("n{n}"), subnet.address(n), "none"))
             .collect();
         let mut cluster =
-            Self { nodes, machines: Vec::new(), _subnet: Some(subnet), _switch: None, folder };
+            Self { nodes, machines: Vec::new(), subnet: Some(subnet), _switch: None, folder };
         cluster.nodes.iter_mut().for_each(Node::start);
         cluster
     }
@@ -69,7 +70,7 @@ impl Cluster {
                 .within(machine.in_network())
         };
         let nodes = machines.iter().enumerate().map(node).collect();
-        let mut cluster = Self { nodes, machines, _subnet: None, _switch: Some(switch), folder };
+        let mut cluster = Self { nodes, machines, subnet: None, _switch: Some(switch), folder };
         cluster.nodes.iter_mut().for_each(Node::start);
         cluster
     }
@@ -121,6 +122,11 @@ impl Cluster {
                 .map_or(0, |all| all.iter().filter(|n| n["Status"]["State"] == "ready").count());
             if ready == count { Ok(()) } else { Err(format!("{ready} ready: {nodes}")) }
         });
+    }
+
+    /// An address that no node has.
+    pub fn spare_address(&self) -> Ipv4Addr {
+        self.subnet.as_ref().expect("a cluster on loopback").address(self.nodes.len() + 1)
     }
 
     /// A file with this text for a command to read.

@@ -5,10 +5,12 @@ mod http;
 mod image;
 mod machine;
 mod node;
+mod registry;
 mod subnet;
 mod wait;
 
 pub use cluster::Cluster;
 pub use image::RootFs;
 pub use node::Node;
+pub use registry::Registry;
 pub use wait::eventually;

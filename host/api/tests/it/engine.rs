@@ -237,6 +237,18 @@ async fn a_node_without_an_engine_says_what_to_do() {
 }
 
 #[tokio::test]
+async fn a_node_without_an_engine_looks_images_up_itself() {
+    let served = serve(Standing::Inactive).await;
+    served.fake.set(leading());
+    let found = served.client.get("/v1.41/distribution/reg.example/hello:1/json").await.json();
+    assert_eq!(found["Descriptor"]["digest"], "sha256:ab");
+    assert_eq!(found["Platforms"][0]["architecture"], "wasm");
+    let refused = served.client.get("/distribution/nowhere/json").await;
+    assert_eq!(refused.status, 500);
+    assert_eq!(refused.message(), "no nowhere");
+}
+
+#[tokio::test]
 async fn an_engine_out_of_order_does_not_hide_the_cluster() {
     let (served, engine) = with_engine().await;
     *engine.broken.lock().unwrap() = true;

@@ -410,6 +410,19 @@ impl Daemon for Fake {
         )
     }
 
+    fn look_up_image(&self, image: String, auth: String) -> Answer<'_, serde_json::Value> {
+        Box::pin(async move {
+            match image.as_str() {
+                "reg.example/hello:1" => Ok(serde_json::json!({
+                    "Descriptor": { "digest": "sha256:ab" },
+                    "Platforms": [{ "architecture": "wasm", "os": "wasip2" }],
+                    "Auth": auth,
+                })),
+                _ => Err(Refusal::plain(RefusalKind::Unknown, format!("no {image}"))),
+            }
+        })
+    }
+
     fn logs(&self, request: LogsRequest) -> Answer<'_, BoxStream<'static, LogLine>> {
         Box::pin(async move {
             self.logs_asked.lock().unwrap().push(request);

@@ -115,7 +115,7 @@ impl Update<'_> {
     pub(super) fn conclude(&mut self, end: End, started_at: Time) {
         match end {
             End::Complete => {
-                let state = match self.rolls_back() {
+                let state = match self.rolling_back {
                     true => UpdateState::RollbackCompleted,
                     false => UpdateState::Completed,
                 };
@@ -123,11 +123,16 @@ impl Update<'_> {
             }
             End::Pause(reason) => self.pause(started_at, reason),
             End::Rollback { version, reason } => match self.why_not_back(version) {
-                None => self.changes.push(Change::RollbackService {
-                    id: self.service.id,
-                    version: None,
-                    message: reason,
-                }),
+                None => {
+                    // It must be under way: see how the state takes the next change.
+                    self.show(started_at, None);
+                    self.turns_back = true;
+                    self.changes.push(Change::RollbackService {
+                        id: self.service.id,
+                        version: None,
+                        message: reason,
+                    });
+                }
                 Some(why) => self.pause(started_at, format!("{reason}; but {why}")),
             },
         }
@@ -135,6 +140,9 @@ impl Update<'_> {
 
     /// Why the service cannot return to an older spec, if it cannot.
     fn why_not_back(&self, version: Option<u64>) -> Option<String> {
+        if self.rolling_back {
+            return Some("a rollback is not rolled back".to_owned());
+        }
         let Some(previous) = &self.service.previous_spec else {
             return Some("there is no previous spec to return to".to_owned());
         };
@@ -175,7 +183,7 @@ impl Update<'_> {
     }
 
     pub(super) fn pause(&mut self, started_at: Time, message: String) {
-        let state = match self.rolls_back() {
+        let state = match self.rolling_back {
             true => UpdateState::RollbackPaused,
             false => UpdateState::Paused,
         };
@@ -186,6 +194,7 @@ impl Update<'_> {
     pub(super) fn present_message(&self) -> String {
         match &self.service.update_status {
             Some(status) if !status.message.is_empty() => status.message.clone(),
+            _ if self.rolling_back => "rollback in progress".to_owned(),
             _ => "update in progress".to_owned(),
         }
     }

@@ -49,23 +49,40 @@ pub(crate) struct Update<'a> {
     pub(crate) memory: &'a mut Memory,
     pub(crate) changes: &'a mut Vec<Change>,
     pub(crate) due: &'a mut Option<Time>,
+    /// Whether the service goes back to an older spec: as its status says, unless
+    /// a rollout is under way, which knows better.
+    pub(crate) rolling_back: bool,
+    /// Whether this look sends it back.
+    pub(crate) turns_back: bool,
 }
 
 // === impl Update ===
 
 impl Update<'_> {
     /// Goes on with the service's update, begins one, or leaves things as they are.
-    pub(crate) fn decide(mut self) -> Ordered {
+    /// `None` where the service returns to an older spec: nothing else should be
+    /// decided about it before it has.
+    pub(crate) fn decide(mut self) -> Option<Ordered> {
+        let ordered = self.orders();
+        (!self.turns_back).then_some(ordered)
+    }
+
+    fn orders(&mut self) -> Ordered {
         let rollout = self.state.rollout(self.service.id).cloned();
         let status = self.service.update_status.as_ref().map(|s| s.state);
         let paused = matches!(status, Some(UpdateState::Paused | UpdateState::RollbackPaused));
         let current = rollout.filter(|rollout| {
-            let current = rollout.spec_version == self.service.spec_version && !paused;
+            let turned = status == Some(UpdateState::RollbackStarted) && !rollout.rolling_back;
+            let current = rollout.spec_version == self.service.spec_version && !paused && !turned;
             if !current {
                 self.end(rollout);
             }
             current
         });
+        self.rolling_back = match &current {
+            Some(rollout) => rollout.rolling_back,
+            None => self.rolling_back,
+        };
         if paused {
             return Ordered::new();
         }
@@ -99,7 +116,7 @@ impl Update<'_> {
     }
 
     fn begin(&mut self, outdated: &[Slot]) -> Ordered {
-        let rolling_back = self.rolls_back();
+        let rolling_back = self.rolling_back;
         let facts = RolloutFacts {
             service_id: self.service.id.to_string(),
             service_name: self.service.spec.name.clone(),
@@ -135,6 +152,12 @@ impl Update<'_> {
             state: Base64(outcome.state),
             wake_at: wanted.wake_at,
             targets: targets.into_iter().collect(),
+            before: outdated
+                .iter()
+                .filter_map(|slot| self.slots.get(slot))
+                .flat_map(SlotTasks::of_spec)
+                .map(|task| task.id)
+                .collect(),
             ran: imbl::OrdMap::new(),
             told_ended: imbl::OrdSet::new(),
         };
@@ -200,6 +223,8 @@ impl Update<'_> {
         if !asks {
             let next = [rollout.wake_at, lost, self.memory.answers_at()];
             self.wake_at_first(next);
+            // A write of the service, such as a scale, may have cleared it.
+            self.show(rollout.started_at, None);
             return Ordered::new();
         }
         let facts = RolloutFacts {
@@ -246,6 +271,7 @@ impl Update<'_> {
         if nothing_new {
             self.memory.ordered(Vec::new(), now);
             self.wake_at_first([wanted.wake_at, self.memory.answers_at()]);
+            self.show(rollout.started_at, None);
             return Ordered::new();
         }
         self.changes.push(Change::StepRollout(Box::new(RolloutStep::Next {
@@ -275,16 +301,19 @@ impl Update<'_> {
                 })));
                 self.conclude(end, started_at);
             }
-            None => {
-                let message = report.unwrap_or_else(|| self.present_message());
-                let state = match self.rolls_back() {
-                    true => UpdateState::RollbackStarted,
-                    false => UpdateState::Updating,
-                };
-                self.set_status(UpdateStatus { state, started_at, completed_at: None, message });
-            }
+            None => self.show(started_at, report),
         }
         ordered
+    }
+
+    /// Sees to it that the update shows as under way, with its last report.
+    fn show(&mut self, started_at: Time, report: Option<String>) {
+        let message = report.unwrap_or_else(|| self.present_message());
+        let state = match self.rolling_back {
+            true => UpdateState::RollbackStarted,
+            false => UpdateState::Updating,
+        };
+        self.set_status(UpdateStatus { state, started_at, completed_at: None, message });
     }
 
     fn end(&mut self, rollout: &Rollout) {
@@ -292,11 +321,6 @@ impl Update<'_> {
             service: rollout.service,
             spec_version: rollout.spec_version,
         })));
-    }
-
-    fn rolls_back(&self) -> bool {
-        let status = self.service.update_status.as_ref();
-        status.is_some_and(|s| s.state == UpdateState::RollbackStarted)
     }
 
     fn wake_at_first(&mut self, times: impl IntoIterator<Item = Option<Time>>) {

@@ -37,7 +37,7 @@ impl News {
         for (target, (slot, told)) in (0u32..).zip(&rollout.targets) {
             let tasks = slots.get(slot);
             let state = match tasks {
-                Some(tasks) if wanted.contains(slot) => tasks.target_state(),
+                Some(tasks) if wanted.contains(slot) => tasks.target_state(rollout, *told),
                 _ => TargetState::Gone,
             };
             news.states.push(state);
@@ -62,12 +62,15 @@ impl News {
         rollout: &Rollout,
         memory: &Memory,
     ) {
-        for (place, task) in tasks.generation().enumerate() {
+        for (place, task) in tasks.generation(rollout).enumerate() {
             let Learnt { ran, ended } = memory.learnt(task, rollout);
             if let Some(ran) = ran.filter(|_| !rollout.ran.contains_key(&task.id)) {
                 self.ran.push((task.id, ran));
             }
-            if task.status.state.is_terminal() && !rollout.told_ended.contains(&task.id) {
+            // Whoever scales down wants tasks to end: no news for anybody.
+            let unwanted = task.desired_state == TaskState::Remove;
+            let told_of = rollout.told_ended.contains(&task.id);
+            if task.status.state.is_terminal() && !unwanted && !told_of {
                 self.ended.push(EndedTask {
                     target,
                     task: task.id,
@@ -95,7 +98,7 @@ impl News {
         now: Time,
     ) {
         use TargetState::{Down, Outdated, Replacing, Running};
-        let first = tasks.and_then(|tasks| tasks.generation().next());
+        let first = tasks.and_then(|tasks| tasks.generation(rollout).next());
         let Learnt { ran, ended } =
             first.map(|task| memory.learnt(task, rollout)).unwrap_or_default();
         let made = first.map(|task| task.created_at);

@@ -20,6 +20,22 @@ impl State {
                 Refusal::rpc(RefusalKind::AlreadyExists, "the cluster exists already").into()
             );
         }
+        let (before, told) = (self.clone(), context.events.len());
+        let founded = self.found(cluster, node, plugins, context);
+        if founded.is_err() {
+            *self = before;
+            context.events.truncate(told);
+        }
+        founded
+    }
+
+    fn found(
+        &mut self,
+        cluster: &Cluster,
+        node: &Node,
+        plugins: &[Plugin],
+        context: &mut Context<'_>,
+    ) -> Step {
         self.cluster = Some(Arc::new(Cluster {
             version: context.version,
             created_at: context.at,

@@ -121,6 +121,12 @@ impl State {
         };
         self.check_ports(id, &previous)?;
         let by_operator = version.is_some();
+        // A policy decided on an update that was under way. If the operator has
+        // written since, his word counts.
+        let updating = |s: &UpdateStatus| s.state == UpdateState::Updating;
+        if !by_operator && !old.update_status.as_ref().is_some_and(updating) {
+            return Err(Dropped::Changed.into());
+        }
         let status = UpdateStatus {
             state: UpdateState::RollbackStarted,
             started_at: context.at,
@@ -192,23 +198,41 @@ impl State {
         self.edit_service(id, context, |service| service.update_status = status.cloned())
     }
 
-    /// Refuses ports that another service publishes on every node.
+    /// Refuses ports that another service publishes on every node, and ports for
+    /// every node that another service publishes on its own. Two services that
+    /// publish a port on their nodes are kept apart by the scheduler.
     fn check_ports(&self, id: ServiceId, spec: &ServiceSpec) -> Result<(), Stop> {
-        for port in spec.endpoint_spec.iter().flat_map(|e| &e.ports) {
+        let wanted = spec.endpoint_spec.iter().flat_map(|e| &e.ports);
+        for port in wanted.filter(|p| p.published_port != 0) {
             let holder = self.ports.get(&(port.protocol, port.published_port));
-            if let Some(holder) = holder.filter(|h| port.published_port != 0 && **h != id) {
-                let name = self.services.get(holder).map_or("", |s| s.spec.name.as_str());
-                return Err(Refusal::rpc(
-                    RefusalKind::InvalidArgument,
-                    format!(
-                        "port '{}' is already in use by service '{name}' ({holder}) as an ingress port",
-                        port.published_port
-                    ),
-                )
-                .into());
+            if let Some(holder) = holder.filter(|h| **h != id) {
+                return Err(self.port_in_use(port, *holder, "an ingress port").into());
+            }
+            if port.publish_mode == PublishMode::Ingress
+                && let Some(holder) = self.host_port_holder(id, port)
+            {
+                return Err(self.port_in_use(port, holder, "a host-published port").into());
             }
         }
         Ok(())
+    }
+
+    fn host_port_holder(&self, but: ServiceId, port: &PortConfig) -> Option<ServiceId> {
+        let same = |p: &PortConfig| {
+            p.publish_mode == PublishMode::Host
+                && (p.protocol, p.published_port) == (port.protocol, port.published_port)
+        };
+        let mut others = self.services.values().filter(|s| s.id != but);
+        others.find(|s| s.endpoint.ports.iter().any(same)).map(|s| s.id)
+    }
+
+    fn port_in_use(&self, port: &PortConfig, holder: ServiceId, how: &str) -> Refusal {
+        let name = self.services.get(&holder).map_or("", |s| s.spec.name.as_str());
+        let number = port.published_port;
+        Refusal::rpc(
+            RefusalKind::InvalidArgument,
+            format!("port '{number}' is already in use by service '{name}' ({holder}) as {how}"),
+        )
     }
 
     fn edit_service(

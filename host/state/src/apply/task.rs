@@ -70,8 +70,10 @@ impl State {
             return Err(Dropped::Gone.into());
         };
         let desired = change.desired.filter(|d| *d > task.desired_state);
-        let status = change.status.clone().filter(|s| s.state >= task.status.state);
+        let later = |s: &TaskStatus| s.state >= task.status.state && *s != task.status;
+        let status = change.status.clone().filter(later);
         let adopted = match change.adopt {
+            Some(version) if version == task.spec_version => None,
             Some(version) => {
                 let service = self.services.get(&task.service_id);
                 let Some(service) = service.filter(|s| s.spec_version == version) else {
@@ -138,6 +140,14 @@ impl State {
             }
         }
         self.unassigned.remove(&id);
+        if let Some(rollout) = self.rollouts.get_mut(&task.service_id)
+            && [&rollout.told_ended, &rollout.before].iter().any(|told| told.contains(&id))
+        {
+            let rollout = Arc::make_mut(rollout);
+            rollout.before.remove(&id);
+            rollout.ran.remove(&id);
+            rollout.told_ended.remove(&id);
+        }
         context.events.push(Event::Task { old: Some(task), new: None });
         Ok(None)
     }

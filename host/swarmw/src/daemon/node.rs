@@ -310,6 +310,18 @@ impl Node for Daemon {
         async move { logs::read(self.manager()?, request) }.boxed()
     }
 
+    fn look_up_image(&self, image: String, auth: String) -> Answer<'_, serde_json::Value> {
+        async move {
+            let credentials = swarmw_registry::Credentials::of_header(&auth)
+                .map_err(|e| Refusal::invalid(e.to_string()))?;
+            let found = swarmw_registry::look_up(&image, &credentials)
+                .await
+                .map_err(|e| Refusal::plain(RefusalKind::Unknown, e.to_string()))?;
+            serde_json::to_value(found).map_err(|e| failed(e.into()))
+        }
+        .boxed()
+    }
+
     fn forward(&self, request: Request<Bytes>) -> Answer<'_, Response<Body>> {
         async move {
             let manager = self.manager()?;

@@ -1,0 +1,13 @@
+//! The orchestrator's specification: Swarm's scenarios on a simulated cluster, and
+//! random events against what must always hold.
+
+mod global;
+mod leader;
+mod nodes;
+mod random;
+mod replicated;
+mod restart;
+mod rollback;
+mod swarm;
+mod update;
+mod world;

@@ -1,0 +1,267 @@
+//! OCI registries: what an image reference names, and the component in a Wasm
+//! artifact (the CNCF layout: a manifest with one `application/wasm` layer).
+//!
+//! Registries on loopback are spoken to over plain HTTP, as Docker does; all others
+//! over HTTPS. Nothing is kept here: callers keep what they fetch by its digest.
+
+mod auth;
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use oci_client::client::{ClientConfig, ClientProtocol};
+use oci_client::manifest::{OciDescriptor, OciImageManifest, OciManifest};
+use oci_client::{Client, Reference};
+use serde::{Deserialize, Serialize};
+use swarmw_model::Platform;
+
+pub use auth::{Credentials, InvalidCredentials};
+
+/// The largest component that is fetched, in bytes.
+pub const COMPONENT_MAX: u64 = 256 << 20;
+/// The largest image configuration that is read, in bytes.
+const CONFIG_MAX: u64 = 1 << 20;
+/// For a registry to take a connection, and between two pieces of an answer.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// Layers that hold a component: the CNCF's media type, and the one before it.
+const COMPONENT_LAYERS: [&str; 2] =
+    ["application/wasm", "application/vnd.wasm.content.layer.v1+wasm"];
+/// What an image looked up may be.
+const MANIFESTS: [&str; 4] = [
+    "application/vnd.oci.image.index.v1+json",
+    "application/vnd.oci.image.manifest.v1+json",
+    "application/vnd.docker.distribution.manifest.list.v2+json",
+    "application/vnd.docker.distribution.manifest.v2+json",
+];
+
+/// Why a registry did not give what was asked for.
+#[derive(Debug, thiserror::Error)]
+pub enum RegistryError {
+    /// Not the reference of an image.
+    #[error("invalid reference format: {0}")]
+    Reference(String),
+    /// The credentials cannot be read.
+    #[error(transparent)]
+    Credentials(#[from] InvalidCredentials),
+    /// The registry's words, or that it cannot be reached.
+    #[error("{registry}: {message}")]
+    Registry {
+        /// Its host.
+        registry: String,
+        /// What it said.
+        message: String,
+    },
+    /// The image is there, but is no Wasm artifact.
+    #[error("{0} is not a Wasm artifact: it has no layer of type application/wasm")]
+    NotWasm(String),
+    /// The component, or the configuration, is larger than its bound.
+    #[error("{what} of {size} bytes is larger than the {max} allowed")]
+    TooLarge {
+        /// Which.
+        what: &'static str,
+        /// Its size.
+        size: u64,
+        /// The bound.
+        max: u64,
+    },
+}
+
+/// What a reference names, in the shape of the engine API's `/distribution`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct Distribution {
+    /// The manifest, or the index of several.
+    pub descriptor: Descriptor,
+    /// What the image runs on.
+    pub platforms: Vec<OciPlatform>,
+}
+
+/// A manifest.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Descriptor {
+    /// What kind of manifest.
+    pub media_type: String,
+    /// `sha256:…`.
+    pub digest: String,
+    /// Bytes.
+    pub size: u64,
+}
+
+/// A platform in the words of OCI.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct OciPlatform {
+    /// `amd64`, `wasm`, …
+    pub architecture: String,
+    /// `linux`, `wasip2`, …
+    pub os: String,
+}
+
+/// A component from a registry.
+#[derive(Clone, Debug)]
+pub struct Component {
+    /// Digest of its manifest, which is what a reference pins.
+    pub manifest: String,
+    /// Its own digest, checked.
+    pub digest: String,
+    /// The component.
+    pub bytes: Bytes,
+}
+
+#[derive(Deserialize)]
+struct AnyManifest {
+    #[serde(default)]
+    config: Option<OciDescriptor>,
+    #[serde(default)]
+    manifests: Vec<ListedManifest>,
+    #[serde(rename = "mediaType", default)]
+    media_type: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct ListedManifest {
+    #[serde(default)]
+    platform: Option<OciPlatform>,
+}
+
+/// Looks an image up.
+///
+/// # Errors
+/// The reference, or the registry's refusal.
+pub async fn look_up(
+    image: &str,
+    credentials: &Credentials,
+) -> Result<Distribution, RegistryError> {
+    let reference = parse(image)?;
+    let client = client(&reference);
+    let refused = |e| refusal(&reference, e);
+    let (bytes, digest) =
+        client.pull_manifest_raw(&reference, &credentials.0, &MANIFESTS).await.map_err(refused)?;
+    let manifest: AnyManifest =
+        serde_json::from_slice(&bytes).map_err(|e| refusal(&reference, e))?;
+    let platforms: Vec<OciPlatform> = match &manifest.config {
+        Some(config) => {
+            let text = blob(&client, &reference, config, "a configuration", CONFIG_MAX).await?;
+            serde_json::from_slice(&text).into_iter().collect()
+        }
+        None => manifest.manifests.into_iter().filter_map(|m| m.platform).collect(),
+    };
+    let media_type = manifest.media_type.unwrap_or_else(|| MANIFESTS[1].to_owned());
+    let known = |p: &OciPlatform| !p.os.is_empty() || !p.architecture.is_empty();
+    Ok(Distribution {
+        descriptor: Descriptor { media_type, digest, size: bytes.len() as u64 },
+        platforms: platforms.into_iter().filter(known).collect(),
+    })
+}
+
+/// Fetches the component of a Wasm artifact.
+///
+/// # Errors
+/// As [`look_up`]; or it is no Wasm artifact, or too large.
+pub async fn component(image: &str, credentials: &Credentials) -> Result<Component, RegistryError> {
+    let reference = parse(image)?;
+    let client = client(&reference);
+    let (manifest, digest) = client
+        .pull_manifest(&reference, &credentials.0)
+        .await
+        .map_err(|e| refusal(&reference, e))?;
+    let manifest = match manifest {
+        OciManifest::Image(manifest) => manifest,
+        OciManifest::ImageIndex(_) => return Err(RegistryError::NotWasm(image.to_owned())),
+    };
+    let layer = component_layer(&manifest);
+    let layer = layer.ok_or_else(|| RegistryError::NotWasm(image.to_owned()))?;
+    let bytes = blob(&client, &reference, layer, "a component", COMPONENT_MAX).await?;
+    Ok(Component { manifest: digest, digest: layer.digest.clone(), bytes: bytes.into() })
+}
+
+fn component_layer(manifest: &OciImageManifest) -> Option<&OciDescriptor> {
+    manifest.layers.iter().find(|layer| COMPONENT_LAYERS.contains(&layer.media_type.as_str()))
+}
+
+/// Fetches a blob of a known size; its digest is checked on the way.
+async fn blob(
+    client: &Client,
+    reference: &Reference,
+    descriptor: &OciDescriptor,
+    what: &'static str,
+    max: u64,
+) -> Result<Vec<u8>, RegistryError> {
+    let size = u64::try_from(descriptor.size).unwrap_or(u64::MAX);
+    if size > max {
+        return Err(RegistryError::TooLarge { what, size, max });
+    }
+    let mut bytes = Vec::with_capacity(usize::try_from(size).unwrap_or(0));
+    client.pull_blob(reference, descriptor, &mut bytes).await.map_err(|e| refusal(reference, e))?;
+    Ok(bytes)
+}
+
+fn parse(image: &str) -> Result<Reference, RegistryError> {
+    image.parse().map_err(|_| RegistryError::Reference(image.to_owned()))
+}
+
+fn client(reference: &Reference) -> Client {
+    // The second call finds the first one's provider.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let protocol = match is_loopback(reference.resolve_registry()) {
+        true => ClientProtocol::Http,
+        false => ClientProtocol::Https,
+    };
+    Client::new(ClientConfig {
+        protocol,
+        connect_timeout: Some(PATIENCE),
+        read_timeout: Some(PATIENCE),
+        ..ClientConfig::default()
+    })
+}
+
+fn is_loopback(registry: &str) -> bool {
+    let host = registry.rsplit_once(':').map_or(registry, |(host, _)| host);
+    let address = host.trim_matches(['[', ']']).parse::<std::net::IpAddr>();
+    host == "localhost" || address.is_ok_and(|ip| ip.is_loopback())
+}
+
+fn refusal(reference: &Reference, error: impl std::fmt::Display) -> RegistryError {
+    RegistryError::Registry {
+        registry: reference.resolve_registry().to_owned(),
+        message: error.to_string(),
+    }
+}
+
+// === impl OciPlatform ===
+
+impl From<OciPlatform> for Platform {
+    fn from(platform: OciPlatform) -> Self {
+        Self { architecture: platform.architecture, os: platform.os }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn registries_on_loopback_alone_are_spoken_to_in_the_clear() {
+        for (registry, want) in [
+            ("localhost:5000", true),
+            ("localhost", true),
+            ("127.0.0.9:5000", true),
+            ("[::1]:5000", true),
+            ("10.0.0.1:5000", false),
+            ("localhost.example", false),
+            ("index.docker.io", false),
+        ] {
+            assert_eq!(is_loopback(registry), want, "{registry}");
+        }
+    }
+
+    #[tokio::test]
+    async fn errors_name_what_was_asked_for() {
+        let anyone = Credentials::default();
+        let invalid = look_up("UPPER CASE", &anyone).await.expect_err("not a reference");
+        assert_eq!(invalid.to_string(), "invalid reference format: UPPER CASE");
+        let nobody = component("localhost:1/x:y", &anyone).await.expect_err("nobody listens");
+        assert!(nobody.to_string().starts_with("localhost:1: "), "{nobody}");
+    }
+}

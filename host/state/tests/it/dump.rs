@@ -1,0 +1,46 @@
+//! A state as text, by everything that can be read of it.
+
+use std::fmt::Write;
+
+use swarmw_model::{PluginId, RequestId, Slot};
+use swarmw_state::State;
+
+/// Tables and indexes, without the index of the last entry and the names of writes.
+pub fn dump(state: &State) -> String {
+    let mut text = String::new();
+    let out = &mut text;
+    writeln!(out, "{:?} next raft id {}", state.cluster(), state.next_raft_id()).unwrap();
+    for node in state.nodes() {
+        let tasks: Vec<_> = state.tasks_of_node(node.id).map(|t| t.id).collect();
+        writeln!(out, "{node:?} has {tasks:?}").unwrap();
+    }
+    for service in state.services() {
+        let named = state.service_named(&service.spec.name).map(|s| s.id);
+        writeln!(out, "{service:?} named {named:?} rollout {:?}", state.rollout(service.id))
+            .unwrap();
+    }
+    for task in state.tasks() {
+        writeln!(out, "{task:?}").unwrap();
+    }
+    let mut with_tasks: Vec<_> = state.services_with_tasks().collect();
+    with_tasks.sort();
+    for id in with_tasks {
+        let tasks: Vec<_> = state.tasks_of_service(id).map(|t| (t.slot(), t.id)).collect();
+        let first: Vec<_> = state.tasks_of_slot(id, Slot::Replica(1)).map(|t| t.id).collect();
+        writeln!(out, "tasks of {id}: {tasks:?}, of slot 1: {first:?}").unwrap();
+    }
+    let waiting: Vec<_> = state.unassigned().map(|t| t.id).collect();
+    writeln!(out, "waiting {waiting:?}").unwrap();
+    for plugin in state.plugins() {
+        let named: Option<PluginId> = state.plugin_named(&plugin.name).map(|p| p.id);
+        writeln!(out, "{plugin:?} named {named:?}").unwrap();
+    }
+    writeln!(out, "ports {:?}", state.ports().collect::<Vec<_>>()).unwrap();
+    text
+}
+
+/// The names of writes that are kept among these.
+pub fn requests(state: &State, upto: u128) -> String {
+    let kept = (0..upto).map(|n| state.outcomes_of(RequestId::from_bits(n)));
+    format!("{:?}", kept.collect::<Vec<_>>())
+}

@@ -1,0 +1,10 @@
+//! What every manager relies on: the same log makes the same state, whatever is
+//! in it, and the rules by which changes are carried out, dropped or refused.
+
+mod build;
+mod dump;
+mod names;
+mod nodes;
+mod properties;
+mod services;
+mod tasks;

@@ -1,0 +1,224 @@
+//! Rules of services: names, versions, ports, rollback.
+
+use swarmw_model::{Global, PublishMode, ServiceMode, TaskState, UpdateState, UpdateStatus};
+use swarmw_state::{Change, Dropped, Outcome, TaskChange};
+
+use crate::build::*;
+
+#[test]
+fn a_name_is_taken_whatever_the_letter_case_until_its_service_is_gone() {
+    let mut log = Log::with_web();
+    for name in ["web", "WEB", "Web"] {
+        assert_eq!(
+            log.refusal(create(API, service(name))),
+            format!(
+                "rpc error: code = AlreadyExists desc = \
+                 name conflicts with an existing object: service {name} already exists"
+            )
+        );
+    }
+    log.done(Change::RemoveService { id: WEB });
+    log.done(create(API, service("WEB")));
+    assert_eq!(log.state.service_named("web").unwrap().id, API);
+}
+
+#[test]
+fn an_update_that_read_another_version_is_out_of_sequence() {
+    let mut log = Log::with_web();
+    let read = log.version(WEB);
+    log.update(WEB, |spec| spec.labels = [("a".into(), "b".into())].into());
+    let stale = Change::UpdateService { id: WEB, version: read, spec: Box::new(service("web")) };
+    let want = "rpc error: code = Unknown desc = update out of sequence";
+    assert_eq!(log.refusal(stale), want);
+    let back = Change::RollbackService { id: WEB, version: Some(read), message: "".into() };
+    assert_eq!(log.refusal(back), want);
+    let gone = Change::UpdateService { id: API, version: read, spec: Box::new(service("api")) };
+    assert_eq!(log.refusal(gone), format!("service {API} not found"));
+}
+
+#[test]
+fn name_and_mode_stay() {
+    let mut log = Log::with_web();
+    let version = log.version(WEB);
+    let renamed = Change::UpdateService { id: WEB, version, spec: Box::new(service("api")) };
+    assert_eq!(
+        log.refusal(renamed),
+        "rpc error: code = Unimplemented desc = renaming services is not supported"
+    );
+    let mut global = service("web");
+    global.mode = ServiceMode::Global(Global {});
+    let other = Change::UpdateService { id: WEB, version, spec: Box::new(global) };
+    assert_eq!(
+        log.refusal(other),
+        "rpc error: code = Unimplemented desc = service mode change is not allowed"
+    );
+}
+
+#[test]
+fn only_what_tasks_run_makes_a_new_spec_version() {
+    type Edit = fn(&mut swarmw_model::ServiceSpec);
+    let cases: [(&str, bool, Edit); 7] = [
+        ("nothing", false, |_| {}),
+        ("labels", false, |s| s.labels = [("a".into(), "b".into())].into()),
+        ("replicas", false, |s| {
+            s.mode = ServiceMode::Replicated(swarmw_model::Replicated { replicas: Some(5) });
+        }),
+        ("update config", false, |s| s.update_config = Some(Default::default())),
+        ("image", true, |s| s.task_template = template("app:2")),
+        ("constraint", true, |s| s.task_template = constrained("app:1", "node.role==worker")),
+        ("ports", true, |s| {
+            s.endpoint_spec = publishing("web", vec![port(80, PublishMode::Ingress)]).endpoint_spec;
+        }),
+    ];
+    for (what, replaces, edit) in cases {
+        let mut log = Log::with_web();
+        let before = log.state.service(WEB).unwrap().clone();
+        log.update(WEB, edit);
+        let after = log.state.service(WEB).unwrap();
+        assert_eq!(after.version.index, log.state.index(), "{what}");
+        assert_eq!(after.spec_version != before.spec_version, replaces, "{what}");
+        assert_eq!(after.previous_spec.as_ref(), Some(&before.spec), "{what}");
+    }
+}
+
+#[test]
+fn an_ingress_port_belongs_to_one_service() {
+    let ingress = |n| port(n, PublishMode::Ingress);
+    let host = |n| port(n, PublishMode::Host);
+    for (held, wanted, refused) in [
+        (ingress(80), ingress(80), Some("as an ingress port")),
+        (ingress(80), host(80), Some("as an ingress port")),
+        (host(80), ingress(80), Some("as a host-published port")),
+        (host(80), host(80), None),
+        (ingress(80), ingress(81), None),
+        (ingress(0), ingress(0), None),
+    ] {
+        let mut log = Log::founded();
+        log.done(create(WEB, publishing("web", vec![held.clone()])));
+        let outcome = log.one(create(API, publishing("api", vec![wanted.clone()])));
+        let want = refused.map(|how| {
+            format!(
+                "rpc error: code = InvalidArgument desc = \
+                 port '80' is already in use by service 'web' ({WEB}) {how}"
+            )
+        });
+        let got = match outcome {
+            Outcome::Refused(why) => Some(why.to_string()),
+            _ => None,
+        };
+        assert_eq!(got, want, "{held:?} {wanted:?}");
+    }
+}
+
+#[test]
+fn a_port_is_free_again_when_its_service_gives_it_up() {
+    let mut log = Log::founded();
+    let spec = |name| publishing(name, vec![port(80, PublishMode::Ingress)]);
+    log.done(create(WEB, spec("web")));
+    log.update(WEB, |s| s.endpoint_spec = None);
+    log.done(create(API, spec("api")));
+    // Going back would take it away again.
+    let version = log.version(WEB);
+    let back = Change::RollbackService { id: WEB, version: Some(version), message: "".into() };
+    assert!(log.refusal(back).contains("port '80' is already in use by service 'api'"));
+    log.done(Change::RemoveService { id: API });
+    let back = Change::RollbackService { id: WEB, version: Some(version), message: "".into() };
+    log.done(back);
+    let held: Vec<_> = log.state.ports().map(|(_, port, id)| (port, id)).collect();
+    assert_eq!(held, [(80, WEB)]);
+}
+
+#[test]
+fn chosen_ports_stay_while_the_service_publishes_them() {
+    let mut log = Log::founded();
+    log.done(create(WEB, publishing("web", vec![port(0, PublishMode::Ingress)])));
+    let chosen = |log: &Log| Change::SetEndpoint {
+        service: WEB,
+        version: log.version(WEB),
+        ports: vec![port(30_000, PublishMode::Ingress)],
+    };
+    let stale = chosen(&log);
+    log.update(WEB, |s| s.labels = [("a".into(), "b".into())].into());
+    log.dropped(stale, Dropped::Changed);
+    let change = chosen(&log);
+    log.done(change);
+    log.update(WEB, |s| s.task_template = template("app:2"));
+    let ports: Vec<_> = log.state.ports().map(|(_, port, id)| (port, id)).collect();
+    assert_eq!(ports, [(30_000, WEB)]);
+    // Another choice of the same port came too late.
+    log.done(create(API, publishing("api", vec![port(0, PublishMode::Ingress)])));
+    let version = log.version(API);
+    let ports = vec![port(30_000, PublishMode::Ingress)];
+    log.dropped(Change::SetEndpoint { service: API, version, ports }, Dropped::Changed);
+}
+
+#[test]
+fn an_operator_rolls_back_and_forth_a_policy_only_back() {
+    let image = |log: &Log| log.state.service(WEB).unwrap().spec.task_template.image().to_owned();
+    let mut log = Log::with_web();
+    let none = Change::RollbackService { id: WEB, version: None, message: "".into() };
+    assert_eq!(
+        log.refusal(none),
+        format!(
+            "rpc error: code = FailedPrecondition desc = \
+             service {WEB} does not have a previous spec"
+        )
+    );
+    let first = log.spec_version(WEB);
+    log.update(WEB, |s| s.task_template = template("app:2"));
+    let second = log.spec_version(WEB);
+    for want in [("app:1", first), ("app:2", second), ("app:1", first)] {
+        let version = Some(log.version(WEB));
+        log.done(Change::RollbackService { id: WEB, version, message: "by hand".into() });
+        assert_eq!((image(&log).as_str(), log.spec_version(WEB)), want);
+    }
+    let version = Some(log.version(WEB));
+    log.done(Change::RollbackService { id: WEB, version, message: "by hand".into() });
+    log.done(Change::RollbackService { id: WEB, version: None, message: "policy".into() });
+    let service = log.state.service(WEB).unwrap();
+    assert_eq!(image(&log), "app:1");
+    assert_eq!(service.previous_spec, None);
+    let status = service.update_status.clone().unwrap();
+    assert_eq!((status.state, &*status.message), (UpdateState::RollbackStarted, "policy"));
+}
+
+#[test]
+fn a_paused_update_stays_paused_until_something_about_it_changes() {
+    type Edit = fn(&mut swarmw_model::ServiceSpec);
+    let cases: [(&str, bool, Edit); 4] = [
+        ("labels", true, |s| s.labels = [("a".into(), "b".into())].into()),
+        ("nothing", false, |_| {}),
+        ("image", false, |s| s.task_template = template("app:3")),
+        ("update config", false, |s| s.update_config = Some(Default::default())),
+    ];
+    for (what, paused, edit) in cases {
+        let mut log = Log::with_web();
+        log.update(WEB, |s| s.task_template = template("app:2"));
+        let status = UpdateStatus {
+            state: UpdateState::Paused,
+            started_at: swarmw_model::Time::ZERO,
+            completed_at: None,
+            message: "".into(),
+        };
+        let spec_version = log.spec_version(WEB);
+        let pause = Change::SetUpdateStatus { service: WEB, spec_version, status: Some(status) };
+        log.done(pause.clone());
+        log.dropped(pause, Dropped::Stale);
+        log.update(WEB, edit);
+        assert_eq!(log.state.service(WEB).unwrap().update_status.is_some(), paused, "{what}");
+    }
+}
+
+#[test]
+fn the_tasks_of_a_removed_service_are_told_to_go_and_keep_its_facts() {
+    let mut log = Log::with_task();
+    log.done(assign(T1, N2));
+    log.done(Change::RemoveService { id: WEB });
+    let task = log.state.task(T1).unwrap();
+    assert_eq!(task.desired_state, TaskState::Remove);
+    assert_eq!(task.service.name, "web");
+    assert_eq!(log.state.services_with_tasks().collect::<Vec<_>>(), [WEB]);
+    log.dropped(Change::Task(TaskChange::desire(T1, TaskState::Running)), Dropped::Stale);
+    log.done(Change::RemoveTask(T1));
+    assert_eq!(log.state.services_with_tasks().count(), 0);
+}

@@ -1,0 +1,137 @@
+//! A real registry (Debian's docker-registry), and Wasm artifacts in it.
+
+use std::fs;
+use std::net::Ipv4Addr;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+
+use serde_json::json;
+use tempfile::TempDir;
+
+use super::wait::eventually;
+
+const PORT: u16 = 5000;
+
+/// A registry on an address of the test's own; it goes when it is dropped.
+#[derive(Debug)]
+pub struct Registry {
+    /// `ip:port`, as image references name it.
+    pub address: String,
+    folder: TempDir,
+    server: Child,
+}
+
+// === impl Registry ===
+
+impl Registry {
+    /// Starts an empty registry without credentials.
+    pub fn start(ip: Ipv4Addr) -> Self {
+        let folder = tempfile::Builder::new().prefix("swarmw-reg-").tempdir().expect("a folder");
+        let address = format!("{ip}:{PORT}");
+        let config = folder.path().join("config.yml");
+        let text = format!(
+            "version: 0.1\nstorage:\n  filesystem:\n    rootdirectory: {}\nhttp:\n  addr: {address}\n",
+            folder.path().join("data").display()
+        );
+        fs::write(&config, text).expect("a configuration");
+        let log = fs::File::create(folder.path().join("log")).expect("a log file");
+        let server = Command::new("docker-registry")
+            .arg("serve")
+            .arg(&config)
+            .stdin(Stdio::null())
+            .stdout(log.try_clone().expect("a second handle"))
+            .stderr(log)
+            .spawn()
+            .expect("docker-registry is installed");
+        let registry = Self { address, folder, server };
+        eventually("the registry answers", || registry.curl(&["/v2/"]));
+        registry
+    }
+
+    /// Pushes a component as a Wasm artifact of the CNCF layout; its manifest's digest.
+    pub fn push_component(&self, name: &str, tag: &str, component: &[u8]) -> String {
+        let layer = self.push_blob(name, component);
+        let config = json!({ "architecture": "wasm", "os": "wasip2", "layerDigests": [layer] });
+        let config = config.to_string();
+        let config_digest = self.push_blob(name, config.as_bytes());
+        let kind = "application/vnd.oci.image.manifest.v1+json";
+        let manifest = json!({
+            "schemaVersion": 2,
+            "mediaType": kind,
+            "config": {
+                "mediaType": "application/vnd.wasm.config.v0+json",
+                "digest": config_digest,
+                "size": config.len(),
+            },
+            "layers": [{
+                "mediaType": "application/wasm", "digest": layer, "size": component.len(),
+            }],
+        });
+        let file = self.file(manifest.to_string().as_bytes());
+        let (data, header) = (format!("@{file}"), format!("Content-Type: {kind}"));
+        let path = format!("/v2/{name}/manifests/{tag}");
+        self.curl(&["-X", "PUT", "-H", &header, "--data-binary", &data, &path]).expect("pushed");
+        digest(Path::new(&file))
+    }
+
+    /// What the registry was asked for, a line each.
+    pub fn requests(&self) -> Vec<String> {
+        let log = fs::read_to_string(self.folder.path().join("log")).unwrap_or_default();
+        log.lines().filter(|line| line.contains("http.request.method")).map(Into::into).collect()
+    }
+
+    fn push_blob(&self, name: &str, bytes: &[u8]) -> String {
+        let file = self.file(bytes);
+        let digest = digest(Path::new(&file));
+        let begun = self
+            .curl(&["-X", "POST", "-D", "-", &format!("/v2/{name}/blobs/uploads/")])
+            .expect("an upload begins");
+        let location = begun
+            .lines()
+            .find_map(|l| {
+                l.split_once(": ").filter(|(key, _)| key.eq_ignore_ascii_case("location"))
+            })
+            .map(|(_, url)| url.trim())
+            .expect("a location");
+        let path = location.split_once(&self.address).map_or(location, |(_, path)| path);
+        let path = format!("{path}&digest={digest}");
+        let data = format!("@{file}");
+        let kind = "Content-Type: application/octet-stream";
+        self.curl(&["-X", "PUT", "-H", kind, "--data-binary", &data, &path]).expect("a blob");
+        digest
+    }
+
+    fn file(&self, bytes: &[u8]) -> String {
+        let path = self.folder.path().join("upload");
+        fs::write(&path, bytes).expect("a file");
+        path.to_string_lossy().into_owned()
+    }
+
+    /// Runs curl; the last argument is a path on the registry.
+    fn curl(&self, arguments: &[&str]) -> Result<String, String> {
+        let (path, options) = arguments.split_last().expect("a path");
+        let output = Command::new("curl")
+            .args(["--silent", "--show-error", "--fail", "--noproxy", "*"])
+            .args(options)
+            .arg(format!("http://{}{path}", self.address))
+            .output()
+            .map_err(|e| format!("curl: {e}"))?;
+        match output.status.success() {
+            true => Ok(String::from_utf8_lossy(&output.stdout).into_owned()),
+            false => Err(String::from_utf8_lossy(&output.stderr).into_owned()),
+        }
+    }
+}
+
+impl Drop for Registry {
+    fn drop(&mut self) {
+        let _ = self.server.kill();
+        let _ = self.server.wait();
+    }
+}
+
+fn digest(file: &Path) -> String {
+    let output = Command::new("sha256sum").arg(file).output().expect("sha256sum runs");
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    format!("sha256:{}", text.split(' ').next().expect("a digest"))
+}
