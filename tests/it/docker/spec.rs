@@ -200,7 +200,7 @@ fn a_task_runs_when_it_is_healthy_and_fails_when_it_is_not(cluster: &Cluster) {
 
 fn lines_reach_the_user(cluster: &Cluster) {
     let node = &cluster.nodes[0];
-    let talk = "echo to out; echo to err >&2; echo last; sleep 1000";
+    let talk = "echo to out; echo to err >&2; sleep 1; echo last; sleep 1000";
     create(node, "talk", &[], &["tool:1", "sh", "-c", talk]);
     running(node, "talk", 1);
     let logs = eventually("all lines", || {
