@@ -94,8 +94,13 @@ impl Agent {
             Compiler::new(config.exe.clone(), config.compiled_dir.clone(), config.compiled_key);
         let images =
             Images::new(config.state_dir.join("images"), channels.clone(), managers.clone());
-        let wasm =
-            WasmExecutor::new(config.exe.clone(), config.state_dir.join("wasm"), compiler, images);
+        let wasm = WasmExecutor::new(
+            config.exe.clone(),
+            config.state_dir.join("wasm"),
+            config.hostname.clone(),
+            compiler,
+            images,
+        );
         let (description, described) = watch::channel(describe_machine(&config));
         let cancel = CancellationToken::new();
         let tasks = TaskTracker::new();
@@ -109,7 +114,8 @@ impl Agent {
             None => None,
         };
         let docker = engine.clone().map(|engine| {
-            let docker: Arc<dyn Executor> = Arc::new(DockerExecutor::new(engine));
+            let docker: Arc<dyn Executor> =
+                Arc::new(DockerExecutor::new(engine, config.hostname.clone()));
             docker
         });
         let executors = Executors { wasm: Arc::new(wasm), docker };

@@ -253,7 +253,12 @@ fn publish(worker: Worker, channel: Channel, wanted: pb::LogsWanted) -> BoxFutur
         let (out, outgoing) = mpsc::channel(MESSAGES_IN_FLIGHT);
         let feed = feed(messages(subscription, logs), out);
         let mut client = pb::dispatcher_client::DispatcherClient::new(channel);
-        let (sent, ()) = tokio::join!(client.publish_logs(ReceiverStream::new(outgoing)), feed);
+        let mut publishing = std::pin::pin!(client.publish_logs(ReceiverStream::new(outgoing)));
+        let sent = tokio::select! {
+            // Nobody reads on, though the tasks may be silent for long.
+            sent = &mut publishing => sent,
+            () = feed => publishing.await,
+        };
         if let Err(status) = sent {
             debug!(%status, "a log subscription ends");
         }

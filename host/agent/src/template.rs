@@ -7,14 +7,14 @@ use crate::executor::TaskError;
 /// What a template may name, for one task.
 pub(crate) struct Template<'a> {
     task: &'a Assignment,
-    hostname: String,
+    hostname: &'a str,
 }
 
 // === impl Template ===
 
 impl<'a> Template<'a> {
-    pub(crate) fn of(task: &'a Assignment) -> Self {
-        let hostname = rustix::system::uname().nodename().to_string_lossy().into_owned();
+    /// For a task on the node of this name.
+    pub(crate) fn of(task: &'a Assignment, hostname: &'a str) -> Self {
         Self { task, hostname }
     }
 
@@ -42,7 +42,7 @@ impl<'a> Template<'a> {
             ".Service.ID" => task.service_id.to_string(),
             ".Service.Name" => task.service.name.clone(),
             ".Node.ID" => task.node_id.to_string(),
-            ".Node.Hostname" => self.hostname.clone(),
+            ".Node.Hostname" => self.hostname.to_owned(),
             ".Node.Platform.OS" => std::env::consts::OS.to_owned(),
             ".Node.Platform.Architecture" => std::env::consts::ARCH.to_owned(),
             ".Task.ID" => task.id.to_string(),

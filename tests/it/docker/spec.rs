@@ -36,6 +36,7 @@ fn docker_specs_reach_containers_and_their_word_reaches_users() {
     host_ports_are_bound_and_told(&cluster);
     orphans_are_removed_and_strangers_are_not(&mut cluster);
     a_named_engine_that_is_not_there_is_refused(&cluster);
+    a_node_that_leaves_takes_its_containers_along(&cluster);
 }
 
 /// Creates a service of `tool:1` or another image without waiting for it.
@@ -57,7 +58,7 @@ fn settings_of_the_spec_reach_the_container(cluster: &Cluster) {
             "--env",
             "SLOT={{.Task.Slot}}",
             "--hostname",
-            "{{.Service.Name}}-{{.Task.Slot}}",
+            "{{.Service.Name}}-{{.Task.Slot}}-{{.Node.Hostname}}",
             "--workdir",
             "/tmp",
             "--user",
@@ -93,7 +94,7 @@ fn settings_of_the_spec_reach_the_container(cluster: &Cluster) {
     let inside = |line: &str| cluster.machines[0].docker(&["exec", &id, "sh", "-c", line]);
     for (line, want) in [
         ("echo $SLOT", "1"),
-        ("hostname", "full-1"),
+        ("hostname", "full-1-n1"),
         ("echo $PWD", "/tmp"),
         ("cat /etc/resolv.conf", "nameserver 10.9.9.9"),
         ("touch /x 2>/dev/null || echo read only", "read only"),
@@ -199,7 +200,7 @@ fn a_task_runs_when_it_is_healthy_and_fails_when_it_is_not(cluster: &Cluster) {
 
 fn lines_reach_the_user(cluster: &Cluster) {
     let node = &cluster.nodes[0];
-    let talk = "echo to out; echo to err >&2; echo last; sleep 1000";
+    let talk = "echo to out; echo to err >&2; sleep 1; echo last; sleep 1000";
     create(node, "talk", &[], &["tool:1", "sh", "-c", talk]);
     running(node, "talk", 1);
     let logs = eventually("all lines", || {
@@ -300,4 +301,13 @@ fn a_named_engine_that_is_not_there_is_refused(cluster: &Cluster) {
     assert_eq!(refused.code, 1, "{refused}");
     let told = "no Docker engine answers at unix:///no/such.sock: No such file or directory";
     assert!(refused.stderr.contains(told), "{refused}");
+}
+
+fn a_node_that_leaves_takes_its_containers_along(cluster: &Cluster) {
+    let (node, machine) = (&cluster.nodes[0], &cluster.machines[0]);
+    create(node, "last", &["--replicas", "2"], &["tool:1", "sleep", "1000"]);
+    running(node, "last", 2);
+    node.swarmw(&["swarm", "leave", "--force"]);
+    let names = machine.docker(&["ps", "-a", "--format", "{{.Names}}"]);
+    assert_eq!(names.trim(), "stranger");
 }

@@ -142,6 +142,11 @@ impl Machine {
 
     /// Starts the engine; see [`Machine::wait_engine`].
     pub fn start_engine(&mut self) {
+        self.start_engine_with(&[]);
+    }
+
+    /// Starts the engine with further flags.
+    pub fn start_engine_with(&mut self, flags: &[&str]) {
         assert!(self.engine.is_none(), "{}'s engine runs already", self.name);
         let log = File::options()
             .create(true)
@@ -158,6 +163,7 @@ impl Machine {
             .args(["--exec-root=/run/docker", "--pidfile=/run/dockerd.pid"])
             .arg(format!("--cgroup-parent=/{}", self.cgroup()))
             .args(["--storage-driver=vfs", "--insecure-registry=10.98.7.0/24"])
+            .args(flags)
             .stdin(Stdio::null())
             .stdout(log.try_clone().expect("a second handle"))
             .stderr(log)

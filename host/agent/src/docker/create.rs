@@ -17,15 +17,15 @@ use super::state::key;
 use crate::executor::TaskError;
 use crate::template::Template;
 
-/// What to make for a task.
-pub(super) fn container(task: &Assignment) -> Result<ContainerCreateBody, TaskError> {
+/// What to make for a task on the node of this name.
+pub(super) fn container(task: &Assignment, node: &str) -> Result<ContainerCreateBody, TaskError> {
     let spec = spec(task)?;
     if !spec.secrets.is_empty() || !spec.configs.is_empty() {
         return Err(TaskError(
             "secrets and configs are not supported by this version of swarmw".to_owned(),
         ));
     }
-    let template = Template::of(task);
+    let template = Template::of(task, node);
     let env = spec.env.iter().map(|entry| template.expand(entry)).collect::<Result<Vec<_>, _>>()?;
     let hostname = template.expand(&spec.hostname)?;
     let exposed: Vec<_> = host_ports(task).map(|p| key(p.target_port, p.protocol)).collect();
@@ -285,7 +285,7 @@ mod tests {
 
     /// What the engine is asked, as JSON.
     fn asked(spec: Value) -> Value {
-        serde_json::to_value(container(&task(spec)).expect("a container")).expect("JSON")
+        serde_json::to_value(container(&task(spec), "n1").expect("a container")).expect("JSON")
     }
 
     #[test]
@@ -293,7 +293,7 @@ mod tests {
         let body = asked(json!({
             "ContainerSpec": {
                 "Image": "redis:7", "Labels": {"a": "b"}, "Command": ["redis-server"],
-                "Args": ["--port", "1"], "Hostname": "{{.Service.Name}}-{{.Task.Slot}}",
+                "Args": ["--port", "1"], "Hostname": "{{.Service.Name}}-{{.Task.Slot}}-{{.Node.Hostname}}",
                 "Env": ["SLOT={{.Task.Slot}}", "PLAIN=1"], "Dir": "/data", "User": "1:2",
                 "Groups": ["7"], "Init": true, "StopSignal": "SIGINT", "TTY": true,
                 "ReadOnly": true, "StopGracePeriod": 1500000000_i64,
@@ -316,7 +316,7 @@ mod tests {
             ("/Image", json!("redis:7")),
             ("/Entrypoint", json!(["redis-server"])),
             ("/Cmd", json!(["--port", "1"])),
-            ("/Hostname", json!("web-3")),
+            ("/Hostname", json!("web-3-n1")),
             ("/Env", json!(["SLOT=3", "PLAIN=1"])),
             ("/WorkingDir", json!("/data")),
             ("/User", json!("1:2")),
@@ -393,7 +393,7 @@ mod tests {
         let mut task = task(json!({"ContainerSpec": {"Image": "x"}}));
         task.service = Arc::new(ServiceFacts { ports, ..Default::default() });
 
-        let body = container(&task).expect("a container");
+        let body = container(&task, "n1").expect("a container");
         let bindings = body.host_config.and_then(|h| h.port_bindings).expect("bindings");
 
         let ports: Vec<_> = bindings["80/tcp"]
@@ -410,7 +410,7 @@ mod tests {
             json!({"Image": "x", "Secrets": [{"SecretName": "s"}]}),
             json!({"Image": "x", "Privileges": {"Seccomp": {"Mode": "custom"}}}),
         ] {
-            let refused = container(&task(json!({"ContainerSpec": spec.clone()})));
+            let refused = container(&task(json!({"ContainerSpec": spec.clone()})), "n1");
             let error = refused.expect_err(&spec.to_string());
             assert!(error.0.contains("not supported"), "{error}");
         }

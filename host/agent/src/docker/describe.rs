@@ -5,9 +5,9 @@ use swarmw_model::{EnginePlugin, NodeDescription, Platform};
 
 use super::failure::Failure;
 
-/// Takes up what the engine says; whether that changed the description.
-pub(super) fn take_up(description: &mut NodeDescription, info: SystemInfo) -> bool {
-    let before = description.clone();
+/// The node with its engine: what the engine says, over what is known without it.
+pub(super) fn with_engine(node: &NodeDescription, info: SystemInfo) -> NodeDescription {
+    let mut description = node.clone();
     let platform = Platform {
         architecture: info.architecture.unwrap_or_default(),
         os: info.os_type.unwrap_or_default(),
@@ -35,8 +35,7 @@ pub(super) fn take_up(description: &mut NodeDescription, info: SystemInfo) -> bo
         // The daemon's own flags say it last.
         description.engine.labels.entry(key.to_owned()).or_insert_with(|| value.to_owned());
     }
-    description.trouble.clear();
-    *description != before
+    description
 }
 
 /// Says that the engine is away; whether that is news.
@@ -70,11 +69,10 @@ mod tests {
 
     #[test]
     fn an_engine_adds_its_platform_and_the_daemons_labels_win() {
-        let mut description =
-            NodeDescription { runs: vec![Platform::wasm()], ..Default::default() };
-        description.engine.labels.insert("rack".to_owned(), "1".to_owned());
+        let mut node = NodeDescription { runs: vec![Platform::wasm()], ..Default::default() };
+        node.engine.labels.insert("rack".to_owned(), "1".to_owned());
 
-        assert!(take_up(&mut description, info()), "it is news");
+        let description = with_engine(&node, info());
 
         let linux = Platform { architecture: "amd64".to_owned(), os: "linux".to_owned() };
         assert!(description.runs.iter().any(|p| p.runs(&linux)), "{:?}", description.runs);
@@ -83,19 +81,15 @@ mod tests {
         assert_eq!(description.engine.labels["rack"], "1");
         assert_eq!(description.engine.labels["disk"], "ssd");
         assert_eq!(description.engine.plugins.len(), 1);
-        assert!(!take_up(&mut description, info()), "the same is no news");
     }
 
     #[test]
-    fn an_engine_that_is_away_is_trouble_until_it_is_back() {
+    fn an_engine_that_is_away_is_trouble() {
         let mut description = NodeDescription::default();
         let away = Failure::Away("gone".to_owned());
 
         assert!(trouble(&mut description, &away));
         assert!(!trouble(&mut description, &away), "the same is no news");
         assert_eq!(description.trouble, "gone");
-
-        assert!(take_up(&mut description, info()));
-        assert_eq!(description.trouble, "");
     }
 }

@@ -193,3 +193,37 @@ impl Wake {
         let _ = timeout(LOOK_ANYWAY, heard).await;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_waiting_task_hears_its_own_bell_and_the_one_for_all() {
+        let engine = Engine::new("/nowhere.sock".into());
+        let (own, other) = (TaskId::from_bits(1), TaskId::from_bits(2));
+        let mut wake = engine.wake(own);
+        let begun = tokio::time::Instant::now();
+
+        engine.ring(Some(own));
+        wake.changed().await;
+        engine.ring(None);
+        wake.changed().await;
+        assert_eq!(begun.elapsed(), Duration::ZERO, "what rang before the wait counts");
+
+        engine.ring(Some(other));
+        wake.changed().await;
+        assert_eq!(begun.elapsed(), LOOK_ANYWAY, "another task's bell is not heard");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_engine_that_is_away_is_waited_for_but_not_for_long() {
+        let engine = Engine::new("/nowhere.sock".into());
+        let begun = tokio::time::Instant::now();
+
+        let failed = engine.call(|docker| async move { docker.ping().await }).await;
+
+        assert!(matches!(failed, Err(Failure::Away(_))), "{failed:?}");
+        assert!((AWAY_PATIENCE - RETRY..=AWAY_PATIENCE).contains(&begun.elapsed()));
+    }
+}

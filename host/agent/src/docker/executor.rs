@@ -11,7 +11,7 @@ use bollard::query_parameters::{
     CreateContainerOptions, RemoveContainerOptions, StopContainerOptions,
 };
 use futures::FutureExt;
-use futures::future::{BoxFuture, ready};
+use futures::future::{BoxFuture, Shared, ready};
 use swarmw_model::{Assignment, PortProtocol, TaskId};
 use tracing::debug;
 
@@ -26,17 +26,30 @@ use crate::logs::{LogOptions, LogStream};
 /// Runs tasks as containers of the node's engine.
 pub(crate) struct DockerExecutor {
     engine: Arc<Engine>,
+    /// The node's name, for templates.
+    hostname: String,
     pulls: Pulls,
+    /// Starts under way: the engine goes on with one that nobody waits for any more.
+    starts: Mutex<HashMap<TaskId, Start>>,
     /// Where running containers are reached on the node's bridge.
     addresses: Mutex<HashMap<TaskId, IpAddr>>,
 }
+
+/// A start under way.
+type Start = Shared<BoxFuture<'static, Result<(), TaskError>>>;
 
 // === impl DockerExecutor ===
 
 impl DockerExecutor {
     /// Runs tasks on this engine.
-    pub(crate) fn new(engine: Arc<Engine>) -> Self {
-        Self { engine, pulls: Pulls::new(), addresses: Mutex::default() }
+    pub(crate) fn new(engine: Arc<Engine>, hostname: String) -> Self {
+        Self {
+            engine,
+            hostname,
+            pulls: Pulls::new(),
+            starts: Mutex::default(),
+            addresses: Mutex::default(),
+        }
     }
 
     async fn inspect(&self, task: &Assignment) -> Result<ContainerInspectResponse, Failure> {
@@ -81,7 +94,7 @@ impl DockerExecutor {
     }
 
     async fn do_prepare(&self, task: &Assignment) -> Result<(), TaskError> {
-        let body = create::container(task)?;
+        let body = create::container(task, &self.hostname)?;
         let image = body.image.clone().unwrap_or_default();
         self.pulls.ensure(&self.engine, &image, &task.spec.registry_auth).await?;
         let (name, body) = (&task.name(), &body);
@@ -102,10 +115,9 @@ impl DockerExecutor {
         let mut wake = self.engine.wake(task.id);
         let name = &task.name();
         if life(&self.inspect(task).await?) == Life::Created {
-            self.engine
-                .call(move |docker: Docker| async move { docker.start_container(name, None).await })
-                .await
-                .map_err(|failure| TaskError(format!("starting container failed: {failure}")))?;
+            let started = self.begin(task).await;
+            self.starts().remove(&task.id);
+            started?;
         }
         loop {
             let Some(seen) = self.look(task, &mut wake).await? else {
@@ -132,6 +144,24 @@ impl DockerExecutor {
                 }
             }
         }
+    }
+
+    /// Has the engine start the container, whether or not somebody waits for that.
+    fn begin(&self, task: &Assignment) -> Start {
+        let (engine, name) = (self.engine.clone(), task.name());
+        let start = tokio::spawn(async move {
+            let name = &name;
+            let start =
+                move |docker: Docker| async move { docker.start_container(name, None).await };
+            let started = engine.call(start).await;
+            started.map_err(|failure| TaskError(format!("starting container failed: {failure}")))
+        });
+        let flat = |joined: Result<_, tokio::task::JoinError>| {
+            joined.unwrap_or_else(|error| Err(TaskError(error.to_string())))
+        };
+        let start = start.map(flat).boxed().shared();
+        self.starts().insert(task.id, start.clone());
+        start
     }
 
     fn started(&self, task: &Assignment, seen: &ContainerInspectResponse) -> Started {
@@ -162,6 +192,11 @@ impl DockerExecutor {
 
     async fn do_stop(&self, task: &Assignment) -> Result<Exit, TaskError> {
         self.addresses().remove(&task.id);
+        let under_way = self.starts().remove(&task.id);
+        if let Some(start) = under_way {
+            // Its outcome is seen below.
+            let _ = start.await;
+        }
         let grace = create::spec(task).map_or(0, create::grace_seconds);
         match self.inspect(task).await {
             Ok(seen) if matches!(life(&seen), Life::Running(_)) => {}
@@ -200,6 +235,10 @@ impl DockerExecutor {
             Err(failure) if failure.is_not_found() || failure.is_conflict() => Ok(()),
             removed => Ok(removed?),
         }
+    }
+
+    fn starts(&self) -> MutexGuard<'_, HashMap<TaskId, Start>> {
+        self.starts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn addresses(&self) -> MutexGuard<'_, HashMap<TaskId, IpAddr>> {
@@ -251,6 +290,6 @@ impl Executor for DockerExecutor {
         task: &'a Assignment,
         options: LogOptions,
     ) -> BoxFuture<'a, Result<LogStream, TaskError>> {
-        logs::read(&self.engine, task, options).boxed()
+        ready(Ok(logs::read(self.engine.clone(), task, options))).boxed()
     }
 }

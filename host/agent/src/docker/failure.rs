@@ -85,3 +85,33 @@ fn innermost(error: &dyn std::error::Error) -> String {
     }
     at.to_string()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refusal_is_told_in_the_engines_words_and_silence_in_dockers() {
+        let socket = Path::new("/run/x.sock");
+        let refused = Failure::of(
+            socket,
+            Error::DockerResponseServerError {
+                status_code: 404,
+                message: "No such container: web.1\n".to_owned(),
+            },
+        );
+        assert!(refused.is_not_found() && !refused.is_conflict());
+        assert_eq!(refused.to_string(), "No such container: web.1");
+
+        for silent in [
+            Error::RequestTimeoutError,
+            Error::SocketNotFoundError("/run/x.sock".to_owned()),
+            Error::from(std::io::Error::other("broken")),
+        ] {
+            let shown = Failure::of(socket, silent).to_string();
+            let words = "Cannot connect to the Docker daemon at unix:///run/x.sock. \
+                         Is the docker daemon running? (";
+            assert!(shown.starts_with(words), "{shown}");
+        }
+    }
+}

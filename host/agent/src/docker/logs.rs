@@ -1,34 +1,45 @@
 //! What a container prints, line by line.
 
+use std::sync::Arc;
+
 use bollard::Docker;
 use bollard::container::LogOutput;
 use bollard::query_parameters::LogsOptions;
-use futures::{StreamExt, TryStreamExt};
-use swarmw_model::Assignment;
+use futures::{StreamExt, TryStreamExt, stream};
+use swarmw_model::{Assignment, TaskId};
 
 use super::engine::Engine;
 use super::failure::Failure;
 use crate::executor::TaskError;
 use crate::logs::{Line, LogOptions, LogStream, Output};
 
-/// The container's lines. One that is not there yet is waited for when following.
-pub(super) async fn read(
-    engine: &Engine,
-    task: &Assignment,
-    options: LogOptions,
-) -> Result<LogStream, TaskError> {
-    let name = &task.name();
-    let mut wake = engine.wake(task.id);
+/// The container's lines. One that is not there yet is waited for when following;
+/// that, too, is left to who reads.
+pub(super) fn read(engine: Arc<Engine>, task: &Assignment, options: LogOptions) -> LogStream {
+    let (id, name) = (task.id, task.name());
+    stream::once(async move {
+        if options.follow {
+            until_made(&engine, id, &name).await?;
+        }
+        open(&engine, &name, options).await
+    })
+    .try_flatten()
+    .boxed()
+}
+
+async fn until_made(engine: &Engine, task: TaskId, name: &str) -> Result<(), TaskError> {
+    let mut wake = engine.wake(task);
+    let inspect = move |docker: Docker| async move { docker.inspect_container(name, None).await };
     loop {
-        let seen = engine
-            .call(move |docker: Docker| async move { docker.inspect_container(name, None).await })
-            .await;
-        match seen {
-            Ok(_) => break,
-            Err(failure) if failure.is_not_found() && options.follow => wake.changed().await,
+        match engine.call(inspect).await {
+            Ok(_) => return Ok(()),
+            Err(failure) if failure.is_not_found() => wake.changed().await,
             Err(failure) => return Err(failure.into()),
         }
     }
+}
+
+async fn open(engine: &Engine, name: &str, options: LogOptions) -> Result<LogStream, TaskError> {
     let docker = engine.connect().await?;
     let socket = engine.socket().to_owned();
     let asked = LogsOptions {
@@ -41,8 +52,9 @@ pub(super) async fn read(
         tail: options.tail.map_or_else(|| "all".to_owned(), |tail| tail.to_string()),
     };
     let lines = docker.logs(name, Some(asked)).map_err(move |e| Failure::of(&socket, e).into());
-    let wanted = move |line: &Line| options.wants(line);
-    Ok(lines.map_ok(line).try_filter(move |line| std::future::ready(wanted(line))).boxed())
+    // The engine's `since` has seconds for its grain.
+    let wanted = move |line: &Line| std::future::ready(options.wants(line));
+    Ok(lines.map_ok(line).try_filter(wanted).boxed())
 }
 
 /// One frame of the engine: a time, a space, and a line, or a piece of a long one.

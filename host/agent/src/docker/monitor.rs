@@ -13,7 +13,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use super::describe::{take_up, trouble};
+use super::describe::{trouble, with_engine};
 use super::engine::{Engine, HELLO_DEADLINE};
 use super::failure::Failure;
 use crate::clock::now;
@@ -38,13 +38,14 @@ pub(crate) async fn monitor(
     description: watch::Sender<NodeDescription>,
     cancel: CancellationToken,
 ) {
+    let node = description.borrow().clone();
     let mut times = 0;
     let mut backoff = BACKOFF_FIRST;
     loop {
         let before = times;
         let why = tokio::select! {
             () = cancel.cancelled() => return,
-            why = follow(&engine, &description, &mut times) => why,
+            why = follow(&engine, &node, &description, &mut times) => why,
         };
         engine.is_away(&why);
         if description.send_if_modified(|described| trouble(described, &why)) {
@@ -61,6 +62,7 @@ pub(crate) async fn monitor(
 /// Follows one life of the engine; why it ended.
 async fn follow(
     engine: &Engine,
+    node: &NodeDescription,
     description: &watch::Sender<NodeDescription>,
     times: &mut u64,
 ) -> Failure {
@@ -69,7 +71,7 @@ async fn follow(
         Ok(client) => client,
         Err(failure) => return failure,
     };
-    if let Err(failure) = describe(engine, description).await {
+    if let Err(failure) = describe(engine, node, description).await {
         return failure;
     }
     *times += 1;
@@ -99,7 +101,7 @@ async fn follow(
                 None => return Failure::away(engine.socket(), "its events have ended"),
             },
             _ = look.tick() => {
-                if let Err(failure) = describe(engine, description).await {
+                if let Err(failure) = describe(engine, node, description).await {
                     return failure;
                 }
             }
@@ -107,12 +109,19 @@ async fn follow(
     }
 }
 
+/// Tells anew what the engine says of itself, where that has changed.
 async fn describe(
     engine: &Engine,
+    node: &NodeDescription,
     description: &watch::Sender<NodeDescription>,
 ) -> Result<(), Failure> {
     let info =
         engine.once(HELLO_DEADLINE, |docker: Docker| async move { docker.info().await }).await?;
-    description.send_if_modified(|described| take_up(described, info));
+    let whole = with_engine(node, info);
+    description.send_if_modified(|described| {
+        let news = *described != whole;
+        *described = whole;
+        news
+    });
     Ok(())
 }

@@ -32,6 +32,8 @@ const KILLED: i64 = 137;
 pub struct WasmExecutor {
     exe: PathBuf,
     folder: PathBuf,
+    /// The node's name, for templates.
+    hostname: String,
     compiler: Compiler,
     images: Images,
     /// Tasks are one compile at a time each; two of one image share its result.
@@ -43,10 +45,17 @@ pub struct WasmExecutor {
 
 impl WasmExecutor {
     /// Keeps tasks in `folder`.
-    pub fn new(exe: PathBuf, folder: PathBuf, compiler: Compiler, images: Images) -> Self {
+    pub fn new(
+        exe: PathBuf,
+        folder: PathBuf,
+        hostname: String,
+        compiler: Compiler,
+        images: Images,
+    ) -> Self {
         Self {
             exe,
             folder,
+            hostname,
             compiler,
             images,
             compiling: tokio::sync::Mutex::new(()),
@@ -125,7 +134,7 @@ impl WasmExecutor {
     fn orders(&self, task: &Assignment, compiled: PathBuf) -> Result<Orders, TaskError> {
         let spec = task.spec.container_spec.as_ref();
         let spec = spec.ok_or_else(|| TaskError("a task without a container spec".to_owned()))?;
-        let template = Template::of(task);
+        let template = Template::of(task, &self.hostname);
         let mut args = vec![spec.image.split('@').next().unwrap_or_default().to_owned()];
         args.extend(spec.command.iter().chain(&spec.args).cloned());
         let env = spec
