@@ -7,7 +7,8 @@ use swarmw_model::Refusal;
 /// Swarm's port for everything between nodes.
 pub const DEFAULT_PORT: u16 = 2377;
 
-/// Reads `IP[:PORT]`, `[IPv6]:PORT`, `:PORT` or an empty text (all addresses).
+/// Reads `IP[:PORT]`, `[IPv6]:PORT`, `INTERFACE[:PORT]`, `:PORT` or an empty text (all
+/// addresses).
 ///
 /// # Errors
 /// Anything else.
@@ -17,9 +18,10 @@ pub fn listen(text: &str) -> Result<SocketAddr, Refusal> {
         Some(port) => format!("0.0.0.0:{port}"),
         None => text.to_owned(),
     };
-    parse(&whole).ok_or_else(|| {
-        Refusal::invalid(format!("invalid ListenAddr: must be IP[:PORT], got {text:?}"))
-    })
+    match parse(&whole) {
+        Some(address) => Ok(address),
+        None => of_interface("ListenAddr", &whole, DEFAULT_PORT),
+    }
 }
 
 /// What to tell other nodes: as asked, or the one address that this machine uses
@@ -38,9 +40,10 @@ pub fn advertise(
                 true => address,
                 false => SocketAddr::new(address.ip(), listening.port()),
             });
-        return found.ok_or_else(|| {
-            Refusal::invalid(format!("invalid AdvertiseAddr: must be IP[:PORT], got {asked:?}"))
-        });
+        return match found {
+            Some(address) => Ok(address),
+            None => of_interface("AdvertiseAddr", asked, listening.port()),
+        };
     }
     if !listening.ip().is_unspecified() {
         return Ok(listening);
@@ -53,6 +56,35 @@ pub fn advertise(
              to the others - specify one with --advertise-addr",
         )),
     }
+}
+
+/// The address of a network interface, by its name: `eth0` or `eth0:2377`.
+fn of_interface(field: &str, text: &str, port: u16) -> Result<SocketAddr, Refusal> {
+    let invalid = |why: String| Refusal::invalid(format!("invalid {field} {text:?}: {why}"));
+    let (name, port) = match text.rsplit_once(':') {
+        Some((name, digits)) => {
+            (name, digits.parse().map_err(|_| invalid(format!("{digits:?} is not a port")))?)
+        }
+        None => (text, port),
+    };
+    let all = if_addrs::get_if_addrs().map_err(|e| invalid(e.to_string()))?;
+    let mine: Vec<IpAddr> = all.iter().filter(|i| i.name == name).map(|i| i.ip()).collect();
+    let v4: Vec<_> = mine.iter().filter(|ip| ip.is_ipv4()).collect();
+    let v6: Vec<_> = mine.iter().filter(|ip| !is_link_local(ip) && ip.is_ipv6()).collect();
+    match (v4.as_slice(), v6.as_slice()) {
+        ([only], _) | ([], [only]) => Ok(SocketAddr::new(**only, port)),
+        ([], []) if mine.is_empty() => Err(invalid(format!(
+            "neither IP[:PORT] nor a network interface with an address: {name}"
+        ))),
+        ([], []) => Err(invalid(format!("interface {name} has a link-local address only"))),
+        ([first, second, ..], _) | (_, [first, second, ..]) => Err(invalid(format!(
+            "interface {name} has more than one address ({first} and {second}); give one of them"
+        ))),
+    }
+}
+
+fn is_link_local(ip: &IpAddr) -> bool {
+    matches!(ip, IpAddr::V6(v6) if v6.is_unicast_link_local())
 }
 
 /// Reads an address with [`DEFAULT_PORT`] where none is given.
@@ -91,7 +123,13 @@ mod tests {
         ] {
             assert_eq!(listen(text).map(|a| a.to_string()), Ok(want.to_owned()), "{text}");
         }
-        assert!(listen("nonsense").is_err());
+        assert_eq!(listen("lo:7").map(|a| a.to_string()), Ok("127.0.0.1:7".to_owned()));
+        let why = listen("nonsense").expect_err("no such interface").message;
+        assert_eq!(
+            why,
+            "invalid ListenAddr \"nonsense\": neither IP[:PORT] nor a network interface with an \
+             address: nonsense"
+        );
     }
 
     #[test]
@@ -101,6 +139,7 @@ mod tests {
         assert_eq!(told("10.0.0.5", "0.0.0.0:99"), Ok("10.0.0.5:99".to_owned()));
         assert_eq!(told("10.0.0.5:7", "0.0.0.0:99"), Ok("10.0.0.5:7".to_owned()));
         assert_eq!(told("", "127.0.0.2:99"), Ok("127.0.0.2:99".to_owned()));
+        assert_eq!(told("lo", "0.0.0.0:99"), Ok("127.0.0.1:99".to_owned()));
         assert!(told("eth9:", "127.0.0.2:99").is_err());
     }
 }

@@ -16,7 +16,7 @@ const FAILED: u8 = 1;
 /// What the daemon logs unless RUST_LOG says otherwise: openraft is talkative.
 const LOG_DEFAULT: &str = "info,openraft=warn";
 
-/// What the binary does by itself.
+/// A container orchestrator with Docker Swarm's commands and API, and open policies.
 #[derive(Subcommand, Clone, Debug)]
 enum Own {
     /// Runs a node: the daemon that every other command talks to
