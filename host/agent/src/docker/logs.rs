@@ -10,16 +10,17 @@ use swarmw_model::{Assignment, TaskId};
 
 use super::engine::Engine;
 use super::failure::Failure;
+use super::state::{Life, life};
 use crate::executor::TaskError;
 use crate::logs::{Line, LogOptions, LogStream, Output};
 
-/// The container's lines. One that is not there yet is waited for when following;
+/// The container's lines. One that has not started yet is waited for when following;
 /// that, too, is left to who reads.
 pub(super) fn read(engine: Arc<Engine>, task: &Assignment, options: LogOptions) -> LogStream {
     let (id, name) = (task.id, task.name());
     stream::once(async move {
         if options.follow {
-            until_made(&engine, id, &name).await?;
+            until_started(&engine, id, &name).await?;
         }
         open(&engine, &name, options).await
     })
@@ -27,11 +28,13 @@ pub(super) fn read(engine: Arc<Engine>, task: &Assignment, options: LogOptions) 
     .boxed()
 }
 
-async fn until_made(engine: &Engine, task: TaskId, name: &str) -> Result<(), TaskError> {
+async fn until_started(engine: &Engine, task: TaskId, name: &str) -> Result<(), TaskError> {
     let mut wake = engine.wake(task);
     let inspect = move |docker: Docker| async move { docker.inspect_container(name, None).await };
     loop {
         match engine.call(inspect).await {
+            // An engine ends the log of one that was never started, followed or not.
+            Ok(seen) if life(&seen) == Life::Created => wake.changed().await,
             Ok(_) => return Ok(()),
             Err(failure) if failure.is_not_found() => wake.changed().await,
             Err(failure) => return Err(failure.into()),
