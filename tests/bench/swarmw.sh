@@ -20,6 +20,10 @@ start)
         --pidfile /run/dockerd.pid \
         --host unix:///run/engine.sock \
         ${DOCKERD_ARGS:-} &
+    # A daemon that is told to use an engine wants it there.
+    until docker --host unix:///run/engine.sock version >/dev/null 2>&1; do
+        sleep 0.1
+    done
     exec "${SWARMW:-swarmw}" daemon \
         --state-dir "$NODE_DIR/swarmw" \
         --host "unix://$NODE_DIR/docker.sock" \
