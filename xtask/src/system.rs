@@ -41,7 +41,7 @@ pub fn prepare() -> Result<()> {
         bail!(
             "the tests start private Docker engines in namespaces of their own, which needs root.\n\
              Run `cargo xtask test` as root, or the others with \
-             `cargo test --workspace --exclude swarmw-tests`."
+             `cargo test --workspace -- --skip docker::`."
         );
     }
     compile_targets()

@@ -30,17 +30,19 @@ pub enum Storage {
 
 /// How quickly a dead leader is replaced, and how long the log grows.
 ///
-/// Swarm waits 10 to 20 s. Here a follower stands for election after 1 to 2 s
-/// without a heartbeat, four of which are sent in that second, so that one that
-/// comes late on a busy machine of two cores starts nothing; pre-vote keeps a
-/// manager that was cut off from disturbing the others when it returns.
+/// Swarm waits 10 to 20 s. Here a follower keeps to its leader for `election_max`
+/// after the last heartbeat (the lease) and stands for election `election_min` to
+/// `election_max` later: after 1.4 to 1.6 s of silence, in which four or more
+/// heartbeats were due, so that one that comes late on a busy machine of two cores
+/// starts nothing. Pre-vote keeps a manager that was cut off from disturbing the
+/// others when it returns.
 #[derive(Clone, Copy, Debug)]
 pub struct Timing {
     /// Between two heartbeats of the leader.
     pub heartbeat: Duration,
-    /// The least silence after which a follower stands for election.
+    /// After the lease a follower waits at least this long before it stands.
     pub election_min: Duration,
-    /// The longest.
+    /// At the longest; also the lease itself.
     pub election_max: Duration,
     /// Entries between two snapshots.
     pub snapshot_every: u64,
@@ -51,9 +53,9 @@ pub struct Timing {
 impl Default for Timing {
     fn default() -> Self {
         Self {
-            heartbeat: Duration::from_millis(250),
-            election_min: Duration::from_millis(1_000),
-            election_max: Duration::from_millis(2_000),
+            heartbeat: Duration::from_millis(300),
+            election_min: Duration::from_millis(600),
+            election_max: Duration::from_millis(800),
             snapshot_every: 10_000,
             keep_entries: 500,
         }

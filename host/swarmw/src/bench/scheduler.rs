@@ -1,34 +1,21 @@
-//! `swarmw bench`: what this machine's scheduler can do, and how large a cluster
-//! it is good for.
+//! `swarmw bench scheduler`: how large a cluster this machine is good for.
 
 use std::time::Instant;
 
 use anyhow::{Context, Result};
 use bytes::Bytes;
-use clap::{Args, Subcommand, ValueEnum};
+use clap::Args;
 use rand::Rng;
 use serde::Serialize;
 use swarmw_model::{Blob, PluginId};
 use swarmw_plugin_host::{Compiler, PluginHost, builtin};
 use swarmw_scheduler::bench::{Phase, Shape, run as run_shape};
 
-/// Measures parts of swarmw on this machine.
-#[derive(Args, Clone, Debug)]
-pub struct BenchArgs {
-    #[command(subcommand)]
-    what: What,
-}
+use super::Format;
 
-#[derive(Subcommand, Clone, Debug)]
-enum What {
-    /// Places tasks on nodes through the real policy components: the transactions
-    /// that create the tasks, the choice of nodes, the transactions that assign
-    /// them, and the events of both
-    Scheduler(SchedulerArgs),
-}
-
+/// The shape of the cluster and its services.
 #[derive(Args, Clone, Debug)]
-struct SchedulerArgs {
+pub(super) struct SchedulerArgs {
     /// Nodes of the cluster
     #[arg(long, default_value_t = 1_000)]
     nodes: usize,
@@ -49,12 +36,6 @@ struct SchedulerArgs {
     format: Format,
 }
 
-#[derive(ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
-enum Format {
-    Text,
-    Json,
-}
-
 /// The figures of one run.
 #[derive(Serialize)]
 struct Figures {
@@ -71,12 +52,11 @@ struct Figures {
     wasm_calls: u64,
 }
 
-/// Runs the benchmark that was asked for.
+/// Places the tasks.
 ///
 /// # Errors
 /// A component cannot be compiled or loaded.
-pub fn run(args: BenchArgs) -> Result<()> {
-    let What::Scheduler(args) = args.what;
+pub(super) fn run(args: &SchedulerArgs) -> Result<()> {
     let cache = tempfile::tempdir().context("cannot make a folder for compiled components")?;
     let exe = std::env::current_exe().context("cannot find this binary")?;
     let compiler = Compiler::new(exe, cache.path().to_owned(), [0; 32]);
