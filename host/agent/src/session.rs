@@ -16,6 +16,7 @@ use swarmw_proto::pb::from_agent::Message as FromAgent;
 use swarmw_proto::pb::to_agent::Message as ToAgent;
 use swarmw_proto::{Channels, pb, wire};
 use tokio::sync::{mpsc, watch};
+use tokio::time::Instant;
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
 use tonic::Status;
@@ -136,6 +137,9 @@ impl Link {
         let mut sent: HashMap<u64, Vec<StatusReport>> = HashMap::new();
         let mut seq = 0;
         let mut begun = false;
+        // Not a wait that begins anew with each message: a leader that has much to
+        // tell must hear of the node nevertheless.
+        let mut beat = Instant::now() + *period;
         loop {
             let reports = async {
                 // One batch at a time: what comes meanwhile replaces what waits.
@@ -160,6 +164,7 @@ impl Link {
                                 self.worker.report_all();
                             }
                             *period = Duration::from_millis(welcome.heartbeat_millis.max(1));
+                            beat = beat.min(Instant::now() + *period);
                             self.welcome(&welcome)?;
                         }
                         ToAgent::Accepted(accepted) => {
@@ -170,7 +175,8 @@ impl Link {
                         message => self.hear(address, message)?,
                     }
                 }
-                () = tokio::time::sleep(*period) => {
+                () = tokio::time::sleep_until(beat) => {
+                    beat = Instant::now() + *period;
                     send(&out, FromAgent::Heartbeat(pb::Heartbeat {})).await?;
                 }
                 changed = description.changed() => {

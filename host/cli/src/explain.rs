@@ -66,9 +66,13 @@ pub fn explain(error: &clap::Error, root: &clap::Command, arguments: &[OsString]
         }
         ErrorKind::InvalidSubcommand | ErrorKind::UnknownArgument if command.has_subcommands() => {
             let word = context(error, ContextKind::InvalidSubcommand) + &invalid;
+            let usage = match path == root.get_name() {
+                true => String::new(),
+                false => format!("Usage:  {path}\n\n"),
+            };
             Explained {
                 text: format!(
-                    "swarmw: unknown command: {path} {word}\n\nRun '{path} --help' for more information"
+                    "swarmw: unknown command: {path} {word}\n\n{usage}Run '{path} --help' for more information"
                 ),
                 code: FAILED,
             }
@@ -192,18 +196,97 @@ fn wrong_count(path: &str, command: &clap::Command) -> Explained {
             .get_positionals()
             .any(|arg| arg.get_num_args().is_some_and(|n| n.max_values() > 1));
     let plural = |n: usize| if n == 1 { "argument" } else { "arguments" };
+    // Docker points to its help in two ways.
+    let mut see = "See";
     let need = match most.filter(|_| !unbounded) {
-        Some(0) => "accepts no arguments".to_owned(),
-        Some(most) if most == least => format!("requires {least} {}", plural(least)),
+        Some(most) if most == least => {
+            see = "Run";
+            match least {
+                0 => "accepts no arguments".to_owned(),
+                least => format!("requires {least} {}", plural(least)),
+            }
+        }
         Some(most) if least == 0 => format!("requires at most {most} {}", plural(most)),
         Some(most) => format!("requires at least {least} and at most {most} arguments"),
         None => format!("requires at least {least} {}", plural(least)),
     };
     Explained {
         text: format!(
-            "swarmw: '{path}' {need}\n\nUsage:  {}\n\nSee '{path} --help' for more information",
+            "swarmw: '{path}' {need}\n\nUsage:  {}\n\n{see} '{path} --help' for more information",
             usage(path, command)
         ),
         code: FAILED,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn said(line: &str) -> (String, i32) {
+        let arguments: Vec<OsString> = line.split_whitespace().map(OsString::from).collect();
+        let mut root = crate::command();
+        let error = root.try_get_matches_from_mut(&arguments).expect_err(line);
+        let Explained { text, code } = explain(&error, &root, &arguments);
+        (text, code)
+    }
+
+    #[test]
+    fn a_wrong_number_of_arguments_reads_as_dockers() {
+        for (line, need, usage, see) in [
+            ("node ls x", "accepts no arguments", "[OPTIONS]", "Run"),
+            ("node update", "requires 1 argument", "[OPTIONS] NODE", "Run"),
+            ("node update a b", "requires 1 argument", "[OPTIONS] NODE", "Run"),
+            ("service rm", "requires at least 1 argument", "SERVICE [SERVICE...]", "See"),
+            (
+                "service create",
+                "requires at least 1 argument",
+                "[OPTIONS] IMAGE [COMMAND] [ARG...]",
+                "See",
+            ),
+        ] {
+            let path: Vec<_> = line.split(' ').take(2).collect();
+            let path = format!("swarmw {}", path.join(" "));
+            let want = format!(
+                "swarmw: '{path}' {need}\n\nUsage:  {path} {usage}\n\n{see} '{path} --help' for more information"
+            );
+            assert_eq!(said(&format!("swarmw {line}")), (want, 1), "{line}");
+        }
+    }
+
+    #[test]
+    fn an_unknown_command_reads_as_dockers() {
+        for (line, want) in [
+            (
+                "swarmw node foo",
+                "swarmw: unknown command: swarmw node foo\n\nUsage:  swarmw node\n\nRun 'swarmw node --help' for more information",
+            ),
+            (
+                "swarmw foo",
+                "swarmw: unknown command: swarmw foo\n\nRun 'swarmw --help' for more information",
+            ),
+        ] {
+            assert_eq!(said(line), (want.to_owned(), 1));
+        }
+    }
+
+    #[test]
+    fn bad_flags_read_as_dockers() {
+        let hint = "\n\nUsage:  swarmw service ls [OPTIONS]\n\nRun 'swarmw service ls --help' for more information";
+        for (flags, want) in [
+            ("--nope", "unknown flag: --nope"),
+            ("-z", "unknown shorthand flag: 'z' in -z"),
+            ("--format", "flag needs an argument: --format"),
+            (
+                "-q=maybe",
+                "invalid argument \"maybe\" for \"-q, --quiet\" flag: strconv.ParseBool: parsing \"maybe\": invalid syntax",
+            ),
+            (
+                "-f bad",
+                "invalid argument \"bad\" for \"-f, --filter\" flag: bad format of filter (expected name=value)",
+            ),
+        ] {
+            assert_eq!(said(&format!("swarmw service ls {flags}")), (format!("{want}{hint}"), 125));
+        }
     }
 }

@@ -1,6 +1,7 @@
 //! How a command ends when it does not succeed.
 
 use std::io;
+use std::path::Path;
 
 use crate::client::ClientError;
 
@@ -31,6 +32,13 @@ impl Failure {
         Self::Told(message.into())
     }
 
+    /// A file that cannot be read, said as Docker says it.
+    pub(crate) fn opening(path: &Path, error: &io::Error) -> Self {
+        let text = error.to_string();
+        let reason = text.split(" (os error").next().unwrap_or(&text).to_lowercase();
+        Self::Told(format!("open {}: {reason}", path.display()))
+    }
+
     /// Whether the reader of our output has gone, which is not worth a word.
     pub fn is_broken_pipe(&self) -> bool {
         matches!(self, Self::Output(error) if error.kind() == io::ErrorKind::BrokenPipe)
@@ -43,5 +51,18 @@ impl Failure {
         }
         let lines: Vec<_> = failures.iter().map(ToString::to_string).collect();
         Some(Self::Told(lines.join("\n")))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_missing_file_reads_as_dockers() {
+        let path = Path::new("/nope");
+        let error = std::fs::read(path).expect_err("no such file");
+        let said = Failure::opening(path, &error).to_string();
+        assert_eq!(said, "open /nope: no such file or directory");
     }
 }

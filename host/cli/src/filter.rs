@@ -6,7 +6,7 @@ use swarmw_model::Filters;
 pub(crate) fn filter(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {
         Some((key, value)) => Ok((key.trim().to_lowercase(), value.trim().to_owned())),
-        None => Err("invalid argument: filter must be of the format \"<key>=<value>\"".to_owned()),
+        None => Err("bad format of filter (expected name=value)".to_owned()),
     }
 }
 

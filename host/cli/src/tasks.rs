@@ -10,7 +10,7 @@ use crate::failure::Failure;
 use crate::filter::filter;
 use crate::io::Io;
 use crate::parse::boolean;
-use crate::table::{Column, Format, Row, ago, capitalised, ellipsis, natural, render, short};
+use crate::table::{Column, Format, List, Row, ago, capitalised, ellipsis, natural, render, short};
 
 /// Longest error in a table, in characters.
 const ERROR_LENGTH: usize = 30;
@@ -32,25 +32,36 @@ pub struct TaskListFlags {
     /// Do not truncate output
     #[arg(long, num_args(0..=1), require_equals = true, default_value = "false",
         default_missing_value = "true", value_parser = boolean, hide_default_value = true)]
-    no_trunc: bool,
+    pub(crate) no_trunc: bool,
     /// Only display task IDs
     #[arg(short, long, num_args(0..=1), require_equals = true, default_value = "false",
         default_missing_value = "true", value_parser = boolean, hide_default_value = true)]
-    quiet: bool,
+    pub(crate) quiet: bool,
 }
 
-const COLUMNS: &[Column] = &[
-    column("ID", "ID"),
-    column("Name", "NAME"),
-    column("Image", "IMAGE"),
-    column("Node", "NODE"),
-    column("DesiredState", "DESIRED STATE"),
-    column("CurrentState", "CURRENT STATE"),
-    column("Error", "ERROR"),
-    column("Ports", "PORTS"),
-];
-const SHOWN: &[&str] =
-    &["ID", "Name", "Image", "Node", "DesiredState", "CurrentState", "Error", "Ports"];
+const LIST: List = List {
+    columns: &[
+        column("ID", "ID"),
+        column("Name", "NAME"),
+        column("Image", "IMAGE"),
+        column("Node", "NODE"),
+        column("DesiredState", "DESIRED STATE"),
+        column("CurrentState", "CURRENT STATE"),
+        column("Error", "ERROR"),
+        column("Ports", "PORTS"),
+    ],
+    shown: &["ID", "Name", "Image", "Node", "DesiredState", "CurrentState", "Error", "Ports"],
+    raw: &[
+        ("id", "ID"),
+        ("name", "Name"),
+        ("image", "Image"),
+        ("node", "Node"),
+        ("desired_state", "DesiredState"),
+        ("current_state", "CurrentState"),
+        ("error", "Error"),
+        ("ports", "Ports"),
+    ],
+};
 
 const fn column(name: &'static str, heading: &'static str) -> Column {
     Column { name, heading }
@@ -133,7 +144,7 @@ pub(crate) fn show(
     flags: &TaskListFlags,
 ) -> Result<String, Failure> {
     let format = Format::new(flags.format.as_deref(), flags.quiet);
-    let truncate = !flags.no_trunc && !flags.quiet;
+    let truncate = !flags.no_trunc;
     tasks.sort_by(|a, b| {
         natural(&names.task(a), &names.task(b)).then_with(|| b.created_at.cmp(&a.created_at))
     });
@@ -150,7 +161,7 @@ pub(crate) fn show(
             row(task, shown, names, truncate)
         })
         .collect();
-    render(&format, COLUMNS, SHOWN, &rows)
+    render(&format, &LIST, &rows)
 }
 
 fn row(task: &Task, name: String, names: &Names, truncate: bool) -> Row {
@@ -273,8 +284,11 @@ mod tests {
     }
 
     #[test]
-    fn quiet_prints_whole_ids() {
-        let flags = TaskListFlags { quiet: true, ..TaskListFlags::default() };
+    fn quiet_prints_ids_short_unless_told_not_to() {
+        let mut flags = TaskListFlags { quiet: true, ..TaskListFlags::default() };
+        let text = show(tasks(), &names(), &flags).expect("ids");
+        assert_eq!(text.lines().next(), Some("new000000000"));
+        flags.no_trunc = true;
         let text = show(tasks(), &names(), &flags).expect("ids");
         assert_eq!(text.lines().next(), Some("new0000000000000000000000000"));
     }

@@ -1,7 +1,11 @@
-//! Output that tests can read back.
+//! What tests share: output that can be read back, command lines, what they change.
 
+use std::collections::BTreeSet;
 use std::io::{self, Write};
 use std::sync::{Arc, Mutex, PoisonError};
+
+use serde_json::{Map, Value};
+use swarmw_model::ServiceSpec;
 
 use crate::io::Io;
 
@@ -50,5 +54,41 @@ impl Write for Buffer {
 
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
+    }
+}
+
+/// The words of a command line without its commands.
+pub(crate) fn parse<A: clap::Args + clap::FromArgMatches>(line: &str) -> Result<A, clap::Error> {
+    let command = crate::prepare(A::augment_args(clap::Command::new("swarmw")));
+    let words = crate::parse::words(line).expect("words").0;
+    let matches =
+        command.try_get_matches_from(std::iter::once("swarmw".to_owned()).chain(words))?;
+    A::from_arg_matches(&matches)
+}
+
+/// What differs between two specs: the place of each value that changed, and what is
+/// there now; `null` for what has gone.
+pub(crate) fn changes(before: &ServiceSpec, after: &ServiceSpec) -> Value {
+    let json = |spec| serde_json::to_value(spec).expect("JSON");
+    let mut found = Map::new();
+    compare("", &json(before), &json(after), &mut found);
+    Value::Object(found)
+}
+
+fn compare(path: &str, before: &Value, after: &Value, found: &mut Map<String, Value>) {
+    match (before, after) {
+        (Value::Object(old), Value::Object(new)) => {
+            let keys: BTreeSet<_> = old.keys().chain(new.keys()).collect();
+            for key in keys {
+                let at = |map: &Map<String, Value>| map.get(key).cloned().unwrap_or_default();
+                let path = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
+                compare(&path, &at(old), &at(new), found);
+            }
+        }
+        (old, new) if old == new => {}
+        (_, new) => {
+            let path = path.replace("TaskTemplate.", "").replace("ContainerSpec.", "");
+            found.insert(path, new.clone());
+        }
     }
 }

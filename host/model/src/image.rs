@@ -8,6 +8,11 @@ use crate::Platform;
 /// OCI artifact layout.
 pub const WASM_PLATFORM: (&str, &str) = ("wasip2", "wasm");
 
+/// Longest name of an image, its host included.
+const NAME_MAX: usize = 255;
+/// Longest tag.
+const TAG_MAX: usize = 128;
+
 /// What an image reference names, as far as its text tells.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ImageKind {
@@ -58,13 +63,59 @@ impl<'a> ImageReference<'a> {
         }
     }
 
+    /// Whether it follows the grammar of references: a path of lower case words, a
+    /// tag, a digest. An uploaded component keeps its file's name, whatever that is.
+    pub fn is_valid(&self) -> bool {
+        if self.kind() == ImageKind::UploadedComponent {
+            return true;
+        }
+        let path = match self.name.split_once('/') {
+            Some((host, path)) if is_host(host) => path,
+            _ => self.name,
+        };
+        self.name.len() <= NAME_MAX
+            && path.split('/').all(is_path_word)
+            && self.tag.is_none_or(is_tag)
+            && self.digest.is_none_or(is_digest)
+    }
+
     /// The host of the registry, or Docker Hub's.
     pub fn domain(&self) -> &'a str {
         match self.name.split_once('/') {
-            Some((first, _)) if first.contains(['.', ':']) || first == "localhost" => first,
+            Some((first, _)) if is_host(first) => first,
             _ => "docker.io",
         }
     }
+}
+
+/// Whether what stands before the first slash is a registry's host.
+fn is_host(word: &str) -> bool {
+    word.contains(['.', ':']) || word == "localhost"
+}
+
+/// Lower case letters and digits, with `.`, `_`, `__` or dashes between them.
+fn is_path_word(word: &str) -> bool {
+    let plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit();
+    let bytes = word.as_bytes();
+    let ends_well =
+        bytes.first().copied().is_some_and(plain) && bytes.last().copied().is_some_and(plain);
+    ends_well
+        && word.split(|c: char| c.is_ascii_lowercase() || c.is_ascii_digit()).all(|between| {
+            matches!(between, "" | "." | "_" | "__") || between.bytes().all(|b| b == b'-')
+        })
+}
+
+fn is_tag(tag: &str) -> bool {
+    let word = |b: u8| b.is_ascii_alphanumeric() || b == b'_';
+    tag.len() <= TAG_MAX
+        && tag.bytes().next().is_some_and(word)
+        && tag.bytes().all(|b| word(b) || b"-.".contains(&b))
+}
+
+fn is_digest(digest: &str) -> bool {
+    digest.split_once(':').is_some_and(|(algorithm, hex)| {
+        !algorithm.is_empty() && !hex.is_empty() && hex.bytes().all(|b| b.is_ascii_hexdigit())
+    })
 }
 
 /// The familiar form: as users type it, without `docker.io/library/` and digest,
@@ -122,5 +173,40 @@ mod tests {
         assert_eq!(ImageReference::parse("reg:5000/hello.wasm:1").kind(), ImageKind::Registry);
         assert_eq!(ImageReference::parse("localhost:5000/x").domain(), "localhost:5000");
         assert_eq!(ImageReference::parse("a/b").domain(), "docker.io");
+    }
+
+    #[test]
+    fn references_follow_dockers_grammar() {
+        for good in [
+            "redis",
+            "redis:3.0.6",
+            "a/b_c/d__e/f-g/h---i.j",
+            "localhost:5000/x:Latest-1",
+            "Reg.Example:443/x@sha256:ab",
+            "My App.wasm@sha256:ab",
+        ] {
+            assert!(ImageReference::parse(good).is_valid(), "{good}");
+        }
+        for bad in [
+            "",
+            ":latest",
+            "BAD",
+            "BAD@",
+            "a b",
+            "a//b",
+            "-a",
+            "a-",
+            "a___b",
+            "a..b",
+            "x:",
+            "x:-a",
+            "x@sha256",
+            "x@sha256:",
+            "x@sha256:zz",
+            "My.wasm",
+            "a/B",
+        ] {
+            assert!(!ImageReference::parse(bad).is_valid(), "{bad}");
+        }
     }
 }

@@ -24,6 +24,7 @@ mod refusal;
 mod resources;
 mod service;
 mod task;
+pub mod template;
 mod time;
 mod update;
 pub mod validate;

@@ -5,8 +5,8 @@
 use std::collections::BTreeSet;
 
 use crate::{
-    ClusterSpec, Duration, MountKind, PublishMode, Refusal, RefusalKind, ResolutionMode,
-    ServiceSpec, UpdateConfig,
+    ClusterSpec, Duration, ImageReference, MountKind, PublishMode, Refusal, RefusalKind,
+    ResolutionMode, ServiceSpec, UpdateConfig, template,
 };
 
 /// Longest name of a service.
@@ -56,6 +56,12 @@ pub fn service(spec: &ServiceSpec) -> Result<(), Refusal> {
     if container.image.is_empty() {
         return Err(rpc("ContainerSpec: image reference must be provided"));
     }
+    if !ImageReference::parse(&container.image).is_valid() {
+        return Err(rpc(format!(
+            "ContainerSpec: {:?} is not a valid repository/tag",
+            container.image
+        )));
+    }
     not_yet(spec)?;
     resources(spec)?;
     restart(spec)?;
@@ -73,6 +79,7 @@ pub fn service(spec: &ServiceSpec) -> Result<(), Refusal> {
     }
     mounts(spec)?;
     health(spec)?;
+    templates(spec)?;
     endpoint(spec)
 }
 
@@ -182,6 +189,23 @@ fn mounts(spec: &ServiceSpec) -> Result<(), Refusal> {
     Ok(())
 }
 
+/// Templates name what there is; what they stand for, the nodes know.
+fn templates(spec: &ServiceSpec) -> Result<(), Refusal> {
+    let check = |what: &str, text: &str| match template::expand(text, |_| String::new()) {
+        Ok(_) => Ok(()),
+        Err(error) => Err(rpc(format!("expanding {what} failed: {error}"))),
+    };
+    let Some(container) = spec.container() else {
+        return Ok(());
+    };
+    check("hostname", &container.hostname)?;
+    container.env.iter().try_for_each(|variable| check("env", variable))?;
+    container.mounts.iter().try_for_each(|mount| {
+        check("mounts", &mount.source)?;
+        check("mounts", &mount.target)
+    })
+}
+
 fn health(spec: &ServiceSpec) -> Result<(), Refusal> {
     let Some(check) = spec.container().and_then(|c| c.health_check.as_ref()) else {
         return Ok(());
@@ -258,6 +282,38 @@ mod tests {
             service_name(&"a".repeat(64)).unwrap_err().to_string(),
             "rpc error: code = InvalidArgument desc = name must be 63 characters or fewer"
         );
+    }
+
+    #[test]
+    fn images_and_templates_are_read_before_they_become_state() {
+        for (container, want) in [
+            (r#"{"Image":"nginx"}"#, ""),
+            (r#"{"Image":"My App.wasm@sha256:ab"}"#, ""),
+            (r#"{"Image":""}"#, "ContainerSpec: image reference must be provided"),
+            (r#"{"Image":"BAD@"}"#, r#"ContainerSpec: "BAD@" is not a valid repository/tag"#),
+            (
+                r#"{"Image":"x","Hostname":"{{.Service.Name}}-{{.Task.Slot}}","Env":["A={{.Node.ID}}"]}"#,
+                "",
+            ),
+            (
+                r#"{"Image":"x","Hostname":"{{.Foo}}"}"#,
+                "expanding hostname failed: template: expansion: can't evaluate field .Foo",
+            ),
+            (
+                r#"{"Image":"x","Env":["A={{.Foo}}"]}"#,
+                "expanding env failed: template: expansion: can't evaluate field .Foo",
+            ),
+            (
+                r#"{"Image":"x","Mounts":[{"Source":"{{.Foo}}","Target":"/x"}]}"#,
+                "expanding mounts failed: template: expansion: can't evaluate field .Foo",
+            ),
+        ] {
+            let spec = format!(r#"{{"Name":"a","TaskTemplate":{{"ContainerSpec":{container}}}}}"#);
+            let spec: ServiceSpec = serde_json::from_str(&spec).expect("a spec");
+            let said = service(&spec).err().map(|refusal| refusal.to_string()).unwrap_or_default();
+            let said = said.trim_start_matches("rpc error: code = InvalidArgument desc = ");
+            assert_eq!(said, want, "{container}");
+        }
     }
 
     #[test]

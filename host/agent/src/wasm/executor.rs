@@ -140,11 +140,9 @@ impl WasmExecutor {
         let env = spec
             .env
             .iter()
-            .map(|entry| {
-                let entry = template.expand(entry)?;
-                let (key, value) = entry.split_once('=').unwrap_or((&entry, ""));
-                Ok((key.to_owned(), value.to_owned()))
-            })
+            // A bare name takes a variable of the image away; components have none.
+            .filter_map(|entry| entry.split_once('='))
+            .map(|(key, value)| Ok((template.expand(key)?, template.expand(value)?)))
             .collect::<Result<Vec<_>, TaskError>>()?;
         let limits = task.spec.resources.as_ref().and_then(|r| r.limits.as_ref());
         let grace = spec.stop_grace_period.unwrap_or(DEFAULT_STOP_GRACE_PERIOD);

@@ -5,22 +5,30 @@ use swarmw_model::TlsInfo;
 
 use crate::client::{Node, SwarmInfo};
 use crate::failure::Failure;
-use crate::table::{Column, Format, Row, capitalised, natural, render};
+use crate::table::{Column, Format, List, Row, capitalised, natural, render};
 
-const COLUMNS: &[Column] = &[
-    column("IDMark", "ID"),
-    column("ID", "ID"),
-    column("Self", "SELF"),
-    column("Hostname", "HOSTNAME"),
-    column("Status", "STATUS"),
-    column("Availability", "AVAILABILITY"),
-    column("ManagerStatus", "MANAGER STATUS"),
-    column("EngineVersion", "ENGINE VERSION"),
-    column("TLSStatus", "TLS STATUS"),
-];
-/// Of the plain table; `IDMark` is the id with a star behind one's own.
-const SHOWN: &[&str] =
-    &["IDMark", "Hostname", "Status", "Availability", "ManagerStatus", "EngineVersion"];
+const LIST: List = List {
+    columns: &[
+        column("IDMark", "ID"),
+        column("ID", "ID"),
+        column("Self", "SELF"),
+        column("Hostname", "HOSTNAME"),
+        column("Status", "STATUS"),
+        column("Availability", "AVAILABILITY"),
+        column("ManagerStatus", "MANAGER STATUS"),
+        column("EngineVersion", "ENGINE VERSION"),
+        column("TLSStatus", "TLS STATUS"),
+    ],
+    // Of the plain table; `IDMark` is the id with a star behind one's own.
+    shown: &["IDMark", "Hostname", "Status", "Availability", "ManagerStatus", "EngineVersion"],
+    raw: &[
+        ("node_id", "ID"),
+        ("hostname", "Hostname"),
+        ("status", "Status"),
+        ("availability", "Availability"),
+        ("manager_status", "ManagerStatus"),
+    ],
+};
 
 const fn column(name: &'static str, heading: &'static str) -> Column {
     Column { name, heading }
@@ -46,7 +54,7 @@ pub(super) fn show(
             row
         })
         .collect();
-    render(&format, COLUMNS, SHOWN, &rows)
+    render(&format, &LIST, &rows)
 }
 
 fn row(node: &Node, info: &SwarmInfo) -> Row {

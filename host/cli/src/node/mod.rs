@@ -155,18 +155,10 @@ async fn inspect(client: &Client, args: InspectArgs, io: &mut Io) -> Result<(), 
         let format = args.format.as_deref();
         return inspect::raw(client, objects, format, io, |_, error| error.into()).await;
     }
-    if args.format.is_some() {
-        return Err(Failure::new("--format is incompatible with human friendly format"));
-    }
     let mut missed = Vec::new();
-    for (index, reference) in references.iter().enumerate() {
+    for reference in &references {
         match client.node(reference).await {
-            Ok(node) => {
-                if index > 0 {
-                    io.line("")?;
-                }
-                io.text(&pretty::node(&node))?;
-            }
+            Ok(node) => io.text(&pretty::node(&node))?,
             Err(error) if error.is_not_found() => missed.push(error.into()),
             Err(error) => return Err(error.into()),
         }

@@ -78,7 +78,7 @@ async fn set_role(
     for reference in nodes {
         let mut node = client.node(reference).await?;
         if node.spec.role == role {
-            io.line(format!("Node {reference} is already a {role}."))?;
+            io.line(format!("Node {} is already a {role}.", node.id))?;
             continue;
         }
         node.spec.role = role;

@@ -13,15 +13,46 @@ pub(crate) fn environment(text: &str) -> Result<String, String> {
     Ok(text.to_owned())
 }
 
-/// A variable with its value: `None` for one that the client has not set.
-pub(crate) fn with_value(
-    variable: &str,
-    lookup: impl Fn(&str) -> Option<String>,
-) -> Option<String> {
-    if variable.contains('=') {
-        return Some(variable.to_owned());
+/// A variable with its value. One that the client has not set stays a bare name,
+/// which takes the image's variable away.
+pub(crate) fn with_value(variable: &str, lookup: impl Fn(&str) -> Option<String>) -> String {
+    match variable.contains('=') {
+        true => None,
+        false => lookup(variable).map(|value| format!("{variable}={value}")),
     }
-    lookup(variable).map(|value| format!("{variable}={value}"))
+    .unwrap_or_else(|| variable.to_owned())
+}
+
+/// The variables of a file: a line each, comments and bare names that the client has
+/// not set left out.
+pub(crate) fn environment_file(
+    text: &str,
+    lookup: impl Fn(&str) -> Option<String>,
+) -> Result<Vec<String>, String> {
+    let mut all = Vec::new();
+    for line in text.trim_start_matches('\u{feff}').lines() {
+        let line = line.trim_start();
+        if line.is_empty() || line.starts_with('#') {
+            continue;
+        }
+        let name = name_of(line);
+        if name.is_empty() {
+            return Err(format!("no variable name on line '{line}'"));
+        }
+        if name.contains([' ', '\t']) {
+            return Err(format!("variable '{name}' contains whitespaces"));
+        }
+        let variable = with_value(line, &lookup);
+        if variable.contains('=') {
+            all.push(variable);
+        }
+    }
+    Ok(all)
+}
+
+/// What stands before the `=`.
+pub(crate) fn name_of(variable: &str) -> &str {
+    variable.split_once('=').map_or(variable, |(name, _)| name)
 }
 
 /// Texts `KEY[=VALUE]` as a map; the last one wins.
@@ -147,10 +178,24 @@ mod tests {
     #[test]
     fn a_bare_variable_takes_the_clients_value() {
         let lookup = |name: &str| (name == "HOME").then(|| "/root".to_owned());
-        assert_eq!(with_value("HOME", lookup), Some("HOME=/root".into()));
-        assert_eq!(with_value("GONE", lookup), None);
-        assert_eq!(with_value("A=", lookup), Some("A=".into()));
+        assert_eq!(with_value("HOME", lookup), "HOME=/root");
+        assert_eq!(with_value("GONE", lookup), "GONE");
+        assert_eq!(with_value("A=", lookup), "A=");
         assert!(environment("=x").is_err());
+    }
+
+    #[test]
+    fn files_of_variables_hold_a_line_each() {
+        let lookup = |name: &str| (name == "HOME").then(|| "/root".to_owned());
+        let text = "\u{feff}# none\n\nA=1\r\n  B= 2 \nHOME\nGONE\n";
+        let want = vec!["A=1".to_owned(), "B= 2 ".into(), "HOME=/root".into()];
+        assert_eq!(environment_file(text, lookup), Ok(want));
+        for (text, want) in [
+            ("A B=1", "variable 'A B' contains whitespaces"),
+            ("=1", "no variable name on line '=1'"),
+        ] {
+            assert_eq!(environment_file(text, lookup).unwrap_err(), want);
+        }
     }
 
     #[test]

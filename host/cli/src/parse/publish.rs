@@ -1,5 +1,7 @@
 //! `--publish 8080:80/tcp`, `--publish target=80,published=8080,mode=host`
 
+use std::num::IntErrorKind;
+
 use swarmw_model::{PortConfig, PortProtocol, PublishMode};
 
 use super::csv;
@@ -24,12 +26,19 @@ fn long(text: &str) -> Result<PortConfig, String> {
             return Err(format!("invalid field: {field}"));
         };
         let number = |name: &str| {
-            value.parse::<u16>().map_err(|_| {
-                format!("invalid {name} port ({value}): value must be an integer from 0 to 65535")
+            value.parse::<u16>().map_err(|error| {
+                let reason = match error.kind() {
+                    IntErrorKind::PosOverflow => "value out of range",
+                    _ => "invalid syntax",
+                };
+                format!("invalid {name} port ({value}): value must be an integer: {reason}")
             })
         };
         match key {
-            "protocol" => port.protocol = protocol(value)?,
+            "protocol" => {
+                port.protocol =
+                    protocol(value).ok_or_else(|| format!("invalid protocol value '{value}'"))?;
+            }
             "mode" => port.publish_mode = mode(value)?,
             "target" => port.target_port = number("target")?,
             "published" => port.published_port = number("published")?,
@@ -52,18 +61,21 @@ fn mode(value: &str) -> Result<PublishMode, String> {
     }
 }
 
-fn protocol(value: &str) -> Result<PortProtocol, String> {
+fn protocol(value: &str) -> Option<PortProtocol> {
     match value {
-        "tcp" => Ok(PortProtocol::Tcp),
-        "udp" => Ok(PortProtocol::Udp),
-        "sctp" => Ok(PortProtocol::Sctp),
-        _ => Err(format!("invalid protocol value '{value}': tcp, udp and sctp exist")),
+        "tcp" => Some(PortProtocol::Tcp),
+        "udp" => Some(PortProtocol::Udp),
+        "sctp" => Some(PortProtocol::Sctp),
+        _ => None,
     }
 }
 
 fn short(text: &str) -> Result<Vec<PortConfig>, String> {
     let (ports, proto) = match text.rsplit_once('/') {
-        Some((ports, proto)) => (ports, protocol(&proto.to_lowercase())?),
+        Some((ports, word)) => {
+            let proto = protocol(&word.to_lowercase());
+            (ports, proto.ok_or_else(|| format!("invalid proto: {word}"))?)
+        }
         None => (text, PortProtocol::Tcp),
     };
     let (published, target) = match ports.rsplit_once(':') {
@@ -149,7 +161,12 @@ mod tests {
             ("80:", "no port specified: 80:"),
             ("82-80", "invalid containerPort: 82-80"),
             ("1-2:80-82", "invalid ranges specified for container and host Ports: 80-82 and 1-2"),
-            ("80/icmp", "invalid protocol value 'icmp': tcp, udp and sctp exist"),
+            ("80/icmp", "invalid proto: icmp"),
+            ("target=80,protocol=foo", "invalid protocol value 'foo'"),
+            (
+                "target=70000",
+                "invalid target port (70000): value must be an integer: value out of range",
+            ),
             ("published=80", "missing mandatory field 'target'"),
             ("target=80,foo=1", "invalid field key: foo"),
             ("target=80,host", "invalid field: host"),
@@ -157,7 +174,7 @@ mod tests {
                 "target=80,mode=all",
                 "invalid publish mode value (all): must be either 'ingress' or 'host'",
             ),
-            ("target=web", "invalid target port (web): value must be an integer from 0 to 65535"),
+            ("target=web", "invalid target port (web): value must be an integer: invalid syntax"),
         ] {
             assert_eq!(shown(text).unwrap_err(), want, "{text}");
         }

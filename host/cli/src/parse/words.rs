@@ -1,5 +1,8 @@
 //! One text as a list of words, as a shell splits it: `--entrypoint`, `--args`.
 
+/// Where a text ends too early, in Docker's words.
+const QUOTE: &str = "when expecting closing quote";
+
 /// Words that were typed as one text.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Words(pub(crate) Vec<String>);
@@ -9,18 +12,18 @@ pub(crate) fn words(text: &str) -> Result<Words, String> {
     let mut all = Vec::new();
     let mut word: Option<String> = None;
     let mut chars = text.chars();
-    let unfinished = |what: &str| format!("{what} in {text:?}");
+    let unfinished = |what: &str| format!("EOF found {what}");
     while let Some(c) = chars.next() {
         match c {
             c if c.is_whitespace() => all.extend(word.take()),
             '\\' => {
-                let next = chars.next().ok_or_else(|| unfinished("nothing after \\"))?;
+                let next = chars.next().ok_or_else(|| unfinished("after escape character"))?;
                 word.get_or_insert_default().push(next);
             }
             '\'' => {
                 let word = word.get_or_insert_default();
                 loop {
-                    match chars.next().ok_or_else(|| unfinished("unclosed '"))? {
+                    match chars.next().ok_or_else(|| unfinished(QUOTE))? {
                         '\'' => break,
                         c => word.push(c),
                     }
@@ -29,9 +32,9 @@ pub(crate) fn words(text: &str) -> Result<Words, String> {
             '"' => {
                 let word = word.get_or_insert_default();
                 loop {
-                    match chars.next().ok_or_else(|| unfinished("unclosed \""))? {
+                    match chars.next().ok_or_else(|| unfinished(QUOTE))? {
                         '"' => break,
-                        '\\' => match chars.next().ok_or_else(|| unfinished("unclosed \""))? {
+                        '\\' => match chars.next().ok_or_else(|| unfinished(QUOTE))? {
                             c @ ('"' | '\\' | '$' | '`') => word.push(c),
                             c => word.extend(['\\', c]),
                         },
@@ -61,8 +64,12 @@ mod tests {
         ] {
             assert_eq!(words(text).expect(text).0, want, "{text}");
         }
-        for text in ["'", "\"a", "a\\"] {
-            assert!(words(text).is_err(), "{text}");
+        for (text, want) in [
+            ("'", "EOF found when expecting closing quote"),
+            ("\"a", "EOF found when expecting closing quote"),
+            ("a\\", "EOF found after escape character"),
+        ] {
+            assert_eq!(words(text).unwrap_err(), want, "{text}");
         }
     }
 }

@@ -5,24 +5,34 @@ use std::fmt::Write as _;
 use swarmw_model::{GrantRequest, Plugin};
 
 use crate::failure::Failure;
-use crate::table::{Column, Format, Row, ellipsis, natural, render, short};
+use crate::table::{Column, Format, List, Row, ellipsis, natural, render, short};
 
 /// Longest list of claims in a table, in characters.
 const CLAIMS_LENGTH: usize = 40;
 /// `sha256:` and 12 digits.
 const SHORT_DIGEST: usize = 19;
 
-const COLUMNS: &[Column] = &[
-    column("ID", "ID"),
-    column("Name", "NAME"),
-    column("Version", "VERSION"),
-    column("Kind", "KIND"),
-    column("Claims", "CLAIMS"),
-    column("Digest", "DIGEST"),
-    column("BuiltIn", "BUILT IN"),
-    column("Summary", "SUMMARY"),
-];
-const SHOWN: &[&str] = &["ID", "Name", "Version", "Kind", "Claims", "Digest"];
+const LIST: List = List {
+    columns: &[
+        column("ID", "ID"),
+        column("Name", "NAME"),
+        column("Version", "VERSION"),
+        column("Kind", "KIND"),
+        column("Claims", "CLAIMS"),
+        column("Digest", "DIGEST"),
+        column("BuiltIn", "BUILT IN"),
+        column("Summary", "SUMMARY"),
+    ],
+    shown: &["ID", "Name", "Version", "Kind", "Claims", "Digest"],
+    raw: &[
+        ("plugin_id", "ID"),
+        ("name", "Name"),
+        ("version", "Version"),
+        ("kind", "Kind"),
+        ("claims", "Claims"),
+        ("digest", "Digest"),
+    ],
+};
 
 const fn column(name: &'static str, heading: &'static str) -> Column {
     Column { name, heading }
@@ -37,7 +47,7 @@ pub(super) fn show(
 ) -> Result<String, Failure> {
     plugins.sort_by(|a, b| natural(&a.name, &b.name));
     let rows: Vec<Row> = plugins.iter().map(|plugin| row(plugin, whole)).collect();
-    render(&Format::new(format, quiet), COLUMNS, SHOWN, &rows)
+    render(&Format::new(format, quiet), &LIST, &rows)
 }
 
 fn row(plugin: &Plugin, whole: bool) -> Row {

@@ -92,9 +92,8 @@ pub(crate) async fn run(
 }
 
 async fn add(client: &Client, args: AddArgs, io: &mut Io) -> Result<(), Failure> {
-    let bytes = tokio::fs::read(&args.file)
-        .await
-        .map_err(|error| Failure::new(format!("open {}: {error}", args.file.display())))?;
+    let bytes =
+        tokio::fs::read(&args.file).await.map_err(|error| Failure::opening(&args.file, &error))?;
     let plugin: Plugin =
         client.post("/swarmw/plugins").bytes("application/wasm", bytes).read().await?;
     io.text(&list::added(&plugin))?;

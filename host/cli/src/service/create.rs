@@ -7,14 +7,14 @@ use swarmw_model::{
     Replicated, ResourceRequirements, Resources, ServiceMode, ServiceSpec, TaskSpec, Ulimit,
 };
 
-use super::flags::{ImageFlags, SharedFlags, WaitFlags};
+use super::flags::{ImageFlags, SharedFlags, Verb, WaitFlags};
 use super::{image, placement};
 use crate::client::Client;
 use crate::failure::Failure;
 use crate::io::Io;
 use crate::parse::{
-    Ports, environment, extra_host, label, map, mount, placement_preference, policy_option,
-    publish, resolver, sysctl, ulimit, with_value,
+    Ports, environment, environment_file, extra_host, label, map, mount, name_of,
+    placement_preference, policy_option, publish, resolver, sysctl, ulimit, with_value,
 };
 use crate::progress;
 
@@ -140,7 +140,7 @@ fn spec(args: &CreateArgs) -> Result<ServiceSpec, Failure> {
         endpoint_spec: Some(EndpointSpec { ports: ports.collect(), ..EndpointSpec::default() }),
         ..ServiceSpec::default()
     };
-    args.shared.apply(&mut spec)?;
+    args.shared.apply(&mut spec, Verb::Create)?;
     placement::set_preferences(&mut spec, args.placement_pref.clone());
     placement::change_options(&mut spec, |options| {
         options.policy_options.extend(args.policy_opt.clone());
@@ -173,29 +173,18 @@ fn container(args: &CreateArgs) -> Result<ContainerSpec, Failure> {
 
 /// Variables of files, then of flags: the last of a name wins, at its own place.
 fn variables(args: &CreateArgs) -> Result<Vec<String>, Failure> {
+    let own = |name: &str| std::env::var(name).ok();
     let mut given = Vec::new();
     for path in &args.env_file {
-        let text = std::fs::read_to_string(path)
-            .map_err(|error| Failure::new(format!("open {}: {error}", path.display())))?;
-        for line in text.trim_start_matches('\u{feff}').lines() {
-            let line = line.trim_start();
-            if line.is_empty() || line.starts_with('#') {
-                continue;
-            }
-            environment(line).map_err(|error| {
-                Failure::new(format!("invalid env file ({}): {error}", path.display()))
-            })?;
-            given.push(line.to_owned());
-        }
+        let text = std::fs::read_to_string(path).map_err(|error| Failure::opening(path, &error))?;
+        given.extend(environment_file(&text, own).map_err(|error| {
+            Failure::new(format!("invalid env file ({}): {error}", path.display()))
+        })?);
     }
-    given.extend(args.env.iter().cloned());
+    given.extend(args.env.iter().map(|variable| with_value(variable, own)));
     let mut all: Vec<String> = Vec::new();
     for variable in given {
-        let Some(variable) = with_value(&variable, |name| std::env::var(name).ok()) else {
-            continue;
-        };
-        let name = variable.split('=').next().unwrap_or_default().to_owned() + "=";
-        all.retain(|have| !have.starts_with(&name));
+        all.retain(|have| name_of(have) != name_of(&variable));
         all.push(variable);
     }
     Ok(all)

@@ -45,12 +45,13 @@ pub(super) async fn resolve(
     }
     let mut resolved = Resolved {
         image: match (reference.tag, reference.digest) {
-            (None, None) => format!("{typed}:latest"),
+            // Nothing is the daemon's to refuse.
+            (None, None) if !typed.is_empty() => format!("{typed}:latest"),
             _ => typed.to_owned(),
         },
         ..Resolved::default()
     };
-    if no_query {
+    if no_query || typed.is_empty() {
         return Ok(resolved);
     }
     match client.distribution(&resolved.image, auth).await {
@@ -96,9 +97,7 @@ fn is_component_file(typed: &str) -> bool {
 }
 
 async fn upload(client: &Client, path: &Path) -> Result<Resolved, Failure> {
-    let bytes = tokio::fs::read(path)
-        .await
-        .map_err(|error| Failure::new(format!("open {}: {error}", path.display())))?;
+    let bytes = tokio::fs::read(path).await.map_err(|error| Failure::opening(path, &error))?;
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let digest = client.store_blob(bytes.into()).await?;
     Ok(Resolved {
@@ -128,8 +127,8 @@ pub(super) fn authorization(flags: &ImageFlags, image: &str) -> Result<Option<St
         .or_else(|| std::env::var_os("HOME").map(|home| Path::new(&home).join(".docker")));
     let config = match folder.map(|folder| folder.join("config.json")) {
         Some(path) if path.is_file() => {
-            let text = std::fs::read_to_string(&path)
-                .map_err(|error| Failure::new(format!("open {}: {error}", path.display())))?;
+            let text =
+                std::fs::read_to_string(&path).map_err(|error| Failure::opening(&path, &error))?;
             serde_json::from_str(&text).map_err(|error| {
                 Failure::new(format!("{} is not valid JSON: {error}", path.display()))
             })?

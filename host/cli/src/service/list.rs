@@ -4,17 +4,27 @@ use swarmw_model::{ImageReference, PortConfig, PublishMode, ServiceMode};
 
 use crate::client::Service;
 use crate::failure::Failure;
-use crate::table::{Column, Format, Row, natural, render, short};
+use crate::table::{Column, Format, List, Row, natural, render, short};
 
-const COLUMNS: &[Column] = &[
-    column("ID", "ID"),
-    column("Name", "NAME"),
-    column("Mode", "MODE"),
-    column("Replicas", "REPLICAS"),
-    column("Image", "IMAGE"),
-    column("Ports", "PORTS"),
-];
-const SHOWN: &[&str] = &["ID", "Name", "Mode", "Replicas", "Image", "Ports"];
+const LIST: List = List {
+    columns: &[
+        column("ID", "ID"),
+        column("Name", "NAME"),
+        column("Mode", "MODE"),
+        column("Replicas", "REPLICAS"),
+        column("Image", "IMAGE"),
+        column("Ports", "PORTS"),
+    ],
+    shown: &["ID", "Name", "Mode", "Replicas", "Image", "Ports"],
+    raw: &[
+        ("id", "ID"),
+        ("name", "Name"),
+        ("mode", "Mode"),
+        ("replicas", "Replicas"),
+        ("image", "Image"),
+        ("ports", "Ports"),
+    ],
+};
 
 const fn column(name: &'static str, heading: &'static str) -> Column {
     Column { name, heading }
@@ -28,7 +38,7 @@ pub(super) fn show(
 ) -> Result<String, Failure> {
     services.sort_by(|a, b| natural(&a.spec.name, &b.spec.name));
     let rows: Vec<Row> = services.iter().map(row).collect();
-    render(&Format::new(format, quiet), COLUMNS, SHOWN, &rows)
+    render(&Format::new(format, quiet), &LIST, &rows)
 }
 
 fn row(service: &Service) -> Row {

@@ -118,7 +118,9 @@ async fn ls(client: &Client, args: LsArgs, io: &mut Io) -> Result<(), Failure> {
     Ok(())
 }
 
-async fn ps(client: &Client, args: PsArgs, io: &mut Io) -> Result<(), Failure> {
+async fn ps(client: &Client, mut args: PsArgs, io: &mut Io) -> Result<(), Failure> {
+    // As Docker: whole ids here, short ones of `node ps -q`.
+    args.list.no_trunc |= args.list.quiet;
     let mut filters = collect(&args.list.filter);
     let mut missed = Vec::new();
     for reference in &args.services {

@@ -62,7 +62,7 @@ fn write(out: &mut String, service: &Service) -> fmt::Result {
     if let Some(check) = health_check(task) {
         health(out, check)?;
     }
-    Ok(())
+    writeln!(out)
 }
 
 fn update_status(out: &mut String, status: &UpdateStatus) -> fmt::Result {
@@ -143,7 +143,7 @@ fn container_spec(out: &mut String, container: &ContainerSpec) -> fmt::Result {
         writeln!(out, " Init:\t\t{init}")?;
     }
     if !container.user.is_empty() {
-        writeln!(out, " User:\t\t{}", container.user)?;
+        writeln!(out, " User: {}", container.user)?;
     }
     let (add, drop) = (&container.capability_add, &container.capability_drop);
     if !add.is_empty() || !drop.is_empty() {
@@ -151,7 +151,7 @@ fn container_spec(out: &mut String, container: &ContainerSpec) -> fmt::Result {
     }
     for (title, list) in [("Add", add), ("Drop", drop)] {
         if !list.is_empty() {
-            writeln!(out, " {title}:\t\t{}", list.join(", "))?;
+            writeln!(out, " {title}: {}", list.join(", "))?;
         }
     }
     if !container.sysctls.is_empty() {
@@ -223,11 +223,13 @@ fn endpoint(out: &mut String, service: &Service) -> fmt::Result {
     if !ports.is_empty() {
         writeln!(out, "Ports:")?;
     }
-    for port in ports {
+    for (index, port) in ports.iter().enumerate() {
         writeln!(out, " PublishedPort = {}", port.published_port)?;
         writeln!(out, "  Protocol = {}", port.protocol)?;
         writeln!(out, "  TargetPort = {}", port.target_port)?;
-        writeln!(out, "  PublishMode = {}", port.publish_mode)?;
+        // Docker's last one has a blank behind it.
+        let end = if index + 1 == ports.len() { " " } else { "" };
+        writeln!(out, "  PublishMode = {}{end}", port.publish_mode)?;
     }
     Ok(())
 }
@@ -237,14 +239,17 @@ fn health_check(task: &TaskSpec) -> Option<&HealthCheck> {
 }
 
 fn health(out: &mut String, check: &HealthCheck) -> fmt::Result {
-    writeln!(out, "Healthcheck:")?;
-    writeln!(out, " Interval = {}", check.interval)?;
-    writeln!(out, " Retries = {}", check.retries)?;
-    writeln!(out, " StartPeriod =\t{}", check.start_period)?;
-    writeln!(out, " Timeout =\t{}", check.timeout)?;
-    writeln!(out, " Tests:")?;
-    for word in &check.test {
-        writeln!(out, "  Test = {word}")?;
+    writeln!(out, " Healthcheck:")?;
+    writeln!(out, "  Interval = {}", check.interval)?;
+    writeln!(out, "  Retries = {}", check.retries)?;
+    writeln!(out, "  StartPeriod =\t{}", check.start_period)?;
+    writeln!(out, "  Timeout =\t{}", check.timeout)?;
+    if let Some((last, words)) = check.test.split_last() {
+        writeln!(out, "  Tests:")?;
+        for word in words {
+            writeln!(out, "\t Test = {word}")?;
+        }
+        writeln!(out, "\t Test = {last} ")?;
     }
     Ok(())
 }
@@ -277,7 +282,27 @@ mod tests {
              \x20Monitoring Period: 5s\n Max failure ratio: 0\n Update order:      stop-first\n\
              ContainerSpec:\n Image:\t\tredis:3.0.6\n Args:\t\t--port 1 \n Init:\t\tfalse\n\
              Resources:\n Limits:\n  Memory:\t64MiB\nEndpoint Mode:\tvip\n\
-             Ports:\n PublishedPort = 8080\n  Protocol = tcp\n  TargetPort = 80\n  PublishMode = ingress\n"
+             Ports:\n PublishedPort = 8080\n  Protocol = tcp\n  TargetPort = 80\n  PublishMode = ingress \n\n"
+        );
+    }
+
+    #[test]
+    fn the_rest_of_a_container_reads_as_dockers() {
+        let service = serde_json::from_value(json!({
+            "ID": "0u6a4s31ybk7yw2wyvtikmu50",
+            "Spec": {"Name": "web", "Mode": {"Global": {}},
+                "TaskTemplate": {"ContainerSpec": {"Image": "x:1", "User": "me",
+                    "CapabilityAdd": ["CAP_NET_ADMIN"], "CapabilityDrop": ["ALL"],
+                    "Healthcheck": {"Test": ["CMD-SHELL", "true"], "Interval": 1000000000}}}},
+        }))
+        .expect("a service");
+        assert_eq!(
+            super::service(&service),
+            "\nID:\t\t0u6a4s31ybk7yw2wyvtikmu50\nName:\t\tweb\nService Mode:\tGlobal\nPlacement:\n\
+             ContainerSpec:\n Image:\t\tx:1\n User: me\n\
+             Capabilities:\n Add: CAP_NET_ADMIN\n Drop: ALL\nEndpoint Mode:\tvip\n\
+             \x20Healthcheck:\n  Interval = 1s\n  Retries = 0\n  StartPeriod =\t0s\n  Timeout =\t0s\n\
+             \x20 Tests:\n\t Test = CMD-SHELL\n\t Test = true \n\n"
         );
     }
 }

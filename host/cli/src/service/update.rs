@@ -5,15 +5,15 @@ use std::sync::Arc;
 
 use swarmw_model::{DnsConfig, Mount, PortConfig, Preference, ServiceSpec, TaskSpec, Ulimit};
 
-use super::flags::{ImageFlags, SharedFlags, WaitFlags};
+use super::flags::{ImageFlags, SharedFlags, Verb, WaitFlags};
 use super::{image, placement};
 use crate::client::Client;
 use crate::client::api::UpdateOptions;
 use crate::failure::Failure;
 use crate::io::Io;
 use crate::parse::{
-    Ports, Words, boolean, environment, extra_host, label, map, mount, placement_preference,
-    policy_option, publish, resolver, sysctl, ulimit, with_value, words,
+    Ports, Words, boolean, environment, extra_host, label, map, mount, name_of,
+    placement_preference, policy_option, publish, resolver, sysctl, ulimit, with_value, words,
 };
 use crate::progress;
 
@@ -181,7 +181,7 @@ fn only_waits(args: &UpdateArgs) -> Result<(), Failure> {
 /// Changes what was given, and nothing else.
 fn change(spec: &mut ServiceSpec, args: &UpdateArgs) -> Result<(), Failure> {
     let pairs = &args.pairs;
-    args.shared.apply(spec)?;
+    args.shared.apply(spec, Verb::Update)?;
     keyed(&mut spec.labels, &pairs.label_add, &pairs.label_rm);
     preferences(spec, pairs);
     placement::change_options(spec, |options| {
@@ -247,13 +247,10 @@ fn preferences(spec: &mut ServiceSpec, pairs: &PairFlags) {
 }
 
 fn variables(env: &mut Vec<String>, pairs: &PairFlags) {
-    let name = |variable: &str| variable.split('=').next().unwrap_or_default().to_owned();
-    env.retain(|variable| !pairs.env_rm.contains(&name(variable)));
+    env.retain(|variable| !pairs.env_rm.iter().any(|gone| gone == name_of(variable)));
     for added in &pairs.env_add {
-        let Some(added) = with_value(added, |name| std::env::var(name).ok()) else {
-            continue;
-        };
-        match env.iter_mut().find(|have| name(have) == name(&added)) {
+        let added = with_value(added, |name| std::env::var(name).ok());
+        match env.iter_mut().find(|have| name_of(have) == name_of(&added)) {
             Some(have) => *have = added,
             None => env.push(added),
         }

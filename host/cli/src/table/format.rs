@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::Value as Json;
 
 use super::tabwriter::align;
-use super::template::{Compiled, Missing};
+use super::template::{Compiled, Missing, go_json};
 use crate::failure::Failure;
 
 /// A placeholder of a list and its heading.
@@ -14,6 +14,16 @@ pub(crate) struct Column {
     pub(crate) name: &'static str,
     /// What stands above it in a table.
     pub(crate) heading: &'static str,
+}
+
+/// What one kind of list consists of.
+pub(crate) struct List {
+    /// All that a template can name.
+    pub(crate) columns: &'static [Column],
+    /// Of these, the columns of the plain table.
+    pub(crate) shown: &'static [&'static str],
+    /// The raw form: a label and a placeholder for each line, the id first.
+    pub(crate) raw: &'static [(&'static str, &'static str)],
 }
 
 /// One line of a list: a value for each placeholder.
@@ -28,6 +38,10 @@ pub(crate) enum Format {
     TableOf(String),
     /// One object per line.
     JsonLines,
+    /// A block per object, a line per field.
+    Raw,
+    /// Only the ids, in the raw form.
+    RawIds,
     /// One rendering per line.
     Template(String),
     /// Only ids, one per line.
@@ -43,6 +57,8 @@ impl Format {
             None | Some("" | "table") if quiet => Self::Ids,
             None | Some("" | "table") => Self::Table,
             Some("json") => Self::JsonLines,
+            Some("raw") if quiet => Self::RawIds,
+            Some("raw") => Self::Raw,
             Some(text) => match text.strip_prefix("table") {
                 Some(columns) if columns.starts_with([' ', '\t', '{']) => {
                     Self::TableOf(columns.trim_start().to_owned())
@@ -58,28 +74,22 @@ impl Format {
     }
 }
 
-/// The whole text of a list. `shown` are the columns of the plain table, all of
-/// `columns` can be named by a template.
-pub(crate) fn render(
-    format: &Format,
-    columns: &[Column],
-    shown: &[&str],
-    rows: &[Row],
-) -> Result<String, Failure> {
+/// The whole text of a list.
+pub(crate) fn render(format: &Format, list: &List, rows: &[Row]) -> Result<String, Failure> {
     match format {
         Format::Table => {
             let cells = |value: &dyn Fn(&str) -> String| {
-                let cells: Vec<_> = shown.iter().map(|name| value(name)).collect();
+                let cells: Vec<_> = list.shown.iter().map(|name| value(name)).collect();
                 cells.join("\t")
             };
-            let mut lines = vec![cells(&|name| heading(columns, name).to_owned())];
+            let mut lines = vec![cells(&|name| heading(list.columns, name).to_owned())];
             lines.extend(rows.iter().map(|row| cells(&|name| plain(row.get(name)))));
             Ok(align(&lines))
         }
         Format::TableOf(text) => {
             let template = Compiled::new(text)?;
             let headings: Row =
-                columns.iter().map(|c| (c.name.to_owned(), Json::from(c.heading))).collect();
+                list.columns.iter().map(|c| (c.name.to_owned(), Json::from(c.heading))).collect();
             let mut lines = Vec::with_capacity(rows.len() + 1);
             for row in std::iter::once(&headings).chain(rows) {
                 lines.push(template.render(&object(row), Missing::Refused)?);
@@ -95,9 +105,15 @@ pub(crate) fn render(
             }
             Ok(out)
         }
-        Format::JsonLines => Ok(rows.iter().map(|row| object(row).to_string() + "\n").collect()),
+        Format::Raw => Ok(rows.iter().map(|row| raw(list.raw, row) + "\n").collect()),
+        Format::RawIds => Ok(rows.iter().map(|row| raw(&list.raw[..1], row)).collect()),
+        Format::JsonLines => Ok(rows.iter().map(|row| go_json(&object(row)) + "\n").collect()),
         Format::Ids => Ok(rows.iter().map(|row| plain(row.get("ID")) + "\n").collect()),
     }
+}
+
+fn raw(lines: &[(&str, &str)], row: &Row) -> String {
+    lines.iter().map(|(label, name)| format!("{label}: {}\n", plain(row.get(*name)))).collect()
 }
 
 fn object(row: &Row) -> Json {
@@ -121,24 +137,30 @@ mod tests {
     use super::*;
     use serde_json::json;
 
-    const COLUMNS: &[Column] =
-        &[Column { name: "ID", heading: "ID" }, Column { name: "Name", heading: "NAME" }];
+    const LIST: List = List {
+        columns: &[Column { name: "ID", heading: "ID" }, Column { name: "Name", heading: "NAME" }],
+        shown: &["ID", "Name"],
+        raw: &[("id", "ID"), ("name", "Name")],
+    };
 
     fn shown(format: &str, quiet: bool) -> Result<String, Failure> {
-        let row = Row::from([("Name".into(), json!("web")), ("ID".into(), json!("abc"))]);
-        let format = Format::new(Some(format), quiet);
-        render(&format, COLUMNS, &["ID", "Name"], &[row])
+        let row = Row::from([("Name".into(), json!("a & <b>")), ("ID".into(), json!("abc"))]);
+        render(&Format::new(Some(format), quiet), &LIST, &[row])
     }
 
     #[test]
     fn each_format_has_its_lines() {
         for (format, quiet, want) in [
-            ("", false, "ID        NAME\nabc       web\n"),
+            ("", false, "ID        NAME\nabc       a & <b>\n"),
             ("", true, "abc\n"),
             ("table", true, "abc\n"),
-            (r"table {{.Name}}\t{{.ID}}", false, "NAME      ID\nweb       abc\n"),
-            ("json", false, "{\"ID\":\"abc\",\"Name\":\"web\"}\n"),
-            ("{{.Name}}!", false, "web!\n"),
+            (r"table {{.Name}}\t{{.ID}}", false, "NAME      ID\na & <b>   abc\n"),
+            // Go escapes what HTML would take for its own.
+            ("json", false, "{\"ID\":\"abc\",\"Name\":\"a \\u0026 \\u003cb\\u003e\"}\n"),
+            ("{{json .Name}}", false, "\"a \\u0026 \\u003cb\\u003e\"\n"),
+            ("{{.Name}}!", false, "a & <b>!\n"),
+            ("raw", false, "id: abc\nname: a & <b>\n\n"),
+            ("raw", true, "id: abc\n"),
         ] {
             assert_eq!(shown(format, quiet).expect(format), want, "{format}");
         }
@@ -146,6 +168,9 @@ mod tests {
 
     #[test]
     fn an_unknown_placeholder_is_refused() {
-        assert!(shown("{{.Nope}}", false).is_err());
+        assert_eq!(
+            shown("{{.Nope}}", false).unwrap_err().to_string(),
+            "template parsing error: template: can't evaluate field Nope"
+        );
     }
 }

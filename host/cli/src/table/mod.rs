@@ -6,7 +6,7 @@ mod tabwriter;
 mod template;
 mod when;
 
-pub(crate) use format::{Column, Format, Row, render};
+pub(crate) use format::{Column, Format, List, Row, render};
 pub(crate) use natural::natural;
 pub(crate) use template::render_value;
 pub(crate) use when::{ago, bytes_size, now};

@@ -8,6 +8,9 @@ use serde_json::Value as Json;
 use super::capitalised;
 use crate::failure::Failure;
 
+/// The function behind every action that prints.
+const SHOW: &str = "goShow";
+
 /// How a value's missing fields are taken.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Missing {
@@ -40,19 +43,114 @@ impl Compiled {
             ("upper", upper),
             ("pad", pad),
             ("truncate", truncate),
+            (SHOW, show),
         ]);
         let text = text.replace(r"\t", "\t").replace(r"\n", "\n");
-        template
-            .parse(text)
-            .map_err(|error| Failure::new(format!("template parsing error: {error}")))?;
+        template.parse(shown_by_us(&text)).map_err(|error| {
+            let error = error.to_string();
+            let error = error.strip_prefix("template: ").unwrap_or(&error);
+            Failure::new(format!("template parsing error: template: {error}"))
+        })?;
         Ok(Self(template))
     }
 
     pub(crate) fn render(&self, value: &Json, missing: Missing) -> Result<String, Failure> {
-        self.0
-            .render(&Context::from(to_template(value, missing)))
-            .map_err(|error| Failure::new(format!("template execution error: {error}")))
+        self.0.render(&Context::from(to_template(value, missing))).map_err(|error| {
+            Failure::new(format!("template parsing error: template: {}", why(&error)))
+        })
     }
+}
+
+/// What went wrong, without the value that was looked at.
+fn why(error: &gtmpl::error::ExecError) -> String {
+    let text = error.to_string();
+    match text.strip_prefix("no field ").and_then(|rest| rest.split_once(" for ")) {
+        Some((field, _)) => format!("can't evaluate field {field}"),
+        None => text,
+    }
+}
+
+/// Sends what each action prints through [`show`]: the engine has its own form for
+/// lists and maps, which is not Go's.
+fn shown_by_us(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some((before, after)) = rest.split_once("{{") {
+        let end = action_end(after);
+        let (action, behind) = after.split_at(end);
+        out.push_str(before);
+        out.push_str("{{");
+        let (inner, trim) = match action.strip_suffix(" -") {
+            Some(inner) => (inner, " -"),
+            None => (action, ""),
+        };
+        out.push_str(inner);
+        // An action without an end is left for the parser to complain of.
+        if behind.starts_with("}}") && prints(inner) {
+            out.push_str(" | ");
+            out.push_str(SHOW);
+        }
+        out.push_str(trim);
+        rest = behind;
+    }
+    out + rest
+}
+
+/// Where an action ends, quoted texts skipped.
+fn action_end(action: &str) -> usize {
+    let mut quote = None;
+    let mut escaped = false;
+    for (at, c) in action.char_indices() {
+        match quote {
+            Some(_) if escaped => escaped = false,
+            Some(q) if c == q => quote = None,
+            Some(q) => escaped = c == '\\' && q != '`',
+            None if matches!(c, '"' | '\'' | '`') => quote = Some(c),
+            None if action[at..].starts_with("}}") => return at,
+            None => {}
+        }
+    }
+    action.len()
+}
+
+/// Whether an action prints a value: it is neither a comment, nor a block, nor the
+/// setting of a variable.
+fn prints(action: &str) -> bool {
+    const WORDS: [&str; 10] =
+        ["if", "else", "end", "range", "with", "define", "template", "block", "break", "continue"];
+    let action = action.strip_prefix('-').unwrap_or(action).trim();
+    let first = action.split(|c: char| !c.is_alphanumeric()).next().unwrap_or_default();
+    let sets = action.starts_with('$') && action.contains(":=");
+    !(action.is_empty() || action.starts_with("/*") || sets || WORDS.contains(&first))
+}
+
+/// Prints a value as Go does.
+fn show(args: &[Value]) -> Result<Value, FuncError> {
+    let [value] = arguments(SHOW, args)?;
+    Ok(text_of(value).into())
+}
+
+fn text_of(value: &Value) -> String {
+    match value {
+        Value::Nil => "<nil>".to_owned(),
+        Value::Array(list) => {
+            let list: Vec<_> = list.iter().map(text_of).collect();
+            format!("[{}]", list.join(" "))
+        }
+        Value::Object(fields) | Value::Map(fields) => {
+            let mut fields: Vec<_> =
+                fields.iter().map(|(key, value)| format!("{key}:{}", text_of(value))).collect();
+            fields.sort();
+            format!("map[{}]", fields.join(" "))
+        }
+        plain => plain.to_string(),
+    }
+}
+
+/// JSON as Go writes it: what HTML would take for its own is escaped.
+pub(crate) fn go_json(value: &Json) -> String {
+    // In JSON these stand inside of texts only.
+    value.to_string().replace('&', r"\u0026").replace('<', r"\u003c").replace('>', r"\u003e")
 }
 
 fn to_template(value: &Json, missing: Missing) -> Value {
@@ -113,7 +211,7 @@ fn number(value: &Value) -> Result<usize, FuncError> {
 
 fn json(args: &[Value]) -> Result<Value, FuncError> {
     let [value] = arguments("json", args)?;
-    Ok(to_json(value).to_string().into())
+    Ok(go_json(&to_json(value)).into())
 }
 
 fn split(args: &[Value]) -> Result<Value, FuncError> {
@@ -182,6 +280,12 @@ mod tests {
             (r#"{{range split "x-y" "-"}}[{{.}}]{{end}}"#, "[x][y]"),
             ("<{{pad .Name 1 2}}{{pad .Empty 1 2}}>", "< web  >"),
             (r"{{.N}}\t{{.Missing}}", "3\t<no value>"),
+            ("{{.List}} {{.Map}} {{.Map.b}}", "[a b] map[a:[true <nil>] b:1] 1"),
+            ("{{ .List -}}  x{{/* none */}}", "[a b]x"),
+            ("{{$x := .List}}{{$x}}{{with .Empty}}y{{else}}n{{end}}", "[a b]n"),
+            ("{{range $i, $x := .List}}{{$i}}={{$x}} {{end}}", "0=a 1=b "),
+            (r#"{{if eq .Name "web"}}{{"}}"}}{{end}}"#, "}}"),
+            (r#"{{printf "%s-%d" .Name .N}}|{{index .List 1}}"#, "web-3|b"),
             ("{{range .List}}{{println .}}{{end}}", "a\nb\n"),
         ] {
             assert_eq!(render_value(template, &value).expect(template), want);

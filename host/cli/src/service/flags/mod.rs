@@ -44,6 +44,13 @@ pub(crate) struct SharedFlags {
     replicas_max_per_node: Option<u64>,
 }
 
+/// What the flags are given to: Docker checks the two differently.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Verb {
+    Create,
+    Update,
+}
+
 /// How the image is found.
 #[derive(clap::Args, Clone, Debug, Default, PartialEq)]
 pub(crate) struct ImageFlags {
@@ -74,18 +81,24 @@ pub(crate) struct WaitFlags {
 
 impl SharedFlags {
     /// Changes what was given; the mode is set before.
-    pub(crate) fn apply(&self, spec: &mut ServiceSpec) -> Result<(), Failure> {
+    pub(crate) fn apply(&self, spec: &mut ServiceSpec, verb: Verb) -> Result<(), Failure> {
         if let Some(replicas) = self.replicas {
-            match &mut spec.mode {
-                ServiceMode::Replicated(Replicated { replicas: have }) => *have = Some(replicas),
-                ServiceMode::Global(_) => {
+            match (&mut spec.mode, verb) {
+                (ServiceMode::Replicated(Replicated { replicas: have }), _) => {
+                    *have = Some(replicas);
+                }
+                (ServiceMode::Global(_), Verb::Create) => {
                     return Err(Failure::new(
                         "replicas can only be used with replicated or replicated-job mode",
                     ));
                 }
+                (ServiceMode::Global(_), Verb::Update) => {
+                    return Err(Failure::new("replicas can only be used with replicated mode"));
+                }
             }
         }
-        if self.replicas_max_per_node.is_some_and(|max| max > 0)
+        if verb == Verb::Create
+            && self.replicas_max_per_node.is_some_and(|max| max > 0)
             && matches!(spec.mode, ServiceMode::Global(_))
         {
             return Err(Failure::new(
@@ -98,7 +111,7 @@ impl SharedFlags {
         if let Some(max) = self.replicas_max_per_node {
             task.placement.get_or_insert_default().max_replicas = max;
         }
-        self.restart.apply(&mut task.restart_policy);
+        self.restart.apply(&mut task.restart_policy)?;
         self.resources.apply(&mut task.resources);
         self.log.apply(&mut task.log_driver);
         let container = task.container_spec.get_or_insert_default();

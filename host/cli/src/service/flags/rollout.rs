@@ -2,13 +2,13 @@
 
 use swarmw_model::{Duration, UpdateConfig};
 
-use crate::parse::{float, positive_duration, uint};
+use crate::parse::{duration, float, uint};
 
 /// How an update replaces tasks.
 #[derive(clap::Args, Clone, Debug, Default, PartialEq)]
 pub(crate) struct UpdateFlags {
     /// Delay between updates (ns|us|ms|s|m|h) (default 0s)
-    #[arg(long, value_name = "duration", value_parser = positive_duration)]
+    #[arg(long, value_name = "duration", value_parser = duration)]
     update_delay: Option<Duration>,
     /// Update policy by name: "pause", "continue", "rollback", or a plugin's (default "pause")
     #[arg(long, value_name = "string")]
@@ -17,7 +17,7 @@ pub(crate) struct UpdateFlags {
     #[arg(long, value_name = "float", value_parser = float)]
     update_max_failure_ratio: Option<f64>,
     /// Duration after each task update to monitor for failure (ns|us|ms|s|m|h) (default 5s)
-    #[arg(long, value_name = "duration", value_parser = positive_duration)]
+    #[arg(long, value_name = "duration", value_parser = duration)]
     update_monitor: Option<Duration>,
     /// Update order ("start-first", "stop-first") (default "stop-first")
     #[arg(long, value_name = "string")]
@@ -31,7 +31,7 @@ pub(crate) struct UpdateFlags {
 #[derive(clap::Args, Clone, Debug, Default, PartialEq)]
 pub(crate) struct RollbackFlags {
     /// Delay between task rollbacks (ns|us|ms|s|m|h) (default 0s)
-    #[arg(long, value_name = "duration", value_parser = positive_duration)]
+    #[arg(long, value_name = "duration", value_parser = duration)]
     rollback_delay: Option<Duration>,
     /// Action on rollback failure ("pause", "continue") (default "pause")
     #[arg(long, value_name = "string")]
@@ -40,7 +40,7 @@ pub(crate) struct RollbackFlags {
     #[arg(long, value_name = "float", value_parser = float)]
     rollback_max_failure_ratio: Option<f64>,
     /// Duration after each task rollback to monitor for failure (ns|us|ms|s|m|h) (default 5s)
-    #[arg(long, value_name = "duration", value_parser = positive_duration)]
+    #[arg(long, value_name = "duration", value_parser = duration)]
     rollback_monitor: Option<Duration>,
     /// Rollback order ("start-first", "stop-first") (default "stop-first")
     #[arg(long, value_name = "string")]
