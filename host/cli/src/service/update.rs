@@ -290,8 +290,10 @@ fn ports(ports: &mut Vec<PortConfig>, pairs: &PairFlags) {
             ports.push(added);
         }
     }
-    // The order says nothing; a steady one keeps equal specs equal.
-    ports.sort_by_key(|p| (p.target_port, p.published_port, p.protocol, p.publish_mode));
+    // The order says nothing; Docker's keeps equal specs equal.
+    ports.sort_by_key(|p| {
+        format!("{}:{}/{}/{}", p.published_port, p.target_port, p.protocol, p.publish_mode)
+    });
 }
 
 /// Lines are `IP HOST…`; one is removed by `HOST` or by `HOST:IP`.
