@@ -56,8 +56,8 @@ fn services(node: &Node) -> Result<BTreeSet<String>, String> {
     Ok(set)
 }
 
-/// Kills a daemon in each round while a client writes, and starts it again.
-fn survives_kills(managers: usize, rounds: usize) {
+/// Ends a daemon in each round while a client writes, and starts it again.
+fn survives(managers: usize, rounds: usize, end: impl Fn(&mut Node)) {
     let mut cluster = Cluster::of(managers, 0);
     let sockets: Vec<_> = cluster.nodes.iter().map(Node::socket).collect();
     let mut acknowledged = BTreeSet::new();
@@ -72,7 +72,7 @@ fn survives_kills(managers: usize, rounds: usize) {
             });
             thread::sleep(Duration::from_micros(u64::from(std::process::id()) * 997 % 20_000));
             let victim = round % managers;
-            cluster.nodes[victim].kill();
+            end(&mut cluster.nodes[victim]);
             if managers == 1 {
                 stop.store(true, Ordering::Relaxed);
             }
@@ -101,12 +101,17 @@ fn survives_kills(managers: usize, rounds: usize) {
 
 #[test]
 fn every_service_acknowledged_by_one_manager_survives_its_kills() {
-    survives_kills(1, 5);
+    survives(1, 5, Node::kill);
 }
 
 #[test]
 fn every_service_acknowledged_by_three_managers_survives_kills_of_each() {
-    survives_kills(3, 3);
+    survives(3, 3, Node::kill);
+}
+
+#[test]
+fn every_service_acknowledged_survives_a_sigterm_in_the_middle_of_a_storm() {
+    survives(3, 2, |node| assert_eq!(node.stop(), 0, "an orderly end"));
 }
 
 #[test]

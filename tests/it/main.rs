@@ -3,7 +3,9 @@
 //! leaves nothing behind.
 
 mod docker;
+mod hostile;
 mod kills;
 mod main_job;
 mod support;
+mod trouble;
 mod wasm_registry;

@@ -136,7 +136,8 @@ fn leads(host: &Host) -> Result<bool, Refusal> {
             Err(refusals::manager_starting())
         }
         Standing::Worker(_) => Err(refusals::worker()),
-        Standing::Inactive | Standing::Error(_) => Err(refusals::no_swarm()),
+        Standing::Inactive => Err(refusals::no_swarm()),
+        Standing::Error(why) => Err(refusals::out_of_order(&why)),
     }
 }
 

@@ -31,6 +31,14 @@ pub fn manager_starting() -> Refusal {
     )
 }
 
+/// The node is in a swarm, and something keeps it from taking part. Docker says
+/// [`no_swarm`] here, which sends the operator to `swarm init`.
+pub fn out_of_order(why: &str) -> Refusal {
+    unavailable(format!(
+        "This node is not a swarm manager. It is in a swarm and cannot take part just now: {why}"
+    ))
+}
+
 /// No manager leads within the time a request has.
 pub fn no_leader() -> Refusal {
     Refusal::rpc(

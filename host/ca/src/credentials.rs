@@ -5,6 +5,7 @@ use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
+use rcgen::PublicKeyData;
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use swarmw_model::{Duration, Time};
@@ -29,23 +30,25 @@ pub struct Credentials {
 const RENEW_FROM: f64 = 0.5;
 const RENEW_TO: f64 = 0.8;
 
+/// A key whose certificate is about to be written.
+const NEXT_KEY: &str = "next-node.key";
+
 // === impl Credentials ===
 
 impl Credentials {
-    /// Writes the three files. Each is the old or the new one after a crash; the
-    /// key comes first, so that a certificate never lacks its key for long, and
-    /// [`Credentials::load`] tells a pair that does not fit.
+    /// Writes the three files. Each is the old or the new one after a crash, and
+    /// the certificate never lacks its key: the new key waits beside the old one
+    /// until the new certificate is there.
     ///
     /// # Errors
     /// The disk.
     pub fn save(&self, folder: &Path) -> Result<(), CaError> {
         std::fs::create_dir_all(folder).map_err(|source| io(folder, source))?;
-        for (name, text) in
-            [("ca.crt", &self.root_pem), ("node.key", &self.key_pem), ("node.crt", &self.chain_pem)]
-        {
-            write_whole(&folder.join(name), text)?;
-        }
-        Ok(())
+        write_whole(&folder.join("ca.crt"), &self.root_pem)?;
+        write_whole(&folder.join(NEXT_KEY), &self.key_pem)?;
+        write_whole(&folder.join("node.crt"), &self.chain_pem)?;
+        let key = folder.join("node.key");
+        std::fs::rename(folder.join(NEXT_KEY), &key).map_err(|source| io(&key, source))
     }
 
     /// Reads the three files.
@@ -57,10 +60,21 @@ impl Credentials {
             let path = folder.join(name);
             std::fs::read_to_string(&path).map_err(|source| io(&path, source))
         };
-        let (root_pem, key_pem, chain_pem) =
-            (read("ca.crt")?, read("node.key")?, read("node.crt")?);
-        let leaf = leaf(&chain_pem)?;
-        let identity = Identity::of_certificate(&leaf)?;
+        let (root_pem, chain_pem) = (read("ca.crt")?, read("node.crt")?);
+        let key_pem = match read(NEXT_KEY) {
+            // A crash came between the new certificate and its key.
+            Ok(next) if fits(&chain_pem, &next) => next,
+            _ => read("node.key")?,
+        };
+        let damaged = |name: &str, e: CaError| CaError::Damaged {
+            path: folder.join(name),
+            why: e.to_string(),
+        };
+        let identity = leaf(&chain_pem)
+            .and_then(|leaf| Identity::of_certificate(&leaf))
+            .map_err(|e| damaged("node.crt", e))?;
+        chain(&root_pem).map_err(|e| damaged("ca.crt", e))?;
+        key(&key_pem).map_err(|e| damaged("node.key", e))?;
         Ok(Self { identity, chain_pem, key_pem, root_pem })
     }
 
@@ -96,6 +110,17 @@ pub(crate) fn chain(pem: &str) -> Result<Vec<CertificateDer<'static>>, CaError> 
 
 pub(crate) fn key(pem: &str) -> Result<PrivateKeyDer<'static>, CaError> {
     PrivateKeyDer::from_pem_slice(pem.as_bytes()).map_err(|_| CaError::Pem("private key"))
+}
+
+/// Whether a certificate is for this key.
+fn fits(chain_pem: &str, key_pem: &str) -> bool {
+    let pair = || -> Option<bool> {
+        let leaf = leaf(chain_pem).ok()?;
+        let (_, certificate) = X509Certificate::from_der(&leaf).ok()?;
+        let own = rcgen::KeyPair::from_pem(key_pem).ok()?;
+        Some(certificate.public_key().raw == own.subject_public_key_info())
+    };
+    pair().unwrap_or(false)
 }
 
 fn validity(der: &[u8]) -> Option<(Time, Time)> {

@@ -30,6 +30,14 @@ pub enum CaError {
         /// What the system said.
         source: std::io::Error,
     },
+    /// A file of the credentials does not hold what it should.
+    #[error("{path} is damaged: {why}")]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// What it lacks.
+        why: String,
+    },
     /// The token is of another cluster.
     #[error("remote CA does not match fingerprint. Expected: {expected}")]
     Fingerprint {

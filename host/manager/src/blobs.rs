@@ -6,6 +6,7 @@
 
 use std::io::{ErrorKind, Read, Write};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
 use sha2::{Digest, Sha256};
@@ -13,6 +14,11 @@ use swarmw_model::Blob;
 
 /// The largest blob: a Wasm image of a task. Plugins have a lower cap of their own.
 pub const BLOB_MAX: u64 = 256 << 20;
+
+/// How the name of a blob ends that is being written.
+const PART: &str = "part";
+/// Tells writers of the same blob apart.
+static TURN: AtomicU64 = AtomicU64::new(0);
 
 /// Blobs in a folder, one file per digest.
 #[derive(Clone, Debug)]
@@ -73,6 +79,12 @@ impl BlobStore {
     pub fn open(folder: impl Into<PathBuf>) -> Result<Self, BlobError> {
         let folder = folder.into().join("sha256");
         std::fs::create_dir_all(&folder).map_err(|source| io(&folder, source))?;
+        for entry in std::fs::read_dir(&folder).map_err(|source| io(&folder, source))?.flatten() {
+            // A crash came while it was written; nobody can name it.
+            if entry.path().extension().is_some_and(|e| e == PART) {
+                let _ = std::fs::remove_file(entry.path());
+            }
+        }
         Ok(Self { folder })
     }
 
@@ -88,9 +100,12 @@ impl BlobStore {
         let digest = digest_of(bytes);
         let path = self.path(&digest)?;
         if !path.exists() {
-            let temporary = path.with_extension(format!("{}.part", std::process::id()));
+            // The same bytes may be on their way twice.
+            let turn = TURN.fetch_add(1, Ordering::Relaxed);
+            let temporary = path.with_extension(format!("{turn}.{PART}"));
             write_through(&temporary, bytes)
                 .and_then(|()| std::fs::rename(&temporary, &path))
+                .and_then(|()| std::fs::File::open(&self.folder)?.sync_all())
                 .map_err(|source| {
                     let _ = std::fs::remove_file(&temporary);
                     io(&path, source)
@@ -174,6 +189,31 @@ mod tests {
         std::fs::write(store.path(&blob.digest).expect("a digest"), b"changed").expect("a write");
         assert!(matches!(store.get(&blob.digest), Err(BlobError::Mismatch { .. })));
         assert!(matches!(store.get(&blob.digest), Err(BlobError::Missing(_))));
+    }
+
+    #[test]
+    fn what_a_crash_left_half_written_goes_and_blobs_stay() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let store = BlobStore::open(folder.path()).expect("a store");
+        let blob = store.put(b"component").expect("room");
+        let half = store.path(&digest_of(b"half")).expect("a digest").with_extension("17.part");
+        std::fs::write(&half, b"ha").expect("a write");
+
+        let store = BlobStore::open(folder.path()).expect("a store");
+        assert!(!half.exists() && store.has(&blob.digest));
+    }
+
+    #[test]
+    fn the_same_bytes_may_come_many_times_at_once() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let store = BlobStore::open(folder.path()).expect("a store");
+        let bytes = vec![7; 1 << 20];
+        std::thread::scope(|scope| {
+            for _ in 0..8 {
+                scope.spawn(|| store.put(&bytes).expect("room"));
+            }
+        });
+        assert_eq!(store.get(&digest_of(&bytes)).expect("there"), bytes);
     }
 
     #[test]

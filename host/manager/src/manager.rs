@@ -320,6 +320,11 @@ impl Manager {
         replicate::store(&inner.blobs, &inner.channels, &state, inner.node, bytes).await
     }
 
+    /// Calls into plugins on this manager so far; at rest they stay the same.
+    pub fn wasm_calls(&self) -> u64 {
+        self.0.policies.calls()
+    }
+
     /// How each manager stands, as this one sees it.
     pub fn manager_statuses(&self) -> BTreeMap<NodeId, ManagerStatus> {
         let role = self.0.raft.role();
@@ -374,6 +379,12 @@ impl Manager {
         {
             info!(%why, "the leadership could not be handed on");
         }
+    }
+
+    /// Waits until this manager has failed, and says why; see [`Raft::failed`]. It is
+    /// to be stopped then, and may be resumed.
+    pub async fn failed(&self) -> String {
+        self.0.raft.failed().await
     }
 
     /// Ends this manager. Its files stay.

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use rand::Rng;
@@ -13,11 +14,15 @@ use swarmw_plugin_host::{Compiler, Inspected, builtin, inspect as inspect_compon
 use swarmw_raft::Received;
 use swarmw_state::{Event, State};
 use tokio_util::sync::CancellationToken;
+use tonic::Status;
 use tracing::{error, info};
 
-use crate::blobs::BlobStore;
+use crate::blobs::{BlobStore, digest_of};
 use crate::manager::{Inner, undated};
 use crate::replicate;
+
+/// After a component could not be had from any manager.
+const FETCH_RETRY: Duration = Duration::from_secs(5);
 
 /// The plugins that come with the binary, by the path that anyone's take.
 pub(crate) async fn built_in(
@@ -66,18 +71,18 @@ pub(crate) type Given = BTreeSet<(PluginId, String)>;
 
 /// Gives the plugin host what the state names, unless it has it already. A
 /// component that cannot be had is left out, so what needs it waits with a reason,
-/// and the next call tries again.
-pub(crate) async fn sync(inner: &Arc<Inner>) {
+/// and the next call tries again. Whether all could be had.
+pub(crate) async fn sync(inner: &Arc<Inner>) -> bool {
     let mut given = inner.given.lock().await;
     let state = inner.raft.state();
     let named: Given = state.plugins().map(|p| (p.id, p.blob.digest.clone())).collect();
     if *given == named {
-        return;
+        return true;
     }
     let mut wanted = Vec::new();
     for plugin in state.plugins() {
         let digest = &plugin.blob.digest;
-        match replicate::fetch(&inner.blobs, &inner.channels, &state, inner.node, digest).await {
+        match component(inner, &state, digest).await {
             Ok(bytes) => wanted.push((Plugin::clone(plugin), bytes)),
             Err(status) => error!(plugin = %plugin.name, %status, "a plugin cannot be loaded"),
         }
@@ -93,17 +98,33 @@ pub(crate) async fn sync(inner: &Arc<Inner>) {
         }
         Err(panic) => error!(%panic, "plugins cannot be loaded"),
     }
+    *given == named
+}
+
+/// A component from this manager, from the binary, or from any other manager.
+async fn component(inner: &Inner, state: &State, digest: &str) -> Result<Bytes, Status> {
+    if !inner.blobs.has(digest)
+        && let Some(own) = builtin().iter().find(|c| digest_of(c.bytes) == digest)
+    {
+        // The folder was lost, and the other managers may have lost theirs.
+        let bytes = Bytes::from_static(own.bytes);
+        inner.blobs.put(&bytes).map_err(|e| Status::unavailable(e.to_string()))?;
+        return Ok(bytes);
+    }
+    replicate::fetch(&inner.blobs, &inner.channels, state, inner.node, digest).await
 }
 
 /// Follows changes of plugins, on every manager: a new leader has them compiled and
 /// loaded already.
 pub(crate) async fn follow(inner: &Arc<Inner>, end: CancellationToken) {
     let mut events = inner.raft.subscribe();
-    sync(inner).await;
+    let mut complete = sync(inner).await;
     loop {
+        let again = if complete { Duration::MAX } else { FETCH_RETRY };
         let received = tokio::select! {
             () = end.cancelled() => return,
             received = events.next() => received,
+            () = tokio::time::sleep(again) => Some(Received::Lagged),
         };
         let changed = match received {
             None => return,
@@ -113,8 +134,8 @@ pub(crate) async fn follow(inner: &Arc<Inner>, end: CancellationToken) {
             }
         };
         if changed {
-            info!("plugins have changed");
-            sync(inner).await;
+            info!("the plugins may have changed");
+            complete = sync(inner).await;
         }
     }
 }

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use futures::StreamExt;
 use futures::stream::BoxStream;
 use openraft::async_runtime::WatchReceiver as _;
-use openraft::errors::{ClientWriteError, RaftError as OpenraftError};
+use openraft::errors::{ClientWriteError, Fatal, RaftError as OpenraftError};
 use openraft::storage::Snapshot;
 use openraft::{BasicNode, ChangeMembers, Config, Instant as _, ReadPolicy, SnapshotPolicy};
 use swarmw_state::{Outcome, State, Transaction, encode_transaction};
@@ -314,6 +314,22 @@ impl Raft {
         let snapshot = Snapshot { meta: header.meta, snapshot: Bytes::from(data) };
         let answer = self.inner.install_full_snapshot(header.vote, snapshot).await;
         encode(&answer.map_err(|e| PeerError(e.to_string()))?)
+    }
+
+    /// Waits until Raft has stopped by itself, and says why: mostly a disk that is
+    /// full or broken. What was acknowledged is on disk; opened again it goes on from
+    /// there. After [`Raft::shutdown`] this waits for ever.
+    pub async fn failed(&self) -> String {
+        let mut metrics = self.inner.metrics();
+        loop {
+            let running = metrics.borrow_watched().running_state.clone();
+            match running {
+                Ok(()) if metrics.changed().await.is_ok() => {}
+                Ok(()) => return "raft ended without a reason".to_owned(),
+                Err(Fatal::Stopped) => std::future::pending().await,
+                Err(why) => return why.to_string(),
+            }
+        }
     }
 
     /// Stops taking part. What was acknowledged is on disk.

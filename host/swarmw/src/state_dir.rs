@@ -105,7 +105,22 @@ impl StateDir {
     /// The disk.
     pub fn forget(&self) -> Result<()> {
         // The membership goes first: what is left after a crash is then no cluster.
-        for name in ["node.json", "certificates", "raft", "blobs", "agent", "compiled", "keys"] {
+        self.remove(&["node.json"])?;
+        self.clear()?;
+        self.remove(&["compiled", "keys"])
+    }
+
+    /// Removes what a crash while a cluster was founded, joined or left may have kept
+    /// of it. Only for a node that is in none.
+    ///
+    /// # Errors
+    /// The disk.
+    pub fn clear(&self) -> Result<()> {
+        self.remove(&["certificates", "raft", "blobs", "agent"])
+    }
+
+    fn remove(&self, names: &[&str]) -> Result<()> {
+        for name in names {
             let path = self.join(name);
             let gone = if path.is_dir() {
                 std::fs::remove_dir_all(&path)

@@ -21,6 +21,7 @@ pub struct Node {
     /// Its address.
     pub ip: Ipv4Addr,
     folder: PathBuf,
+    state_dir: PathBuf,
     engine: String,
     /// Words before every command of its own: where the daemon runs.
     within: Vec<String>,
@@ -45,8 +46,15 @@ impl Node {
     pub fn new(folder: &Path, name: &str, ip: Ipv4Addr, engine: &str) -> Self {
         let folder = folder.join(name);
         fs::create_dir_all(&folder).expect("a folder for the node");
-        let engine = engine.to_owned();
-        Self { name: name.to_owned(), ip, folder, engine, within: Vec::new(), daemon: None }
+        Self {
+            name: name.to_owned(),
+            ip,
+            state_dir: folder.join("state"),
+            folder,
+            engine: engine.to_owned(),
+            within: Vec::new(),
+            daemon: None,
+        }
     }
 
     /// The daemon runs behind these words.
@@ -62,7 +70,17 @@ impl Node {
 
     /// The daemon's state folder.
     pub fn state_dir(&self) -> PathBuf {
-        self.folder.join("state")
+        self.state_dir.clone()
+    }
+
+    /// The daemon's process.
+    pub fn pid(&self) -> u32 {
+        self.daemon.as_ref().expect("a running daemon").id()
+    }
+
+    /// Keeps the daemon's state in another folder from its next start on.
+    pub fn keep_state_in(&mut self, folder: PathBuf) {
+        self.state_dir = folder;
     }
 
     /// Starts the daemon and waits until it answers.
@@ -125,9 +143,14 @@ impl Node {
 
     /// Runs a command.
     pub fn try_swarmw(&self, arguments: &[&str]) -> Output {
+        Self::run_against(&self.socket(), arguments)
+    }
+
+    /// Runs a command against the daemon of a socket.
+    pub fn run_against(socket: &Path, arguments: &[&str]) -> Output {
         let output = Command::new(SWARMW)
             .args(arguments)
-            .env("SWARMW_HOST", format!("unix://{}", self.socket().display()))
+            .env("SWARMW_HOST", format!("unix://{}", socket.display()))
             .stdin(Stdio::null())
             .output()
             .expect("the command starts");

@@ -8,6 +8,7 @@ mod agent;
 mod leading;
 mod roles;
 mod sessions;
+mod steady;
 mod swarm;
 
 /// Not a test of its own: the compiling child of the others, which run this binary

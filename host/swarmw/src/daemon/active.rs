@@ -24,6 +24,8 @@ use crate::state_dir::{Membership, StateDir};
 
 /// After something failed that will be tried again.
 const RETRY: Duration = Duration::from_secs(2);
+/// After the manager could not write its files, or not open them.
+const STORAGE_RETRY: Duration = Duration::from_secs(5);
 /// How long an orderly stop waits for its parts.
 const STOP_PATIENCE: Duration = Duration::from_secs(10);
 
@@ -48,6 +50,8 @@ pub struct Active {
     tls: Tls,
     channels: Channels,
     manager: Arc<ArcSwapOption<Manager>>,
+    /// Why the manager does not run that should.
+    fault: ArcSwapOption<String>,
     agent: Agent,
     cancel: CancellationToken,
     tasks: TaskTracker,
@@ -87,6 +91,7 @@ impl Active {
             tls,
             channels,
             manager: Arc::default(),
+            fault: ArcSwapOption::empty(),
             agent,
             cancel: CancellationToken::new(),
             tasks: TaskTracker::new(),
@@ -94,10 +99,12 @@ impl Active {
         active.serve(listener);
         match founded {
             Some(founded) => {
-                let manager = Manager::found(active.manager_config()?, &founded).await?;
-                active.manager.store(Some(Arc::new(manager)));
+                if let Err(e) = active.found(&founded).await {
+                    active.stop().await;
+                    return Err(e);
+                }
             }
-            None => active.resume().await?,
+            None => active.resume().await,
         }
         active.tasks.spawn(active.clone().follow_role());
         active.tasks.spawn(active.clone().keep_certificate());
@@ -119,19 +126,72 @@ impl Active {
         });
     }
 
-    /// Becomes the manager again that this node was, if it was one.
-    async fn resume(self: &Arc<Self>) -> Result<()> {
-        if self.tls.identity().role != NodeRole::Manager {
-            return Ok(());
-        }
-        if let Some(raft_id) = self.membership().raft_id {
-            let manager = Manager::resume(self.manager_config()?, raft_id).await?;
-            self.manager.store(Some(Arc::new(manager)));
-        } else if let Err(e) = self.take_seat().await {
-            // The leader may be away just now; the agent's next word of it tries again.
-            warn!(error = %format!("{e:#}"), "no seat among the managers yet");
-        }
+    async fn found(&self, founded: &Founded) -> Result<()> {
+        let manager = Manager::found(self.manager_config()?, founded).await?;
+        self.manager.store(Some(Arc::new(manager)));
         Ok(())
+    }
+
+    /// Becomes the manager again that this node was, if it was one. When it cannot,
+    /// the agent works all the same, and [`Active::follow_role`] tries again.
+    async fn resume(&self) {
+        if self.tls.identity().role == NodeRole::Manager
+            && let Err(e) = self.manage().await
+        {
+            self.not_in_role(NodeRole::Manager, &e);
+        }
+    }
+
+    /// Notes that a change of role, or a resumption, failed; when to try again. A
+    /// manager without a seat waits for its leader, one with a seat has a fault.
+    fn not_in_role(&self, role: NodeRole, error: &anyhow::Error) -> Duration {
+        let error = format!("{error:#}");
+        if role == NodeRole::Manager && self.membership().raft_id.is_some() {
+            self.set_fault(&error);
+            STORAGE_RETRY
+        } else {
+            warn!(%error, %role, "not in the new role yet");
+            RETRY
+        }
+    }
+
+    /// Takes the seat that this node has among the managers, or asks for one.
+    async fn manage(&self) -> Result<()> {
+        let Some(raft_id) = self.membership().raft_id else { return self.take_seat().await };
+        let manager = Manager::resume(self.manager_config()?, raft_id).await?;
+        self.manager.store(Some(Arc::new(manager)));
+        self.fault.store(None);
+        Ok(())
+    }
+
+    fn set_fault(&self, why: &str) {
+        error!(%why, "this node's manager does not run; it will be tried again");
+        self.fault.store(Some(Arc::new(why.to_owned())));
+    }
+
+    /// Why the manager does not run that should.
+    pub fn fault(&self) -> Option<Arc<String>> {
+        self.fault.load_full()
+    }
+
+    /// Waits until the manager has failed; why.
+    async fn manager_failed(&self) -> String {
+        match self.manager() {
+            Some(manager) => manager.failed().await,
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Puts a manager away that has failed, and lets some time pass.
+    async fn put_away(&self, why: &str) {
+        self.set_fault(why);
+        if let Some(manager) = self.manager.swap(None) {
+            manager.stop().await;
+        }
+        tokio::select! {
+            () = self.cancel.cancelled() => {}
+            () = tokio::time::sleep(STORAGE_RETRY) => {}
+        }
     }
 
     /// Asks the leader for a seat among the managers and takes it.
@@ -141,6 +201,7 @@ impl Active {
         self.remember(|m| m.raft_id = Some(reply.raft_id))?;
         let manager = Manager::resume(self.manager_config()?, reply.raft_id).await?;
         self.manager.store(Some(Arc::new(manager)));
+        self.fault.store(None);
         info!(raft_id = reply.raft_id, "this node is a manager");
         Ok(())
     }
@@ -168,24 +229,23 @@ impl Active {
         let mut welcomed = self.agent.welcomed();
         loop {
             let latest = welcomed.borrow_and_update().clone();
-            let mut again = false;
-            if let Some(latest) = latest {
-                let known = self.membership().managers;
-                if known != latest.managers && !latest.managers.is_empty() {
-                    let managers = latest.managers.clone();
-                    self.remember(|m| m.managers = managers).unwrap_or_else(
-                        |e| warn!(error = %e, "the managers could not be written down"),
-                    );
-                }
-                if let Err(e) = self.become_role(latest.node.role).await {
-                    warn!(error = %format!("{e:#}"), role = %latest.node.role, "not in the new role yet");
-                    again = true;
-                }
+            let role = latest.as_ref().map_or(self.tls.identity().role, |l| l.node.role);
+            if let Some(latest) = latest
+                && self.membership().managers != latest.managers
+                && !latest.managers.is_empty()
+            {
+                self.remember(|m| m.managers = latest.managers).unwrap_or_else(
+                    |e| warn!(error = %e, "the managers could not be written down"),
+                );
             }
-            let pause = if again { RETRY } else { Duration::MAX };
+            let pause = match self.become_role(role).await {
+                Ok(()) => Duration::MAX,
+                Err(e) => self.not_in_role(role, &e),
+            };
             tokio::select! {
                 () = self.cancel.cancelled() => return,
                 () = tokio::time::sleep(pause) => {}
+                why = self.manager_failed() => self.put_away(&why).await,
                 changed = welcomed.changed() => if changed.is_err() { return },
             }
         }
@@ -202,10 +262,13 @@ impl Active {
             );
         }
         match (role, self.manager.load_full()) {
-            (NodeRole::Manager, None) => self.take_seat().await,
-            (NodeRole::Worker, Some(manager)) => {
+            (NodeRole::Manager, None) => self.manage().await,
+            (NodeRole::Worker, manager) if self.membership().raft_id.is_some() => {
                 self.manager.store(None);
-                manager.stop().await;
+                if let Some(manager) = manager {
+                    manager.stop().await;
+                }
+                self.fault.store(None);
                 self.remember(|m| m.raft_id = None)?;
                 for folder in ["raft", "blobs"] {
                     let path = self.dir.join(folder);

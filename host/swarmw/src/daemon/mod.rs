@@ -71,12 +71,16 @@ pub async fn run(args: DaemonArgs) -> Result<()> {
     let api = Api::new(daemon.clone());
     let _ = daemon.api.set(api.clone());
 
+    // Requests are answered at once, but none changes the membership before it is
+    // known that there is none.
+    let turn = daemon.changing.lock().await;
     let cancel = CancellationToken::new();
     let mut servers = tokio::task::JoinSet::new();
     for host in hosts(&args) {
         serve(&mut servers, &api, &host, &args, cancel.clone()).await?;
     }
     daemon.resume().await;
+    drop(turn);
 
     let mut terminate = signal(SignalKind::terminate()).context("cannot wait for SIGTERM")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("cannot wait for SIGINT")?;

@@ -72,6 +72,7 @@ impl Daemon {
     async fn do_init(self: Arc<Self>, request: InitRequest) -> Result<NodeId, Refusal> {
         let _turn = self.changing.lock().await;
         self.free()?;
+        self.dir.clear().map_err(failed)?;
         if request.force_new_cluster {
             return Err(Refusal::plain(
                 RefusalKind::Unimplemented,
@@ -119,6 +120,7 @@ impl Daemon {
     async fn do_join(self: Arc<Self>, request: JoinRequest) -> Result<(), Refusal> {
         let _turn = self.changing.lock().await;
         self.free()?;
+        self.dir.clear().map_err(failed)?;
         let remotes: Vec<_> = request
             .remote_addrs
             .iter()
@@ -236,6 +238,9 @@ impl Node for Daemon {
                 ready: manager.state().cluster().is_some(),
             },
             (NodeRole::Worker, None) if welcomed => Standing::Worker(membership),
+            (NodeRole::Manager, None) if let Some(why) = active.fault() => {
+                Standing::Error(why.to_string())
+            }
             _ => Standing::Pending(membership),
         }
     }

@@ -45,6 +45,16 @@ impl Constraint for Hostile {
     fn test(expression: &str, _: &Options, rows: &Tuples) -> Vec<bool> {
         match expression.split("==").nth(1).unwrap_or_default() {
             "short" => Vec::new(),
+            "late-loop" => loop {
+                std::hint::black_box(());
+            },
+            "late-trap" => panic!("on purpose"),
+            "late-memory" => {
+                let mut hoard: Vec<Vec<u8>> = Vec::new();
+                loop {
+                    hoard.push(std::hint::black_box(vec![1; 1 << 20]));
+                }
+            }
             _ => rows.texts(0).map(|t| t == Some("good")).collect(),
         }
     }

@@ -7,7 +7,8 @@ struct Reckless;
 
 export!(Reckless: UpdatePolicy);
 
-const NAMES: [&str; 5] = ["fat", "many", "beyond", "ungranted", "giving-up"];
+const NAMES: [&str; 8] =
+    ["fat", "many", "beyond", "ungranted", "giving-up", "endless", "trapped", "hungry"];
 
 impl Plugin for Reckless {
     fn describe() -> Metadata {
@@ -22,6 +23,16 @@ impl UpdatePolicy for Reckless {
     fn begin(rollout: &Rollout, _: &[TargetInfo], _: &View) -> Result<Outcome, String> {
         let mut outcome = Outcome { state: Vec::new(), actions: Vec::new() };
         match rollout.policy.failure_action.as_str() {
+            "endless" => loop {
+                std::hint::black_box(());
+            },
+            "trapped" => panic!("on purpose"),
+            "hungry" => {
+                let mut hoard: Vec<Vec<u8>> = Vec::new();
+                loop {
+                    hoard.push(std::hint::black_box(vec![1; 1 << 20]));
+                }
+            }
             "fat" => outcome.state = vec![0; 65_537],
             "many" => outcome.actions = vec![Action::WakeAt(1); 1_001],
             "beyond" => outcome.actions.push(Action::Replace(ReplaceCall {
