@@ -8,12 +8,12 @@
 use std::time::Duration;
 
 use swarmw_model::{NodeId, NodeRole, RaftMember};
-use swarmw_raft::{Raft, Received};
+use swarmw_raft::Received;
 use swarmw_state::{Change, State};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use crate::propose::write;
+use crate::propose::Proposer;
 
 /// A change of members that failed (a manager that cannot be reached, a change in
 /// flight) is tried again after this time.
@@ -31,12 +31,16 @@ enum Next {
 }
 
 /// Runs while this manager leads.
-pub(crate) async fn keep_roles(raft: Raft, own: NodeId, cancel: CancellationToken) {
+pub(crate) async fn keep_roles(log: Proposer, own: NodeId, cancel: CancellationToken) {
+    let raft = &log.raft;
     let mut events = raft.subscribe();
     loop {
         let mut failed = false;
-        while let Some(next) = next_step(&raft.state(), &raft.member_ids(), own) {
-            if let Err(why) = act(&raft, &next).await {
+        // One step may be to hand the leadership on.
+        while raft.role().leading
+            && let Some(next) = next_step(&raft.state(), &raft.member_ids(), own)
+        {
+            if let Err(why) = act(&log, &next).await {
                 warn!(?next, %why, "managers could not be changed yet");
                 failed = true;
                 break;
@@ -55,16 +59,16 @@ pub(crate) async fn keep_roles(raft: Raft, own: NodeId, cancel: CancellationToke
     }
 }
 
-async fn act(raft: &Raft, next: &Next) -> Result<(), String> {
+async fn act(log: &Proposer, next: &Next) -> Result<(), String> {
     match next {
         Next::SetRole(id, role) => {
             let change = Change::SetNodeRole { id: *id, role: *role, member: None };
-            write(raft, None, change).await.map(drop).map_err(|e| e.to_string())
+            log.write(None, change).await.map(drop).map_err(|e| e.to_string())
         }
         Next::Add(member) => {
-            raft.add_member(member.raft_id, &member.addr).await.map_err(|e| e.to_string())
+            log.raft.add_member(member.raft_id, &member.addr).await.map_err(|e| e.to_string())
         }
-        Next::Remove(raft_id) => raft.remove_member(*raft_id).await.map_err(|e| e.to_string()),
+        Next::Remove(raft_id) => log.raft.remove_member(*raft_id).await.map_err(|e| e.to_string()),
     }
 }
 

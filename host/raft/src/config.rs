@@ -1,7 +1,8 @@
 //! Settings.
 
-use std::path::PathBuf;
 use std::time::Duration;
+
+use crate::storage::Storage;
 
 /// What a manager's Raft works with.
 pub struct RaftConfig {
@@ -13,19 +14,6 @@ pub struct RaftConfig {
     pub address: String,
     /// Elections and snapshots.
     pub timing: Timing,
-}
-
-/// Where log and snapshots are kept.
-pub enum Storage {
-    /// In files, encrypted.
-    Disk {
-        /// The folder.
-        dir: PathBuf,
-        /// The key.
-        key: [u8; 32],
-    },
-    /// In memory, for tests of whole clusters in one process.
-    Memory,
 }
 
 /// How quickly a dead leader is replaced, and how long the log grows.
@@ -48,6 +36,18 @@ pub struct Timing {
     pub snapshot_every: u64,
     /// Entries kept behind a snapshot for managers that lag.
     pub keep_entries: u64,
+}
+
+/// A manager that has not been heard for this many heartbeats is silent.
+const SILENT_HEARTBEATS: u32 = 6;
+
+// === impl Timing ===
+
+impl Timing {
+    /// After so long without a word a leader is none, and a peer unreachable.
+    pub fn silence(&self) -> Duration {
+        self.heartbeat * SILENT_HEARTBEATS
+    }
 }
 
 impl Default for Timing {

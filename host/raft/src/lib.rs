@@ -21,11 +21,13 @@ mod raft;
 mod role;
 mod seal;
 mod snapshot;
+mod storage;
 mod types;
 
-pub use config::{RaftConfig, Storage, Timing};
+pub use config::{RaftConfig, Timing};
 pub use error::{ProposeError, RaftError};
 pub use peers::{Peer, PeerError, Peers, Rpc};
 pub use publish::{Batch, Received, Subscription};
 pub use raft::{Member, Raft};
 pub use role::Role;
+pub use storage::{Memory, Storage};

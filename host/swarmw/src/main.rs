@@ -4,7 +4,6 @@ mod address;
 mod bench;
 mod daemon;
 mod demo;
-mod state_dir;
 mod top;
 
 use std::process::ExitCode;
