@@ -15,7 +15,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use crate::propose::write;
+use crate::propose::Proposer;
 
 /// A change of members that failed (a manager that cannot be reached, a change in
 /// flight) is tried again after this time.
@@ -41,11 +41,12 @@ struct Seats {
 }
 
 /// Runs while this manager leads.
-pub(crate) async fn keep_roles(raft: Raft, own: NodeId, cancel: CancellationToken) {
+pub(crate) async fn keep_roles(log: Proposer, own: NodeId, cancel: CancellationToken) {
+    let raft = &log.raft;
     let mut events = raft.subscribe();
     let mut later = BTreeSet::new();
     loop {
-        let again = settle(&raft, own, &mut later).await.then(|| Instant::now() + RETRY);
+        let again = settle(&log, own, &mut later).await.then(|| Instant::now() + RETRY);
         tokio::select! {
             () = cancel.cancelled() => return,
             () = at(again) => later.clear(),
@@ -78,9 +79,13 @@ async fn node_changed(events: &mut Subscription) -> bool {
 
 /// Does what can be done now; whether something is left. A manager that does not
 /// come in goes to `later`: it must not keep the others waiting.
-async fn settle(raft: &Raft, own: NodeId, later: &mut BTreeSet<u64>) -> bool {
-    while let Some(next) = next_step(&raft.state(), &Seats::of(raft), own, later) {
-        let Err(why) = act(raft, &next).await else {
+async fn settle(log: &Proposer, own: NodeId, later: &mut BTreeSet<u64>) -> bool {
+    let raft = &log.raft;
+    // One step may be to hand the leadership on.
+    while raft.role().leading
+        && let Some(next) = next_step(&raft.state(), &Seats::of(raft), own, later)
+    {
+        let Err(why) = act(log, &next).await else {
             info!(?next, "managers changed");
             continue;
         };
@@ -93,16 +98,16 @@ async fn settle(raft: &Raft, own: NodeId, later: &mut BTreeSet<u64>) -> bool {
     !later.is_empty()
 }
 
-async fn act(raft: &Raft, next: &Next) -> Result<(), String> {
+async fn act(log: &Proposer, next: &Next) -> Result<(), String> {
     match next {
         Next::SetRole(id, role) => {
             let change = Change::SetNodeRole { id: *id, role: *role, member: None };
-            write(raft, None, change).await.map(drop).map_err(|e| e.to_string())
+            log.write(None, change).await.map(drop).map_err(|e| e.to_string())
         }
         Next::Add(member) => {
-            raft.add_member(member.raft_id, &member.addr).await.map_err(|e| e.to_string())
+            log.raft.add_member(member.raft_id, &member.addr).await.map_err(|e| e.to_string())
         }
-        Next::Remove(raft_id) => raft.remove_member(*raft_id).await.map_err(|e| e.to_string()),
+        Next::Remove(raft_id) => log.raft.remove_member(*raft_id).await.map_err(|e| e.to_string()),
     }
 }
 

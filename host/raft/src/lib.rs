@@ -22,12 +22,14 @@ mod raft;
 mod role;
 mod seal;
 mod snapshot;
+mod storage;
 mod types;
 
-pub use config::{RaftConfig, Storage, Timing};
+pub use config::{RaftConfig, Timing};
 pub use error::{ProposeError, RaftError};
 pub use members::Member;
 pub use peers::{Peer, PeerError, Peers, Rpc};
 pub use publish::{Batch, Received, Subscription};
 pub use raft::Raft;
 pub use role::Role;
+pub use storage::{Memory, Storage};

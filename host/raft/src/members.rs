@@ -9,9 +9,6 @@ use crate::error::RaftError;
 use crate::raft::Raft;
 use crate::types::LogId;
 
-/// A peer is called unreachable after this many heartbeats without an answer.
-const SILENT_HEARTBEATS: u32 = 6;
-
 /// A manager as Raft sees it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Member {
@@ -43,7 +40,7 @@ impl Raft {
     pub fn members(&self) -> Vec<Member> {
         let metrics = self.inner.metrics();
         let metrics = metrics.borrow_watched().clone();
-        let silence = self.timing.heartbeat * SILENT_HEARTBEATS;
+        let silence = self.timing.silence();
         let heard = |id: u64| match &metrics.heartbeat {
             Some(beats) if id != self.own => {
                 beats.get(&id).and_then(|at| at.as_ref()).is_some_and(|at| at.elapsed() < silence)

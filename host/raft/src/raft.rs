@@ -1,7 +1,6 @@
 //! The front door.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,22 +9,20 @@ use futures::StreamExt;
 use futures::stream::BoxStream;
 use openraft::async_runtime::WatchReceiver as _;
 use openraft::errors::{ClientWriteError, Fatal, RaftError as OpenraftError};
+use openraft::raft::AppendEntriesResponse;
 use openraft::storage::Snapshot;
 use openraft::{BasicNode, Config, ReadPolicy, SnapshotPolicy};
 use swarmw_state::{Outcome, State, Transaction, encode_transaction};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use crate::config::{RaftConfig, Storage, Timing};
+use crate::config::{RaftConfig, Timing};
 use crate::error::{ProposeError, RaftError};
-use crate::log::{Disk, LogStore};
 use crate::machine::Machine;
 use crate::network::{Factory, SnapshotHeader, decode, encode};
 use crate::peers::{PeerError, Peers, Rpc};
 use crate::publish::{Publisher, Subscription};
-use crate::role::{Role, follow};
-use crate::seal::Seal;
-use crate::snapshot::{NAME, Shelf};
+use crate::role::{Heard, Role, Watch};
 use crate::types::{Proposal, TypeConfig};
 
 /// A leader whose lease has just run out, or that waits for a change of members,
@@ -45,6 +42,7 @@ pub struct Raft {
     pub(crate) own: u64,
     address: Arc<str>,
     pub(crate) timing: Timing,
+    heard: Heard,
 }
 
 // === impl Raft ===
@@ -55,16 +53,22 @@ impl Raft {
     /// # Errors
     /// The files are damaged or written by a newer swarmw.
     pub async fn open(config: RaftConfig, peers: Arc<dyn Peers>) -> Result<Self, RaftError> {
-        let (log, machine, publisher) =
-            tokio::task::spawn_blocking(move || open_storage(config.storage))
-                .await
-                .map_err(|e| RaftError::Stopped(e.to_string()))??;
+        let (log, machine, publisher) = tokio::task::spawn_blocking(move || config.storage.open())
+            .await
+            .map_err(|e| RaftError::Stopped(e.to_string()))??;
         let settings = settings(&config.timing)?;
         let inner = openraft::Raft::new(config.raft_id, settings, Factory(peers), log, machine)
             .await
             .map_err(|e| RaftError::Stopped(e.to_string()))?;
         let (role, watched) = watch::channel(Role::default());
-        tokio::spawn(follow(inner.clone(), config.raft_id, role));
+        let heard = Heard::now();
+        let watch = Watch {
+            raft: inner.clone(),
+            own: config.raft_id,
+            timing: config.timing,
+            heard: heard.clone(),
+        };
+        tokio::spawn(watch.tell(role));
         Ok(Self {
             inner,
             publisher,
@@ -72,6 +76,7 @@ impl Raft {
             own: config.raft_id,
             address: config.address.into(),
             timing: config.timing,
+            heard,
         })
     }
 
@@ -101,7 +106,12 @@ impl Raft {
         let proposal = Proposal(Bytes::from(encode_transaction(&transaction)));
         let start = Instant::now();
         loop {
-            match self.inner.client_write(proposal.clone()).await {
+            let written = tokio::select! {
+                written = self.inner.client_write(proposal.clone()) => written,
+                // A leader that is cut off would wait until it is not.
+                () = self.led_no_more() => return Err(ProposeError::Lost),
+            };
+            match written {
                 Ok(response) => return Ok(response.data.0),
                 Err(OpenraftError::Fatal(_)) => return Err(ProposeError::Closed),
                 Err(OpenraftError::APIError(ClientWriteError::ForwardToLeader(to))) => {
@@ -116,6 +126,17 @@ impl Raft {
                 Err(OpenraftError::APIError(_)) => return Err(ProposeError::Lost),
             }
             tokio::time::sleep(PAUSE).await;
+        }
+    }
+
+    /// Returns when this manager has led, and leads no more.
+    async fn led_no_more(&self) {
+        let mut role = self.role.clone();
+        for leading in [true, false] {
+            if role.wait_for(|role| role.leading == leading).await.is_err() {
+                // Raft has stopped, and says so to those who wait for it.
+                std::future::pending::<()>().await;
+            }
         }
     }
 
@@ -180,7 +201,11 @@ impl Raft {
         match rpc {
             Rpc::Append => {
                 let answer = self.inner.append_entries(decode(body)?).await;
-                encode(&answer.map_err(|e| stopped(&e))?)
+                let answer = answer.map_err(|e| stopped(&e))?;
+                if !matches!(answer, AppendEntriesResponse::HigherVote(_)) {
+                    self.heard.note();
+                }
+                encode(&answer)
             }
             Rpc::Vote => encode(&self.inner.vote(decode(body)?).await.map_err(|e| stopped(&e))?),
             Rpc::PreVote => {
@@ -213,6 +238,7 @@ impl Raft {
         }
         let snapshot = Snapshot { meta: header.meta, snapshot: Bytes::from(data) };
         let answer = self.inner.install_full_snapshot(header.vote, snapshot).await;
+        self.heard.note();
         encode(&answer.map_err(|e| PeerError(e.to_string()))?)
     }
 
@@ -238,39 +264,6 @@ impl Raft {
             tracing::warn!(error = %e, "raft did not stop in order");
         }
     }
-}
-
-fn open_storage(storage: Storage) -> Result<(LogStore, Machine, Publisher), RaftError> {
-    let (dir, key) = match storage {
-        Storage::Memory => {
-            let shelf = Shelf::Memory(Arc::default());
-            let (machine, publisher) = Machine::open(shelf).map_err(|e| failed(NAME.into(), &e))?;
-            return Ok((LogStore::in_memory(), machine, publisher));
-        }
-        Storage::Disk { dir, key } => (dir, key),
-    };
-    std::fs::create_dir_all(&dir).map_err(|e| failed(dir.clone(), &e))?;
-    let seal = Seal::new(key);
-    let file = dir.join("log.redb");
-    let (disk, recovered) = Disk::open(&file, seal.clone()).map_err(|e| failed(file, &e))?;
-    let log = LogStore::on_disk(disk, recovered);
-    let snapshot = dir.join(NAME);
-    let (machine, publisher) = Machine::open(Shelf::Disk { folder: dir, seal })
-        .map_err(|e| failed(snapshot.clone(), &e))?;
-    match log.purged() {
-        Some(purged) if machine.applied() < Some(purged) => Err(failed(
-            snapshot,
-            &format!(
-                "missing or too old: the log begins after entry {purged}; \
-                 take the manager out and let it join again"
-            ),
-        )),
-        _ => Ok((log, machine, publisher)),
-    }
-}
-
-fn failed(path: PathBuf, why: &dyn std::fmt::Display) -> RaftError {
-    RaftError::Storage { path, message: why.to_string() }
 }
 
 fn settings(timing: &Timing) -> Result<Arc<Config>, RaftError> {

@@ -5,7 +5,6 @@ mod bench;
 mod daemon;
 mod demo;
 mod local;
-mod state_dir;
 mod top;
 
 use std::process::ExitCode;

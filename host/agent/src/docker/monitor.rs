@@ -8,6 +8,7 @@ use std::time::Duration;
 use bollard::Docker;
 use bollard::query_parameters::EventsOptions;
 use futures::StreamExt;
+use swarmw_ambient::Ambient;
 use swarmw_model::NodeDescription;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -16,7 +17,6 @@ use tracing::{info, warn};
 use super::describe::{trouble, with_engine};
 use super::engine::{Engine, HELLO_DEADLINE};
 use super::failure::Failure;
-use crate::clock::now;
 
 /// Swarm's time between looks at what the engine says of itself; an engine that
 /// does not answer then is away.
@@ -68,7 +68,7 @@ async fn follow(
     description: &watch::Sender<NodeDescription>,
     times: &mut u64,
 ) -> Failure {
-    let began = now().as_nanos() / 1_000_000_000 - OVERLAP_SECONDS;
+    let began = Ambient::system().now().as_nanos() / 1_000_000_000 - OVERLAP_SECONDS;
     let client = match engine.connect().await {
         Ok(client) => client,
         Err(failure) => return failure,
