@@ -94,11 +94,9 @@ pub(super) async fn run(client: &Client, args: CreateArgs, io: &mut Io) -> Resul
         auth.as_deref(),
     )
     .await?;
-    if let Some(warning) = resolved.set_in(&mut spec) {
-        io.warn(warning)?;
-    }
+    let unresolved = resolved.set_in(&mut spec);
     let created = client.create_service(&spec, auth.as_deref()).await?;
-    for warning in created.warnings.iter().flatten() {
+    for warning in unresolved.iter().chain(created.warnings.iter().flatten()) {
         io.warn(warning)?;
     }
     io.line(&created.id)?;

@@ -145,16 +145,15 @@ pub(super) async fn run(client: &Client, args: UpdateArgs, io: &mut Io) -> Resul
     let mut service = client.service(&args.service).await?;
     change(&mut service.spec, &args)?;
     let auth = image::authorization(&args.images, service.spec.task_template.image())?;
+    let mut unresolved = None;
     if let Some(typed) = &args.image {
         let resolved =
             image::resolve(client, typed, args.images.no_resolve_image, auth.as_deref()).await?;
-        if let Some(warning) = resolved.set_in(&mut service.spec) {
-            io.warn(warning)?;
-        }
+        unresolved = resolved.set_in(&mut service.spec);
     }
     let options = UpdateOptions { rollback: false, auth };
     let updated = client.update_service(&service, &options).await?;
-    for warning in updated.warnings.iter().flatten() {
+    for warning in unresolved.iter().chain(updated.warnings.iter().flatten()) {
         io.warn(warning)?;
     }
     io.line(&args.service)?;

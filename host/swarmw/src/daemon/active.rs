@@ -75,7 +75,8 @@ impl Active {
             .await
             .with_context(|| format!("cannot listen for other nodes on {}", membership.listen))?;
         let tls = Tls::new(&credentials)?;
-        let channels = Channels::new(tls.clone());
+        let channels =
+            Channels::new(tls.clone()).at_home(&membership.advertise, listener.local_addr()?);
         let agent = Agent::start(
             AgentConfig { agent_address: membership.advertise.clone(), ..parts.agent },
             tls.clone(),

@@ -247,7 +247,10 @@ impl Node for Daemon {
 
     fn description(&self) -> NodeDescription {
         match self.active.load_full() {
-            Some(active) => active.agent().description(),
+            Some(active) => {
+                let tls_info = Some(active.tls().info());
+                NodeDescription { tls_info, ..active.agent().description() }
+            }
             None => swarmw_agent::describe_machine(&self.agent),
         }
     }
