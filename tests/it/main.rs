@@ -3,6 +3,7 @@
 //! leaves nothing behind.
 
 mod docker;
+mod founding;
 mod hostile;
 mod kills;
 mod main_job;

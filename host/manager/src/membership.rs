@@ -34,16 +34,21 @@ enum Next {
 pub(crate) async fn keep_roles(raft: Raft, own: NodeId, cancel: CancellationToken) {
     let mut events = raft.subscribe();
     loop {
-        let mut failed = false;
+        let mut later = false;
         while let Some(next) = next_step(&raft.state(), &raft.member_ids(), own) {
+            // One that has just handed over leaves the rest to the next leader.
+            later = !raft.role().leading;
+            if later {
+                break;
+            }
             if let Err(why) = act(&raft, &next).await {
                 warn!(?next, %why, "managers could not be changed yet");
-                failed = true;
+                later = true;
                 break;
             }
             info!(?next, "managers changed");
         }
-        let pause = if failed { RETRY } else { Duration::MAX };
+        let pause = if later { RETRY } else { Duration::MAX };
         tokio::select! {
             () = cancel.cancelled() => return,
             () = tokio::time::sleep(pause) => {}

@@ -15,6 +15,7 @@ mod error;
 mod log;
 mod machine;
 mod network;
+mod open;
 mod peers;
 mod publish;
 mod raft;

@@ -1,7 +1,6 @@
 //! The front door.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,23 +9,23 @@ use futures::StreamExt;
 use futures::stream::BoxStream;
 use openraft::async_runtime::WatchReceiver as _;
 use openraft::errors::{ClientWriteError, Fatal, RaftError as OpenraftError};
+use openraft::raft::{AppendEntriesRequest, VoteRequest};
 use openraft::storage::Snapshot;
-use openraft::{BasicNode, ChangeMembers, Config, Instant as _, ReadPolicy, SnapshotPolicy};
-use swarmw_state::{Outcome, State, Transaction, encode_transaction};
+use openraft::{BasicNode, ChangeMembers, Instant as _, ReadPolicy};
+use swarmw_state::{Outcome, State, Transaction};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use crate::config::{RaftConfig, Storage, Timing};
+use crate::config::{RaftConfig, Timing};
 use crate::error::{ProposeError, RaftError};
-use crate::log::{Disk, LogStore};
+use crate::log::Survivor;
 use crate::machine::Machine;
 use crate::network::{Factory, SnapshotHeader, decode, encode};
+use crate::open::{open_storage, settings};
 use crate::peers::{PeerError, Peers, Rpc};
 use crate::publish::{Publisher, Subscription};
 use crate::role::{Role, follow};
-use crate::seal::Seal;
-use crate::snapshot::{NAME, Shelf};
-use crate::types::{Proposal, TypeConfig};
+use crate::types::{Proposal, TypeConfig, Vote};
 
 /// A leader whose lease has just run out, or that waits for a change of members,
 /// says so and is right again a moment later: how long it is not believed…
@@ -69,10 +68,36 @@ impl Raft {
     /// # Errors
     /// The files are damaged or written by a newer swarmw.
     pub async fn open(config: RaftConfig, peers: Arc<dyn Peers>) -> Result<Self, RaftError> {
-        let (log, machine, publisher) =
-            tokio::task::spawn_blocking(move || open_storage(config.storage))
-                .await
-                .map_err(|e| RaftError::Stopped(e.to_string()))??;
+        Self::begin(config, peers, None).await
+    }
+
+    /// Opens the files of one manager of several and goes on without the others:
+    /// they have no seat any more, and `first` is written behind everything that this
+    /// manager has, in one with that.
+    ///
+    /// # Errors
+    /// As for [`Raft::open`].
+    pub async fn open_alone(
+        config: RaftConfig,
+        peers: Arc<dyn Peers>,
+        first: Transaction,
+    ) -> Result<Self, RaftError> {
+        Self::begin(config, peers, Some(first)).await
+    }
+
+    async fn begin(
+        config: RaftConfig,
+        peers: Arc<dyn Peers>,
+        alone: Option<Transaction>,
+    ) -> Result<Self, RaftError> {
+        let (own, address) = (config.raft_id, config.address.clone());
+        let (log, machine, publisher) = tokio::task::spawn_blocking(move || {
+            let survivor =
+                alone.as_ref().map(|first| Survivor { raft_id: own, address: &address, first });
+            open_storage(config.storage, survivor.as_ref())
+        })
+        .await
+        .map_err(|e| RaftError::Stopped(e.to_string()))??;
         let settings = settings(&config.timing)?;
         let inner = openraft::Raft::new(config.raft_id, settings, Factory(peers), log, machine)
             .await
@@ -112,7 +137,7 @@ impl Raft {
     /// # Errors
     /// See [`ProposeError`].
     pub async fn propose(&self, transaction: Transaction) -> Result<Vec<Outcome>, ProposeError> {
-        let proposal = Proposal(Bytes::from(encode_transaction(&transaction)));
+        let proposal = Proposal::of(&transaction);
         let start = Instant::now();
         loop {
             match self.inner.client_write(proposal.clone()).await {
@@ -271,20 +296,44 @@ impl Raft {
         }
     }
 
+    /// Refuses what comes from a seat that was given up. Such a manager may not have
+    /// heard of it, and a majority of such managers would undo what was written
+    /// since. A seat that this manager has not heard of yet is believed: it may lag.
+    fn seated(&self, vote: &Vote) -> Result<(), PeerError> {
+        let seat = vote.leader_id.voted_for;
+        if self.inner.voter_ids().any(|id| id == seat) {
+            return Ok(());
+        }
+        let state = self.state();
+        let held = || state.nodes().any(|n| n.member.as_ref().is_some_and(|m| m.raft_id == seat));
+        match seat >= state.next_raft_id() || held() {
+            true => Ok(()),
+            false => Err(PeerError(format!("seat {seat} was given up; join the swarm again"))),
+        }
+    }
+
     /// Answers a peer's message.
     ///
     /// # Errors
-    /// Not a message of ours, or Raft has stopped.
+    /// Not a message of ours, one from a seat that was given up, or Raft has stopped.
     pub async fn handle(&self, rpc: Rpc, body: &[u8]) -> Result<Vec<u8>, PeerError> {
         let stopped = |e: &dyn std::fmt::Display| PeerError(e.to_string());
         match rpc {
             Rpc::Append => {
-                let answer = self.inner.append_entries(decode(body)?).await;
+                let request: AppendEntriesRequest<TypeConfig> = decode(body)?;
+                self.seated(&request.vote)?;
+                let answer = self.inner.append_entries(request).await;
                 encode(&answer.map_err(|e| stopped(&e))?)
             }
-            Rpc::Vote => encode(&self.inner.vote(decode(body)?).await.map_err(|e| stopped(&e))?),
+            Rpc::Vote => {
+                let request: VoteRequest<TypeConfig> = decode(body)?;
+                self.seated(&request.vote)?;
+                encode(&self.inner.vote(request).await.map_err(|e| stopped(&e))?)
+            }
             Rpc::PreVote => {
-                encode(&self.inner.pre_vote(decode(body)?).await.map_err(|e| stopped(&e))?)
+                let request: VoteRequest<TypeConfig> = decode(body)?;
+                self.seated(&request.vote)?;
+                encode(&self.inner.pre_vote(request).await.map_err(|e| stopped(&e))?)
             }
             Rpc::TransferLeader => {
                 let answer = self.inner.handle_transfer_leader(decode(body)?).await;
@@ -303,6 +352,7 @@ impl Raft {
     ) -> Result<Vec<u8>, PeerError> {
         let missing = || PeerError("a snapshot without a header".to_owned());
         let header: SnapshotHeader = decode(&chunks.next().await.ok_or_else(missing)??)?;
+        self.seated(&header.vote)?;
         let mut data = Vec::new();
         while let Some(chunk) = chunks.next().await {
             let chunk = chunk?;
@@ -338,52 +388,4 @@ impl Raft {
             tracing::warn!(error = %e, "raft did not stop in order");
         }
     }
-}
-
-fn open_storage(storage: Storage) -> Result<(LogStore, Machine, Publisher), RaftError> {
-    let (dir, key) = match storage {
-        Storage::Memory => {
-            let shelf = Shelf::Memory(Arc::default());
-            let (machine, publisher) = Machine::open(shelf).map_err(|e| failed(NAME.into(), &e))?;
-            return Ok((LogStore::in_memory(), machine, publisher));
-        }
-        Storage::Disk { dir, key } => (dir, key),
-    };
-    std::fs::create_dir_all(&dir).map_err(|e| failed(dir.clone(), &e))?;
-    let seal = Seal::new(key);
-    let file = dir.join("log.redb");
-    let (disk, recovered) = Disk::open(&file, seal.clone()).map_err(|e| failed(file, &e))?;
-    let log = LogStore::on_disk(disk, recovered);
-    let snapshot = dir.join(NAME);
-    let (machine, publisher) = Machine::open(Shelf::Disk { folder: dir, seal })
-        .map_err(|e| failed(snapshot.clone(), &e))?;
-    match log.purged() {
-        Some(purged) if machine.applied() < Some(purged) => Err(failed(
-            snapshot,
-            &format!(
-                "missing or too old: the log begins after entry {purged}; \
-                 take the manager out and let it join again"
-            ),
-        )),
-        _ => Ok((log, machine, publisher)),
-    }
-}
-
-fn failed(path: PathBuf, why: &dyn std::fmt::Display) -> RaftError {
-    RaftError::Storage { path, message: why.to_string() }
-}
-
-fn settings(timing: &Timing) -> Result<Arc<Config>, RaftError> {
-    let millis = |span: Duration| u64::try_from(span.as_millis()).unwrap_or(u64::MAX);
-    let config = Config {
-        cluster_name: "swarmw".to_owned(),
-        heartbeat_interval: millis(timing.heartbeat),
-        election_timeout_min: millis(timing.election_min),
-        election_timeout_max: millis(timing.election_max),
-        snapshot_policy: SnapshotPolicy::LogsSinceLast(timing.snapshot_every),
-        max_in_snapshot_log_to_keep: timing.keep_entries,
-        enable_pre_vote: Some(true),
-        ..Config::default()
-    };
-    config.validate().map(Arc::new).map_err(|e| RaftError::Members(e.to_string()))
 }

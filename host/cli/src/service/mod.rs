@@ -8,6 +8,7 @@ mod logs;
 mod placement;
 mod pretty;
 mod scale;
+mod since;
 mod update;
 
 use crate::client::Client;

@@ -53,6 +53,10 @@ pub struct MemberFlags {
 pub struct InitArgs {
     #[command(flatten)]
     member: MemberFlags,
+    /// Force create a new cluster from current state
+    #[arg(long, num_args(0..=1), require_equals = true, default_value = "false",
+        default_missing_value = "true", value_parser = boolean, hide_default_value = true)]
+    force_new_cluster: bool,
     #[command(flatten)]
     spec: SpecFlags,
 }
@@ -117,6 +121,7 @@ async fn init(client: &Client, args: InitArgs, io: &mut Io) -> Result<(), Failur
         listen_addr: args.member.listen_addr.clone(),
         advertise_addr: args.member.advertise_addr.clone(),
         availability: args.member.availability()?,
+        force_new_cluster: args.force_new_cluster,
         spec: args.spec.to_json(),
     };
     let id: String = client.post("/swarm/init").json(&request)?.read().await.map_err(with_hint)?;

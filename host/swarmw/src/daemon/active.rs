@@ -41,6 +41,16 @@ pub struct Parts {
     pub handler: Handler,
 }
 
+/// How a node takes its place in a cluster.
+pub enum Beginning {
+    /// As the founder.
+    Found(Box<Founded>),
+    /// As the member that it was, or is now.
+    Resume,
+    /// As the one manager that is left of several.
+    Alone,
+}
+
 /// A node that is in a cluster.
 pub struct Active {
     dir: Arc<StateDir>,
@@ -60,8 +70,7 @@ pub struct Active {
 // === impl Active ===
 
 impl Active {
-    /// Starts a node that has credentials: as the founder of a cluster, or as the
-    /// member that `membership` says it is.
+    /// Starts a node that has credentials, as the member that `membership` says it is.
     ///
     /// # Errors
     /// The address is taken, or the disk.
@@ -69,7 +78,7 @@ impl Active {
         parts: Parts,
         membership: Membership,
         credentials: Credentials,
-        founded: Option<Founded>,
+        beginning: Beginning,
     ) -> Result<Arc<Self>> {
         let listener = TcpListener::bind(&membership.listen)
             .await
@@ -98,14 +107,17 @@ impl Active {
             tasks: TaskTracker::new(),
         });
         active.serve(listener);
-        match founded {
-            Some(founded) => {
-                if let Err(e) = active.found(&founded).await {
-                    active.stop().await;
-                    return Err(e);
-                }
+        let begun = match beginning {
+            Beginning::Found(founded) => active.found(&founded).await,
+            Beginning::Alone => active.resume_alone().await,
+            Beginning::Resume => {
+                active.resume().await;
+                Ok(())
             }
-            None => active.resume().await,
+        };
+        if let Err(e) = begun {
+            active.stop().await;
+            return Err(e);
         }
         active.tasks.spawn(active.clone().follow_role());
         active.tasks.spawn(active.clone().keep_certificate());
@@ -129,6 +141,13 @@ impl Active {
 
     async fn found(&self, founded: &Founded) -> Result<()> {
         let manager = Manager::found(self.manager_config()?, founded).await?;
+        self.manager.store(Some(Arc::new(manager)));
+        Ok(())
+    }
+
+    async fn resume_alone(&self) -> Result<()> {
+        let raft_id = self.membership().raft_id.context("this node has no seat")?;
+        let manager = Manager::resume_alone(self.manager_config()?, raft_id).await?;
         self.manager.store(Some(Arc::new(manager)));
         Ok(())
     }

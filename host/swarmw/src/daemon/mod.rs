@@ -1,6 +1,7 @@
 //! `swarmw daemon`: a node, in a cluster or not yet.
 
 mod active;
+mod alone;
 mod args;
 mod certificates;
 mod defaults;
@@ -25,7 +26,7 @@ pub use args::{ApiAddress, DaemonArgs, EngineChoice, LogFormat};
 pub use defaults::state_dir;
 
 use crate::state_dir::StateDir;
-use active::{Active, Parts};
+use active::{Active, Beginning, Parts};
 
 /// Who may use the API's socket: its owner and group, as Docker's.
 const SOCKET_MODE: u32 = 0o660;
@@ -195,7 +196,8 @@ impl Daemon {
         let resumed = async {
             let Some(membership) = self.dir.membership()? else { return Ok(()) };
             let credentials = Credentials::load(&self.dir.join("certificates"))?;
-            let active = Active::start(self.parts(), membership, credentials, None).await?;
+            let active =
+                Active::start(self.parts(), membership, credentials, Beginning::Resume).await?;
             self.active.store(Some(active));
             anyhow::Ok(())
         };

@@ -24,7 +24,7 @@ use swarmw_model::{
 use swarmw_raft::Received;
 use swarmw_state::{Change, Event, State};
 
-use super::active::Active;
+use super::active::{Active, Beginning};
 use super::{Daemon, certificates, logs};
 use crate::address;
 use crate::state_dir::Membership;
@@ -71,14 +71,11 @@ impl Daemon {
 
     async fn do_init(self: Arc<Self>, request: InitRequest) -> Result<NodeId, Refusal> {
         let _turn = self.changing.lock().await;
+        if let Some(active) = self.active.load_full().filter(|_| request.force_new_cluster) {
+            return self.go_on_alone(&active, &request).await;
+        }
         self.free()?;
         self.dir.clear().map_err(failed)?;
-        if request.force_new_cluster {
-            return Err(Refusal::plain(
-                RefusalKind::Unimplemented,
-                "--force-new-cluster is not supported by this version of swarmw",
-            ));
-        }
         let listen = address::listen(&request.listen_addr)?;
         let advertise = address::advertise(&request.advertise_addr, listen, None)?;
         let founding = Founding {
@@ -98,10 +95,11 @@ impl Daemon {
             raft_id: Some(1),
         };
         let credentials = founded.credentials.clone();
+        let beginning = Beginning::Found(Box::new(founded));
         let begun = async {
             credentials.save(&self.dir.join("certificates"))?;
             let active =
-                Active::start(self.parts(), membership.clone(), credentials, Some(founded)).await?;
+                Active::start(self.parts(), membership.clone(), credentials, beginning).await?;
             self.dir.remember(&membership)?;
             anyhow::Ok(active)
         };
@@ -150,7 +148,7 @@ impl Daemon {
         };
         credentials.save(&self.dir.join("certificates")).map_err(|e| failed(e.into()))?;
         self.dir.remember(&membership).map_err(failed)?;
-        match Active::start(self.parts(), membership, credentials, None).await {
+        match Active::start(self.parts(), membership, credentials, Beginning::Resume).await {
             Ok(active) => self.active.store(Some(active)),
             Err(e) => {
                 self.dir.forget().map_err(failed)?;
@@ -162,7 +160,7 @@ impl Daemon {
 
     /// Waits until the leader has welcomed this node's agent and, on a manager,
     /// until it has caught up.
-    async fn arrive(&self) -> Result<(), Refusal> {
+    pub(super) async fn arrive(&self) -> Result<(), Refusal> {
         let arrived = async {
             while !self.has_arrived() {
                 tokio::time::sleep(JOIN_LOOK).await;
@@ -198,7 +196,7 @@ impl Daemon {
     }
 }
 
-fn failed(error: anyhow::Error) -> Refusal {
+pub(super) fn failed(error: anyhow::Error) -> Refusal {
     Refusal::plain(RefusalKind::Unknown, format!("{error:#}"))
 }
 
