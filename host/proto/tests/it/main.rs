@@ -177,6 +177,19 @@ async fn a_connection_that_does_not_shake_hands_is_closed_and_others_are_served(
     }
 }
 
+#[tokio::test]
+async fn an_address_is_free_once_its_server_has_ended() {
+    let root = RootCa::generate(CLUSTER, now()).unwrap();
+    let tls = Tls::new(&node(&root, 1, NodeRole::Manager, 0)).unwrap();
+    let mut listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    for _ in 0..200 {
+        let routes = Routes::new(MembershipServer::new(WhoAmI));
+        serve(listener, tls.clone(), routes, async {}).await.unwrap();
+        listener = TcpListener::bind(address).await.unwrap();
+    }
+}
+
 #[test]
 fn what_is_inside_messages_names_its_version() {
     let bytes = wire::encode(&vec![1u64, 2]);
