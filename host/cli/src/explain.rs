@@ -88,6 +88,9 @@ pub fn explain(error: &clap::Error, root: &clap::Command, arguments: &[OsString]
                 with_letter(command, bare(&invalid))
             ))
         }
+        ErrorKind::MissingRequiredArgument if invalid.contains("--") => {
+            flag(format!("missing flags, which others given need: {invalid}"))
+        }
         ErrorKind::MissingRequiredArgument
         | ErrorKind::TooFewValues
         | ErrorKind::TooManyValues

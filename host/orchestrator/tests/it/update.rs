@@ -60,7 +60,7 @@ fn another_endpoint_replaces_tasks_and_another_label_does_not() {
         let (mut world, id) = up(2, |_| {});
         let ids = |w: &World<Swarm>| w.running(id).iter().map(|t| t.id).collect::<BTreeSet<_>>();
         let before = ids(&world);
-        world.write(id, |spec| edit(spec));
+        world.write(id, edit);
         world.run(60_000);
         assert_eq!(ids(&world).is_disjoint(&before), replaced, "{what}");
         assert_eq!(ids(&world).len(), 2, "{what}");
