@@ -2,6 +2,7 @@
 //! addresses of its own, drives it with the command line as a user would, and
 //! leaves nothing behind.
 
+mod api_tls;
 mod docker;
 mod founding;
 mod hostile;

@@ -8,7 +8,7 @@ use crate::Io;
 use crate::failure::{BAD_FLAGS, FAILED};
 
 /// Options of the root command that take the next word.
-const ROOT_OPTIONS: [&str; 2] = ["-H", "--host"];
+const ROOT_OPTIONS: [&str; 5] = ["-H", "--host", "--tlscacert", "--tlscert", "--tlskey"];
 
 /// A command line that was not run, and what to say of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
