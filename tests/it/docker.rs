@@ -1,5 +1,6 @@
 //! Images on real Docker engines, each engine on a machine of its own.
 
+mod datagrams;
 mod life;
 mod registry;
 mod spec;

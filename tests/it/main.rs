@@ -2,7 +2,9 @@
 //! addresses of its own, drives it with the command line as a user would, and
 //! leaves nothing behind.
 
+mod api_tls;
 mod docker;
+mod founding;
 mod hostile;
 mod kills;
 mod main_job;

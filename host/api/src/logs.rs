@@ -94,8 +94,15 @@ fn wanted(params: &Params<'_>, source: LogSource) -> Result<LogsRequest, Refusal
     }
     let tail = match params.get("tail") {
         "" | "all" => None,
-        // Docker takes what is no number as all lines too.
-        text => text.parse().ok(),
+        text => match text.parse::<i64>() {
+            Ok(lines) => Some(
+                u64::try_from(lines)
+                    .map_err(|_| Refusal::invalid("negative tail values not supported"))?,
+            ),
+            Err(_) => {
+                return Err(Refusal::invalid("tail value must be a positive integer or \"all\""));
+            }
+        },
     };
     let since = params.get("since");
     Ok(LogsRequest {
@@ -123,7 +130,7 @@ pub(crate) fn unix_time(text: &str) -> Option<Time> {
     }
     let seconds: i64 = seconds.parse().ok()?;
     let nanos: i64 = format!("{fraction:0<9}").parse().ok()?;
-    Some(Time::from_nanos(seconds.checked_mul(1_000_000_000)?.checked_add(nanos)?))
+    Some(Time::from_nanos(seconds.saturating_mul(1_000_000_000).saturating_add(nanos)))
 }
 
 /// One line as it goes out: a header of the output's number and the length, then

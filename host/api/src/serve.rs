@@ -56,7 +56,7 @@ pub enum ListenError {
     #[error("tcp://{0} needs TLS: only loopback addresses are served without")]
     NeedsTls(SocketAddr),
     /// The system refuses.
-    #[error("cannot listen on {address}: {source}")]
+    #[error("cannot listen on {address}")]
     Io {
         /// Where.
         address: String,

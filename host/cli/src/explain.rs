@@ -8,7 +8,7 @@ use crate::Io;
 use crate::failure::{BAD_FLAGS, FAILED};
 
 /// Options of the root command that take the next word.
-const ROOT_OPTIONS: [&str; 2] = ["-H", "--host"];
+const ROOT_OPTIONS: [&str; 5] = ["-H", "--host", "--tlscacert", "--tlscert", "--tlskey"];
 
 /// A command line that was not run, and what to say of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -87,6 +87,9 @@ pub fn explain(error: &clap::Error, root: &clap::Command, arguments: &[OsString]
                 "invalid argument {value:?} for \"{}\" flag: {reason}",
                 with_letter(command, bare(&invalid))
             ))
+        }
+        ErrorKind::MissingRequiredArgument if invalid.contains("--") => {
+            flag(format!("missing flags, which others given need: {invalid}"))
         }
         ErrorKind::MissingRequiredArgument
         | ErrorKind::TooFewValues

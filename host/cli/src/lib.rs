@@ -24,7 +24,10 @@ mod terminal;
 #[cfg(test)]
 mod testing;
 
-pub use client::{Client, ClientError, HOST_VARIABLE, Host, InvalidHost, default_socket};
+pub use client::{
+    CERTIFICATES_VARIABLE, Client, ClientError, HOST_VARIABLE, Host, InvalidHost, TlsFlags,
+    default_socket,
+};
 pub use explain::{Explained, explain, prepare};
 pub use failure::{BAD_FLAGS, FAILED, Failure};
 pub use io::Io;
@@ -35,6 +38,9 @@ pub struct ClientArgs {
     /// Daemon socket to connect to: unix:///PATH or tcp://HOST:PORT
     #[arg(short = 'H', long, value_name = "string")]
     pub host: Option<String>,
+    /// For tcp:// with TLS.
+    #[command(flatten)]
+    pub tls: TlsFlags,
 }
 
 /// A command that speaks to the daemon.
@@ -77,9 +83,9 @@ pub fn command() -> clap::Command {
 /// Runs one command against the daemon that `args` names, writes its results and
 /// errors to `io`, and gives the exit code: 0, or 1 where it failed.
 pub async fn run(args: &ClientArgs, command: Command, io: &mut Io) -> i32 {
-    let result = match Host::find(args.host.as_deref()) {
-        Ok(host) => dispatch(&Client::new(host), command, io).await,
-        Err(invalid) => Err(Failure::new(invalid.to_string())),
+    let result = match client(args) {
+        Ok(client) => dispatch(&client, command, io).await,
+        Err(failure) => Err(failure),
     };
     match result {
         Ok(()) => 0,
@@ -91,6 +97,16 @@ pub async fn run(args: &ClientArgs, command: Command, io: &mut Io) -> i32 {
             FAILED
         }
     }
+}
+
+fn client(args: &ClientArgs) -> Result<Client, Failure> {
+    let host = Host::find(args.host.as_deref()).map_err(|e| Failure::new(e.to_string()))?;
+    let folder = std::env::var_os(CERTIFICATES_VARIABLE).filter(|folder| !folder.is_empty());
+    let tls = match host {
+        Host::Tcp(_) => args.tls.config(folder.map(Into::into))?,
+        Host::Unix(_) => None,
+    };
+    Ok(Client::new(host).with_tls(tls))
 }
 
 /// Parses `arguments`, the program's name first, and runs what they ask for.

@@ -1,4 +1,5 @@
-//! What only the C library tells: the terminal's width, the user's id.
+//! What only the C library tells: the terminal's width, the user's id, the zone of
+//! the clock on the wall.
 #![allow(unsafe_code)]
 
 /// Width assumed where there is no terminal, as Docker's.
@@ -17,4 +18,13 @@ pub(crate) fn columns() -> u16 {
 pub(crate) fn is_root() -> bool {
     // SAFETY: geteuid has no preconditions and cannot fail.
     unsafe { libc::geteuid() == 0 }
+}
+
+/// How far local time is ahead of UTC at a moment, in seconds.
+pub(crate) fn utc_offset(unix_seconds: i64) -> i64 {
+    // SAFETY: `tm` is plain numbers and a pointer that may be null; all zeros are one.
+    let mut local: libc::tm = unsafe { std::mem::zeroed() };
+    // SAFETY: both pointers point to live values of their types for the call.
+    let answer = unsafe { libc::localtime_r(&raw const unix_seconds, &raw mut local) };
+    if answer.is_null() { 0 } else { local.tm_gmtoff }
 }

@@ -134,18 +134,41 @@ impl Manager {
         Ok(manager)
     }
 
+    /// Goes on without the other managers, which are gone for good: they become
+    /// workers without a seat.
+    ///
+    /// # Errors
+    /// The disk.
+    pub async fn resume_alone(config: ManagerConfig, raft_id: u64) -> Result<Self, ManagerError> {
+        let member = RaftMember { raft_id, addr: config.address.clone() };
+        let change = Change::KeepManager { id: config.node, member };
+        let at = config.ambient.now();
+        let first = Transaction { at, request: None, changes: vec![change] };
+        let manager = Self::begin(config, raft_id, Some(first)).await?;
+        manager.run();
+        Ok(manager)
+    }
+
     async fn open(config: ManagerConfig, raft_id: u64) -> Result<Self, ManagerError> {
+        Self::begin(config, raft_id, None).await
+    }
+
+    async fn begin(
+        config: ManagerConfig,
+        raft_id: u64,
+        alone: Option<Transaction>,
+    ) -> Result<Self, ManagerError> {
         let blobs = BlobStore::open(config.blobs)?;
-        let raft = Raft::open(
-            RaftConfig {
-                storage: config.storage,
-                raft_id,
-                address: config.address,
-                timing: config.timing,
-            },
-            config.peers,
-        )
-        .await?;
+        let seat = RaftConfig {
+            storage: config.storage,
+            raft_id,
+            address: config.address,
+            timing: config.timing,
+        };
+        let raft = match alone {
+            Some(first) => Raft::open_alone(seat, config.peers, first).await?,
+            None => Raft::open(seat, config.peers).await?,
+        };
         Ok(Self(Arc::new(Inner {
             node: config.node,
             log: Proposer { raft, ambient: config.ambient },

@@ -14,8 +14,22 @@ pub struct Duration(i64);
 
 /// The text is not a duration as Go writes it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("time: invalid duration {0:?}")]
-pub struct InvalidDuration(String);
+pub enum InvalidDuration {
+    /// No numbers with units.
+    #[error("time: invalid duration {0:?}")]
+    Malformed(String),
+    /// A number that no unit follows.
+    #[error("time: missing unit in duration {0:?}")]
+    MissingUnit(String),
+    /// A unit that Go does not know.
+    #[error("time: unknown unit {unit:?} in duration {text:?}")]
+    UnknownUnit {
+        /// The unit.
+        unit: String,
+        /// The whole text.
+        text: String,
+    },
+}
 
 const UNITS: [(&str, i64); 8] = [
     ("ns", 1),
@@ -114,7 +128,7 @@ impl FromStr for Duration {
     type Err = InvalidDuration;
 
     fn from_str(text: &str) -> Result<Self, InvalidDuration> {
-        let invalid = || InvalidDuration(text.to_owned());
+        let invalid = || InvalidDuration::Malformed(text.to_owned());
         let (negative, mut rest) = match text.strip_prefix('-') {
             Some(rest) => (true, rest),
             None => (false, text.strip_prefix('+').unwrap_or(text)),
@@ -127,12 +141,22 @@ impl FromStr for Duration {
             return Err(invalid());
         }
         while !rest.is_empty() {
-            let end = rest.find(|c: char| !c.is_ascii_digit() && c != '.').ok_or_else(invalid)?;
+            let end = rest.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(rest.len());
             let (number, tail) = rest.split_at(end);
+            if !number.contains(|c: char| c.is_ascii_digit()) {
+                return Err(invalid());
+            }
+            if tail.is_empty() {
+                return Err(InvalidDuration::MissingUnit(text.to_owned()));
+            }
             let unit_end =
                 tail.find(|c: char| c.is_ascii_digit() || c == '.').unwrap_or(tail.len());
             let (unit, tail) = tail.split_at(unit_end);
-            let (_, scale) = UNITS.iter().find(|(name, _)| *name == unit).ok_or_else(invalid)?;
+            let known = UNITS.iter().find(|(name, _)| *name == unit);
+            let (_, scale) = known.ok_or_else(|| InvalidDuration::UnknownUnit {
+                unit: unit.to_owned(),
+                text: text.to_owned(),
+            })?;
             let (whole, part) = number.split_once('.').unwrap_or((number, ""));
             if whole.is_empty() && part.is_empty() || part.contains('.') || number.len() > 30 {
                 return Err(invalid());
@@ -193,6 +217,13 @@ mod tests {
     fn refuses_what_go_refuses() {
         for text in ["", "10", "s", "1x", "1.2.3s", "-", "3000000h", "1 s", "."] {
             assert!(text.parse::<Duration>().is_err(), "{text:?}");
+        }
+        for (text, want) in [
+            ("5", "time: missing unit in duration \"5\""),
+            ("1x", "time: unknown unit \"x\" in duration \"1x\""),
+            ("s", "time: invalid duration \"s\""),
+        ] {
+            assert_eq!(text.parse::<Duration>().unwrap_err().to_string(), want);
         }
     }
 }

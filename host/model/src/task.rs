@@ -7,7 +7,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::json::is_default;
-use crate::{NodeId, PortConfig, ServiceId, TaskId, TaskSpec, Time, Version};
+use crate::{NodeId, PortConfig, ResolutionMode, ServiceId, TaskId, TaskSpec, Time, Version};
 
 /// Where a task stands, or should stand. The order is the order of life; the
 /// numbers are Swarm's.
@@ -143,6 +143,9 @@ pub struct ServiceFacts {
     /// Published ports as allocated when the task was made.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub ports: Vec<PortConfig>,
+    /// How the service is found by name.
+    #[serde(skip_serializing_if = "is_default")]
+    pub endpoint_mode: ResolutionMode,
 }
 
 /// What identifies a task within its service, through its restarts and updates.

@@ -66,10 +66,10 @@ pub fn service(spec: &ServiceSpec) -> Result<(), Refusal> {
     resources(spec)?;
     restart(spec)?;
     if let Some(update) = &spec.update_config {
-        update_config("UpdateConfig", update)?;
+        update_config("update", update)?;
     }
     if let Some(rollback) = &spec.rollback_config {
-        update_config("RollbackConfig", rollback)?;
+        update_config("rollback", rollback)?;
         if !matches!(rollback.failure_action.as_str(), "" | "pause" | "continue") {
             return Err(Refusal::invalid(format!(
                 "unrecognized rollback failure action {}: pause and continue exist",
@@ -157,18 +157,20 @@ fn restart(spec: &ServiceSpec) -> Result<(), Refusal> {
     Ok(())
 }
 
-fn update_config(block: &str, config: &UpdateConfig) -> Result<(), Refusal> {
+fn update_config(which: &str, config: &UpdateConfig) -> Result<(), Refusal> {
     if config.delay.is_negative() {
-        return Err(rpc(format!("TaskSpec: {block} delay cannot be negative")));
+        return Err(rpc(format!("TaskSpec: {which}-delay cannot be negative")));
     }
     if config.monitor.is_negative() {
-        return Err(rpc(format!("TaskSpec: {block} monitor cannot be negative")));
+        return Err(rpc(format!("TaskSpec: {which}-monitor cannot be negative")));
     }
     if !(0.0..=1.0).contains(&config.max_failure_ratio) {
-        return Err(rpc(format!("TaskSpec: {block} max-failure-ratio must be between 0 and 1")));
+        return Err(rpc(format!(
+            "TaskSpec: {which}-maxfailureratio cannot be less than 0 or bigger than 1"
+        )));
     }
     if !matches!(config.order.as_str(), "" | "stop-first" | "start-first") {
-        return Err(Refusal::invalid(format!("invalid UpdateOrder: {:?}", config.order)));
+        return Err(Refusal::invalid(format!("unrecognized update order {}", config.order)));
     }
     Ok(())
 }
@@ -191,19 +193,28 @@ fn mounts(spec: &ServiceSpec) -> Result<(), Refusal> {
 
 /// Templates name what there is; what they stand for, the nodes know.
 fn templates(spec: &ServiceSpec) -> Result<(), Refusal> {
-    let check = |what: &str, text: &str| match template::expand(text, |_| String::new()) {
-        Ok(_) => Ok(()),
-        Err(error) => Err(rpc(format!("expanding {what} failed: {error}"))),
-    };
     let Some(container) = spec.container() else {
         return Ok(());
     };
-    check("hostname", &container.hostname)?;
-    container.env.iter().try_for_each(|variable| check("env", variable))?;
-    container.mounts.iter().try_for_each(|mount| {
-        check("mounts", &mount.source)?;
-        check("mounts", &mount.target)
-    })
+    let fault = |text: &str| template::expand(text, |_| String::new()).err();
+    if let Some(error) = fault(&container.hostname) {
+        return Err(rpc(format!("expanding hostname failed: {error}")));
+    }
+    for variable in &container.env {
+        if let Some(error) = fault(variable) {
+            return Err(rpc(format!("expanding env failed: expanding env {variable:?}: {error}")));
+        }
+    }
+    for mount in &container.mounts {
+        for (part, text) in [("source", &mount.source), ("target", &mount.target)] {
+            if let Some(error) = fault(text) {
+                return Err(rpc(format!(
+                    "expanding mounts failed: expanding mount {part} {text:?}: {error}"
+                )));
+            }
+        }
+    }
+    Ok(())
 }
 
 fn health(spec: &ServiceSpec) -> Result<(), Refusal> {
@@ -301,11 +312,11 @@ mod tests {
             ),
             (
                 r#"{"Image":"x","Env":["A={{.Foo}}"]}"#,
-                "expanding env failed: template: expansion: can't evaluate field .Foo",
+                r#"expanding env failed: expanding env "A={{.Foo}}": template: expansion: can't evaluate field .Foo"#,
             ),
             (
                 r#"{"Image":"x","Mounts":[{"Source":"{{.Foo}}","Target":"/x"}]}"#,
-                "expanding mounts failed: template: expansion: can't evaluate field .Foo",
+                r#"expanding mounts failed: expanding mount source "{{.Foo}}": template: expansion: can't evaluate field .Foo"#,
             ),
         ] {
             let spec = format!(r#"{{"Name":"a","TaskTemplate":{{"ContainerSpec":{container}}}}}"#);
@@ -313,6 +324,29 @@ mod tests {
             let said = service(&spec).err().map(|refusal| refusal.to_string()).unwrap_or_default();
             let said = said.trim_start_matches("rpc error: code = InvalidArgument desc = ");
             assert_eq!(said, want, "{container}");
+        }
+    }
+
+    #[test]
+    fn rollouts_are_refused_in_swarms_words() {
+        for (field, config, want) in [
+            ("UpdateConfig", r#"{"Delay":-1}"#, "TaskSpec: update-delay cannot be negative"),
+            ("UpdateConfig", r#"{"Monitor":-1}"#, "TaskSpec: update-monitor cannot be negative"),
+            (
+                "UpdateConfig",
+                r#"{"MaxFailureRatio":1.5}"#,
+                "TaskSpec: update-maxfailureratio cannot be less than 0 or bigger than 1",
+            ),
+            ("UpdateConfig", r#"{"Order":"foo"}"#, "unrecognized update order foo"),
+            ("RollbackConfig", r#"{"Delay":-1}"#, "TaskSpec: rollback-delay cannot be negative"),
+        ] {
+            let spec = format!(
+                r#"{{"Name":"a","TaskTemplate":{{"ContainerSpec":{{"Image":"x"}}}},"{field}":{config}}}"#
+            );
+            let spec: ServiceSpec = serde_json::from_str(&spec).expect("a spec");
+            let said = service(&spec).expect_err(want).to_string();
+            let said = said.trim_start_matches("rpc error: code = InvalidArgument desc = ");
+            assert_eq!(said, want);
         }
     }
 

@@ -55,6 +55,16 @@ pub struct Member {
     tasks: TaskTracker,
 }
 
+/// How a node takes its place in a cluster.
+enum Beginning {
+    /// As the founder.
+    Found(Box<Founded>),
+    /// As the member that it was, or is now.
+    Resume,
+    /// As the one manager that is left of several.
+    Alone,
+}
+
 // === impl Member ===
 
 impl Member {
@@ -87,7 +97,8 @@ impl Member {
         let dir = parts.dir.clone();
         founded.credentials.save(&dir.join(CERTIFICATES))?;
         let credentials = founded.credentials.clone();
-        let member = Self::start(parts, membership.clone(), credentials, Some(founded)).await?;
+        let beginning = Beginning::Found(Box::new(founded));
+        let member = Self::start(parts, membership.clone(), credentials, beginning).await?;
         if let Err(e) = dir.remember(&membership) {
             member.stop().await;
             return Err(e);
@@ -108,7 +119,7 @@ impl Member {
         let dir = parts.dir.clone();
         credentials.save(&dir.join(CERTIFICATES))?;
         dir.remember(&membership)?;
-        let joined = Self::start(parts, membership, credentials, None).await;
+        let joined = Self::start(parts, membership, credentials, Beginning::Resume).await;
         if joined.is_err() {
             dir.forget()?;
         }
@@ -122,14 +133,26 @@ impl Member {
     pub async fn resume(parts: Parts) -> Result<Option<Arc<Self>>> {
         let Some(membership) = parts.dir.membership()? else { return Ok(None) };
         let credentials = Credentials::load(&parts.dir.join(CERTIFICATES))?;
-        Self::start(parts, membership, credentials, None).await.map(Some)
+        Self::start(parts, membership, credentials, Beginning::Resume).await.map(Some)
+    }
+
+    /// Goes on as the one manager that is left of several, which are gone for good.
+    ///
+    /// # Errors
+    /// The folder is damaged or in use, or the address is taken.
+    pub async fn alone(parts: Parts, membership: Membership) -> Result<Arc<Self>> {
+        let dir = parts.dir.clone();
+        let credentials = Credentials::load(&dir.join(CERTIFICATES))?;
+        let member = Self::start(parts, membership.clone(), credentials, Beginning::Alone).await?;
+        dir.remember(&membership)?;
+        Ok(member)
     }
 
     async fn start(
         parts: Parts,
         membership: Membership,
         credentials: Credentials,
-        founded: Option<Founded>,
+        beginning: Beginning,
     ) -> Result<Arc<Self>> {
         let Parts { dir, ground, agent, handler } = parts;
         let listener =
@@ -138,6 +161,10 @@ impl Member {
             })?;
         let tls = Tls::by(ground.ambient.clone(), &credentials)?;
         let channels = Channels::over(ground.transport.clone(), tls.clone());
+        let channels = match listener.local_addr() {
+            Some(listening) => channels.at_home(&membership.advertise, listening),
+            None => channels,
+        };
         let agent = Agent::start(
             AgentConfig { agent_address: membership.advertise.clone(), ..agent },
             ground.runs.clone(),
@@ -163,14 +190,17 @@ impl Member {
             tasks: TaskTracker::new(),
         });
         member.serve(listener);
-        match founded {
-            Some(founded) => {
-                if let Err(e) = member.lead_first(&founded).await {
-                    member.stop().await;
-                    return Err(e);
-                }
+        let begun = match beginning {
+            Beginning::Found(founded) => member.lead_first(&founded).await,
+            Beginning::Alone => member.lead_alone().await,
+            Beginning::Resume => {
+                member.take_up_role().await;
+                Ok(())
             }
-            None => member.take_up_role().await,
+        };
+        if let Err(e) = begun {
+            member.stop().await;
+            return Err(e);
         }
         member.tasks.spawn(member.clone().follow_role());
         member.tasks.spawn(member.clone().keep_certificate());
@@ -194,6 +224,13 @@ impl Member {
 
     async fn lead_first(&self, founded: &Founded) -> Result<()> {
         let manager = Manager::found(self.manager_config(), founded).await?;
+        self.manager.store(Some(Arc::new(manager)));
+        Ok(())
+    }
+
+    async fn lead_alone(&self) -> Result<()> {
+        let raft_id = self.membership().raft_id.context("this node has no seat")?;
+        let manager = Manager::resume_alone(self.manager_config(), raft_id).await?;
         self.manager.store(Some(Arc::new(manager)));
         Ok(())
     }

@@ -158,7 +158,10 @@ impl SlotTasks {
 /// Compares a task of another version with its service.
 fn compare(state: &State, service: &Service, task: &Task, fits: &mut dyn Fits) -> Standing {
     let (old, new) = (&task.spec, &service.spec.task_template);
-    if !same_ports(&task.service.ports, &service.endpoint.spec.ports) {
+    let endpoint = &service.endpoint.spec;
+    if task.service.endpoint_mode != endpoint.mode
+        || !same_ports(&task.service.ports, &endpoint.ports)
+    {
         return Standing::Outdated;
     }
     if old == new {

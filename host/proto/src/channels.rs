@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -31,7 +32,15 @@ const KEEPALIVE_PATIENCE: Duration = Duration::from_secs(5);
 pub struct Channels {
     tls: Tls,
     transport: Arc<dyn Transport>,
+    /// What this node tells others, and where it reaches itself.
+    home: Option<Home>,
     open: Arc<Mutex<HashMap<String, Channel>>>,
+}
+
+#[derive(Clone)]
+struct Home {
+    advertised: Arc<str>,
+    listening: SocketAddr,
 }
 
 // === impl Channels ===
@@ -44,7 +53,20 @@ impl Channels {
 
     /// The same, over another transport.
     pub fn over(transport: Arc<dyn Transport>, tls: Tls) -> Self {
-        Self { tls, transport, open: Arc::default() }
+        Self { tls, transport, home: None, open: Arc::default() }
+    }
+
+    /// Reaches this node itself where it listens: the address that others use may
+    /// lead here from outside only.
+    #[must_use]
+    pub fn at_home(self, advertised: &str, listening: SocketAddr) -> Self {
+        let loopback = |ip: IpAddr| match ip {
+            IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+            IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+            ip => ip,
+        };
+        let listening = SocketAddr::new(loopback(listening.ip()), listening.port());
+        Self { home: Some(Home { advertised: advertised.into(), listening }), ..self }
     }
 
     /// The connection to `host:port`. Nothing is sent before the first call.
@@ -56,7 +78,9 @@ impl Channels {
             return Ok(channel.clone());
         }
         let tls = self.tls.clone();
-        let channel = channel(address, self.transport.clone(), move || tls.client_config())?;
+        let here = self.home.as_ref().filter(|home| *home.advertised == *address);
+        let target = here.map_or(address.to_owned(), |home| home.listening.to_string());
+        let channel = channel(&target, self.transport.clone(), move || tls.client_config())?;
         self.open().insert(address.to_owned(), channel.clone());
         Ok(channel)
     }

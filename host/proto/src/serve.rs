@@ -11,6 +11,7 @@ use std::time::Duration;
 use swarmw_ca::{Identity, Tls};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 use tokio_stream::wrappers::ReceiverStream;
@@ -34,7 +35,8 @@ const KEEPALIVE_PATIENCE: Duration = Duration::from_secs(5);
 /// After accepting failed (too many open files), before the next try.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// Serves until `shutdown` is done. Each request carries its [`Caller`].
+/// Serves until `shutdown` is done: the address is free then, and calls under way are
+/// let finish. Each request carries its [`Caller`].
 ///
 /// # Errors
 /// The server failed as a whole; single connections fail by themselves.
@@ -45,15 +47,18 @@ pub async fn serve(
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> Result<(), tonic::transport::Error> {
     let (accepted, incoming) = mpsc::channel(ACCEPTED_MAX);
-    let accepting = tokio::spawn(accept(listener, tls, accepted));
-    let served = Server::builder()
+    let mut accepting = JoinSet::new();
+    accepting.spawn(accept(listener, tls, accepted));
+    let shutdown = async move {
+        shutdown.await;
+        accepting.shutdown().await;
+    };
+    Server::builder()
         .http2_keepalive_interval(Some(KEEPALIVE))
         .http2_keepalive_timeout(Some(KEEPALIVE_PATIENCE))
         .add_routes(routes)
         .serve_with_incoming_shutdown(ReceiverStream::new(incoming), shutdown)
-        .await;
-    accepting.abort();
-    served
+        .await
 }
 
 async fn accept(

@@ -27,6 +27,9 @@ pub trait Transport: Send + Sync + 'static {
 pub trait Listener: Send + 'static {
     /// The next connection, and where it is from.
     fn accept(&mut self) -> BoxFuture<'_, io::Result<(Box<dyn Wire>, SocketAddr)>>;
+
+    /// Where this node itself reaches it, if not only where others do.
+    fn local_addr(&self) -> Option<SocketAddr>;
 }
 
 /// TCP.
@@ -59,11 +62,19 @@ impl Listener for TcpListener {
         }
         .boxed()
     }
+
+    fn local_addr(&self) -> Option<SocketAddr> {
+        TcpListener::local_addr(self).ok()
+    }
 }
 
 impl Listener for Box<dyn Listener> {
     fn accept(&mut self) -> BoxFuture<'_, io::Result<(Box<dyn Wire>, SocketAddr)>> {
         (**self).accept()
+    }
+
+    fn local_addr(&self) -> Option<SocketAddr> {
+        (**self).local_addr()
     }
 }
 

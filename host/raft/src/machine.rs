@@ -12,7 +12,7 @@ use swarmw_state::{State, decode_transaction};
 use crate::error::io as other;
 use crate::publish::Publisher;
 use crate::snapshot::{Header, Shelf};
-use crate::types::{Answer, LogId, SnapshotMeta, StoredMembership, TypeConfig};
+use crate::types::{Answer, LogId, Position, SnapshotMeta, StoredMembership, TypeConfig};
 
 /// The state, where it stands in the log, and who its subscribers are.
 pub(crate) struct Machine {
@@ -56,9 +56,9 @@ impl Machine {
         Ok((machine, publisher))
     }
 
-    /// Index of the last entry that the state holds.
-    pub(crate) fn applied(&self) -> Option<u64> {
-        self.applied.map(|id| id.index)
+    /// The last entry that the state holds.
+    pub(crate) fn applied(&self) -> Option<Position> {
+        self.applied.as_ref().map(Position::from)
     }
 
     fn builder(&self) -> Builder {

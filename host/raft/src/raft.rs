@@ -9,21 +9,22 @@ use futures::StreamExt;
 use futures::stream::BoxStream;
 use openraft::async_runtime::WatchReceiver as _;
 use openraft::errors::{ClientWriteError, Fatal, RaftError as OpenraftError};
-use openraft::raft::AppendEntriesResponse;
+use openraft::raft::{AppendEntriesRequest, AppendEntriesResponse, VoteRequest};
 use openraft::storage::Snapshot;
 use openraft::{BasicNode, Config, ReadPolicy, SnapshotPolicy};
-use swarmw_state::{Outcome, State, Transaction, encode_transaction};
+use swarmw_state::{Outcome, State, Transaction};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
 use crate::config::{RaftConfig, Timing};
 use crate::error::{ProposeError, RaftError};
+use crate::log::Survivor;
 use crate::machine::Machine;
 use crate::network::{Factory, SnapshotHeader, decode, encode};
 use crate::peers::{PeerError, Peers, Rpc};
 use crate::publish::{Publisher, Subscription};
 use crate::role::{Heard, Role, Watch};
-use crate::types::{Proposal, TypeConfig};
+use crate::types::{Proposal, TypeConfig, Vote};
 
 /// A leader whose lease has just run out, or that waits for a change of members,
 /// says so and is right again a moment later: how long it is not believed…
@@ -53,9 +54,36 @@ impl Raft {
     /// # Errors
     /// The files are damaged or written by a newer swarmw.
     pub async fn open(config: RaftConfig, peers: Arc<dyn Peers>) -> Result<Self, RaftError> {
-        let (log, machine, publisher) = tokio::task::spawn_blocking(move || config.storage.open())
-            .await
-            .map_err(|e| RaftError::Stopped(e.to_string()))??;
+        Self::begin(config, peers, None).await
+    }
+
+    /// Opens the files of one manager of several and goes on without the others:
+    /// they have no seat any more, and `first` is written behind everything that this
+    /// manager has, in one with that.
+    ///
+    /// # Errors
+    /// As for [`Raft::open`].
+    pub async fn open_alone(
+        config: RaftConfig,
+        peers: Arc<dyn Peers>,
+        first: Transaction,
+    ) -> Result<Self, RaftError> {
+        Self::begin(config, peers, Some(first)).await
+    }
+
+    async fn begin(
+        config: RaftConfig,
+        peers: Arc<dyn Peers>,
+        alone: Option<Transaction>,
+    ) -> Result<Self, RaftError> {
+        let (own, address) = (config.raft_id, config.address.clone());
+        let (log, machine, publisher) = tokio::task::spawn_blocking(move || {
+            let survivor =
+                alone.as_ref().map(|first| Survivor { raft_id: own, address: &address, first });
+            config.storage.open(survivor.as_ref())
+        })
+        .await
+        .map_err(|e| RaftError::Stopped(e.to_string()))??;
         let settings = settings(&config.timing)?;
         let inner = openraft::Raft::new(config.raft_id, settings, Factory(peers), log, machine)
             .await
@@ -103,7 +131,7 @@ impl Raft {
     /// # Errors
     /// See [`ProposeError`].
     pub async fn propose(&self, transaction: Transaction) -> Result<Vec<Outcome>, ProposeError> {
-        let proposal = Proposal(Bytes::from(encode_transaction(&transaction)));
+        let proposal = Proposal::of(&transaction);
         let start = Instant::now();
         loop {
             let written = tokio::select! {
@@ -192,24 +220,48 @@ impl Raft {
         &self.address
     }
 
+    /// Refuses what comes from a seat that was given up. Such a manager may not have
+    /// heard of it, and a majority of such managers would undo what was written
+    /// since. A seat that this manager has not heard of yet is believed: it may lag.
+    fn seated(&self, vote: &Vote) -> Result<(), PeerError> {
+        let seat = vote.leader_id.voted_for;
+        if self.inner.voter_ids().any(|id| id == seat) {
+            return Ok(());
+        }
+        let state = self.state();
+        let held = || state.nodes().any(|n| n.member.as_ref().is_some_and(|m| m.raft_id == seat));
+        match seat >= state.next_raft_id() || held() {
+            true => Ok(()),
+            false => Err(PeerError(format!("seat {seat} was given up; join the swarm again"))),
+        }
+    }
+
     /// Answers a peer's message.
     ///
     /// # Errors
-    /// Not a message of ours, or Raft has stopped.
+    /// Not a message of ours, one from a seat that was given up, or Raft has stopped.
     pub async fn handle(&self, rpc: Rpc, body: &[u8]) -> Result<Vec<u8>, PeerError> {
         let stopped = |e: &dyn std::fmt::Display| PeerError(e.to_string());
         match rpc {
             Rpc::Append => {
-                let answer = self.inner.append_entries(decode(body)?).await;
+                let request: AppendEntriesRequest<TypeConfig> = decode(body)?;
+                self.seated(&request.vote)?;
+                let answer = self.inner.append_entries(request).await;
                 let answer = answer.map_err(|e| stopped(&e))?;
                 if !matches!(answer, AppendEntriesResponse::HigherVote(_)) {
                     self.heard.note();
                 }
                 encode(&answer)
             }
-            Rpc::Vote => encode(&self.inner.vote(decode(body)?).await.map_err(|e| stopped(&e))?),
+            Rpc::Vote => {
+                let request: VoteRequest<TypeConfig> = decode(body)?;
+                self.seated(&request.vote)?;
+                encode(&self.inner.vote(request).await.map_err(|e| stopped(&e))?)
+            }
             Rpc::PreVote => {
-                encode(&self.inner.pre_vote(decode(body)?).await.map_err(|e| stopped(&e))?)
+                let request: VoteRequest<TypeConfig> = decode(body)?;
+                self.seated(&request.vote)?;
+                encode(&self.inner.pre_vote(request).await.map_err(|e| stopped(&e))?)
             }
             Rpc::TransferLeader => {
                 let answer = self.inner.handle_transfer_leader(decode(body)?).await;
@@ -228,6 +280,7 @@ impl Raft {
     ) -> Result<Vec<u8>, PeerError> {
         let missing = || PeerError("a snapshot without a header".to_owned());
         let header: SnapshotHeader = decode(&chunks.next().await.ok_or_else(missing)??)?;
+        self.seated(&header.vote)?;
         let mut data = Vec::new();
         while let Some(chunk) = chunks.next().await {
             let chunk = chunk?;

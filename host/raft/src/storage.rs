@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use bytes::Bytes;
 
 use crate::error::RaftError;
-use crate::log::{Disk, Log, LogStore};
+use crate::log::{Disk, Log, LogStore, Survivor, go_alone};
 use crate::machine::Machine;
 use crate::publish::Publisher;
 use crate::seal::Seal;
@@ -39,10 +39,17 @@ pub struct Memory {
 // === impl Storage ===
 
 impl Storage {
-    /// The log, the state as its last snapshot left it, and who hears of its changes.
-    pub(crate) fn open(self) -> Result<(LogStore, Machine, Publisher), RaftError> {
+    /// The log, the state as its last snapshot left it, and who hears of its changes;
+    /// with a survivor the log is its alone from then on.
+    pub(crate) fn open(
+        self,
+        survivor: Option<&Survivor<'_>>,
+    ) -> Result<(LogStore, Machine, Publisher), RaftError> {
         match self {
-            Self::Disk { dir, key } => open_disk(dir, key),
+            Self::Disk { dir, key } => open_disk(dir, key, survivor),
+            Self::Memory(_) if survivor.is_some() => {
+                Err(failed(NAME.into(), &"a manager goes on alone from files only"))
+            }
             Self::Memory(memory) => {
                 let (machine, publisher) = Machine::open(Shelf::Memory(memory.snapshot))
                     .map_err(|e| failed(NAME.into(), &e))?;
@@ -81,25 +88,34 @@ impl Memory {
     }
 }
 
-fn open_disk(dir: PathBuf, key: [u8; 32]) -> Result<(LogStore, Machine, Publisher), RaftError> {
+fn open_disk(
+    dir: PathBuf,
+    key: [u8; 32],
+    survivor: Option<&Survivor<'_>>,
+) -> Result<(LogStore, Machine, Publisher), RaftError> {
     std::fs::create_dir_all(&dir).map_err(|e| failed(dir.clone(), &e))?;
     let seal = Seal::new(key);
     let file = dir.join("log.redb");
-    let (disk, recovered) = Disk::open(&file, seal.clone()).map_err(|e| failed(file, &e))?;
-    let log = LogStore::on_disk(disk, recovered);
+    let (disk, mut recovered) =
+        Disk::open(&file, seal.clone()).map_err(|e| failed(file.clone(), &e))?;
     let snapshot = dir.join(NAME);
     let (machine, publisher) = Machine::open(Shelf::Disk { folder: dir, seal })
         .map_err(|e| failed(snapshot.clone(), &e))?;
-    match log.purged() {
-        Some(purged) if machine.applied() < Some(purged) => Err(failed(
+    let applied = machine.applied();
+    if let Some(purged) = recovered.purged.filter(|purged| applied < Some(*purged)) {
+        return Err(failed(
             snapshot,
             &format!(
-                "missing or too old: the log begins after entry {purged}; \
-                 take the manager out and let it join again"
+                "missing or too old: the log begins after entry {}; \
+                 take the manager out and let it join again",
+                purged.index
             ),
-        )),
-        _ => Ok((log, machine, publisher)),
+        ));
     }
+    if let Some(survivor) = survivor {
+        recovered = go_alone(&disk, recovered, applied, survivor).map_err(|e| failed(file, &e))?;
+    }
+    Ok((LogStore::on_disk(disk, recovered), machine, publisher))
 }
 
 fn failed(path: PathBuf, why: &dyn Display) -> RaftError {

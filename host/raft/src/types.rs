@@ -7,7 +7,7 @@ use openraft::alias::{LogIdOf, VoteOf};
 use openraft::impls::leader_id_std;
 use openraft::{BasicNode, EntryPayload, Membership};
 use serde::{Deserialize, Serialize};
-use swarmw_state::Outcome;
+use swarmw_state::{Outcome, Transaction, encode_transaction};
 
 openraft::declare_raft_types!(
     /// One leader per term, as the Raft paper has it: a user who compares terms
@@ -60,7 +60,7 @@ pub(crate) struct VoteRecord {
 }
 
 /// A position in the log as it stands on disk.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub(crate) struct Position {
     pub(crate) term: u64,
     pub(crate) index: u64,
@@ -86,9 +86,46 @@ impl fmt::Display for Proposal {
     }
 }
 
+// === impl Proposal ===
+
+impl Proposal {
+    pub(crate) fn of(transaction: &Transaction) -> Self {
+        Self(encode_transaction(transaction).into())
+    }
+}
+
+// === impl VoteRecord ===
+
+impl VoteRecord {
+    pub(crate) fn of_candidate(term: u64, node: u64) -> Self {
+        Self { term, node, committed: false }
+    }
+
+    pub(crate) fn term(&self) -> u64 {
+        self.term
+    }
+}
+
 // === impl Record ===
 
 impl Record {
+    pub(crate) fn of_members(
+        at: Position,
+        members: BTreeSet<u64>,
+        addresses: BTreeMap<u64, String>,
+    ) -> Self {
+        let payload = Payload::Members { configs: vec![members], addresses };
+        Self { term: at.term, index: at.index, payload }
+    }
+
+    pub(crate) fn of_transaction(at: Position, proposal: Proposal) -> Self {
+        Self { term: at.term, index: at.index, payload: Payload::Transaction(proposal) }
+    }
+
+    pub(crate) fn position(&self) -> Position {
+        Position { term: self.term, index: self.index }
+    }
+
     pub(crate) fn index(&self) -> u64 {
         self.index
     }

@@ -94,6 +94,13 @@ pub enum Change {
         /// nobody ever had: two that join at once must not get the same.
         member: Option<RaftMember>,
     },
+    /// This manager goes on alone: every other one becomes a worker without a seat.
+    KeepManager {
+        /// The manager that stays.
+        id: NodeId,
+        /// Its seat, at the address that it has now.
+        member: RaftMember,
+    },
     /// Forgets a node; its tasks become orphans, its certificate is denied.
     RemoveNode {
         /// The node.

@@ -13,8 +13,9 @@ use crate::{bench, daemon, demo};
 
 /// Exit code of what failed at run time.
 const FAILED: u8 = 1;
-/// What the daemon logs unless RUST_LOG says otherwise: openraft is talkative.
-const LOG_DEFAULT: &str = "info,openraft=warn";
+/// What the daemon logs unless RUST_LOG says otherwise: openraft is talkative, and
+/// tells of every heartbeat that a manager does not answer.
+const LOG_DEFAULT: &str = "info,openraft=warn,openraft::core::heartbeat=error";
 
 /// A container orchestrator with Docker Swarm's commands and API, and open policies.
 #[derive(Subcommand, Clone, Debug)]

@@ -1,5 +1,6 @@
 //! The life of containers: replaced, adopted, reconciled, healthy, heard.
 
+use super::datagrams::datagrams_reach_containers_from_every_node;
 use super::{container, import_everywhere, node_of, running, take_turn, task_in};
 use crate::support::{Cluster, eventually};
 
@@ -16,6 +17,7 @@ fn docker_containers_live_as_their_tasks_say() {
     );
     an_image_lands_on_engines_only(&cluster);
     published_ports_reach_containers_from_every_node(&cluster);
+    datagrams_reach_containers_from_every_node(&cluster);
     a_killed_container_is_replaced(&cluster);
     a_restarted_daemon_adopts_its_containers(&mut cluster);
     a_component_lands_where_no_engine_is_and_an_image_does_not(&cluster);

@@ -13,6 +13,8 @@ const APPLETS: &[&str] = &[
     "test", "touch", "true", "wget",
 ];
 
+const PERL: &str = "/usr/bin/perl";
+
 /// A file system for images, packed: busybox and Debian's redis.
 #[derive(Debug)]
 pub struct RootFs(PathBuf);
@@ -31,9 +33,10 @@ impl RootFs {
             symlink("busybox", root.join("bin").join(applet)).expect("an applet");
         }
         fs::write(root.join("www/index.html"), "hello from a container\n").expect("a page");
-        for program in ["/usr/bin/redis-server", "/usr/bin/redis-cli"] {
+        for program in ["/usr/bin/redis-server", "/usr/bin/redis-cli", PERL] {
             copy_with_libraries(program, &root);
         }
+        copy_perls_modules(&root);
         let packed = folder.join("rootfs.tar");
         must(Command::new("tar").arg("-C").arg(&root).arg("-cf").arg(&packed).arg("."));
         fs::remove_dir_all(root).expect("the unpacked files go");
@@ -50,6 +53,17 @@ impl RootFs {
         arguments.extend([file.as_str(), name]);
         machine.docker(&arguments);
     }
+}
+
+/// Copies the modules that every Debian has, sockets among them: nothing else there
+/// speaks UDP.
+fn copy_perls_modules(root: &Path) {
+    let asked = Command::new(PERL).args(["-MSocket", "-e", "print $INC{'Socket.pm'}"]).output();
+    let socket = PathBuf::from(String::from_utf8_lossy(&asked.expect("perl").stdout).as_ref());
+    let modules = socket.parent().expect("a folder of modules");
+    let to = root.join(modules.strip_prefix("/").expect("an absolute path"));
+    fs::create_dir_all(to.parent().expect("a folder")).expect("a folder of the image");
+    must(Command::new("cp").arg("-r").arg(modules).arg(to));
 }
 
 /// Copies a program and the libraries that the loader finds for it.

@@ -64,6 +64,7 @@ pub fn require_root() {
         ("/usr/bin/docker-registry", "docker-registry"),
         ("/usr/bin/redis-server", "redis-server"),
         ("/usr/bin/busybox", "busybox-static"),
+        ("/usr/bin/perl", "perl-base"),
     ] {
         assert!(Path::new(program).exists(), "missing {program}: apt-get install {package}");
     }

@@ -12,6 +12,6 @@ mod wait;
 pub use cluster::Cluster;
 pub use http::unix as request;
 pub use image::RootFs;
-pub use node::Node;
+pub use node::{Node, Output};
 pub use registry::Registry;
 pub use wait::eventually;

@@ -25,6 +25,8 @@ pub struct Node {
     engine: String,
     /// Words before every command of its own: where the daemon runs.
     within: Vec<String>,
+    /// Further flags of the daemon.
+    flags: Vec<String>,
     daemon: Option<Child>,
 }
 
@@ -53,6 +55,7 @@ impl Node {
             folder,
             engine: engine.to_owned(),
             within: Vec::new(),
+            flags: Vec::new(),
             daemon: None,
         }
     }
@@ -60,6 +63,12 @@ impl Node {
     /// The daemon runs behind these words.
     pub fn within(mut self, within: Vec<String>) -> Self {
         self.within = within;
+        self
+    }
+
+    /// The daemon gets these flags too.
+    pub fn serving(mut self, flags: &[&str]) -> Self {
+        self.flags = flags.iter().map(|flag| (*flag).to_owned()).collect();
         self
     }
 
@@ -101,6 +110,7 @@ impl Node {
             .arg(format!("unix://{}", self.socket().display()))
             .args(["--node-name", &self.name, "--engine", &self.engine])
             .args(["--publish-addr", &self.ip.to_string()])
+            .args(&self.flags)
             .env("RUST_LOG", std::env::var("RUST_LOG").unwrap_or_else(|_| "info".to_owned()))
             .stdin(Stdio::null())
             .stdout(log.try_clone().expect("a second handle"))

@@ -239,6 +239,10 @@ impl Listener for Door {
         }
         .boxed()
     }
+
+    fn local_addr(&self) -> Option<SocketAddr> {
+        None
+    }
 }
 
 fn parse(address: &str) -> io::Result<SocketAddr> {

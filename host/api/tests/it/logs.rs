@@ -53,3 +53,22 @@ async fn what_is_asked_of_logs_reaches_the_daemon() {
         }
     );
 }
+
+#[tokio::test]
+async fn a_number_of_lines_is_a_number() {
+    let served = leader().await;
+    let spec = json!({"Name": "web", "TaskTemplate": {"ContainerSpec": {"Image": "redis"}}});
+    served.client.post("/services/create", spec).await;
+    for (tail, want) in [
+        ("x", "tail value must be a positive integer or \"all\""),
+        ("-1", "negative tail values not supported"),
+    ] {
+        let answer = served.client.get(&format!("/services/web/logs?stdout=1&tail={tail}")).await;
+        assert_eq!(answer.status, 400, "{tail}");
+        assert_eq!(answer.message(), want, "{tail}");
+    }
+    for ignored in ["tail=all", "tail=", "tail=0", "since=99999999999"] {
+        let answer = served.client.get(&format!("/services/web/logs?stdout=1&{ignored}")).await;
+        assert_eq!(answer.status, 200, "{ignored}");
+    }
+}

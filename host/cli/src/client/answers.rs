@@ -146,6 +146,7 @@ pub(crate) struct InitRequest {
     pub(crate) listen_addr: String,
     pub(crate) advertise_addr: String,
     pub(crate) availability: String,
+    pub(crate) force_new_cluster: bool,
     pub(crate) spec: serde_json::Value,
 }
 

@@ -3,7 +3,9 @@
 mod answers;
 pub(crate) mod api;
 mod host;
+mod tls;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -13,23 +15,33 @@ use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::body::Incoming;
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
+use rustls::ClientConfig;
+use rustls::pki_types::ServerName;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, UnixStream};
+use tokio_rustls::TlsConnector;
 
 pub(crate) use answers::*;
 pub use host::{HOST_VARIABLE, Host, InvalidHost, default_socket};
+pub use tls::{CERTIFICATES_VARIABLE, TlsFlags};
 
 /// Largest answer read into memory, in bytes.
 const ANSWER_MAX: usize = 512 << 20;
 /// Time to reach a daemon over TCP.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// What a daemon's answer that is no HTTP mostly means.
+const NO_TLS: &str = "* Are you trying to connect to a TLS-enabled daemon without TLS? \
+     Give --tlscacert, --tlscert and --tlskey, or name their folder in SWARMW_CERT_PATH.";
+
 /// A client of one daemon. Each request has its own connection.
 #[derive(Clone, Debug)]
 pub struct Client {
     host: Host,
+    /// For TCP; without it requests go in the clear.
+    tls: Option<Arc<ClientConfig>>,
 }
 
 /// Why a request has no good answer.
@@ -79,7 +91,13 @@ struct Complaint {
 impl Client {
     /// A client of the daemon at `host`; nothing is opened yet.
     pub fn new(host: Host) -> Self {
-        Self { host }
+        Self { host, tls: None }
+    }
+
+    /// The same with TLS over TCP.
+    #[must_use]
+    pub(crate) fn with_tls(self, tls: Option<Arc<ClientConfig>>) -> Self {
+        Self { tls, ..self }
     }
 
     /// A request to `path`, which starts with a slash and is encoded.
@@ -121,6 +139,14 @@ impl Client {
                     .await
                     .map_err(|_| ClientError::Unreachable(self.host.clone()))?
                     .map_err(|error| self.unreachable(&error))?;
+                let Some(tls) = &self.tls else { return self.over(stream, request).await };
+                let name = address.rsplit_once(':').map_or(address.as_str(), |(host, _)| host);
+                let name = name.trim_matches(['[', ']']).to_owned();
+                let name = ServerName::try_from(name).map_err(|error| self.broken(error))?;
+                let stream = TlsConnector::from(tls.clone())
+                    .connect(name, stream)
+                    .await
+                    .map_err(|error| self.broken(error))?;
                 self.over(stream, request).await
             }
         }
@@ -138,7 +164,13 @@ impl Client {
             http1::handshake(TokioIo::new(stream)).await.map_err(|error| self.broken(error))?;
         // Ends with the connection; its errors reach the body's reader too.
         tokio::spawn(connection);
-        sender.send_request(request).await.map_err(|error| self.broken(error))
+        sender.send_request(request).await.map_err(|error| {
+            let clear = self.tls.is_none() && matches!(self.host, Host::Tcp(_));
+            match clear && error.is_parse() {
+                true => self.broken(format!("{error}\n{NO_TLS}")),
+                false => self.broken(error),
+            }
+        })
     }
 
     fn unreachable(&self, error: &std::io::Error) -> ClientError {

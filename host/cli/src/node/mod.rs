@@ -9,7 +9,7 @@ use swarmw_model::Filters;
 use crate::client::Client;
 use crate::client::api::node_path;
 use crate::failure::Failure;
-use crate::filter::{collect, filter};
+use crate::filter::{collect, collect_tasks, filter};
 use crate::inspect;
 use crate::io::Io;
 use crate::parse::boolean;
@@ -132,7 +132,7 @@ async fn ls(client: &Client, args: LsArgs, io: &mut Io) -> Result<(), Failure> {
 }
 
 /// The reference itself, or the id of the node that answers for `self`.
-async fn resolve(client: &Client, reference: &str) -> Result<String, Failure> {
+pub(crate) async fn resolve(client: &Client, reference: &str) -> Result<String, Failure> {
     if reference != SELF {
         return Ok(reference.to_owned());
     }
@@ -177,14 +177,14 @@ async fn ps(client: &Client, args: PsArgs, io: &mut Io) -> Result<(), Failure> {
         let reference = resolve(client, reference).await?;
         match client.node(&reference).await {
             Ok(node) => {
-                let mut filters = collect(&args.list.filter);
+                let mut filters = collect_tasks(client, &args.list.filter).await?;
                 filters.add("node", node.id);
                 tasks.extend(client.tasks(&filters).await?);
             }
             Err(error) => missed.push(Failure::from(error)),
         }
     }
-    if missed.len() < nodes.len() {
+    if missed.is_empty() || !tasks.is_empty() {
         tasks::print(client, tasks, &args.list, io).await?;
     }
     Failure::join(missed).map_or(Ok(()), Err)

@@ -1,5 +1,6 @@
 //! The grammars of flag values. Errors are the words that Docker's flags print.
 
+mod address;
 mod amounts;
 mod csv;
 mod mount;
@@ -8,6 +9,7 @@ mod preference;
 mod publish;
 mod words;
 
+pub(crate) use address::node_address;
 pub(crate) use amounts::*;
 pub(crate) use mount::mount;
 pub(crate) use pairs::*;

@@ -121,8 +121,11 @@ fn bind(mount: &mut Mount) -> &mut BindOptions {
     mount.bind_options.get_or_insert_default()
 }
 
+/// Docker's client sends a driver with every option, be it an empty one.
 fn volume(mount: &mut Mount) -> &mut VolumeOptions {
-    mount.volume_options.get_or_insert_default()
+    let options = mount.volume_options.get_or_insert_default();
+    options.driver_config.get_or_insert_default();
+    options
 }
 
 fn driver(mount: &mut Mount) -> &mut Driver {

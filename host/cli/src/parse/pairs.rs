@@ -66,10 +66,14 @@ pub(crate) fn map(texts: &[String]) -> BTreeMap<String, String> {
         .collect()
 }
 
-/// A label: its key is not empty.
+/// A label: its key is a word.
 pub(crate) fn label(text: &str) -> Result<String, String> {
-    if text.is_empty() || text.starts_with('=') {
+    let key = name_of(text);
+    if key.is_empty() {
         return Err(format!("invalid label '{text}': empty name"));
+    }
+    if key.contains(char::is_whitespace) {
+        return Err(format!("label '{key}' contains whitespaces"));
     }
     Ok(text.to_owned())
 }

@@ -43,6 +43,9 @@ pub struct CreateArgs {
     /// Read in a file of environment variables
     #[arg(long, value_name = "list")]
     env_file: Vec<std::path::PathBuf>,
+    /// Set one or more supplementary user groups for the container
+    #[arg(long, value_name = "list")]
+    group: Vec<String>,
     /// Set one or more custom host-to-IP mappings (host:ip)
     #[arg(long, value_name = "list", value_parser = extra_host)]
     host: Vec<String>,
@@ -94,11 +97,9 @@ pub(super) async fn run(client: &Client, args: CreateArgs, io: &mut Io) -> Resul
         auth.as_deref(),
     )
     .await?;
-    if let Some(warning) = resolved.set_in(&mut spec) {
-        io.warn(warning)?;
-    }
+    let unresolved = resolved.set_in(&mut spec);
     let created = client.create_service(&spec, auth.as_deref()).await?;
-    for warning in created.warnings.iter().flatten() {
+    for warning in unresolved.iter().chain(created.warnings.iter().flatten()) {
         io.warn(warning)?;
     }
     io.line(&created.id)?;
@@ -158,6 +159,7 @@ fn container(args: &CreateArgs) -> Result<ContainerSpec, Failure> {
         env: variables(args)?,
         // Docker's client always says it, and a spec without differs from one with.
         init: Some(false),
+        groups: args.group.clone(),
         mounts: args.mount.clone(),
         hosts: args.host.clone(),
         dns: Some(DnsConfig {

@@ -45,8 +45,8 @@ pub(super) async fn resolve(
     }
     let mut resolved = Resolved {
         image: match (reference.tag, reference.digest) {
-            // Nothing is the daemon's to refuse.
-            (None, None) if !typed.is_empty() => format!("{typed}:latest"),
+            // What is no image is the daemon's to refuse, as it was typed.
+            (None, None) if reference.is_valid() => format!("{typed}:latest"),
             _ => typed.to_owned(),
         },
         ..Resolved::default()

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use bytes::{Buf as _, Bytes, BytesMut};
 use http_body_util::BodyExt as _;
-use swarmw_model::{Duration, Time};
 
+use super::since;
 use crate::client::api::service_path;
 use crate::client::{Client, Service, Task, segment};
 use crate::failure::Failure;
@@ -13,6 +13,7 @@ use crate::io::Io;
 use crate::parse::boolean;
 use crate::table::{now, short};
 use crate::tasks::Names;
+use crate::terminal::utc_offset;
 
 /// Bytes before each piece of output: which stream, and how long.
 const FRAME_HEADER: usize = 8;
@@ -88,8 +89,9 @@ pub(super) async fn run(client: &Client, args: LogsArgs, io: &mut Io) -> Result<
             call = call.query(name, 1);
         }
     }
-    if let Some(since) = &args.since {
-        call = call.query("since", since_timestamp(since, now())?);
+    if let Some(since) = args.since.as_deref().filter(|since| !since.is_empty()) {
+        let unix = since::timestamp(since, now(), utc_offset).map_err(Failure::new)?;
+        call = call.query("since", unix);
     }
     let mut printer = Printer {
         client,
@@ -308,22 +310,6 @@ impl<'l> Line<'l> {
     }
 }
 
-/// `--since` in seconds since 1970: a time, a span before now, or such a number.
-fn since_timestamp(text: &str, now: Time) -> Result<String, Failure> {
-    let at = match (text.parse::<Duration>(), text.parse::<Time>()) {
-        (Ok(span), _) => now - span,
-        (_, Ok(time)) => time,
-        _ if text.parse::<f64>().is_ok_and(|n| n >= 0.0) => return Ok(text.to_owned()),
-        _ => {
-            return Err(Failure::new(format!(
-                "invalid value for \"since\": {text:?} is neither a time of RFC 3339 nor a span such as 42m"
-            )));
-        }
-    };
-    let nanos = at.as_nanos().max(0);
-    Ok(format!("{}.{:09}", nanos / 1_000_000_000, nanos % 1_000_000_000))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -354,16 +340,5 @@ mod tests {
                 ("k=".into(), "a,b".into())
             ])
         );
-    }
-
-    #[test]
-    fn since_is_a_time_a_span_or_seconds() {
-        let now = Time::from_nanos(100_500_000_000);
-        for (text, want) in
-            [("10s", "90.500000000"), ("1970-01-01T00:00:01Z", "1.000000000"), ("17.5", "17.5")]
-        {
-            assert_eq!(since_timestamp(text, now).expect(text), want);
-        }
-        assert!(since_timestamp("yesterday", now).is_err());
     }
 }

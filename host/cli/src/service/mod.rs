@@ -8,12 +8,13 @@ mod logs;
 mod placement;
 mod pretty;
 mod scale;
+mod since;
 mod update;
 
 use crate::client::Client;
 use crate::client::api::service_path;
 use crate::failure::Failure;
-use crate::filter::{collect, filter};
+use crate::filter::{collect, collect_tasks, filter};
 use crate::inspect;
 use crate::io::Io;
 use crate::parse::boolean;
@@ -121,7 +122,7 @@ async fn ls(client: &Client, args: LsArgs, io: &mut Io) -> Result<(), Failure> {
 async fn ps(client: &Client, mut args: PsArgs, io: &mut Io) -> Result<(), Failure> {
     // As Docker: whole ids here, short ones of `node ps -q`.
     args.list.no_trunc |= args.list.quiet;
-    let mut filters = collect(&args.list.filter);
+    let mut filters = collect_tasks(client, &args.list.filter).await?;
     let mut missed = Vec::new();
     for reference in &args.services {
         match client.service(reference).await {

@@ -87,6 +87,12 @@ struct PairFlags {
     /// Remove an environment variable
     #[arg(long, value_name = "list")]
     env_rm: Vec<String>,
+    /// Add an additional supplementary user group to the container
+    #[arg(long, value_name = "list")]
+    group_add: Vec<String>,
+    /// Remove a previously added supplementary user group from the container
+    #[arg(long, value_name = "list")]
+    group_rm: Vec<String>,
     /// Add a custom host-to-IP mapping ("host:ip")
     #[arg(long, value_name = "list", value_parser = extra_host)]
     host_add: Vec<String>,
@@ -145,16 +151,15 @@ pub(super) async fn run(client: &Client, args: UpdateArgs, io: &mut Io) -> Resul
     let mut service = client.service(&args.service).await?;
     change(&mut service.spec, &args)?;
     let auth = image::authorization(&args.images, service.spec.task_template.image())?;
+    let mut unresolved = None;
     if let Some(typed) = &args.image {
         let resolved =
             image::resolve(client, typed, args.images.no_resolve_image, auth.as_deref()).await?;
-        if let Some(warning) = resolved.set_in(&mut service.spec) {
-            io.warn(warning)?;
-        }
+        unresolved = resolved.set_in(&mut service.spec);
     }
     let options = UpdateOptions { rollback: false, auth };
     let updated = client.update_service(&service, &options).await?;
-    for warning in updated.warnings.iter().flatten() {
+    for warning in unresolved.iter().chain(updated.warnings.iter().flatten()) {
         io.warn(warning)?;
     }
     io.line(&args.service)?;
@@ -211,6 +216,7 @@ fn change(spec: &mut ServiceSpec, args: &UpdateArgs) -> Result<(), Failure> {
     keyed(&mut container.sysctls, &pairs.sysctl_add, &pairs.sysctl_rm);
     variables(&mut container.env, pairs);
     mounts(&mut container.mounts, pairs)?;
+    groups(&mut container.groups, pairs);
     hosts(&mut container.hosts, pairs);
     resolvers(&mut container.dns, pairs);
     limits(&mut container.ulimits, pairs);
@@ -294,6 +300,14 @@ fn ports(ports: &mut Vec<PortConfig>, pairs: &PairFlags) {
     ports.sort_by_key(|p| {
         format!("{}:{}/{}/{}", p.published_port, p.target_port, p.protocol, p.publish_mode)
     });
+}
+
+fn groups(groups: &mut Vec<String>, pairs: &PairFlags) {
+    if pairs.group_add.is_empty() && pairs.group_rm.is_empty() {
+        return;
+    }
+    let all: BTreeSet<_> = groups.drain(..).chain(pairs.group_add.iter().cloned()).collect();
+    groups.extend(all.into_iter().filter(|group| !pairs.group_rm.contains(group)));
 }
 
 /// Lines are `IP HOST…`; one is removed by `HOST` or by `HOST:IP`.

@@ -5,10 +5,10 @@ mod spec;
 
 use swarmw_model::Availability;
 
-use crate::client::{Client, InitRequest, JoinRequest};
+use crate::client::{Client, InitRequest, JoinRequest, Swarm};
 use crate::failure::Failure;
 use crate::io::Io;
-use crate::parse::boolean;
+use crate::parse::{boolean, node_address};
 pub use spec::SpecFlags;
 
 /// `swarm …`
@@ -39,7 +39,8 @@ pub struct MemberFlags {
     #[arg(long, value_name = "string", default_value = "", hide_default_value = true)]
     advertise_addr: String,
     /// Listen address (format: "<ip|interface>[:port]")
-    #[arg(long, value_name = "node-addr", default_value = "0.0.0.0:2377")]
+    #[arg(long, value_name = "node-addr", default_value = "0.0.0.0:2377",
+        value_parser = node_address)]
     listen_addr: String,
     /// Availability of the node ("active", "pause", "drain")
     #[arg(long, value_name = "string", default_value = "active")]
@@ -52,6 +53,10 @@ pub struct MemberFlags {
 pub struct InitArgs {
     #[command(flatten)]
     member: MemberFlags,
+    /// Force create a new cluster from current state
+    #[arg(long, num_args(0..=1), require_equals = true, default_value = "false",
+        default_missing_value = "true", value_parser = boolean, hide_default_value = true)]
+    force_new_cluster: bool,
     #[command(flatten)]
     spec: SpecFlags,
 }
@@ -116,11 +121,12 @@ async fn init(client: &Client, args: InitArgs, io: &mut Io) -> Result<(), Failur
         listen_addr: args.member.listen_addr.clone(),
         advertise_addr: args.member.advertise_addr.clone(),
         availability: args.member.availability()?,
+        force_new_cluster: args.force_new_cluster,
         spec: args.spec.to_json(),
     };
     let id: String = client.post("/swarm/init").json(&request)?.read().await.map_err(with_hint)?;
     io.line(format!("Swarm initialized: current node ({id}) is now a manager.\n"))?;
-    join_command(client, &id, "worker", io).await?;
+    join_command(client, &client.swarm().await?, &id, "worker", io).await?;
     io.line(
         "To add a manager to this swarm, run 'swarmw swarm join-token manager' and follow the instructions.\n",
     )?;
@@ -174,15 +180,16 @@ async fn join_token(client: &Client, args: JoinTokenArgs, io: &mut Io) -> Result
             io.line(format!("Successfully rotated {} join token.\n", args.role))?;
         }
     }
+    let swarm = client.swarm().await?;
     if args.quiet {
-        io.line(token(&client.swarm().await?, &args.role))?;
+        io.line(token(&swarm, &args.role))?;
         return Ok(());
     }
     let own = client.own_id().await?;
-    join_command(client, &own, &args.role, io).await
+    join_command(client, &swarm, &own, &args.role, io).await
 }
 
-fn token<'s>(swarm: &'s crate::client::Swarm, role: &str) -> &'s str {
+fn token<'s>(swarm: &'s Swarm, role: &str) -> &'s str {
     match role {
         "worker" => &swarm.join_tokens.worker,
         _ => &swarm.join_tokens.manager,
@@ -190,14 +197,19 @@ fn token<'s>(swarm: &'s crate::client::Swarm, role: &str) -> &'s str {
 }
 
 /// What to run on another machine to join it.
-async fn join_command(client: &Client, node: &str, role: &str, io: &mut Io) -> Result<(), Failure> {
+async fn join_command(
+    client: &Client,
+    swarm: &Swarm,
+    node: &str,
+    role: &str,
+    io: &mut Io,
+) -> Result<(), Failure> {
     let node = client.node(node).await?;
-    let swarm = client.swarm().await?;
     if let Some(manager) = node.manager_status {
         io.line(format!(
             "To add a {role} to this swarm, run the following command:\n\n    \
              swarmw swarm join --token {} {}\n",
-            token(&swarm, role),
+            token(swarm, role),
             manager.addr
         ))?;
     }

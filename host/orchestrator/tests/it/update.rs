@@ -3,7 +3,8 @@
 use std::collections::BTreeSet;
 
 use swarmw_model::{
-    Availability, Duration, RestartCondition, ServiceId, TaskState, UpdateConfig, UpdateState,
+    Availability, Duration, EndpointSpec, PortConfig, ResolutionMode, RestartCondition, ServiceId,
+    ServiceSpec, TaskState, UpdateConfig, UpdateState,
 };
 use swarmw_orchestrator::{Action, Order};
 
@@ -40,6 +41,30 @@ fn an_update_replaces_every_task_and_says_so() {
     assert!(status.completed_at.is_some_and(|at| at > status.started_at));
     assert!(world.state.rollout(id).is_none());
     assert_eq!(world.policies.begun, 1);
+}
+
+#[test]
+fn another_endpoint_replaces_tasks_and_another_label_does_not() {
+    type Edit = fn(&mut ServiceSpec);
+    let port = |s: &mut ServiceSpec| {
+        let port = PortConfig { target_port: 80, published_port: 8080, ..PortConfig::default() };
+        s.endpoint_spec.get_or_insert_default().ports = vec![port];
+    };
+    let edits: [(&str, Edit, bool); 4] = [
+        ("mode", |s| s.endpoint_spec.get_or_insert_default().mode = ResolutionMode::Dnsrr, true),
+        ("port", port, true),
+        ("nothing said", |s| s.endpoint_spec = Some(EndpointSpec::default()), false),
+        ("label", |s| drop(s.labels.insert("a".into(), "b".into())), false),
+    ];
+    for (what, edit, replaced) in edits {
+        let (mut world, id) = up(2, |_| {});
+        let ids = |w: &World<Swarm>| w.running(id).iter().map(|t| t.id).collect::<BTreeSet<_>>();
+        let before = ids(&world);
+        world.write(id, edit);
+        world.run(60_000);
+        assert_eq!(ids(&world).is_disjoint(&before), replaced, "{what}");
+        assert_eq!(ids(&world).len(), 2, "{what}");
+    }
 }
 
 /// Parallelism, tasks out of six that are replaced at a time.

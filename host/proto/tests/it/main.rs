@@ -124,6 +124,20 @@ async fn renewed_credentials_serve_the_next_connection() {
 }
 
 #[tokio::test]
+async fn a_node_reaches_itself_behind_an_address_that_leads_here_only_from_outside() {
+    let server = Server::start().await;
+    let (_, port) = server.address.rsplit_once(':').unwrap();
+    let listening = format!("0.0.0.0:{port}").parse().unwrap();
+    let outside = "192.0.2.1:2377";
+    let credentials = node(&server.root, 2, NodeRole::Manager, 0);
+    let channels = Channels::new(Tls::new(&credentials).unwrap()).at_home(outside, listening);
+    let mut client = MembershipClient::new(channels.get(outside).unwrap());
+    assert!(client.join(pb::JoinRequest::default()).await.is_ok());
+    let elsewhere = channels.get("127.0.0.1:1").unwrap();
+    assert!(MembershipClient::new(elsewhere).join(pb::JoinRequest::default()).await.is_err());
+}
+
+#[tokio::test]
 async fn a_removed_node_is_refused_on_the_connection_it_has_and_on_every_other() {
     let server = Server::start().await;
     let channels = Channels::new(Tls::new(&node(&server.root, 2, NodeRole::Manager, 0)).unwrap());
@@ -160,6 +174,19 @@ async fn a_connection_that_does_not_shake_hands_is_closed_and_others_are_served(
         let closed = tokio::time::timeout(Duration::from_secs(60), stream.read_to_end(&mut rest));
         // An end or a reset, but not a connection that stays.
         let _ = closed.await.expect("the server closes it");
+    }
+}
+
+#[tokio::test]
+async fn an_address_is_free_once_its_server_has_ended() {
+    let root = RootCa::generate(CLUSTER, now()).unwrap();
+    let tls = Tls::new(&node(&root, 1, NodeRole::Manager, 0)).unwrap();
+    let mut listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    for _ in 0..200 {
+        let routes = Routes::new(MembershipServer::new(WhoAmI));
+        serve(listener, tls.clone(), routes, async {}).await.unwrap();
+        listener = TcpListener::bind(address).await.unwrap();
     }
 }
 

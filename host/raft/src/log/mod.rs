@@ -1,7 +1,9 @@
 //! The log: entries and the vote, in memory as far as they are needed and on disk.
 
+mod alone;
 mod disk;
 mod store;
 
+pub(crate) use alone::{Survivor, go_alone};
 pub(crate) use disk::Disk;
 pub(crate) use store::{Log, LogStore};

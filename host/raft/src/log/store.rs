@@ -61,11 +61,6 @@ impl LogStore {
         Self { log: Arc::new(Mutex::new(log)), disk: Some(disk) }
     }
 
-    /// Index of the last entry that is only in a snapshot.
-    pub(crate) fn purged(&self) -> Option<u64> {
-        self.log().purged.map(|id| id.index)
-    }
-
     fn log(&self) -> MutexGuard<'_, Log> {
         self.log.lock().unwrap_or_else(PoisonError::into_inner)
     }

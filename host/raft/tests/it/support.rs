@@ -186,14 +186,35 @@ impl Cluster {
         raft
     }
 
+    /// Starts a manager on what it kept, without the others.
+    pub async fn start_alone(&self, id: u64, first: Transaction) -> Raft {
+        let raft = eventually("the file is free", || async {
+            let (config, end) = (self.config(id, KEY), self.end(id));
+            match Raft::open_alone(config, end, first.clone()).await {
+                Err(e) if e.to_string().contains("already open") => None,
+                opened => Some(opened.unwrap()),
+            }
+        })
+        .await;
+        self.wires.0.lock().unwrap().running.insert(id, raft.clone());
+        raft
+    }
+
     /// Opens a manager's files, without wiring it.
     pub async fn open(&self, id: u64, key: [u8; 32]) -> Result<Raft, swarmw_raft::RaftError> {
+        Raft::open(self.config(id, key), self.end(id)).await
+    }
+
+    fn config(&self, id: u64, key: [u8; 32]) -> RaftConfig {
         let storage = match &self.folder {
             Some(_) => Storage::Disk { dir: self.dir(id), key },
             None => Storage::Memory(self.memories.lock().unwrap().entry(id).or_default().clone()),
         };
-        let config = RaftConfig { storage, raft_id: id, address: address(id), timing: self.timing };
-        Raft::open(config, Arc::new(End { own: id, wires: self.wires.clone() })).await
+        RaftConfig { storage, raft_id: id, address: address(id), timing: self.timing }
+    }
+
+    fn end(&self, own: u64) -> Arc<dyn Peers> {
+        Arc::new(End { own, wires: self.wires.clone() })
     }
 
     /// The folder of one manager.

@@ -88,6 +88,7 @@ impl State {
             Change::SetNodeRole { id, role, member } => {
                 self.set_node_role(*id, *role, member.as_ref(), context)
             }
+            Change::KeepManager { id, member } => self.keep_manager(*id, member, context),
             Change::RemoveNode { id, force, deny_until } => {
                 self.remove_node(*id, *force, *deny_until, context)
             }

@@ -129,6 +129,40 @@ impl State {
         })
     }
 
+    pub(super) fn keep_manager(
+        &mut self,
+        id: NodeId,
+        member: &RaftMember,
+        context: &mut Context<'_>,
+    ) -> Step {
+        if !self.nodes.contains_key(&id) {
+            return Err(Dropped::Gone.into());
+        }
+        let others: Vec<_> = self
+            .nodes
+            .values()
+            .filter(|n| n.id != id)
+            .filter(|n| {
+                n.member.is_some()
+                    || n.role == NodeRole::Manager
+                    || n.spec.role == NodeRole::Manager
+            })
+            .map(|n| n.id)
+            .collect();
+        for other in others {
+            self.edit_node(other, context, |node| {
+                node.spec.role = NodeRole::Worker;
+                node.role = NodeRole::Worker;
+                node.member = None;
+            })?;
+        }
+        self.edit_node(id, context, |node| {
+            node.spec.role = NodeRole::Manager;
+            node.role = NodeRole::Manager;
+            node.member = Some(member.clone());
+        })
+    }
+
     pub(super) fn remove_node(
         &mut self,
         id: NodeId,

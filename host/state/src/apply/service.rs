@@ -267,6 +267,7 @@ impl State {
             name: service.spec.name.clone(),
             labels: service.spec.labels.clone(),
             ports: service.endpoint.ports.clone(),
+            endpoint_mode: service.endpoint.spec.mode,
         };
         if self.facts.get(&service.id).is_none_or(|known| **known != facts) {
             self.facts.insert(service.id, Arc::new(facts));

@@ -3,7 +3,7 @@
 use swarmw_model::{Blob, Plugin, PluginClaim, PluginMetadata};
 use swarmw_model::{
     ClusterSpec, JoinTokens, NodeDescription, NodeId, NodeRole, NodeState, PluginId, PluginKind,
-    Time, Version,
+    RaftMember, Time, Version,
 };
 use swarmw_state::{Change, Dropped, Outcome, State, Transaction};
 
@@ -62,6 +62,32 @@ fn raft_ids_are_never_given_twice() {
     assert_eq!(log.state.next_raft_id(), 6);
     let restored = State::from_snapshot(&log.state.to_snapshot()).unwrap();
     assert_eq!(restored.next_raft_id(), 6);
+}
+
+#[test]
+fn a_manager_that_goes_on_alone_leaves_the_others_without_seats() {
+    let mut log = Log::founded();
+    let waiting = NodeId::from_bits(40);
+    log.done(Change::AddNode(Box::new(node(waiting, NodeRole::Manager))));
+    let sits = |id| Change::SetNodeRole { id, role: NodeRole::Manager, member: Some(seat(0)) };
+    log.node_spec(N2, |spec| spec.role = NodeRole::Manager);
+    log.done(sits(N2));
+    let own = log.state.node(N2).unwrap().member.clone().unwrap();
+    let moved = RaftMember { addr: "elsewhere:2377".into(), ..own };
+
+    log.done(Change::KeepManager { id: N2, member: moved.clone() });
+
+    let node = |id| log.state.node(id).unwrap();
+    for other in [N1, waiting] {
+        let node = node(other);
+        assert_eq!((node.spec.role, node.role), (NodeRole::Worker, NodeRole::Worker));
+        assert_eq!(node.member, None);
+    }
+    assert_eq!(node(N2).role, NodeRole::Manager);
+    assert_eq!(node(N2).member, Some(moved));
+    assert_eq!(log.state.next_raft_id(), 3, "no seat is given twice");
+    let gone = Change::KeepManager { id: NodeId::from_bits(41), member: seat(1) };
+    log.dropped(gone, Dropped::Gone);
 }
 
 #[test]

@@ -25,7 +25,7 @@ pub struct DaemonArgs {
     pub engine: Option<EngineChoice>,
 
     /// The node's name in the cluster [default: the machine's host name]
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", value_parser = clap::builder::NonEmptyStringValueParser::new())]
     pub node_name: Option<String>,
 
     /// A label of the engine, for constraints on engine.labels.KEY; repeatable
@@ -81,11 +81,10 @@ pub enum LogFormat {
 }
 
 fn label(text: &str) -> Result<(String, String), String> {
-    let (key, value) = text.split_once('=').unwrap_or((text, ""));
-    if key.is_empty() {
-        return Err(format!("want KEY=VALUE, got {text:?}"));
+    match text.split_once('=') {
+        Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
+        _ => Err(format!("want KEY=VALUE, got {text:?}")),
     }
-    Ok((key.to_owned(), value.to_owned()))
 }
 
 // === impl DaemonArgs ===
@@ -127,6 +126,38 @@ impl FromStr for EngineChoice {
             ("none", _) => Ok(Self::None),
             (_, Some(path)) if !path.is_empty() => Ok(Self::Unix(path.into())),
             _ => Err(format!("want unix://PATH or none, got {text:?}")),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, clap::Parser)]
+    struct Command {
+        #[command(flatten)]
+        args: DaemonArgs,
+    }
+
+    fn refused(flags: &str) -> String {
+        use clap::Parser as _;
+        let words = std::iter::once("swarmw").chain(flags.split(' '));
+        Command::try_parse_from(words).expect_err(flags).to_string()
+    }
+
+    #[test]
+    fn what_names_nothing_is_refused() {
+        for (flags, want) in [
+            ("--engine-label foo", "want KEY=VALUE, got \"foo\""),
+            ("--engine-label =x", "want KEY=VALUE, got \"=x\""),
+            ("--node-name ", "a value is required for '--node-name <NAME>'"),
+            ("--engine tcp://1.2.3.4:5", "want unix://PATH or none"),
+            ("-H unix://", "unix:// wants a path"),
+            ("-H tcp://localhost:1", "tcp:// wants IP:PORT"),
+            ("--tlscacert ca.pem", "--tlscert <FILE>"),
+        ] {
+            assert!(refused(flags).contains(want), "{flags}: {}", refused(flags));
         }
     }
 }

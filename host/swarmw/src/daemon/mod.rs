@@ -1,5 +1,6 @@
 //! `swarmw daemon`: a node, in a cluster or not yet.
 
+mod alone;
 mod args;
 mod defaults;
 mod logs;

@@ -70,14 +70,11 @@ impl Daemon {
 
     async fn do_init(self: Arc<Self>, request: InitRequest) -> Result<NodeId, Refusal> {
         let _turn = self.changing.lock().await;
+        if let Some(active) = self.active.load_full().filter(|_| request.force_new_cluster) {
+            return self.go_on_alone(&active, &request).await;
+        }
         self.free()?;
         self.dir.clear().map_err(failed)?;
-        if request.force_new_cluster {
-            return Err(Refusal::plain(
-                RefusalKind::Unimplemented,
-                "--force-new-cluster is not supported by this version of swarmw",
-            ));
-        }
         let listen = address::listen(&request.listen_addr)?;
         let advertise = address::advertise(&request.advertise_addr, listen, None)?;
         let founding = Founding {
@@ -138,7 +135,7 @@ impl Daemon {
 
     /// Waits until the leader has welcomed this node's agent and, on a manager,
     /// until it has caught up.
-    async fn arrive(&self) -> Result<(), Refusal> {
+    pub(super) async fn arrive(&self) -> Result<(), Refusal> {
         let arrived = async {
             while !self.has_arrived() {
                 tokio::time::sleep(JOIN_LOOK).await;
@@ -174,7 +171,7 @@ impl Daemon {
     }
 }
 
-fn failed(error: anyhow::Error) -> Refusal {
+pub(super) fn failed(error: anyhow::Error) -> Refusal {
     Refusal::plain(RefusalKind::Unknown, format!("{error:#}"))
 }
 
@@ -223,7 +220,10 @@ impl Node for Daemon {
 
     fn description(&self) -> NodeDescription {
         match self.active.load_full() {
-            Some(active) => active.agent().description(),
+            Some(active) => {
+                let tls_info = Some(active.tls().info());
+                NodeDescription { tls_info, ..active.agent().description() }
+            }
             None => swarmw_agent::describe_machine(&self.agent),
         }
     }

@@ -99,6 +99,9 @@ fn flags_of_the_container() {
         ("--init", json!({"Init": true})),
         ("-t --read-only", json!({"TTY": true, "ReadOnly": true})),
         ("--tty=false", json!({})),
+        ("--group 7 --group adm", json!({"Groups": ["7", "adm"]})),
+        ("--oom-score-adj -500", json!({"OomScoreAdj": -500})),
+        ("--health-cmd ''", json!({})),
         ("--host db:10.0.0.1", json!({"Hosts": ["10.0.0.1 db"]})),
         (
             "--dns 8.8.8.8 --dns-search x.y --dns-option ndots:2",
@@ -251,11 +254,9 @@ fn flags_that_do_not_exist_yet_are_unknown() {
         "--config c",
         "--endpoint-mode vip",
         "--generic-resource a=1",
-        "--group g",
         "--isolation x",
         "--credential-spec x",
         "--max-concurrent 1",
-        "--oom-score-adj 1",
         "--no-such-flag",
         // Of update alone.
         "--force",

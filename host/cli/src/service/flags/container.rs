@@ -4,10 +4,11 @@ use std::collections::BTreeSet;
 
 use swarmw_model::{ContainerSpec, Driver, Duration};
 
-use crate::parse::{Words, boolean, capability, map, positive_duration, words};
+use crate::parse::{Words, boolean, capability, int, map, positive_duration, words};
 
 /// Forgets the capabilities that were set before.
 const RESET: &str = "RESET";
+const ALL: &str = "ALL";
 
 /// What runs in each task.
 #[derive(clap::Args, Clone, Debug, Default, PartialEq)]
@@ -28,6 +29,9 @@ pub(crate) struct ContainerFlags {
     #[arg(long, num_args(0..=1), require_equals = true, default_missing_value = "true",
         value_parser = boolean, value_name = "bool")]
     init: Option<bool>,
+    /// Tune host's OOM preferences (-1000 to 1000)
+    #[arg(long, value_name = "int", value_parser = int)]
+    oom_score_adj: Option<i64>,
     /// Mount the container's root filesystem as read only
     #[arg(long, num_args(0..=1), require_equals = true, default_missing_value = "true",
         value_parser = boolean, value_name = "bool")]
@@ -70,6 +74,9 @@ impl ContainerFlags {
                 field.clone_from(value);
             }
         };
+        if let Some(score) = self.oom_score_adj {
+            container.oom_score_adj = score;
+        }
         set(&mut container.hostname, &self.hostname);
         set(&mut container.stop_signal, &self.stop_signal);
         set(&mut container.user, &self.user);
@@ -118,6 +125,12 @@ fn capabilities(container: &mut ContainerSpec, add: &[String], drop: &[String]) 
             added.insert(capability);
         }
     }
+    // All of them says it for each.
+    for list in [&mut added, &mut dropped] {
+        if list.contains(ALL) {
+            list.retain(|capability| capability == ALL);
+        }
+    }
     container.capability_add = added.into_iter().collect();
     container.capability_drop = dropped.into_iter().collect();
 }
@@ -146,6 +159,8 @@ mod tests {
             (("A", ""), "", "A", ("", "")),
             (("A", "B"), "RESET C", "", ("C", "B")),
             (("A", "B"), "", "RESET", ("A", "")),
+            (("A", "B"), "ALL", "", ("ALL", "B")),
+            (("", ""), "C", "A ALL", ("C", "ALL")),
         ] {
             let list = |text: &str| text.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
             let mut container = ContainerSpec {

@@ -46,7 +46,8 @@ impl HealthFlags {
             *check = Some(HealthCheck { test: vec!["NONE".to_owned()], ..HealthCheck::default() });
             return Ok(());
         }
-        if !any {
+        let nothing = Self { health_cmd: Some(String::new()), ..Self::default() };
+        if !any || check.is_none() && others == nothing {
             return Ok(());
         }
         let check = check.get_or_insert_default();

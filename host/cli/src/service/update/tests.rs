@@ -89,6 +89,8 @@ fn pairs_of_keys_and_values_add_change_and_remove() {
         ),
         ("--host-add i:1.2.3.5 --host-rm h", json!({"Hosts": ["1.2.3.5 i"]})),
         ("--host-rm h:1.2.3.4", json!({"Hosts": null})),
+        ("--group-add b --group-add a --group-rm b", json!({"Groups": ["a"]})),
+        ("--oom-score-adj 5", json!({"OomScoreAdj": 5})),
         ("--host-rm h:9.9.9.9", json!({})),
         (
             "--dns-add 1.1.1.1 --dns-search-add s",
@@ -235,11 +237,9 @@ fn flags_that_do_not_exist_yet_are_unknown() {
         "--config-rm c",
         "--endpoint-mode vip",
         "--generic-resource-add a=1",
-        "--group-add g",
         "--isolation x",
         "--credential-spec x",
         "--max-concurrent 1",
-        "--oom-score-adj 1",
         // Of create alone.
         "--name x",
         "--mode global",
