@@ -1,24 +1,13 @@
 //! Components that mean harm, and files that are no plugins, against a cluster.
 
-use std::path::{Path, PathBuf};
-
 use serde_json::Value;
 
 use crate::main_job::{HELLO, running};
-use crate::support::{Cluster, Node, eventually};
+use crate::support::{Cluster, Node, eventually, guest};
 
 /// More than the sandbox's memory, a compiled component and a daemon at rest need
 /// together in a debug build, less than a component that hoards without bound takes.
 const RESIDENT_MAX_KIB: u64 = 400 << 10;
-
-/// A component of the plugin host's own tests.
-fn guest(name: &str) -> PathBuf {
-    let package = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let workspace = package.join("../plugin-host/tests/guests");
-    let target = Path::new(env!("CARGO_TARGET_TMPDIR")).join("guests");
-    let built = swarmw_guest_build::build_components(&workspace, &target);
-    built.into_iter().find(|g| g.name == name).expect(name).path
-}
 
 fn plugins(node: &Node) -> Vec<String> {
     let all = node.json("/swarmw/plugins").expect("a list");

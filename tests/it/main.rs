@@ -6,6 +6,7 @@ mod docker;
 mod hostile;
 mod kills;
 mod main_job;
+mod plugins;
 mod support;
 mod trouble;
 mod wasm_registry;

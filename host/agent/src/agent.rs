@@ -11,6 +11,7 @@ use swarmw_model::{Node, NodeDescription, NodeId};
 use swarmw_network::PublishedPorts;
 use swarmw_plugin_host::Compiler;
 use swarmw_proto::Channels;
+use swarmw_registry::Registries;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -49,6 +50,8 @@ pub struct AgentConfig {
     pub publish_addr: IpAddr,
     /// Where other nodes reach this one: `host:port`.
     pub agent_address: String,
+    /// How registries of Wasm images are spoken to.
+    pub registries: Registries,
 }
 
 /// What the leader says of this node.
@@ -92,8 +95,12 @@ impl Agent {
         let store = Store::open(config.state_dir.clone())?;
         let compiler =
             Compiler::new(config.exe.clone(), config.compiled_dir.clone(), config.compiled_key);
-        let images =
-            Images::new(config.state_dir.join("images"), channels.clone(), managers.clone());
+        let images = Images::new(
+            config.state_dir.join("images"),
+            channels.clone(),
+            managers.clone(),
+            config.registries.clone(),
+        );
         let wasm = WasmExecutor::new(
             config.exe.clone(),
             config.state_dir.join("wasm"),

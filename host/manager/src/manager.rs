@@ -5,11 +5,11 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
-use rand::Rng;
 use swarmw_ca::Tls;
 use swarmw_model::{
-    Blob, Id, ManagerStatus, Node, NodeId, Plugin, PluginId, RaftMember, Reachability, Refusal,
-    RefusalKind, RequestId, ServiceSpec, Time, Version,
+    Blob, Consent, Id, ManagerStatus, Node, NodeId, Plugin, PluginId, PluginLine, PluginOffer,
+    PluginReport, PluginUse, RaftMember, Reachability, Refusal, RefusalKind, RequestId,
+    ServiceSpec, ShadowReport,
 };
 use swarmw_plugin_host::{Compiler, PluginHost};
 use swarmw_proto::Channels;
@@ -76,6 +76,10 @@ pub(crate) struct Inner {
     pub(crate) channels: Channels,
     pub(crate) policies: PluginHost,
     pub(crate) given: tokio::sync::Mutex<plugins::Given>,
+    /// Told whenever other plugins serve than before.
+    pub(crate) loaded: tokio::sync::watch::Sender<()>,
+    pub(crate) shadows: plugins::Shadows,
+    pub(crate) troubles: plugins::Troubles,
     pub(crate) compiler: Compiler,
     pub(crate) handler: Handler,
     pub(crate) logs: LogBroker,
@@ -142,13 +146,17 @@ impl Manager {
             config.peers,
         )
         .await?;
+        let policies = PluginHost::new(config.compiler.clone());
         Ok(Self(Arc::new(Inner {
             node: config.node,
             raft,
             blobs,
             channels: config.channels,
-            policies: PluginHost::new(config.compiler.clone()),
+            troubles: plugins::Troubles::of(&policies),
+            policies,
             given: tokio::sync::Mutex::default(),
+            loaded: tokio::sync::watch::Sender::new(()),
+            shadows: plugins::Shadows::default(),
             compiler: config.compiler,
             handler: config.handler,
             logs: LogBroker::default(),
@@ -201,9 +209,16 @@ impl Manager {
         let dispatcher = Dispatcher::new(inner.raft.clone(), inner.logs.clone(), end.clone());
         *self.leading() = Some(Leading { dispatcher: dispatcher.clone() });
         tokio::join!(
-            lead::lead(inner.raft.clone(), inner.policies.clone(), end.clone()),
+            lead::lead(
+                inner.raft.clone(),
+                inner.policies.clone(),
+                inner.loaded.subscribe(),
+                end.clone()
+            ),
             dispatcher.run(),
             membership::keep_roles(inner.raft.clone(), inner.node, end.clone()),
+            plugins::keep_shadows(inner, end.clone()),
+            plugins::keep_troubles(inner, end.clone()),
         );
         info!("this manager leads no more");
     }
@@ -266,9 +281,6 @@ impl Manager {
         request: Option<RequestId>,
         change: Change,
     ) -> Result<Option<Id>, Refusal> {
-        if let Change::RemovePlugin(id) = &change {
-            plugins::check_unused(&self.0.raft.state(), *id)?;
-        }
         write(&self.0.raft, request, change).await
     }
 
@@ -290,24 +302,55 @@ impl Manager {
     /// log, and has it serve before this returns.
     ///
     /// # Errors
-    /// What is wrong with the component, or with storing it.
+    /// What is wrong with the component, or with storing it; or it asks for powers
+    /// that nobody granted.
     pub async fn add_plugin(
         &self,
         request: Option<RequestId>,
-        bytes: Bytes,
+        component: Bytes,
+        offer: &PluginOffer,
     ) -> Result<Plugin, Refusal> {
-        let inner = &self.0;
-        let inspected = plugins::inspect(&inner.compiler, bytes.clone()).await?;
-        let state = inner.raft.state();
-        let blob =
-            replicate::store(&inner.blobs, &inner.channels, &state, inner.node, bytes).await?;
-        let id = PluginId::from_bits(rand::rng().random());
-        let plugin = plugins::record(id, inspected, blob, false);
-        let made = write(&inner.raft, request, Change::AddPlugin(Box::new(plugin.clone()))).await?;
-        plugins::sync(inner).await;
-        let id = made.map_or(id, |id| PluginId::from_bits(id.bits()));
-        let state = inner.raft.state();
-        Ok(state.plugin(id).map_or(plugin, |p| Plugin::clone(p)))
+        plugins::add(&self.0, request, component, offer).await
+    }
+
+    /// What would become of a component, and with `plan` what it would mean for
+    /// tasks. Changes nothing.
+    ///
+    /// # Errors
+    /// As [`Manager::add_plugin`].
+    pub async fn report_plugin(
+        &self,
+        component: Bytes,
+        offer: &PluginOffer,
+        plan: bool,
+    ) -> Result<PluginReport, Refusal> {
+        plugins::sync(&self.0).await;
+        plugins::report(&self.0, component, offer, plan).await
+    }
+
+    /// Puts the version of a plugin that waits, or runs in shadow, in its place.
+    ///
+    /// # Errors
+    /// There is none, or it asks for powers that nobody granted.
+    pub async fn promote_plugin(
+        &self,
+        request: Option<RequestId>,
+        id: PluginId,
+        consent: &Consent,
+    ) -> Result<Plugin, Refusal> {
+        plugins::promote(&self.0, request, id, consent).await
+    }
+
+    /// What a plugin did on this manager, and what its version in shadow said
+    /// otherwise.
+    pub fn plugin_use(&self, plugin: &Plugin) -> (Option<PluginUse>, Option<ShadowReport>) {
+        (self.0.policies.used(&plugin.name), self.0.shadows.of(plugin.id))
+    }
+
+    /// The last lines of a plugin's log on this manager, after the one of this
+    /// number.
+    pub fn plugin_lines(&self, plugin: &str, after: u64) -> Vec<PluginLine> {
+        self.0.policies.lines(plugin, after)
     }
 
     /// Stores bytes on a majority of managers.
@@ -404,9 +447,4 @@ impl Manager {
     fn leading(&self) -> std::sync::MutexGuard<'_, Option<Leading>> {
         self.0.leading.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-/// A plugin's record before apply has dated it.
-pub(crate) fn undated() -> (Version, Time, Time) {
-    (Version::default(), Time::ZERO, Time::ZERO)
 }

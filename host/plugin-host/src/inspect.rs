@@ -1,6 +1,7 @@
 //! What `plugin add` checks before the cluster names a component.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use swarmw_model::{
     GrantRequest, OptionType, PluginClaim, PluginKind, PluginMetadata, PluginOption,
@@ -13,8 +14,12 @@ use crate::compile::{CompileError, Compiler, digest_of};
 use crate::convert;
 use crate::engine::{COMPILE_BUDGET, Profile};
 use crate::host::Runtime;
+use crate::journal::Journal;
 use crate::options::text_to_value;
 use crate::sandbox::{self, Sandbox};
+
+/// The version of our interface that components are built for.
+const INTERFACE: &str = "0.1";
 
 /// Interfaces that a plugin may import.
 const IMPORTS: [&str; 2] = ["swarmw:types/host@0.1.0", "swarmw:types/types@0.1.0"];
@@ -75,6 +80,8 @@ pub enum AddError {
 pub struct Inspected {
     /// What it decides.
     pub kind: PluginKind,
+    /// The version of our interface that it was built for, such as `0.1`.
+    pub interface: String,
     /// `publisher/name`.
     pub name: String,
     /// The rest.
@@ -85,8 +92,11 @@ pub struct Inspected {
 /// itself when it is run with nothing around it.
 ///
 /// # Errors
-/// The first rule that it breaks.
-pub fn inspect(bytes: &[u8], compiler: &Compiler) -> Result<Inspected, AddError> {
+/// The first rule that it breaks; one of more than `max` bytes is not even compiled.
+pub fn inspect(bytes: &[u8], max: usize, compiler: &Compiler) -> Result<Inspected, AddError> {
+    if bytes.len() > max {
+        return Err(CompileError::TooLarge { size: bytes.len(), max }.into());
+    }
     let runtime = Runtime::new(compiler.clone())?;
     let digest = digest_of(bytes);
     let component = compiler.component(&runtime.engine, Profile::Policy, &digest, bytes)?;
@@ -94,7 +104,7 @@ pub fn inspect(bytes: &[u8], compiler: &Compiler) -> Result<Inspected, AddError>
     let kind = kind(&runtime.engine, &component)?;
     let (name, metadata) = describe(&runtime, &component, kind)?;
     check(kind, &name, &metadata).map_err(|reason| AddError::Metadata { reason })?;
-    Ok(Inspected { kind, name, metadata })
+    Ok(Inspected { kind, interface: INTERFACE.to_owned(), name, metadata })
 }
 
 fn check_imports(engine: &Engine, component: &Component) -> Result<(), AddError> {
@@ -123,11 +133,12 @@ fn describe(
     component: &Component,
     kind: PluginKind,
 ) -> Result<(String, PluginMetadata), AddError> {
-    let fault = |error: wasmtime::Error| AddError::Describe { fault: sandbox::fault(&error) };
+    let fault = |error: wasmtime::Error| AddError::Describe { fault: sandbox::fault(&error).1 };
+    let journal = Arc::new(Journal::new("new plugin"));
     let (engine, ticker) = (&runtime.engine, &runtime.ticker);
     // Every function of its kind must be there with the right type.
-    Sandbox::new(engine, ticker, &runtime.linker, component, kind, "new plugin").map_err(fault)?;
-    let mut store = sandbox::store(engine, "new plugin");
+    Sandbox::new(engine, ticker, &runtime.linker, component, kind, &journal).map_err(fault)?;
+    let mut store = sandbox::store(engine, &journal);
     let said = sandbox::limited(&mut store, ticker, COMPILE_BUDGET, |store| {
         let plugin = AnyPlugin::instantiate(&mut *store, component, &runtime.linker)?;
         plugin.swarmw_types_plugin().call_describe(store)
@@ -168,7 +179,7 @@ fn check(kind: PluginKind, name: &str, metadata: &PluginMetadata) -> Result<(), 
             _ => kind == PluginKind::VolumeDriver,
         };
         if !fits {
-            return Err(format!("a {kind} cannot use the grant {:?}", grant.request));
+            return Err(format!("a {kind} cannot use the grant {}", grant.request));
         }
     }
     Ok(())

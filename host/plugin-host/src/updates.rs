@@ -34,8 +34,8 @@ impl UpdatePolicies for PluginHost {
         let loaded = table.routes.name(PluginKind::UpdatePolicy, failure_action)?;
         Some(Component {
             plugin: Arc::clone(&loaded.name),
-            digest: loaded.plugin.blob.digest.as_str().into(),
-            version: loaded.plugin.metadata.version.as_str().into(),
+            digest: loaded.digest().into(),
+            version: loaded.plugin.release.metadata.version.as_str().into(),
         })
     }
 
@@ -55,6 +55,7 @@ impl UpdatePolicies for PluginHost {
         let answer = loaded
             .call(
                 &self.shared.runtime,
+                "check",
                 COMPILE_BUDGET,
                 |plugin: &UpdatePlugin, store| {
                     plugin.swarmw_update_update().call_check(store, &asked)
@@ -77,7 +78,7 @@ impl UpdatePolicies for PluginHost {
     ) -> Result<StepOutcome, UpdateFailure> {
         let targets: Vec<wit::TargetInfo> = targets.iter().map(wit_target).collect();
         let view = wit_view(view);
-        self.outcome(component, rollout, &view, |plugin, store, rollout, view| {
+        self.outcome("begin", component, rollout, &view, |plugin, store, rollout, view| {
             plugin.swarmw_update_update().call_begin(store, rollout, &targets, view)
         })
     }
@@ -90,7 +91,7 @@ impl UpdatePolicies for PluginHost {
         view: &View,
     ) -> Result<StepOutcome, UpdateFailure> {
         let view = wit_view(view);
-        self.outcome(component, rollout, &view, |plugin, store, rollout, view| {
+        self.outcome("step", component, rollout, &view, |plugin, store, rollout, view| {
             plugin.swarmw_update_update().call_step(store, rollout, state, view)
         })
     }
@@ -102,6 +103,7 @@ impl PluginHost {
     /// One call of the reducer; when it goes wrong, one more in a fresh instance.
     fn outcome(
         &self,
+        name: &'static str,
         component: &str,
         rollout: &RolloutFacts,
         view: &wit::View,
@@ -123,6 +125,7 @@ impl PluginHost {
         let attempt = || {
             let answer = loaded.call(
                 &self.shared.runtime,
+                name,
                 budget,
                 |plugin: &UpdatePlugin, store| call(plugin, store, &facts, view),
                 |answer| match answer {
@@ -186,25 +189,13 @@ fn check_query(loaded: &Loaded, query: &wit::Query) -> Result<(), String> {
         let ms = query.timeout_ms;
         return Err(format!("set a query {ms} ms; from 1 to {QUERY_MS_MAX} are possible"));
     }
-    let granted = loaded.plugin.metadata.grants.iter().any(|grant| {
-        matches!(&grant.request, GrantRequest::Observe(pattern) if fits(pattern, &query.url))
-    });
     let longest = [&query.id, &query.url, &query.pointer].map(String::len);
     if longest.into_iter().any(|length| length > TEXT_MAX) {
         return Err(format!("gave a query of more than {TEXT_MAX} bytes"));
     }
+    let used = GrantRequest::Observe(query.url.clone());
+    let granted = loaded.plugin.release.granted.iter().any(|grant| grant.covers(&used));
     granted.then_some(()).ok_or_else(|| format!("has no grant to observe {}", query.url))
-}
-
-/// Whether a text fits a pattern, in which `*` stands for anything.
-fn fits(pattern: &str, text: &str) -> bool {
-    let Some((head, rest)) = pattern.split_once('*') else {
-        return pattern == text;
-    };
-    let Some(text) = text.strip_prefix(head) else {
-        return false;
-    };
-    (0..=text.len()).filter(|at| text.is_char_boundary(*at)).any(|at| fits(rest, &text[at..]))
 }
 
 fn accepted(outcome: wit::Outcome) -> StepOutcome {
@@ -244,7 +235,7 @@ fn action(action: wit::Action) -> Action {
 
 fn wit_policy(loaded: &Loaded, policy: &Policy) -> Result<wit::Policy, UpdateFailure> {
     let own: BTreeMap<&str, &str> = own_options(loaded, &policy.options);
-    let options = options::parse(&loaded.plugin.metadata.options, &own)
+    let options = options::parse(&loaded.plugin.release.metadata.options, &own)
         .map_err(|problems| UpdateFailure::Refused { problems })?;
     let integer = |value: u64| OptionValue::Integer(i64::try_from(value).unwrap_or(i64::MAX));
     let order = match policy.order {
@@ -344,22 +335,4 @@ fn wit_view(view: &View) -> wit::View {
 
 fn broken(plugin: &Arc<str>, message: String) -> UpdateFailure {
     UpdateFailure::Broken { plugin: Arc::clone(plugin), message }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_star_stands_for_anything() {
-        for (pattern, text, want) in [
-            ("http://m/*", "http://m/q?x=1", true),
-            ("http://m/*/p", "http://m/a/b/p", true),
-            ("http://m/", "http://m/x", false),
-            ("*", "", true),
-            ("a*b", "ac", false),
-        ] {
-            assert_eq!(fits(pattern, text), want, "{pattern} {text}");
-        }
-    }
 }

@@ -94,6 +94,7 @@ impl PluginHost {
     /// When no plugin claims the driver, it refuses the options, or it fails.
     pub fn volume_check(&self, volume: &NamedVolume) -> Result<Scope, VolumeFailure> {
         self.volume_call(
+            "check",
             volume,
             |plugin, store, vol| plugin.swarmw_volume_volume().call_check(store, vol),
             |_| Ok(()),
@@ -111,7 +112,7 @@ impl PluginHost {
     /// # Errors
     /// As [`PluginHost::volume_check`], and what the driver says.
     pub fn volume_plan_create(&self, volume: &NamedVolume, node: &Node) -> Plan {
-        self.volume_plan(volume, |plugin, store, vol| {
+        self.volume_plan("plan-create", volume, |plugin, store, vol| {
             plugin.swarmw_volume_volume().call_plan_create(store, vol, node)
         })
     }
@@ -121,7 +122,7 @@ impl PluginHost {
     /// # Errors
     /// As [`PluginHost::volume_plan_create`].
     pub fn volume_plan_mount(&self, volume: &NamedVolume, node: &Node, read_only: bool) -> Plan {
-        self.volume_plan(volume, |plugin, store, vol| {
+        self.volume_plan("plan-mount", volume, |plugin, store, vol| {
             plugin.swarmw_volume_volume().call_plan_mount(store, vol, node, read_only)
         })
     }
@@ -131,7 +132,7 @@ impl PluginHost {
     /// # Errors
     /// As [`PluginHost::volume_plan_create`].
     pub fn volume_plan_remove(&self, volume: &NamedVolume, node: &Node) -> Plan {
-        self.volume_plan(volume, |plugin, store, vol| {
+        self.volume_plan("plan-remove", volume, |plugin, store, vol| {
             plugin.swarmw_volume_volume().call_plan_remove(store, vol, node)
         })
     }
@@ -141,7 +142,7 @@ impl PluginHost {
     /// # Errors
     /// As [`PluginHost::volume_plan_create`].
     pub fn volume_expand(&self, volume: &NamedVolume, node: &Node, size: u64) -> Plan {
-        self.volume_plan(volume, |plugin, store, vol| {
+        self.volume_plan("expand", volume, |plugin, store, vol| {
             plugin.swarmw_volume_volume().call_expand(store, vol, node, size)
         })
     }
@@ -156,6 +157,7 @@ impl PluginHost {
         node: &Node,
     ) -> Result<Measure, VolumeFailure> {
         self.volume_call(
+            "usage",
             volume,
             |plugin, store, vol| plugin.swarmw_volume_volume().call_usage(store, vol, node),
             |_| Ok(()),
@@ -165,6 +167,7 @@ impl PluginHost {
 
     fn volume_plan(
         &self,
+        name: &'static str,
         volume: &NamedVolume,
         call: impl FnOnce(&VolumePlugin, &mut wasmtime::Store<Guest>, &wit::Volume) -> Planned,
     ) -> Plan {
@@ -174,13 +177,14 @@ impl PluginHost {
             }
             _ => Ok(()),
         };
-        self.volume_call(volume, call, check, |plugin, answer| {
+        self.volume_call(name, volume, call, check, |plugin, answer| {
             answer.map_err(|error| failure(plugin, error))
         })
     }
 
     fn volume_call<A, T>(
         &self,
+        name: &'static str,
         volume: &NamedVolume,
         call: impl FnOnce(
             &VolumePlugin,
@@ -196,13 +200,15 @@ impl PluginHost {
             .name(PluginKind::VolumeDriver, &volume.driver)
             .ok_or_else(|| VolumeFailure::Unclaimed { driver: volume.driver.clone() })?;
         let typed = volume.options.iter().map(|(k, v)| (k.as_str(), v.as_str()));
-        let options = options::parse(&loaded.plugin.metadata.options, &typed.collect()).map_err(
-            |problems| VolumeFailure::Refused { plugin: Arc::clone(&loaded.name), problems },
-        )?;
+        let options =
+            options::parse(&loaded.plugin.release.metadata.options, &typed.collect()).map_err(
+                |problems| VolumeFailure::Refused { plugin: Arc::clone(&loaded.name), problems },
+            )?;
         let vol = wit::Volume { driver: volume.driver.clone(), name: volume.name.clone(), options };
         let answer = loaded
             .call(
                 &self.shared.runtime,
+                name,
                 VOLUME_BUDGET,
                 |plugin, store| call(plugin, store, &vol),
                 check,

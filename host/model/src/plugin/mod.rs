@@ -1,5 +1,6 @@
 //! Plugins: components that decide placement, updates and volumes.
 
+mod consent;
 mod grant;
 mod metadata;
 mod report;
@@ -10,6 +11,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+pub use consent::{Consent, NotAsked, PluginOffer, Powers};
 pub use grant::{GrantRequest, InvalidGrant, PluginGrant};
 pub use metadata::*;
 pub use report::*;

@@ -126,3 +126,12 @@ pub struct Move {
     /// Those that would find no node.
     pub waiting: usize,
 }
+
+// === impl Comparison ===
+
+impl Comparison {
+    /// Whether the change would make a difference.
+    pub fn differs(&self) -> bool {
+        self.differing > 0 || self.violated > 0 || !self.moved.is_empty()
+    }
+}

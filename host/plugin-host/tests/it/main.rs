@@ -1,6 +1,7 @@
 //! Real components in the real host.
 
 mod builtins;
+mod changes;
 mod constraints;
 mod examples;
 mod hostile;

@@ -1,8 +1,6 @@
 //! Rules of nodes and of the cluster itself.
 
-use swarmw_model::{
-    ClusterSpec, JoinTokens, NodeDescription, NodeId, NodeRole, NodeState, Time, Version,
-};
+use swarmw_model::{ClusterSpec, JoinTokens, NodeDescription, NodeId, NodeRole, NodeState, Time};
 use swarmw_state::{Change, Dropped, Outcome, State, Transaction};
 
 use crate::build::*;

@@ -32,6 +32,10 @@ pub struct DaemonArgs {
     #[arg(long = "engine-label", value_name = "KEY=VALUE", value_parser = label)]
     pub engine_labels: Vec<(String, String)>,
 
+    /// A registry to speak to over plain HTTP; those on loopback are anyway; repeatable
+    #[arg(long = "insecure-registry", value_name = "HOST:PORT")]
+    pub insecure_registries: Vec<String>,
+
     /// The address that published ports listen on
     #[arg(long, value_name = "IP", default_value_t = IpAddr::V4(Ipv4Addr::UNSPECIFIED))]
     pub publish_addr: IpAddr,

@@ -6,6 +6,7 @@ mod certificates;
 mod defaults;
 mod logs;
 mod node;
+mod registry;
 mod tls;
 
 use std::path::PathBuf;
@@ -17,6 +18,7 @@ use swarmw_agent::AgentConfig;
 use swarmw_api::Api;
 use swarmw_ca::Credentials;
 use swarmw_manager::Handler;
+use swarmw_registry::Registries;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
@@ -168,6 +170,7 @@ async fn agent_config(
         engine_labels: args.labels(),
         publish_addr: args.publish_addr,
         agent_address: String::new(),
+        registries: Registries::new(args.insecure_registries.iter().cloned()),
     })
 }
 
