@@ -344,7 +344,7 @@ impl Manager {
     /// What a plugin did on this manager, and what its version in shadow said
     /// otherwise.
     pub fn plugin_use(&self, plugin: &Plugin) -> (Option<PluginUse>, Option<ShadowReport>) {
-        (self.0.policies.used(&plugin.name), self.0.shadows.of(plugin.id))
+        (self.0.policies.used(&plugin.name), self.0.shadows.of(plugin))
     }
 
     /// The last lines of a plugin's log on this manager, after the one of this

@@ -12,9 +12,10 @@ use crate::claims::Routes;
 use crate::compile::{CompileError, Compiler};
 use crate::engine::{Profile, engine};
 use crate::incidents::{Incident, Incidents};
+use crate::interface;
 use crate::loaded::Loaded;
 use crate::memo::Memo;
-use crate::sandbox::{self, Guest};
+use crate::sandbox::Guest;
 use crate::ticker::Ticker;
 
 /// Components that left the cluster but may still drive a rollout: the most kept.
@@ -174,7 +175,7 @@ impl Runtime {
         let engine = engine(Profile::Policy).map_err(start)?;
         Ok(Self {
             compiler,
-            linker: sandbox::linker(&engine).map_err(start)?,
+            linker: interface::linker(&engine).map_err(start)?,
             ticker: Ticker::new(&engine)?,
             engine,
             incidents: Incidents::default(),

@@ -6,31 +6,15 @@ use std::sync::Arc;
 use swarmw_model::{
     GrantRequest, OptionType, PluginClaim, PluginKind, PluginMetadata, PluginOption,
 };
-use wasmtime::Engine;
 use wasmtime::component::Component;
 
-use crate::bindings::AnyPlugin;
 use crate::compile::{CompileError, Compiler, digest_of};
-use crate::convert;
 use crate::engine::{COMPILE_BUDGET, Profile};
 use crate::host::Runtime;
+use crate::interface::{self, Minor, NoPlugin};
 use crate::journal::Journal;
 use crate::options::text_to_value;
 use crate::sandbox::{self, Sandbox};
-
-/// The version of our interface that components are built for.
-const INTERFACE: &str = "0.1";
-
-/// Interfaces that a plugin may import.
-const IMPORTS: [&str; 2] = ["swarmw:types/host@0.1.0", "swarmw:types/types@0.1.0"];
-
-/// The interface that makes a component a plugin of a kind.
-const KINDS: [(&str, PluginKind); 4] = [
-    ("swarmw:constraint/constraint@0.1.0", PluginKind::Constraint),
-    ("swarmw:preference/preference@0.1.0", PluginKind::Preference),
-    ("swarmw:update/update@0.1.0", PluginKind::UpdatePolicy),
-    ("swarmw:volume/volume@0.1.0", PluginKind::VolumeDriver),
-];
 
 /// The longest name of a plugin.
 const NAME_MAX: usize = 64;
@@ -45,22 +29,9 @@ pub enum AddError {
     /// It does not compile.
     #[error(transparent)]
     Compile(#[from] CompileError),
-    /// It wants more than a plugin may have.
-    #[error("the component imports {}; a plugin may import {} only", imports.join(", "), IMPORTS.join(" and "))]
-    Imports {
-        /// What it may not import.
-        imports: Vec<String>,
-    },
-    /// It is none of the four kinds, or several.
-    #[error(
-        "the component exports {}; a plugin exports swarmw:types/plugin@0.1.0 and one of {}",
-        if exports.is_empty() { "nothing".to_owned() } else { exports.join(", ") },
-        KINDS.map(|(interface, _)| interface).join(", ")
-    )]
-    Exports {
-        /// What it exports.
-        exports: Vec<String>,
-    },
+    /// What it imports and exports makes no plugin.
+    #[error(transparent)]
+    NoPlugin(#[from] NoPlugin),
     /// It failed when it was asked what it is.
     #[error("the component {fault} when it was asked to describe itself")]
     Describe {
@@ -100,50 +71,28 @@ pub fn inspect(bytes: &[u8], max: usize, compiler: &Compiler) -> Result<Inspecte
     let runtime = Runtime::new(compiler.clone())?;
     let digest = digest_of(bytes);
     let component = compiler.component(&runtime.engine, Profile::Policy, &digest, bytes)?;
-    check_imports(&runtime.engine, &component)?;
-    let kind = kind(&runtime.engine, &component)?;
-    let (name, metadata) = describe(&runtime, &component, kind)?;
+    let (kind, minor) = interface::recognise(&runtime.engine, &component)?;
+    let (name, metadata) = describe(&runtime, &component, kind, minor)?;
     check(kind, &name, &metadata).map_err(|reason| AddError::Metadata { reason })?;
-    Ok(Inspected { kind, interface: INTERFACE.to_owned(), name, metadata })
-}
-
-fn check_imports(engine: &Engine, component: &Component) -> Result<(), AddError> {
-    let ty = component.component_type();
-    let imports: Vec<String> = ty
-        .imports(engine)
-        .map(|(name, _)| name.to_owned())
-        .filter(|name| !IMPORTS.contains(&name.as_str()))
-        .collect();
-    if imports.is_empty() { Ok(()) } else { Err(AddError::Imports { imports }) }
-}
-
-fn kind(engine: &Engine, component: &Component) -> Result<PluginKind, AddError> {
-    let ty = component.component_type();
-    let exports: Vec<String> = ty.exports(engine).map(|(name, _)| name.to_owned()).collect();
-    let mut kinds =
-        KINDS.into_iter().filter(|(interface, _)| exports.iter().any(|e| e == interface));
-    match (kinds.next(), kinds.next()) {
-        (Some((_, kind)), None) => Ok(kind),
-        _ => Err(AddError::Exports { exports }),
-    }
+    Ok(Inspected { kind, interface: minor.to_string(), name, metadata })
 }
 
 fn describe(
     runtime: &Runtime,
     component: &Component,
     kind: PluginKind,
+    minor: Minor,
 ) -> Result<(String, PluginMetadata), AddError> {
     let fault = |error: wasmtime::Error| AddError::Describe { fault: sandbox::fault(&error).1 };
     let journal = Arc::new(Journal::new("new plugin"));
-    let (engine, ticker) = (&runtime.engine, &runtime.ticker);
+    let (engine, ticker, linker) = (&runtime.engine, &runtime.ticker, &runtime.linker);
     // Every function of its kind must be there with the right type.
-    Sandbox::new(engine, ticker, &runtime.linker, component, kind, &journal).map_err(fault)?;
+    Sandbox::new(engine, ticker, linker, component, (kind, minor), &journal).map_err(fault)?;
     let mut store = sandbox::store(engine, &journal);
     let said = sandbox::limited(&mut store, ticker, COMPILE_BUDGET, |store| {
-        let plugin = AnyPlugin::instantiate(&mut *store, component, &runtime.linker)?;
-        plugin.swarmw_types_plugin().call_describe(store)
+        interface::describe(minor, store, component, linker)
     });
-    said.map(convert::metadata).map_err(fault)
+    said.map_err(fault)
 }
 
 fn check(kind: PluginKind, name: &str, metadata: &PluginMetadata) -> Result<(), String> {

@@ -9,11 +9,12 @@ use bytes::Bytes;
 use swarmw_model::{LineLevel, Plugin, PluginClaim, PluginState, PluginUse};
 use wasmtime::component::Component;
 
-use crate::bindings::{ConstraintPlugin, PreferencePlugin, UpdatePlugin, VolumePlugin};
+use crate::bindings::{PreferencePlugin, UpdatePlugin, VolumePlugin};
 use crate::cpu;
 use crate::engine::Profile;
 use crate::host::Runtime;
 use crate::incidents::{Incident, What};
+use crate::interface::AnyConstraint;
 use crate::journal::Journal;
 use crate::meter::Meter;
 use crate::sandbox::{self, Exports, FaultKind, Guest, Sandbox};
@@ -54,9 +55,18 @@ enum Instance {
 }
 
 /// The exports of one kind, out of a sandbox.
-pub trait Kind: Sized {
+pub trait Kind {
     /// The sandbox's exports when they are of this kind.
     fn of(exports: &Exports) -> Option<&Self>;
+}
+
+impl Kind for AnyConstraint {
+    fn of(exports: &Exports) -> Option<&Self> {
+        match exports {
+            Exports::Constraint(exports) => Some(&**exports),
+            _ => None,
+        }
+    }
 }
 
 macro_rules! kinds {
@@ -72,12 +82,7 @@ macro_rules! kinds {
     )* };
 }
 
-kinds!(
-    Constraint ConstraintPlugin,
-    Preference PreferencePlugin,
-    Update UpdatePlugin,
-    Volume VolumePlugin
-);
+kinds!(Preference PreferencePlugin, Update UpdatePlugin, Volume VolumePlugin);
 
 impl Loaded {
     /// A plugin, not compiled yet.
@@ -137,7 +142,7 @@ impl Loaded {
 
     /// Calls the plugin. `check` looks at the answer: one that breaks a rule is a
     /// fault as a trap is. The error is one line, without the plugin's name.
-    pub fn call<K: Kind, T>(
+    pub fn call<K: Kind + ?Sized, T>(
         &self,
         runtime: &Runtime,
         name: &'static str,
@@ -149,7 +154,7 @@ impl Loaded {
     }
 
     /// As [`Loaded::call`], in an instance that nobody has called before.
-    pub fn call_fresh<K: Kind, T>(
+    pub fn call_fresh<K: Kind + ?Sized, T>(
         &self,
         runtime: &Runtime,
         name: &'static str,
@@ -160,7 +165,7 @@ impl Loaded {
         self.call_in(Instance::Fresh, runtime, name, budget, call, check)
     }
 
-    fn call_in<K: Kind, T>(
+    fn call_in<K: Kind + ?Sized, T>(
         &self,
         instance: Instance,
         runtime: &Runtime,
@@ -291,9 +296,13 @@ impl Loaded {
         {
             return Ok(warm);
         }
+        let interface = &self.plugin.release.interface;
+        let minor = interface.parse().map_err(|()| {
+            format!("was built for version {interface} of the plugin interface, which this node does not speak")
+        })?;
         let component = self.component(runtime, slot)?;
         let (engine, linker) = (&runtime.engine, &runtime.linker);
-        let kind = self.plugin.kind;
+        let kind = (self.plugin.kind, minor);
         Sandbox::new(engine, &runtime.ticker, linker, &component, kind, &self.journal).map_err(
             |error| {
                 let (kind, fault) = sandbox::fault(&error);

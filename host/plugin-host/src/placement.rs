@@ -14,12 +14,13 @@ use wasmtime::Store;
 use crate::answers::{
     check_allocation, check_classes, check_constraint, check_preference, one_per_row,
 };
+use crate::bindings::PreferencePlugin;
 use crate::bindings::constraint::exports::swarmw::constraint::constraint as wit_c;
 use crate::bindings::preference::exports::swarmw::preference::preference as wit_p;
 use crate::bindings::types::{self, OptionEntry};
-use crate::bindings::{ConstraintPlugin, PreferencePlugin};
 use crate::engine::{ALLOCATE_BUDGET, COMPILE_BUDGET, ROW_BUDGET, ROWS_BUDGET};
 use crate::host::{PluginHost, Runtime, Table};
+use crate::interface::AnyConstraint;
 use crate::loaded::{Kind, Loaded};
 use crate::memo::{self, Key};
 use crate::sandbox::Guest;
@@ -60,9 +61,7 @@ impl Policies for PluginHost {
                 &self.shared.runtime,
                 "compile",
                 COMPILE_BUDGET,
-                |plugin: &ConstraintPlugin, store| {
-                    plugin.swarmw_constraint_constraint().call_compile(store, expression, &entries)
-                },
+                |plugin: &AnyConstraint, store| plugin.compile(store, expression, &entries),
                 |answer| answer.as_ref().map_or(Ok(()), check_constraint),
             )
             .map_err(|message| broken(loaded, message))?;
@@ -96,10 +95,7 @@ impl Policies for PluginHost {
                 loaded,
                 "test",
                 missing,
-                |plugin: &ConstraintPlugin, store, rows| {
-                    let constraint = plugin.swarmw_constraint_constraint();
-                    constraint.call_test(store, &text, &entries, rows)
-                },
+                |plugin: &AnyConstraint, store, rows| plugin.test(store, &text, &entries, rows),
                 |verdicts, rows| one_per_row("verdicts", verdicts.len(), rows),
             )?;
             table.memo().verdicts.insert(constraint.id, missing, &verdicts);
@@ -239,7 +235,7 @@ fn recall(
 
 /// Asks about rows, and about one of them again in a fresh instance when that is
 /// due: answers are kept for good, so they must not depend on what was asked before.
-fn audited<K: Kind, T: PartialEq>(
+fn audited<K: Kind + ?Sized, T: PartialEq>(
     runtime: &Runtime,
     loaded: &Loaded,
     name: &'static str,

@@ -7,11 +7,10 @@ use swarmw_model::{LineLevel, PluginKind};
 use wasmtime::component::{Component, Linker};
 use wasmtime::{Engine, Store, UpdateDeadline};
 
-use crate::bindings::{
-    ConstraintPlugin, PreferencePlugin, UpdatePlugin, VolumePlugin, host, types,
-};
+use crate::bindings::{PreferencePlugin, UpdatePlugin, VolumePlugin, host, types};
 use crate::cpu;
 use crate::engine::HOSTCALL_FUEL;
+use crate::interface::{self, AnyConstraint, Minor};
 use crate::journal::{Journal, one_line};
 use crate::limits::{Limits, OverLimit};
 use crate::ticker::Ticker;
@@ -28,7 +27,7 @@ pub struct Guest {
 /// The exports of each kind.
 pub enum Exports {
     /// Of a constraint.
-    Constraint(ConstraintPlugin),
+    Constraint(Box<AnyConstraint>),
     /// Of a preference.
     Preference(PreferencePlugin),
     /// Of an update policy.
@@ -49,13 +48,6 @@ pub struct Sandbox {
 #[derive(Debug, thiserror::Error)]
 #[error("ran for more than {} ms", .0.as_millis())]
 struct OutOfTime(Duration);
-
-/// A linker with all that plugins may import.
-pub fn linker(engine: &Engine) -> wasmtime::Result<Linker<Guest>> {
-    let mut linker = Linker::new(engine);
-    host::add_to_linker::<_, wasmtime::component::HasSelf<Guest>>(&mut linker, |guest| guest)?;
-    Ok(linker)
-}
 
 /// A store with its limits, for a plugin with this journal.
 pub fn store(engine: &Engine, journal: &Arc<Journal>) -> Store<Guest> {
@@ -102,25 +94,12 @@ impl Sandbox {
         ticker: &Ticker,
         linker: &Linker<Guest>,
         component: &Component,
-        kind: PluginKind,
+        (kind, minor): (PluginKind, Minor),
         journal: &Arc<Journal>,
     ) -> wasmtime::Result<Self> {
         let mut store = store(engine, journal);
         let exports = limited(&mut store, ticker, crate::engine::COMPILE_BUDGET, |store| {
-            Ok(match kind {
-                PluginKind::Constraint => {
-                    Exports::Constraint(ConstraintPlugin::instantiate(store, component, linker)?)
-                }
-                PluginKind::Preference => {
-                    Exports::Preference(PreferencePlugin::instantiate(store, component, linker)?)
-                }
-                PluginKind::UpdatePolicy => {
-                    Exports::Update(UpdatePlugin::instantiate(store, component, linker)?)
-                }
-                PluginKind::VolumeDriver => {
-                    Exports::Volume(VolumePlugin::instantiate(store, component, linker)?)
-                }
-            })
+            interface::instantiate(kind, minor, store, component, linker)
         })?;
         Ok(Self { store, exports })
     }
@@ -159,6 +138,13 @@ pub fn fault(error: &wasmtime::Error) -> (FaultKind, String) {
     (FaultKind::Trap, said)
 }
 
+impl Guest {
+    /// A line of the plugin's log.
+    pub fn write(&self, level: LineLevel, message: &str) {
+        self.journal.write(level, message);
+    }
+}
+
 impl types::Host for Guest {}
 
 impl host::Host for Guest {
@@ -169,6 +155,6 @@ impl host::Host for Guest {
             host::Level::Warn => LineLevel::Warn,
             host::Level::Error => LineLevel::Error,
         };
-        self.journal.write(level, &message);
+        self.write(level, &message);
     }
 }

@@ -34,9 +34,10 @@ struct Shadow {
 // === impl Shadows ===
 
 impl Shadows {
-    /// What was found of a plugin.
-    pub(crate) fn of(&self, plugin: PluginId) -> Option<ShadowReport> {
-        self.all().get(&plugin).cloned()
+    /// What was found of a plugin's candidate.
+    pub(crate) fn of(&self, plugin: &Plugin) -> Option<ShadowReport> {
+        let digest = &plugin.candidate.as_ref()?.release.blob.digest;
+        self.all().get(&plugin.id).filter(|report| report.digest == *digest).cloned()
     }
 
     fn all(&self) -> MutexGuard<'_, BTreeMap<PluginId, ShadowReport>> {

@@ -4,6 +4,7 @@ mod builtins;
 mod changes;
 mod constraints;
 mod examples;
+mod golden;
 mod hostile;
 mod preferences;
 mod rollouts;
