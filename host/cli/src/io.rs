@@ -61,3 +61,29 @@ impl Io {
         Ok(Some(matches!(line.trim().to_lowercase().as_str(), "y" | "yes")))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::Cursor;
+
+    use crate::testing::Captured;
+
+    #[test]
+    fn only_yes_is_a_yes_and_nobody_is_asked_where_nobody_is() {
+        for (typed, want) in [
+            (Some("y\n"), Some(true)),
+            (Some("YES\n"), Some(true)),
+            (Some("n\n"), Some(false)),
+            (Some("yep\n"), Some(false)),
+            (Some(""), Some(false)),
+            (None, None),
+        ] {
+            let captured = Captured::default();
+            let mut io = captured.io(true, 80);
+            io.answers = typed.map(|text| Box::new(Cursor::new(text)) as _);
+            assert_eq!(io.confirm("Do you?").expect("written"), want, "{typed:?}");
+            let asked = if typed.is_some() { "Do you? [y/N] " } else { "" };
+            assert_eq!(captured.stdout(), asked);
+        }
+    }
+}

@@ -7,9 +7,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use bytes::Bytes;
 use swarmw_ca::Tls;
 use swarmw_model::{
-    Blob, Consent, Id, ManagerStatus, Node, NodeId, Plugin, PluginId, PluginLine, PluginOffer,
-    PluginReport, PluginUse, RaftMember, Reachability, Refusal, RefusalKind, RequestId,
-    ServiceSpec, ShadowReport,
+    Blob, Id, ManagerStatus, Node, NodeId, RaftMember, Reachability, Refusal, RefusalKind,
+    RequestId, ServiceSpec,
 };
 use swarmw_plugin_host::{Compiler, PluginHost};
 use swarmw_proto::Channels;
@@ -296,61 +295,6 @@ impl Manager {
         tokio::task::spawn_blocking(move || policies.check_service(&spec))
             .await
             .map_err(|e| Refusal::plain(RefusalKind::Unknown, e.to_string()))?
-    }
-
-    /// Checks a component, stores it on a majority of managers, names it in the
-    /// log, and has it serve before this returns.
-    ///
-    /// # Errors
-    /// What is wrong with the component, or with storing it; or it asks for powers
-    /// that nobody granted.
-    pub async fn add_plugin(
-        &self,
-        request: Option<RequestId>,
-        component: Bytes,
-        offer: &PluginOffer,
-    ) -> Result<Plugin, Refusal> {
-        plugins::add(&self.0, request, component, offer).await
-    }
-
-    /// What would become of a component, and with `plan` what it would mean for
-    /// tasks. Changes nothing.
-    ///
-    /// # Errors
-    /// As [`Manager::add_plugin`].
-    pub async fn report_plugin(
-        &self,
-        component: Bytes,
-        offer: &PluginOffer,
-        plan: bool,
-    ) -> Result<PluginReport, Refusal> {
-        plugins::sync(&self.0).await;
-        plugins::report(&self.0, component, offer, plan).await
-    }
-
-    /// Puts the version of a plugin that waits, or runs in shadow, in its place.
-    ///
-    /// # Errors
-    /// There is none, or it asks for powers that nobody granted.
-    pub async fn promote_plugin(
-        &self,
-        request: Option<RequestId>,
-        id: PluginId,
-        consent: &Consent,
-    ) -> Result<Plugin, Refusal> {
-        plugins::promote(&self.0, request, id, consent).await
-    }
-
-    /// What a plugin did on this manager, and what its version in shadow said
-    /// otherwise.
-    pub fn plugin_use(&self, plugin: &Plugin) -> (Option<PluginUse>, Option<ShadowReport>) {
-        (self.0.policies.used(&plugin.name), self.0.shadows.of(plugin))
-    }
-
-    /// The last lines of a plugin's log on this manager, after the one of this
-    /// number.
-    pub fn plugin_lines(&self, plugin: &str, after: u64) -> Vec<PluginLine> {
-        self.0.policies.lines(plugin, after)
     }
 
     /// Stores bytes on a majority of managers.

@@ -12,7 +12,7 @@ use crate::compile::{CompileError, Compiler, digest_of};
 use crate::engine::{COMPILE_BUDGET, Profile};
 use crate::host::Runtime;
 use crate::interface::{self, Minor, NoPlugin};
-use crate::journal::Journal;
+use crate::journal::{Journal, misleads};
 use crate::options::text_to_value;
 use crate::sandbox::{self, Sandbox};
 
@@ -101,7 +101,7 @@ fn check(kind: PluginKind, name: &str, metadata: &PluginMetadata) -> Result<(), 
     let numbers = version.split(['-', '+']).next().unwrap_or_default();
     let numbers: Vec<_> = numbers.split('.').map(str::parse::<u32>).collect();
     if numbers.len() != 3 || numbers.iter().any(Result::is_err) || version.len() > LINE_MAX {
-        return Err(format!("version {version:?} is not of the form 1.2.3"));
+        return Err(format!("version {} is not of the form 1.2.3", shown(version)));
     }
     one_line("summary", &metadata.summary)?;
     for (what, count) in [
@@ -123,6 +123,7 @@ fn check(kind: PluginKind, name: &str, metadata: &PluginMetadata) -> Result<(), 
     }
     for grant in &metadata.grants {
         one_line("the reason of a grant", &grant.reason)?;
+        one_line("a grant", &grant.request.to_string())?;
         let fits = match grant.request {
             GrantRequest::Observe(_) => kind == PluginKind::UpdatePolicy,
             _ => kind == PluginKind::VolumeDriver,
@@ -144,18 +145,24 @@ fn check_name(name: &str) -> Result<(), String> {
     let good = name.len() <= NAME_MAX
         && name.split_once('/').is_some_and(|(publisher, name)| part(publisher) && part(name));
     good.then_some(()).ok_or_else(|| {
-        let shown: String = name.chars().take(NAME_MAX).collect();
         format!(
-            "name {shown:?} is not publisher/name in small letters, digits and -_., {NAME_MAX} bytes at most"
+            "name {} is not publisher/name in small letters, digits and -_., {NAME_MAX} bytes at most",
+            shown(name)
         )
     })
 }
 
 fn one_line(what: &str, text: &str) -> Result<(), String> {
-    if text.len() > LINE_MAX || text.chars().any(char::is_control) {
+    if text.len() > LINE_MAX || text.chars().any(misleads) {
         return Err(format!("{what} is not one line of {LINE_MAX} bytes at most"));
     }
     Ok(())
+}
+
+/// The beginning of a text, quoted: what is wrong with it may be its length.
+fn shown(text: &str) -> String {
+    let head: String = text.chars().take(NAME_MAX).collect();
+    format!("{head:?}{}", if head.len() < text.len() { "…" } else { "" })
 }
 
 fn check_claims(kind: PluginKind, claims: &[PluginClaim]) -> Result<(), String> {
@@ -169,7 +176,7 @@ fn check_claims(kind: PluginKind, claims: &[PluginClaim]) -> Result<(), String> 
                 PluginKind::Constraint => "keys, operators and calls",
                 _ => "names",
             };
-            return Err(format!("a {kind} claims {wanted}, not {claim}"));
+            return Err(format!("a {kind} claims {wanted}, not {}", shown(&claim.to_string())));
         }
         let (text, may_be_empty) = match claim {
             PluginClaim::KeyPrefix(text) => (text, true),
@@ -178,9 +185,9 @@ fn check_claims(kind: PluginKind, claims: &[PluginClaim]) -> Result<(), String> 
             | PluginClaim::Call(text)
             | PluginClaim::Name(text) => (text, false),
         };
-        let blank = text.chars().any(|c| c.is_whitespace() || c.is_control());
+        let blank = text.chars().any(|c| c.is_whitespace() || misleads(c));
         if text.len() > LINE_MAX || blank || text.is_empty() && !may_be_empty {
-            return Err(format!("the claim {text:?} is empty, too long or has blanks"));
+            return Err(format!("the claim {} is empty, too long or has blanks", shown(text)));
         }
     }
     Ok(())
@@ -190,7 +197,7 @@ fn check_option(kind: PluginKind, option: &PluginOption) -> Result<(), String> {
     let name = &option.name;
     let word = |b: u8| b.is_ascii_alphanumeric() || b"-_".contains(&b);
     if name.is_empty() || name.len() > NAME_MAX || !name.bytes().all(word) {
-        return Err(format!("option name {name:?} is not of letters, digits and -_"));
+        return Err(format!("option name {} is not of letters, digits and -_", shown(name)));
     }
     one_line(&format!("the help of option {name}"), &option.help)?;
     match &option.ty {
@@ -199,6 +206,11 @@ fn check_option(kind: PluginKind, option: &PluginOption) -> Result<(), String> {
         }
         OptionType::Choice(choices) if choices.is_empty() => {
             return Err(format!("option {name} has nothing to choose from"));
+        }
+        OptionType::Choice(choices) => {
+            for choice in choices {
+                one_line(&format!("a choice of option {name}"), choice)?;
+            }
         }
         OptionType::Secret if kind != PluginKind::VolumeDriver => {
             return Err(format!("option {name} is a secret, which only volume drivers have"));

@@ -112,7 +112,14 @@ pub fn one_line(message: &str) -> String {
     while !message.is_char_boundary(end) {
         end -= 1;
     }
-    message[..end].chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
+    message[..end].chars().map(|c| if misleads(c) { ' ' } else { c }).collect()
+}
+
+/// Whether a terminal would obey a character, or show what follows in another order.
+pub fn misleads(c: char) -> bool {
+    let turns =
+        matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    c.is_control() || turns
 }
 
 #[cfg(test)]

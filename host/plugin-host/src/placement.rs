@@ -21,6 +21,7 @@ use crate::bindings::types::{self, OptionEntry};
 use crate::engine::{ALLOCATE_BUDGET, COMPILE_BUDGET, ROW_BUDGET, ROWS_BUDGET};
 use crate::host::{PluginHost, Runtime, Table};
 use crate::interface::AnyConstraint;
+use crate::journal::one_line;
 use crate::loaded::{Kind, Loaded};
 use crate::memo::{self, Key};
 use crate::sandbox::Guest;
@@ -74,7 +75,7 @@ impl Policies for PluginHost {
             plugin: Arc::clone(&loaded.name),
             plan: plan(info.plan),
             reads,
-            reason: info.reason.into(),
+            reason: one_line(&info.reason).into(),
         });
         memo.constraints.insert(key, Arc::clone(&compiled));
         Ok(compiled)
@@ -214,7 +215,7 @@ impl Policies for PluginHost {
             refusals: answer
                 .refusals
                 .into_iter()
-                .map(|refusal| (refusal.bin, refusal.reason))
+                .map(|refusal| (refusal.bin, one_line(&refusal.reason)))
                 .collect(),
         })
     }

@@ -15,6 +15,7 @@ use crate::bindings::types::{OptionEntry, OptionValue};
 use crate::bindings::update::exports::swarmw::update::update as wit;
 use crate::engine::{COMPILE_BUDGET, ROW_BUDGET, STEP_BUDGET};
 use crate::host::PluginHost;
+use crate::journal::one_line;
 use crate::loaded::Loaded;
 use crate::placement::{exist, own_options};
 use crate::{columns, convert, options};
@@ -133,7 +134,7 @@ impl PluginHost {
                     Err(_) => Ok(()),
                 },
             );
-            answer.and_then(|said| said)
+            answer.and_then(|said| said.map_err(|why| one_line(&why)))
         };
         let outcome = attempt().or_else(|_| {
             loaded.refresh();
@@ -224,10 +225,10 @@ fn action(action: wit::Action) -> Action {
             pointer: query.pointer,
             timeout_ms: query.timeout_ms,
         },
-        wit::Action::Report(text) => Action::Report(text),
-        wit::Action::Pause(text) => Action::Pause(text),
+        wit::Action::Report(text) => Action::Report(one_line(&text)),
+        wit::Action::Pause(text) => Action::Pause(one_line(&text)),
         wit::Action::RollbackTo(call) => {
-            Action::RollbackTo { version: call.version, reason: call.reason }
+            Action::RollbackTo { version: call.version, reason: one_line(&call.reason) }
         }
         wit::Action::Complete => Action::Complete,
     }

@@ -10,6 +10,7 @@ use crate::bindings::VolumePlugin;
 use crate::bindings::volume::exports::swarmw::volume::volume as wit;
 use crate::engine::VOLUME_BUDGET;
 use crate::host::PluginHost;
+use crate::journal::one_line;
 use crate::sandbox::Guest;
 use crate::{convert, options};
 
@@ -229,6 +230,6 @@ fn failure(plugin: &Arc<str>, error: wit::VolumeError) -> VolumeFailure {
         }
         wit::VolumeError::Unsupported => VolumeFailure::Unsupported { plugin },
         wit::VolumeError::Retry(after_ms) => VolumeFailure::Retry { plugin, after_ms },
-        wit::VolumeError::Failed(message) => VolumeFailure::Failed { message },
+        wit::VolumeError::Failed(said) => VolumeFailure::Failed { message: one_line(&said) },
     }
 }

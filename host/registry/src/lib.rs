@@ -6,6 +6,7 @@
 //! they fetch by its digest.
 
 mod auth;
+mod signature;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,6 +19,7 @@ use serde::{Deserialize, Serialize};
 use swarmw_model::Platform;
 
 pub use auth::{Credentials, InvalidCredentials};
+pub use signature::{InvalidKey, TrustedKey};
 
 /// The largest component that is fetched, in bytes.
 pub const COMPONENT_MAX: u64 = 256 << 20;
@@ -56,6 +58,14 @@ pub enum RegistryError {
     /// The image is there, but is no Wasm artifact.
     #[error("{0} is not a Wasm artifact: it has no layer of type application/wasm")]
     NotWasm(String),
+    /// No key that is trusted has signed it.
+    #[error("{artifact} has no signature by a trusted key ({keys})")]
+    Unsigned {
+        /// Its reference.
+        artifact: String,
+        /// The names of the keys.
+        keys: String,
+    },
     /// The component, or the configuration, is larger than its bound.
     #[error("{what} of {size} bytes is larger than the {max} allowed")]
     TooLarge {
@@ -168,6 +178,22 @@ impl Registries {
         component(&self.client(&reference), &reference, credentials).await
     }
 
+    /// Who of `keys` has signed the manifest of this digest, beside which `image`
+    /// stands.
+    ///
+    /// # Errors
+    /// Nobody, or the registry does not answer.
+    pub async fn signer(
+        &self,
+        image: &str,
+        digest: &str,
+        credentials: &Credentials,
+        keys: &[TrustedKey],
+    ) -> Result<String, RegistryError> {
+        let reference = parse(image)?;
+        signature::signer(&self.client(&reference), &reference, credentials, digest, keys).await
+    }
+
     fn client(&self, reference: &Reference) -> Client {
         // The second call finds the first one's provider.
         let _ = rustls::crypto::ring::default_provider().install_default();
@@ -262,10 +288,15 @@ fn is_loopback(registry: &str) -> bool {
 }
 
 fn refusal(reference: &Reference, error: impl std::fmt::Display) -> RegistryError {
-    RegistryError::Registry {
-        registry: reference.resolve_registry().to_owned(),
-        message: error.to_string(),
+    let registry = reference.resolve_registry().to_owned();
+    let mut message = error.to_string();
+    // The client does not say whether nobody answered or somebody without TLS did.
+    if message.contains("error sending request for url (https://") {
+        message.push_str(&format!(
+            "; if it speaks plain HTTP, start the daemon with --insecure-registry {registry}"
+        ));
     }
+    RegistryError::Registry { registry, message }
 }
 
 // === impl OciPlatform ===

@@ -25,6 +25,8 @@ pub struct Node {
     engine: String,
     /// Words before every command of its own: where the daemon runs.
     within: Vec<String>,
+    /// Flags of the daemon beside those that every node has.
+    flags: Vec<String>,
     daemon: Option<Child>,
 }
 
@@ -53,6 +55,7 @@ impl Node {
             folder,
             engine: engine.to_owned(),
             within: Vec::new(),
+            flags: Vec::new(),
             daemon: None,
         }
     }
@@ -83,6 +86,11 @@ impl Node {
         self.state_dir = folder;
     }
 
+    /// The daemon has these flags as well from its next start on.
+    pub fn give_flags(&mut self, flags: &[&str]) {
+        self.flags = flags.iter().map(|flag| (*flag).to_owned()).collect();
+    }
+
     /// Starts the daemon and waits until it answers.
     pub fn start(&mut self) {
         assert!(self.daemon.is_none(), "{} runs already", self.name);
@@ -101,6 +109,7 @@ impl Node {
             .arg(format!("unix://{}", self.socket().display()))
             .args(["--node-name", &self.name, "--engine", &self.engine])
             .args(["--publish-addr", &self.ip.to_string()])
+            .args(&self.flags)
             .env("RUST_LOG", std::env::var("RUST_LOG").unwrap_or_else(|_| "info".to_owned()))
             .stdin(Stdio::null())
             .stdout(log.try_clone().expect("a second handle"))

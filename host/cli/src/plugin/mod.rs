@@ -1,6 +1,7 @@
 //! `swarmw plugin …`: the components that decide.
 
 mod act;
+mod compared;
 mod list;
 mod logs;
 mod offer;

@@ -4,15 +4,13 @@
 use std::fmt::{self, Write as _};
 
 use swarmw_model::{
-    CandidateState, Comparison, OptionType, Plugin, PluginOption, PluginRelease, PluginReport,
-    PluginState, PluginUse, PluginView, ShadowReport,
+    CandidateState, OptionType, Plugin, PluginOption, PluginRelease, PluginReport, PluginState,
+    PluginUse, PluginView, ShadowReport,
 };
 
+use super::compared::comparison;
 use super::list::claims;
 use crate::table::{ago, bytes_size};
-
-/// Differences, violations and moves shown of each; of more their number is.
-const SHOWN: usize = 20;
 
 /// `plugin inspect --pretty`, after a blank line.
 pub(super) fn plugin(view: &PluginView) -> String {
@@ -244,58 +242,12 @@ fn shadow(out: &mut String, report: &ShadowReport) -> fmt::Result {
     comparison(out, &report.last, "serving", "shadow")
 }
 
-/// What differs, and what it means for running tasks.
-fn comparison(out: &mut String, found: &Comparison, now: &str, then: &str) -> fmt::Result {
-    writeln!(
-        out,
-        "It concerns {}: {} of {} differ, {} would be violated, {} would stand elsewhere.",
-        many(found.services, "service"),
-        found.differing,
-        many(found.verdicts, "verdict"),
-        many(found.violated, "running task"),
-        many(found.moved.len(), "service"),
-    )?;
-    for violation in found.violations.iter().take(SHOWN) {
-        let (task, node) = (&violation.task, &violation.node);
-        writeln!(out, " violated\t{task} on {node}: {}", violation.constraint)?;
-    }
-    rest(out, found.violated)?;
-    for moved in found.moved.iter().take(SHOWN) {
-        let waiting = match moved.waiting {
-            0 => String::new(),
-            n => format!(", {n} would wait"),
-        };
-        let (service, count, tasks) = (&moved.service, moved.moved, moved.tasks);
-        writeln!(
-            out,
-            " moved\t\t{service}: {count} of {tasks} tasks, were they placed anew{waiting}"
-        )?;
-    }
-    rest(out, found.moved.len())?;
-    for one in found.differences.iter().take(SHOWN) {
-        let node = if one.node.is_empty() { String::new() } else { format!(" on {}", one.node) };
-        let (service, text) = (&one.service, &one.text);
-        writeln!(out, " differs\t{service}: {text}{node}: {now} {}, {then} {}", one.now, one.then)?;
-    }
-    rest(out, found.differing)
-}
-
-fn many(count: usize, what: &str) -> String {
-    let s = if count == 1 { "" } else { "s" };
-    format!("{count} {what}{s}")
-}
-
-fn rest(out: &mut String, count: usize) -> fmt::Result {
-    match count.saturating_sub(SHOWN) {
-        0 => Ok(()),
-        more => writeln!(out, " …\t\tand {more} more"),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::plugin::compared::SHOWN;
     use serde_json::json;
+    use swarmw_model::Comparison;
 
     const DIGEST: &str = "sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
 

@@ -3,6 +3,7 @@
 //! [shadow](shadow), and what [went wrong](trouble).
 
 mod compare;
+mod front;
 mod offer;
 mod shadow;
 mod trouble;
@@ -25,7 +26,6 @@ use crate::blobs::{BlobStore, digest_of};
 use crate::manager::Inner;
 use crate::replicate;
 
-pub(crate) use offer::{add, promote, report};
 pub(crate) use shadow::{Shadows, keep as keep_shadows};
 pub(crate) use trouble::{Troubles, keep as keep_troubles};
 

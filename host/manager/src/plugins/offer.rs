@@ -35,7 +35,7 @@ struct Judged {
 
 /// Takes a component into the cluster: checked, stored on a majority of managers,
 /// named in the log, and serving when this returns.
-pub(crate) async fn add(
+pub(super) async fn add(
     inner: &Arc<Inner>,
     request: Option<RequestId>,
     component: Bytes,
@@ -57,7 +57,7 @@ pub(crate) async fn add(
 }
 
 /// What would become of a component, and with `plan` what it would mean for tasks.
-pub(crate) async fn report(
+pub(super) async fn report(
     inner: &Arc<Inner>,
     component: Bytes,
     offer: &PluginOffer,
@@ -80,7 +80,7 @@ pub(crate) async fn report(
 }
 
 /// Puts a plugin's candidate in its place.
-pub(crate) async fn promote(
+pub(super) async fn promote(
     inner: &Arc<Inner>,
     request: Option<RequestId>,
     id: PluginId,

@@ -147,7 +147,7 @@ fn what_is_no_plugin_is_not_added() {
     assert_eq!(
         said(&guest("liar")),
         "the plugin describes itself wrongly: a constraint claims keys, operators and calls, \
-         not spread"
+         not \"spread\""
     );
     assert!(said(b"not wasm").starts_with("the component does not compile: "), "not wasm");
     assert_eq!(

@@ -6,11 +6,13 @@ mod constraints;
 mod examples;
 mod golden;
 mod hostile;
+mod module;
 mod preferences;
 mod rollouts;
 mod support;
 #[path = "../../../orchestrator/tests/it/swarm.rs"]
 mod swarm;
+mod threats;
 mod updates;
 mod volumes;
 #[expect(dead_code, reason = "the orchestrator's own tests use all of it")]

@@ -56,11 +56,20 @@ pub fn host() -> PluginHost {
 
 /// A component of `tests/guests`.
 pub fn guest(name: &str) -> Vec<u8> {
+    std::fs::read(guest_path(name)).expect("a component")
+}
+
+/// The core module that the component of `tests/guests` was made of.
+pub fn guest_module(name: &str) -> Vec<u8> {
+    let path = guest_path(name).with_extension("").with_extension("wasm");
+    std::fs::read(path).expect("a module")
+}
+
+fn guest_path(name: &str) -> PathBuf {
     static GUESTS: OnceLock<Vec<swarmw_guest_build::Guest>> = OnceLock::new();
     let guests = GUESTS.get_or_init(|| {
         let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/guests");
         swarmw_guest_build::build_components(&workspace, &scratch("guests"))
     });
-    let guest = guests.iter().find(|g| g.name == name).expect(name);
-    std::fs::read(&guest.path).expect("a component")
+    guests.iter().find(|g| g.name == name).expect(name).path.clone()
 }

@@ -18,7 +18,7 @@ use swarmw_agent::AgentConfig;
 use swarmw_api::Api;
 use swarmw_ca::Credentials;
 use swarmw_manager::Handler;
-use swarmw_registry::Registries;
+use swarmw_registry::{Registries, TrustedKey};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
@@ -38,6 +38,8 @@ pub struct Daemon {
     dir: Arc<StateDir>,
     exe: PathBuf,
     agent: AgentConfig,
+    /// Who may sign plugins; empty: they need no signature.
+    plugin_keys: Vec<TrustedKey>,
     /// What the node is in a cluster by, while it is in one.
     active: ArcSwapOption<Active>,
     /// One init, join or leave at a time.
@@ -60,11 +62,13 @@ pub async fn run(args: DaemonArgs) -> Result<()> {
     let dir = Arc::new(StateDir::open(&folder)?);
     let exe = std::env::current_exe().context("cannot find this binary")?;
     let agent = agent_config(&args, &dir, &exe).await?;
+    let plugin_keys = registry::plugin_keys(&args.plugin_keys)?;
     let daemon = Arc::new_cyclic(|me| Daemon {
         me: me.clone(),
         dir,
         exe,
         agent,
+        plugin_keys,
         active: ArcSwapOption::empty(),
         changing: tokio::sync::Mutex::new(()),
         trouble: ArcSwapOption::empty(),

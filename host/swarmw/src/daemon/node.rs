@@ -310,7 +310,11 @@ impl Node for Daemon {
         component: Bytes,
         offer: PluginOffer,
     ) -> Answer<'_, Plugin> {
-        async move { self.manager()?.add_plugin(request, component, &offer).await }.boxed()
+        async move {
+            registry::check_signed(&self.plugin_keys, &offer)?;
+            self.manager()?.add_plugin(request, component, &offer).await
+        }
+        .boxed()
     }
 
     fn report_plugin(
@@ -319,7 +323,11 @@ impl Node for Daemon {
         offer: PluginOffer,
         plan: bool,
     ) -> Answer<'_, PluginReport> {
-        async move { self.manager()?.report_plugin(component, &offer, plan).await }.boxed()
+        async move {
+            registry::check_signed(&self.plugin_keys, &offer)?;
+            self.manager()?.report_plugin(component, &offer, plan).await
+        }
+        .boxed()
     }
 
     fn promote_plugin(
@@ -332,7 +340,10 @@ impl Node for Daemon {
     }
 
     fn fetch_component(&self, reference: String, auth: String) -> Answer<'_, Fetched> {
-        async move { registry::fetch(&self.agent.registries, &reference, &auth).await }.boxed()
+        async move {
+            registry::fetch(&self.agent.registries, &self.plugin_keys, &reference, &auth).await
+        }
+        .boxed()
     }
 
     fn plugin_use(&self, plugin: &Plugin) -> (Option<PluginUse>, Option<ShadowReport>) {
