@@ -23,7 +23,7 @@ pub const COMPILE_TIMEOUT: Duration = Duration::from_secs(60);
 /// Address space of the compiling child.
 const CHILD_MEMORY: u64 = 4 << 30;
 /// CPU time of the compiling child, in seconds: so much, and more for each MiB…
-const CHILD_CPU: u64 = 8;
+const CHILD_CPU: u64 = 6;
 /// …this much, …
 const CHILD_CPU_PER_MIB: u64 = 4;
 /// …up to this.

@@ -21,6 +21,8 @@ use crate::sandbox::{self, Exports, FaultKind, Guest, Sandbox};
 
 /// One row in so many is asked again in a fresh instance: a pure answer is the same.
 const AUDIT_EVERY: u64 = 1_000;
+/// So many of the first rows are, and of those after a fault.
+const AUDIT_FIRST: usize = 8;
 
 /// A plugin, and its instance.
 pub struct Loaded {
@@ -202,15 +204,23 @@ impl Loaded {
         }
     }
 
-    /// Which of the rows just answered is to be asked again: the first ever, one in
-    /// [`AUDIT_EVERY`], and one after each fault.
-    pub fn audit_due(&self, rows: usize) -> Option<usize> {
+    /// Which of the rows just answered are to be asked again, each in an instance of its
+    /// own: some of the first ever and of those after a fault, later one in
+    /// [`AUDIT_EVERY`].
+    pub fn audit_due(&self, rows: usize) -> Vec<usize> {
         self.meter().asked(rows);
+        if rows == 0 {
+            return Vec::new();
+        }
         let count = rows as u64;
         let before = self.rows.fetch_add(count, Ordering::Relaxed);
+        if self.audit_next.swap(false, Ordering::Relaxed) {
+            // Spread over the batch; the last one is among them.
+            let step = rows.div_ceil(AUDIT_FIRST);
+            return (0..rows).rev().step_by(step).collect();
+        }
         let due = before / AUDIT_EVERY != (before + count) / AUDIT_EVERY;
-        let after_fault = self.audit_next.swap(false, Ordering::Relaxed);
-        (rows > 0 && (due || after_fault)).then(|| rows - 1 - (before % count) as usize)
+        if due { vec![rows - 1 - (before % count) as usize] } else { Vec::new() }
     }
 
     /// The plugin gave two answers to one question: it is not called any more.

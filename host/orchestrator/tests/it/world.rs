@@ -521,7 +521,7 @@ impl<P: UpdatePolicies> World<P> {
     }
 
     /// Other plugins judge constraints from now on; they refuse this node.
-    pub fn change_plugins(&mut self, refuse: u64) {
+    pub fn change_plugins(&mut self, refuse: u32) {
         self.refuses = Some(node_id(refuse));
         self.orchestrator.policies_changed();
     }
