@@ -1,24 +1,13 @@
 //! Components that mean harm, and files that are no plugins, against a cluster.
 
-use std::path::{Path, PathBuf};
-
 use serde_json::Value;
 
 use crate::main_job::{HELLO, running};
-use crate::support::{Cluster, Node, eventually};
+use crate::support::{Cluster, Node, eventually, guest};
 
 /// More than the sandbox's memory, a compiled component and a daemon at rest need
 /// together in a debug build, less than a component that hoards without bound takes.
 const RESIDENT_MAX_KIB: u64 = 400 << 10;
-
-/// A component of the plugin host's own tests.
-fn guest(name: &str) -> PathBuf {
-    let package = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let workspace = package.join("../plugin-host/tests/guests");
-    let target = Path::new(env!("CARGO_TARGET_TMPDIR")).join("guests");
-    let built = swarmw_guest_build::build_components(&workspace, &target);
-    built.into_iter().find(|g| g.name == name).expect(name).path
-}
 
 fn plugins(node: &Node) -> Vec<String> {
     let all = node.json("/swarmw/plugins").expect("a list");
@@ -89,6 +78,12 @@ fn constraints_that_fail_at_placement_harm_nothing_and_are_named() {
         // Tried again now and then until the breaker opens.
         let said = "test/hostile: failed 3 times within 10 minutes and is not called for now";
         named_in_ps(first, what, said);
+        let listed = first.swarmw(&["plugin", "ls", "--format", "{{.Name}} {{.Status}}"]);
+        assert!(listed.contains("test/hostile failing"), "{listed}");
+        let shown = first.json("/swarmw/plugins/test/hostile").expect("a plugin");
+        let fault = &shown["Status"]["Trouble"]["Message"];
+        assert!(fault.as_str().is_some_and(|fault| fault.starts_with("test ")), "{shown}");
+        assert_eq!(shown["Use"]["Breaker"]["Open"], true, "{shown}");
         let refused = create("more", "hostile==good");
         assert!(refused.code == 1 && refused.stderr.contains(said), "{refused}");
         first.swarmw(&["service", "rm", what]);
@@ -145,4 +140,33 @@ fn preferences_that_fail_fall_back_and_policies_that_fail_pause_the_update() {
 
 fn ready(node: &&Value) -> bool {
     node["Status"]["State"] == "ready"
+}
+
+#[test]
+fn a_plugin_that_answers_one_question_in_two_ways_is_quarantined_on_all_managers() {
+    let mut cluster = Cluster::of(3, 0);
+    let hello = cluster.file("hello.wasm", HELLO);
+    let first = &cluster.nodes[0];
+    first.swarmw(&["plugin", "add", &guest("fickle").to_string_lossy()]);
+    let words = ["service", "create", "--detach", "--name", "web", "--constraint", "fickle==x"];
+    first.swarmw(&[&words[..], &[&hello.to_string_lossy()]].concat());
+    let said = "test/fickle: is quarantined: its test answered one question in two ways";
+    named_in_ps(first, "web", said);
+    let status = |node: &Node| {
+        let shown = node.json("/swarmw/plugins/test/fickle")?;
+        match shown["Status"]["State"] == "quarantined" {
+            true => Ok(()),
+            false => Err(shown["Status"].to_string()),
+        }
+    };
+    eventually("it is written down", || status(first));
+
+    // The next leader knows it without having been lied to.
+    cluster.nodes[0].kill();
+    let second = &cluster.nodes[1];
+    eventually("another leader knows it too", || status(second));
+    let listed = second.swarmw(&["plugin", "ls", "--format", "{{.Name}} {{.Status}}"]);
+    assert!(listed.contains("test/fickle quarantined"), "{listed}");
+    let refused = second.try_swarmw(&[&words[..], &[&hello.to_string_lossy()]].concat());
+    assert!(refused.stderr.contains("test/fickle"), "{refused}");
 }

@@ -8,6 +8,7 @@ mod founding;
 mod hostile;
 mod kills;
 mod main_job;
+mod plugins;
 mod support;
 mod trouble;
 mod wasm_registry;

@@ -11,6 +11,7 @@ use crate::shell::{on_path, root, run_command, run_in};
 const PROGRAMS: &[(&str, &str)] = &[
     ("dockerd", "docker.io"),
     ("docker-registry", "docker-registry"),
+    ("openssl", "openssl"),
     ("redis-server", "redis-server"),
     ("busybox", "busybox-static"),
     ("ip", "iproute2"),

@@ -10,6 +10,7 @@ use swarmw_ca::Tls;
 use swarmw_model::{Node, NodeDescription, NodeId};
 use swarmw_network::PublishedPorts;
 use swarmw_proto::Channels;
+use swarmw_registry::Registries;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -37,6 +38,8 @@ pub struct AgentConfig {
     pub publish_addr: IpAddr,
     /// Where other nodes reach this one: `host:port`.
     pub agent_address: String,
+    /// How registries of Wasm images are spoken to.
+    pub registries: Registries,
 }
 
 /// An agent's place in its cluster.
@@ -87,8 +90,12 @@ impl Agent {
         let Place { tls, channels, managers, ambient } = place;
         let managers = Arc::new(RwLock::new(managers));
         let store = Store::open(config.state_dir.clone())?;
-        let images =
-            Images::new(config.state_dir.join("images"), channels.clone(), managers.clone());
+        let images = Images::new(
+            config.state_dir.join("images"),
+            channels.clone(),
+            managers.clone(),
+            config.registries.clone(),
+        );
         let cancel = CancellationToken::new();
         let tasks = TaskTracker::new();
         let Equipment { executors, engine, description } =

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use sha2::{Digest, Sha256};
 use swarmw_model::{Assignment, ImageKind, ImageReference};
 use swarmw_proto::{Channels, pb};
-use swarmw_registry::Credentials;
+use swarmw_registry::{Credentials, Registries};
 
 use crate::executor::TaskError;
 
@@ -17,6 +17,7 @@ pub struct Images {
     folder: PathBuf,
     channels: Channels,
     managers: Arc<RwLock<Vec<String>>>,
+    registries: Registries,
 }
 
 /// A component and its digest.
@@ -29,8 +30,13 @@ pub(crate) struct Image {
 
 impl Images {
     /// Keeps what it fetched in `folder`, by digest.
-    pub fn new(folder: PathBuf, channels: Channels, managers: Arc<RwLock<Vec<String>>>) -> Self {
-        Self { folder, channels, managers }
+    pub fn new(
+        folder: PathBuf,
+        channels: Channels,
+        managers: Arc<RwLock<Vec<String>>>,
+        registries: Registries,
+    ) -> Self {
+        Self { folder, channels, managers, registries }
     }
 
     /// The image of a task.
@@ -65,7 +71,9 @@ impl Images {
         let missing = |why: String| TaskError(format!("No such image: {reference}: {why}"));
         let credentials =
             Credentials::of_header(auth).map_err(|error| missing(error.to_string()))?;
-        let pulled = swarmw_registry::component(reference, &credentials)
+        let pulled = self
+            .registries
+            .component(reference, &credentials)
             .await
             .map_err(|error| missing(error.to_string()))?;
         self.keep(&pulled.digest, &pulled.bytes)?;

@@ -104,6 +104,11 @@ impl<'a> Params<'a> {
         self.0.iter().find(|(key, _)| key == name).map_or("", |(_, value)| value)
     }
 
+    /// All values of a parameter that may come several times.
+    pub(crate) fn all(&self, name: &str) -> impl Iterator<Item = &str> {
+        self.0.iter().filter(move |(key, _)| key == name).map(|(_, value)| &**value)
+    }
+
     /// Whether a switch is on, by Docker's rule.
     pub(crate) fn is_on(&self, name: &str) -> bool {
         let value = self.get(name).trim().to_lowercase();

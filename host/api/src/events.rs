@@ -14,7 +14,7 @@ use serde_json::{Map, Value, json};
 use tokio_util::codec::{FramedRead, LinesCodec};
 use tokio_util::io::StreamReader;
 
-use swarmw_model::{Filters, Node, Refusal, Service, Time};
+use swarmw_model::{CandidateState, Filters, Node, Plugin, PluginState, Refusal, Service, Time};
 use swarmw_state::Event;
 
 use crate::api::Host;
@@ -28,7 +28,7 @@ const EVENT_MAX: usize = 1 << 20;
 
 /// Filters that can only mean an engine's objects: with one of them the cluster has
 /// nothing to tell.
-const ENGINES_FILTERS: [&str; 6] = ["container", "image", "volume", "network", "daemon", "plugin"];
+const ENGINES_FILTERS: [&str; 5] = ["container", "image", "volume", "network", "daemon"];
 
 /// `GET /events`. The engine's past events are told from `since` on; the cluster's
 /// only as they come.
@@ -94,7 +94,7 @@ fn of_engine(body: Option<Body>) -> BoxStream<'static, Bytes> {
 }
 
 /// An event of the cluster in Docker's shape; `None` for what Docker does not tell:
-/// tasks, plugins, settings.
+/// tasks and settings.
 fn message(event: &Event, now: Time) -> Option<Value> {
     let (kind, id, attributes, action) = match event {
         Event::Service { old, new } => {
@@ -109,7 +109,12 @@ fn message(event: &Event, now: Time) -> Option<Value> {
             let action = action(old, new);
             ("node", node.id.to_string(), changes, action)
         }
-        Event::Cluster | Event::Task { .. } | Event::Plugin { .. } => return None,
+        Event::Plugin { old, new } => {
+            let plugin = new.as_ref().or(old.as_ref())?;
+            let (action, attributes) = plugin_news(old.as_deref(), new.as_deref())?;
+            ("plugin", plugin.id.to_string(), attributes, action)
+        }
+        Event::Cluster | Event::Task { .. } => return None,
     };
     Some(json!({
         "Type": kind,
@@ -168,6 +173,65 @@ fn node_attributes(old: Option<&Node>, new: Option<&Node>) -> Map<String, Value>
     changes.0
 }
 
+/// What became of a plugin; `None` where only its dates changed.
+fn plugin_news(
+    old: Option<&Plugin>,
+    new: Option<&Plugin>,
+) -> Option<(&'static str, Map<String, Value>)> {
+    let mut changes = Changes(Map::new());
+    if let Some(plugin) = new.or(old) {
+        changes.set("name", &plugin.name);
+        changes.set("kind", plugin.kind.as_str());
+        changes.set("version", &plugin.release.metadata.version);
+        changes.set("digest", &plugin.release.blob.digest);
+    }
+    let action = match (old, new) {
+        (None, _) => "create",
+        (_, None) => "remove",
+        (Some(old), Some(new)) => {
+            let version = |p: &Plugin| p.release.metadata.version.clone();
+            changes.differ("version", version(old), version(new));
+            let state = |p: &Plugin| p.status.state.to_string();
+            changes.differ("state", state(old), state(new));
+            plugin_action(old, new, &mut changes)?
+        }
+    };
+    Some((action, changes.0))
+}
+
+fn plugin_action(old: &Plugin, new: &Plugin, changes: &mut Changes) -> Option<&'static str> {
+    if old.release.blob != new.release.blob {
+        let digest = &new.release.blob.digest;
+        let promoted = old.candidate.as_ref().is_some_and(|c| c.release.blob.digest == *digest);
+        return Some(if promoted { "promote" } else { "upgrade" });
+    }
+    if old.candidate != new.candidate {
+        let Some(candidate) = &new.candidate else { return Some("discard") };
+        changes.set("candidate", &candidate.release.metadata.version);
+        return Some(match candidate.state {
+            CandidateState::Shadow => "shadow",
+            CandidateState::Consent => "hold",
+        });
+    }
+    if old.status.trouble != new.status.trouble
+        && let Some(trouble) = &new.status.trouble
+    {
+        changes.set("fault", &trouble.message);
+        return Some("breaker-open");
+    }
+    if old.status == new.status {
+        return None;
+    }
+    Some(match new.status.state {
+        PluginState::Enabled => "enable",
+        PluginState::Disabled => "disable",
+        PluginState::Quarantined => {
+            changes.set("fault", &new.status.message);
+            "quarantine"
+        }
+    })
+}
+
 /// Whether a reader of `filters` wants an event of the cluster.
 fn passes(filters: &Filters, event: &Value) -> bool {
     let word = |pointer: &str| {
@@ -186,6 +250,7 @@ fn passes(filters: &Filters, event: &Value) -> bool {
         && filters.any("scope", |s| s == "swarm")
         && one_of("service")
         && one_of("node")
+        && one_of("plugin")
         && one_of("secret")
         && one_of("config")
         // Events of the cluster carry no labels.

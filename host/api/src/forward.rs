@@ -33,7 +33,9 @@ pub const LEADER_MOVED: HeaderName = HeaderName::from_static("x-swarmw-leader-mo
 /// The most time until the head of an answer of ours. A write that takes longer may
 /// still be carried out.
 const REQUEST_DEADLINE: Duration = Duration::from_secs(60);
-/// The same for a component or a blob, which first has to arrive.
+/// Paths that take a component or a blob.
+const UPLOADS: [&str; 2] = ["/swarmw/plugins", "/swarmw/blobs"];
+/// The same for these, as what they take first has to arrive.
 const UPLOAD_DEADLINE: Duration = Duration::from_secs(300);
 /// How long a request waits for the managers to have a leader again…
 const LEADER_PATIENCE: Duration = Duration::from_secs(15);
@@ -142,7 +144,7 @@ fn leads(host: &Host) -> Result<bool, Refusal> {
 }
 
 fn is_upload(request: &Request) -> bool {
-    request.method() == Method::POST && request.uri().path().starts_with("/swarmw/")
+    request.method() == Method::POST && UPLOADS.contains(&request.uri().path())
 }
 
 fn is_leaderless(answer: &Response) -> bool {

@@ -40,8 +40,8 @@ mod words;
 pub use api::Api;
 pub use forward::{LEADER_MOVED, REQUEST_ID};
 pub use node::{
-    Answer, InitRequest, JoinRequest, LogLine, LogOutput, LogSource, LogsRequest, Membership, Node,
-    RemoteManager, Standing,
+    Answer, Fetched, InitRequest, JoinRequest, LogLine, LogOutput, LogSource, LogsRequest,
+    Membership, Node, RemoteManager, Standing,
 };
 pub use refusals::{
     already_in_swarm, join_timed_out, manager_starting, no_leader, no_swarm, not_in_swarm, worker,

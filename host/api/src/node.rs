@@ -12,8 +12,9 @@ use http::{Request, Response};
 use serde::{Deserialize, Serialize};
 
 use swarmw_model::{
-    Availability, Blob, ClusterId, ClusterSpec, Id, ManagerStatus, NodeDescription, NodeId, Plugin,
-    Refusal, RequestId, ServiceId, ServiceSpec, TaskId, Time,
+    Availability, Blob, ClusterId, ClusterSpec, Consent, Id, ManagerStatus, NodeDescription,
+    NodeId, Plugin, PluginId, PluginLine, PluginOffer, PluginReport, PluginUse, Refusal, RequestId,
+    ServiceId, ServiceSpec, ShadowReport, TaskId, Time,
 };
 use swarmw_state::{Change, Event, State};
 
@@ -71,7 +72,42 @@ pub trait Node: Send + Sync + 'static {
     fn leave(&self, force: bool) -> Answer<'_, ()>;
 
     /// The leader's: inspects a component, stores it, and names it in the state.
-    fn add_plugin(&self, request: Option<RequestId>, bytes: Bytes) -> Answer<'_, Plugin>;
+    fn add_plugin(
+        &self,
+        request: Option<RequestId>,
+        component: Bytes,
+        offer: PluginOffer,
+    ) -> Answer<'_, Plugin>;
+
+    /// The leader's: what would become of a component, and what that would mean for
+    /// tasks. Changes nothing.
+    fn report_plugin(
+        &self,
+        component: Bytes,
+        offer: PluginOffer,
+        plan: bool,
+    ) -> Answer<'_, PluginReport>;
+
+    /// The leader's: puts the version of a plugin that waits, or runs in shadow, in its
+    /// place.
+    fn promote_plugin(
+        &self,
+        request: Option<RequestId>,
+        id: PluginId,
+        consent: Consent,
+    ) -> Answer<'_, Plugin>;
+
+    /// Fetches a component from its registry, with the client's credentials as encoded
+    /// in their header, and checks who signed it, where that is asked for.
+    fn fetch_component(&self, reference: String, auth: String) -> Answer<'_, Fetched>;
+
+    /// The leader's: what a plugin did on this manager, and what its version in shadow
+    /// said otherwise.
+    fn plugin_use(&self, plugin: &Plugin) -> (Option<PluginUse>, Option<ShadowReport>);
+
+    /// The leader's: the last lines of a plugin's log on this manager, after the one of
+    /// this number.
+    fn plugin_lines(&self, plugin: &str, after: u64) -> Vec<PluginLine>;
 
     /// The leader's: stores bytes with a majority of managers.
     fn put_blob(&self, bytes: Bytes) -> Answer<'_, Blob>;
@@ -93,6 +129,17 @@ pub trait Node: Send + Sync + 'static {
     /// What changes in this manager's state from now on; `None` on other nodes. The
     /// stream ends when its reader falls too far behind.
     fn changes(&self) -> Option<BoxStream<'static, Event>>;
+}
+
+/// A component from a registry.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fetched {
+    /// Its bytes.
+    pub component: Bytes,
+    /// The reference, with the digest of the manifest that it named.
+    pub reference: String,
+    /// Whose signature on it was checked.
+    pub signer: Option<String>,
 }
 
 /// Where a node stands in a cluster.

@@ -36,7 +36,10 @@ pub(crate) fn router(host: Host) -> Router {
         .route("/configs/{id}/update", post(secrets::no_such_config))
         .route("/swarmw/plugins", get(plugins::list).post(plugins::add))
         // Names of plugins have a slash: `publisher/name`.
-        .route("/swarmw/plugins/{*id}", get(plugins::inspect).delete(plugins::remove))
+        .route(
+            "/swarmw/plugins/{*id}",
+            get(plugins::inspect).post(plugins::act).delete(plugins::remove),
+        )
         .route("/swarmw/blobs", post(plugins::put_blob))
         .route_layer(from_fn_with_state(host.clone(), forward::to_the_leader));
     let of_this_node = Router::new()

@@ -1,6 +1,6 @@
 //! Where a command writes, and what it knows of the terminal.
 
-use std::io::{self, IsTerminal as _, Write};
+use std::io::{self, BufRead, IsTerminal as _, Write};
 
 use crate::terminal;
 
@@ -14,6 +14,8 @@ pub struct Io {
     pub is_tty: bool,
     /// Width of the terminal; task bars need more than 110 columns.
     pub columns: u16,
+    /// Where answers to questions come from; `None` where nobody can be asked.
+    pub answers: Option<Box<dyn BufRead + Send>>,
 }
 
 // === impl Io ===
@@ -26,6 +28,9 @@ impl Io {
             stderr: Box::new(io::stderr()),
             is_tty: io::stdout().is_terminal(),
             columns: terminal::columns(),
+            answers: io::stdin()
+                .is_terminal()
+                .then(|| Box::new(io::BufReader::new(io::stdin())) as Box<dyn BufRead + Send>),
         }
     }
 
@@ -43,5 +48,42 @@ impl Io {
     /// Writes one line of warning.
     pub(crate) fn warn(&mut self, text: impl std::fmt::Display) -> io::Result<()> {
         writeln!(self.stderr, "{text}")
+    }
+
+    /// Asks a question that is answered with yes or no; `None` where nobody can be
+    /// asked. All but `y` and `yes` is a no.
+    pub(crate) fn confirm(&mut self, question: &str) -> io::Result<Option<bool>> {
+        let Some(answers) = &mut self.answers else { return Ok(None) };
+        write!(self.stdout, "{question} [y/N] ")?;
+        self.stdout.flush()?;
+        let mut line = String::new();
+        answers.read_line(&mut line)?;
+        Ok(Some(matches!(line.trim().to_lowercase().as_str(), "y" | "yes")))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Cursor;
+
+    use crate::testing::Captured;
+
+    #[test]
+    fn only_yes_is_a_yes_and_nobody_is_asked_where_nobody_is() {
+        for (typed, want) in [
+            (Some("y\n"), Some(true)),
+            (Some("YES\n"), Some(true)),
+            (Some("n\n"), Some(false)),
+            (Some("yep\n"), Some(false)),
+            (Some(""), Some(false)),
+            (None, None),
+        ] {
+            let captured = Captured::default();
+            let mut io = captured.io(true, 80);
+            io.answers = typed.map(|text| Box::new(Cursor::new(text)) as _);
+            assert_eq!(io.confirm("Do you?").expect("written"), want, "{typed:?}");
+            let asked = if typed.is_some() { "Do you? [y/N] " } else { "" };
+            assert_eq!(captured.stdout(), asked);
+        }
     }
 }

@@ -28,6 +28,7 @@ impl Captured {
             stderr: Box::new(self.stderr.clone()),
             is_tty,
             columns,
+            answers: None,
         }
     }
 

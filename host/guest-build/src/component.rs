@@ -10,11 +10,8 @@ use crate::{Guest, PLUGIN_IMPORTS};
 pub fn encode(module: Guest) -> Guest {
     let bytes = fs::read(&module.path)
         .unwrap_or_else(|error| panic!("cannot read {}: {error}", module.path.display()));
-    let component = ComponentEncoder::default()
-        .validate(true)
-        .module(&bytes)
-        .and_then(|mut encoder| encoder.encode())
-        .unwrap_or_else(|error| panic!("{} is no component: {error:#}", module.name));
+    let component =
+        of(&bytes).unwrap_or_else(|error| panic!("{} is no component: {error}", module.name));
     let path = module.path.with_extension("component.wasm");
     // The same bytes keep their time, and what includes them is not built again.
     if fs::read(&path).is_ok_and(|old| old == component) {
@@ -26,6 +23,15 @@ pub fn encode(module: Guest) -> Guest {
         .and_then(|()| fs::rename(&draft, &path))
         .unwrap_or_else(|error| panic!("cannot write {}: {error}", path.display()));
     Guest { path, ..module }
+}
+
+/// The component of a core module; why there is none.
+pub fn of(module: &[u8]) -> Result<Vec<u8>, String> {
+    ComponentEncoder::default()
+        .validate(true)
+        .module(module)
+        .and_then(|mut encoder| encoder.encode())
+        .map_err(|error| format!("{error:#}"))
 }
 
 /// Refuses a component that imports more than [`PLUGIN_IMPORTS`].

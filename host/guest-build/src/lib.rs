@@ -41,6 +41,14 @@ pub fn build_components(workspace: &Path, target_dir: &Path) -> Vec<Guest> {
     built.into_iter().map(component::encode).collect()
 }
 
+/// Makes a component of a core module in memory: for tests that change one.
+///
+/// # Panics
+/// When it is no module of a guest, or names what its world has not.
+pub fn component_of(module: &[u8]) -> Vec<u8> {
+    component::of(module).unwrap_or_else(|error| panic!("the module is no component: {error}"))
+}
+
 /// Builds every member of a workspace of Wasm tasks; `wasm32-wasip2` makes
 /// components by itself.
 ///

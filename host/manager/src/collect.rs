@@ -85,16 +85,20 @@ impl Unnamed {
     }
 }
 
-/// Every digest that a plugin, a service or a task needs.
+/// Every digest that a plugin, an update under way, a service or a task needs.
 fn named(state: &State) -> BTreeSet<String> {
-    let plugins = state.plugins().map(|plugin| plugin.blob.digest.clone());
+    let plugins = state.plugins().flat_map(|plugin| {
+        let candidate = plugin.candidate.iter().map(|candidate| &candidate.release);
+        candidate.chain([&plugin.release]).map(|release| release.blob.digest.clone())
+    });
+    let rollouts = state.rollouts().map(|rollout| rollout.component.to_string());
     let services = state.services().flat_map(|service| {
         let specs: [Option<&ServiceSpec>; 2] =
             [Some(&service.spec), service.previous_spec.as_ref()];
         specs.into_iter().flatten().filter_map(|spec| component(&spec.task_template))
     });
     let tasks = state.tasks().filter_map(|task| component(&task.spec));
-    plugins.chain(services).chain(tasks).collect()
+    plugins.chain(rollouts).chain(services).chain(tasks).collect()
 }
 
 /// The uploaded component that a task runs, if it runs one.

@@ -14,8 +14,9 @@ use swarmw_model::{ServiceId, TaskId, Time};
 use swarmw_orchestrator::Orchestrator;
 use swarmw_plugin_host::PluginHost;
 use swarmw_raft::Received;
-use swarmw_scheduler::{Consequence, Scheduler};
+use swarmw_scheduler::{Consequence, Policies as _, Scheduler};
 use swarmw_state::{Change, Event, State};
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, warn};
 
@@ -36,6 +37,8 @@ struct Loops {
     endpoints: BTreeSet<ServiceId>,
     policies: PluginHost,
     ambient: Ambient,
+    /// Of the plugins that the last tick was decided by.
+    generation: Option<u64>,
 }
 
 /// What a tick wants.
@@ -46,7 +49,12 @@ struct Tick {
 }
 
 /// Leads until cancelled or until the leadership is lost.
-pub(crate) async fn lead(log: Proposer, policies: PluginHost, cancel: CancellationToken) {
+pub(crate) async fn lead(
+    log: Proposer,
+    policies: PluginHost,
+    mut loaded: watch::Receiver<()>,
+    cancel: CancellationToken,
+) {
     let raft = &log.raft;
     let mut events = raft.subscribe();
     let mut loops = Loops::new(&raft.state(), policies.clone(), log.ambient.clone());
@@ -75,6 +83,8 @@ pub(crate) async fn lead(log: Proposer, policies: PluginHost, cancel: Cancellati
             tokio::select! {
                 () = cancel.cancelled() => return,
                 () = log.until(tick.wake_at) => {}
+                // The log names a plugin before it is compiled and serves.
+                changed = loaded.changed() => if changed.is_err() { return },
                 received = events.next() => match received {
                     Some(received) => loops.take(received, &raft.state()),
                     None => return,
@@ -100,6 +110,7 @@ impl Loops {
             endpoints: state.services().map(|s| s.id).collect(),
             policies,
             ambient,
+            generation: None,
         }
     }
 
@@ -122,22 +133,27 @@ impl Loops {
 
     fn tick(&mut self, state: &State) -> Tick {
         let now = self.ambient.now();
+        // One tick is decided by one set of releases, whatever comes meanwhile.
+        let mut policies = self.policies.pin();
+        let generation = Some(policies.generation());
+        if self.generation != generation && self.generation.is_some() {
+            self.orchestrator.policies_changed();
+        }
+        self.generation = generation;
         let dirty = std::mem::take(&mut self.endpoints);
         let (mut changes, exhausted) = allocate(state, &dirty);
         for failure in exhausted {
             warn!(service = %failure.service, reason = %failure.reason, "no port to publish on");
         }
-        let mut fits =
-            SchedulerFits { scheduler: &mut self.scheduler, policies: self.policies.clone() };
+        let mut fits = SchedulerFits { scheduler: &mut self.scheduler, policies: policies.clone() };
         let mut chance = self.ambient.chance();
         let decided =
-            self.orchestrator.tick(state, now, &mut fits, &mut self.policies.clone(), &mut || {
+            self.orchestrator.tick(state, now, &mut fits, &mut policies.clone(), &mut || {
                 TaskId::random(&mut chance)
             });
         changes.extend(decided.changes);
         let mut wake_at = decided.wake_at;
-        for trouble in self.scheduler.schedule(state, &mut changes, now, &mut self.policies).events
-        {
+        for trouble in self.scheduler.schedule(state, &mut changes, now, &mut policies).events {
             let (service, consequence) = (trouble.service, trouble.consequence);
             warn!(%service, failure = %trouble.failure, ?consequence, "a placement plugin failed");
             if consequence == Consequence::Waits {

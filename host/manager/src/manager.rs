@@ -5,12 +5,11 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
-use rand::Rng;
 use swarmw_ambient::Ambient;
 use swarmw_ca::Tls;
 use swarmw_model::{
-    Blob, Id, ManagerStatus, Node, NodeId, Plugin, PluginId, RaftMember, Reachability, Refusal,
-    RefusalKind, RequestId, ServiceSpec, Time, Version,
+    Blob, Id, ManagerStatus, Node, NodeId, RaftMember, Reachability, Refusal, RefusalKind,
+    RequestId, ServiceSpec,
 };
 use swarmw_plugin_host::{Compiler, PluginHost};
 use swarmw_proto::Channels;
@@ -79,6 +78,10 @@ pub(crate) struct Inner {
     pub(crate) channels: Channels,
     pub(crate) policies: PluginHost,
     pub(crate) given: tokio::sync::Mutex<plugins::Given>,
+    /// Told whenever other plugins serve than before.
+    pub(crate) loaded: tokio::sync::watch::Sender<()>,
+    pub(crate) shadows: plugins::Shadows,
+    pub(crate) troubles: plugins::Troubles,
     pub(crate) compiler: Compiler,
     pub(crate) handler: Handler,
     pub(crate) logs: LogBroker,
@@ -169,13 +172,17 @@ impl Manager {
             Some(first) => Raft::open_alone(seat, config.peers, first).await?,
             None => Raft::open(seat, config.peers).await?,
         };
+        let policies = PluginHost::new(config.compiler.clone());
         Ok(Self(Arc::new(Inner {
             node: config.node,
             log: Proposer { raft, ambient: config.ambient },
             blobs,
             channels: config.channels,
-            policies: PluginHost::new(config.compiler.clone()),
+            troubles: plugins::Troubles::of(&policies),
+            policies,
             given: tokio::sync::Mutex::default(),
+            loaded: tokio::sync::watch::Sender::new(()),
+            shadows: plugins::Shadows::default(),
             compiler: config.compiler,
             handler: config.handler,
             logs: LogBroker::default(),
@@ -229,9 +236,16 @@ impl Manager {
         let dispatcher = Dispatcher::new(inner.log.clone(), inner.logs.clone(), end.clone());
         *self.leading() = Some(Leading { dispatcher: dispatcher.clone() });
         tokio::join!(
-            lead::lead(inner.log.clone(), inner.policies.clone(), end.clone()),
+            lead::lead(
+                inner.log.clone(),
+                inner.policies.clone(),
+                inner.loaded.subscribe(),
+                end.clone()
+            ),
             dispatcher.run(),
             membership::keep_roles(inner.log.clone(), inner.node, end.clone()),
+            plugins::keep_shadows(inner, end.clone()),
+            plugins::keep_troubles(inner, end.clone()),
         );
         info!("this manager leads no more");
     }
@@ -299,9 +313,6 @@ impl Manager {
         request: Option<RequestId>,
         change: Change,
     ) -> Result<Option<Id>, Refusal> {
-        if let Change::RemovePlugin(id) = &change {
-            plugins::check_unused(&self.0.log.raft.state(), *id)?;
-        }
         self.0.log.write(request, change).await
     }
 
@@ -317,30 +328,6 @@ impl Manager {
         tokio::task::spawn_blocking(move || policies.check_service(&spec))
             .await
             .map_err(|e| Refusal::plain(RefusalKind::Unknown, e.to_string()))?
-    }
-
-    /// Checks a component, stores it on a majority of managers, names it in the
-    /// log, and has it serve before this returns.
-    ///
-    /// # Errors
-    /// What is wrong with the component, or with storing it.
-    pub async fn add_plugin(
-        &self,
-        request: Option<RequestId>,
-        bytes: Bytes,
-    ) -> Result<Plugin, Refusal> {
-        let inner = &self.0;
-        let inspected = plugins::inspect(&inner.compiler, bytes.clone()).await?;
-        let state = inner.log.raft.state();
-        let blob =
-            replicate::store(&inner.blobs, &inner.channels, &state, inner.node, bytes).await?;
-        let id = PluginId::from_bits(inner.log.ambient.chance().random());
-        let plugin = plugins::record(id, inspected, blob, false);
-        let made = inner.log.write(request, Change::AddPlugin(Box::new(plugin.clone()))).await?;
-        plugins::sync(inner).await;
-        let id = made.map_or(id, |id| PluginId::from_bits(id.bits()));
-        let state = inner.log.raft.state();
-        Ok(state.plugin(id).map_or(plugin, |p| Plugin::clone(p)))
     }
 
     /// Stores bytes on a majority of managers.
@@ -437,9 +424,4 @@ impl Manager {
     fn leading(&self) -> std::sync::MutexGuard<'_, Option<Leading>> {
         self.0.leading.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-/// A plugin's record before apply has dated it.
-pub(crate) fn undated() -> (Version, Time, Time) {
-    (Version::default(), Time::ZERO, Time::ZERO)
 }

@@ -1,8 +1,9 @@
 //! What the leader remembers between ticks, and one tick.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
-use swarmw_model::{Duration, Node, NodeId, ServiceId, ServiceSpec, TaskId, Time};
+use swarmw_model::{Duration, Node, NodeId, Service, ServiceId, ServiceSpec, TaskId, Time};
 use swarmw_state::{Change, Event, State};
 
 use crate::reconcile::Reconcile;
@@ -35,6 +36,8 @@ pub struct Orchestrator {
     due: BTreeSet<(Time, Due)>,
     /// What is remembered of rollouts under way.
     rollouts: BTreeMap<ServiceId, Memory>,
+    /// Constraints may have other verdicts than before.
+    judge_anew: bool,
 }
 
 /// Decisions may be dropped on their way, and nothing tells: a service about which
@@ -58,6 +61,7 @@ impl Orchestrator {
             nodes: state.nodes().map(|n| n.id).collect(),
             due: BTreeSet::new(),
             rollouts: state.rollouts().map(|r| (r.service, Memory::default())).collect(),
+            judge_anew: false,
         }
     }
 
@@ -85,6 +89,12 @@ impl Orchestrator {
         }
     }
 
+    /// The plugins that judge constraints are others than before: running tasks may
+    /// stand where they no longer may.
+    pub fn policies_changed(&mut self) {
+        self.judge_anew = true;
+    }
+
     /// Decides for all services that may need it. Where nothing has changed and
     /// nothing is due, it decides nothing.
     pub fn tick(
@@ -101,6 +111,10 @@ impl Orchestrator {
                 Due::Service(service) => drop(self.dirty.insert(service)),
                 Due::Node(node) => drop(self.nodes.insert(node)),
             }
+        }
+        if std::mem::take(&mut self.judge_anew) {
+            let judged = |s: &&Arc<Service>| !s.spec.task_template.constraints().is_empty();
+            self.dirty.extend(state.services().filter(judged).map(|s| s.id));
         }
         let mut decisions = Decisions::default();
         self.take_nodes(state, now, &mut decisions.changes);
@@ -139,7 +153,7 @@ impl Orchestrator {
         if nodes.is_empty() {
             return;
         }
-        let global = |s: &&std::sync::Arc<swarmw_model::Service>| s.spec.replicas().is_none();
+        let global = |s: &&Arc<Service>| s.spec.replicas().is_none();
         self.dirty.extend(state.services().filter(global).map(|s| s.id));
         for node in nodes {
             self.dirty.extend(state.tasks_of_node(node).map(|t| t.service_id));

@@ -22,8 +22,12 @@ use crate::engine::{Profile, engine};
 pub const COMPILE_TIMEOUT: Duration = Duration::from_secs(60);
 /// Address space of the compiling child.
 const CHILD_MEMORY: u64 = 4 << 30;
-/// CPU time of the compiling child, in seconds.
-const CHILD_CPU: u64 = 60;
+/// CPU time of the compiling child, in seconds: so much, and more for each MiB…
+const CHILD_CPU: u64 = 6;
+/// …this much, …
+const CHILD_CPU_PER_MIB: u64 = 4;
+/// …up to this.
+const CHILD_CPU_MAX: u64 = 60;
 /// The largest file that the child writes.
 const CHILD_FILE: u64 = 1 << 30;
 /// What is kept of the child's complaint.
@@ -200,9 +204,9 @@ impl Compiler {
         match status {
             None => Err(CompileError::TooSlow),
             Some(status) if status.success() => Ok(fs::read(output.path())?),
-            Some(status) if complaint.trim().is_empty() => {
-                Err(CompileError::Refused(format!("the compiler ended with {status}")))
-            }
+            Some(status) if complaint.trim().is_empty() => Err(CompileError::Refused(format!(
+                "the compiler ended with {status}: it was out of time or memory"
+            ))),
             Some(_) => Err(CompileError::Refused(complaint.trim().to_owned())),
         }
     }
@@ -269,16 +273,17 @@ pub fn compile_child(arguments: &[OsString]) -> Result<(), CompileError> {
         .to_str()
         .and_then(Profile::parse)
         .ok_or_else(|| CompileError::Refused("the profiles are policy and task".to_owned()))?;
+    let wasm = fs::read(input)?;
+    let cpu = CHILD_CPU + CHILD_CPU_PER_MIB * (wasm.len() as u64 >> 20);
     for (resource, limit) in [
         (Resource::As, CHILD_MEMORY),
-        (Resource::Cpu, CHILD_CPU),
+        (Resource::Cpu, cpu.min(CHILD_CPU_MAX)),
         (Resource::Fsize, CHILD_FILE),
         (Resource::Core, 0),
     ] {
         let limit = Rlimit { current: Some(limit), maximum: Some(limit) };
         setrlimit(resource, limit).map_err(io::Error::from)?;
     }
-    let wasm = fs::read(input)?;
     let code = engine(profile)
         .map_err(engine_error)?
         .precompile_component(&wasm)

@@ -5,6 +5,7 @@ use swarmw_model::{
 };
 
 use crate::bindings::types as wit;
+use crate::journal::one_line;
 
 /// What a plugin says of itself, and its name.
 pub fn metadata(said: wit::Metadata) -> (String, PluginMetadata) {
@@ -64,7 +65,7 @@ fn grant(grant: wit::Grant) -> PluginGrant {
 /// The most problems shown of one refusal.
 const PROBLEMS_MAX: usize = 16;
 
-/// At least one problem: a refusal without any is a problem of its own.
+/// What people are shown, so without characters that mislead. At least one: a refusal without any is a problem of its own.
 pub fn problems(said: Vec<wit::Problem>) -> Vec<Problem> {
     if said.is_empty() {
         return vec![Problem {
@@ -76,11 +77,11 @@ pub fn problems(said: Vec<wit::Problem>) -> Vec<Problem> {
         }];
     }
     let problem = |p: wit::Problem| Problem {
-        code: p.code,
-        message: p.message,
-        option: p.option_name,
+        code: one_line(&p.code),
+        message: one_line(&p.message),
+        option: p.option_name.as_deref().map(one_line),
         at: p.at.map(|span| (span.start, span.end)),
-        hint: p.hint,
+        hint: p.hint.as_deref().map(one_line),
     };
     said.into_iter().take(PROBLEMS_MAX).map(problem).collect()
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use wasmtime::{Config, Engine, StoreLimits, StoreLimitsBuilder};
+use wasmtime::{Config, Engine};
 
 /// What a component is compiled for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -13,18 +13,24 @@ pub enum Profile {
     Task,
 }
 
-/// The most memory of one plugin.
+/// The most memory of one plugin, in all its memories together.
 pub const MEMORY: usize = 64 << 20;
-/// The most elements of one table.
-const TABLE_ELEMENTS: usize = 20_000;
+/// The most elements of its tables, all together.
+pub const TABLE_ELEMENTS: usize = 20_000;
 /// The most core instances, tables and memories of one plugin.
-const INSTANCES: usize = 16;
-const TABLES: usize = 16;
-const MEMORIES: usize = 4;
+pub const INSTANCES: usize = 16;
+/// See [`INSTANCES`].
+pub const TABLES: usize = 16;
+/// See [`INSTANCES`].
+pub const MEMORIES: usize = 4;
 /// The deepest stack.
 const STACK: usize = 512 << 10;
 /// The most bytes that one call may hand to the host.
 pub const HOSTCALL_FUEL: usize = 4 << 20;
+/// The largest plugin that is added without the operator's word for it.
+pub const COMPONENT: usize = 16 << 20;
+/// The largest that is added with it.
+pub const LARGE_COMPONENT: usize = 64 << 20;
 /// The clock of budgets; see [`crate::ticker`].
 pub const TICK: Duration = Duration::from_millis(1);
 
@@ -58,7 +64,7 @@ impl Profile {
     /// The largest component, in bytes.
     pub const fn component_max(self) -> usize {
         match self {
-            Self::Policy => 16 << 20,
+            Self::Policy => LARGE_COMPONENT,
             Self::Task => 128 << 20,
         }
     }
@@ -90,16 +96,4 @@ pub fn engine(profile: Profile) -> wasmtime::Result<Engine> {
         }
     }
     Engine::new(&config)
-}
-
-/// The limits of a plugin's store.
-pub fn store_limits() -> StoreLimits {
-    StoreLimitsBuilder::new()
-        .memory_size(MEMORY)
-        .table_elements(TABLE_ELEMENTS)
-        .instances(INSTANCES)
-        .tables(TABLES)
-        .memories(MEMORIES)
-        .trap_on_grow_failure(true)
-        .build()
 }

@@ -4,31 +4,37 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use bytes::Bytes;
-use swarmw_model::{Plugin, PluginKind};
+use swarmw_model::{Plugin, PluginKind, PluginLine, PluginUse};
 use wasmtime::Engine;
 use wasmtime::component::Linker;
 
 use crate::claims::Routes;
 use crate::compile::{CompileError, Compiler};
 use crate::engine::{Profile, engine};
+use crate::incidents::{Incident, Incidents};
+use crate::interface;
 use crate::loaded::Loaded;
 use crate::memo::Memo;
-use crate::sandbox::{self, Guest};
+use crate::sandbox::Guest;
 use crate::ticker::Ticker;
 
 /// Components that left the cluster but may still drive a rollout: the most kept.
 const RETIRED_MAX: usize = 8;
 
 /// The plugins of the cluster: routes to them and calls them. Clones share all.
+///
+/// A handle follows the cluster: between two of its calls the plugins may change. A
+/// [pinned](PluginHost::pin) one keeps to the plugins of a moment, so that all that
+/// one pass decides is decided by the same releases.
 #[derive(Clone)]
 pub struct PluginHost {
     pub(crate) shared: Arc<Shared>,
+    pinned: Option<Arc<Table>>,
 }
 
 pub(crate) struct Shared {
     pub runtime: Runtime,
     table: RwLock<Arc<Table>>,
-    memo: Mutex<Memo>,
 }
 
 /// What every call needs.
@@ -37,26 +43,18 @@ pub(crate) struct Runtime {
     pub engine: Engine,
     pub linker: Linker<Guest>,
     pub ticker: Ticker,
+    pub incidents: Incidents,
     calls: AtomicU64,
+    /// Numbers that are never given twice: of expressions and of generations.
+    numbers: AtomicU64,
 }
 
-/// The plugins at one time.
+/// The plugins at one time, and what they have answered.
 pub(crate) struct Table {
-    pub generation: u64,
     pub routes: Routes,
     plugins: Vec<Arc<Loaded>>,
     retired: Vec<Arc<Loaded>>,
-}
-
-/// What a plugin has done so far in this process.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PluginStats {
-    /// The plugin.
-    pub name: Arc<str>,
-    /// Calls into it.
-    pub calls: u64,
-    /// Calls that went wrong.
-    pub faults: u64,
+    memo: Mutex<Memo>,
 }
 
 impl PluginHost {
@@ -67,19 +65,31 @@ impl PluginHost {
     /// cannot run Wasm, or one that has no room for another thread.
     pub fn new(compiler: Compiler) -> Self {
         let runtime = Runtime::new(compiler).expect("this machine runs Wasm");
-        let table = Table {
-            generation: 0,
-            routes: Routes::default(),
-            plugins: Vec::new(),
-            retired: Vec::new(),
-        };
-        Self {
-            shared: Arc::new(Shared {
-                runtime,
-                table: RwLock::new(Arc::new(table)),
-                memo: Mutex::default(),
-            }),
-        }
+        let table = RwLock::new(Arc::new(runtime.table(Vec::new(), Vec::new())));
+        Self { shared: Arc::new(Shared { runtime, table }), pinned: None }
+    }
+
+    /// A handle that keeps to the plugins of now.
+    pub fn pin(&self) -> Self {
+        Self { shared: Arc::clone(&self.shared), pinned: Some(self.table()) }
+    }
+
+    /// A pinned handle to the plugins of now but for one: this one stands in place
+    /// of that of its name, or beside the others. What it does wrong is told to
+    /// nobody.
+    pub fn with(&self, plugin: Plugin, bytes: Bytes) -> Self {
+        let table = self.table();
+        let others = table.plugins.iter().filter(|l| *l.name != *plugin.name).cloned();
+        let mut plugins: Vec<_> = others.collect();
+        plugins.push(Arc::new(Loaded::trial(plugin, bytes)));
+        let table = self.shared.runtime.table(plugins, table.retired.clone());
+        Self { shared: Arc::clone(&self.shared), pinned: Some(Arc::new(table)) }
+    }
+
+    /// Tells this one whenever a plugin's standing changes; the first listener stays.
+    /// It is called by whoever called the plugin, and must not block.
+    pub fn on_incident(&self, listener: impl Fn(Incident) + Send + Sync + 'static) {
+        self.shared.runtime.incidents.listen(listener);
     }
 
     /// The plugins that the cluster has now. Those that stayed the same keep their
@@ -100,16 +110,11 @@ impl PluginHost {
 
     /// The plugins as loaded, those that stayed the same as they are.
     fn with_known(&self, plugins: Vec<(Plugin, Bytes)>) -> Vec<Arc<Loaded>> {
-        let table = self.table();
-        let same = |loaded: &Loaded, plugin: &Plugin| {
-            loaded.plugin.blob == plugin.blob
-                && loaded.plugin.name == plugin.name
-                && loaded.plugin.metadata == plugin.metadata
-        };
+        let table = self.current();
         plugins
             .into_iter()
             .map(|(plugin, bytes)| {
-                let known = table.plugins.iter().find(|l| same(l, &plugin));
+                let known = table.plugins.iter().find(|l| l.is(&plugin));
                 known.map_or_else(|| Arc::new(Loaded::new(plugin.clone(), bytes)), Arc::clone)
             })
             .collect()
@@ -122,23 +127,14 @@ impl PluginHost {
         if !changed {
             return;
         }
-        let gone = |old: &&Arc<Loaded>| {
-            !next.iter().any(|n| n.plugin.blob.digest == old.plugin.blob.digest)
-        };
+        let gone = |old: &&Arc<Loaded>| !next.iter().any(|new| new.digest() == old.digest());
         let left = table.plugins.iter().chain(&table.retired).filter(gone);
         let retired = left
             .filter(|l| l.plugin.kind == PluginKind::UpdatePolicy)
             .take(RETIRED_MAX)
             .cloned()
             .collect();
-        *table = Arc::new(Table {
-            generation: table.generation + 1,
-            routes: Routes::new(&next),
-            plugins: next,
-            retired,
-        });
-        drop(table);
-        self.memo().clear();
+        *table = Arc::new(self.shared.runtime.table(next, retired));
     }
 
     /// Wasm calls so far, of all plugins.
@@ -146,22 +142,30 @@ impl PluginHost {
         self.shared.runtime.calls.load(Ordering::Relaxed)
     }
 
-    /// What each plugin has done so far.
-    pub fn stats(&self) -> Vec<PluginStats> {
-        let stats = |loaded: &Arc<Loaded>| {
-            let (calls, faults) = loaded.stats();
-            PluginStats { name: Arc::clone(&loaded.name), calls, faults }
-        };
-        self.table().plugins.iter().map(stats).collect()
+    /// What the plugin of this name did in this process.
+    pub fn used(&self, plugin: &str) -> Option<PluginUse> {
+        Some(self.table().of_name(plugin)?.used())
     }
 
+    /// Whether a constraint is routed to the plugin of this name.
+    pub fn takes_constraint(&self, plugin: &str, expression: &str) -> bool {
+        self.table().routes.constraint(expression).is_some_and(|l| *l.name == *plugin)
+    }
+
+    /// The last lines of a plugin's log in this process, after the one of this
+    /// number.
+    pub fn lines(&self, plugin: &str, after: u64) -> Vec<PluginLine> {
+        self.table().of_name(plugin).map(|l| l.journal().after(after)).unwrap_or_default()
+    }
+
+    /// The plugins of the pass, or of now.
     pub(crate) fn table(&self) -> Arc<Table> {
+        self.pinned.clone().unwrap_or_else(|| self.current())
+    }
+
+    fn current(&self) -> Arc<Table> {
         let table = self.shared.table.read();
         Arc::clone(&table.unwrap_or_else(PoisonError::into_inner))
-    }
-
-    pub(crate) fn memo(&self) -> MutexGuard<'_, Memo> {
-        self.shared.memo.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -171,15 +175,27 @@ impl Runtime {
         let engine = engine(Profile::Policy).map_err(start)?;
         Ok(Self {
             compiler,
-            linker: sandbox::linker(&engine).map_err(start)?,
+            linker: interface::linker(&engine).map_err(start)?,
             ticker: Ticker::new(&engine)?,
             engine,
+            incidents: Incidents::default(),
             calls: AtomicU64::new(0),
+            numbers: AtomicU64::new(0),
         })
     }
 
     pub fn count_call(&self) {
         self.calls.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// A number that was not given before.
+    pub fn number(&self) -> u64 {
+        self.numbers.fetch_add(1, Ordering::Relaxed) + 1
+    }
+
+    fn table(&self, plugins: Vec<Arc<Loaded>>, retired: Vec<Arc<Loaded>>) -> Table {
+        let memo = Mutex::new(Memo::new(self.number()));
+        Table { routes: Routes::new(&plugins), plugins, retired, memo }
     }
 }
 
@@ -190,11 +206,26 @@ impl Table {
 
     /// The plugin of this name and kind.
     pub fn named(&self, kind: PluginKind, name: &str) -> Option<&Arc<Loaded>> {
-        self.plugins.iter().find(|l| l.plugin.kind == kind && *l.name == *name)
+        self.of_name(name).filter(|l| l.plugin.kind == kind)
+    }
+
+    /// Notes that a pass needed so many answers of a plugin.
+    pub fn needed(&self, name: &str, rows: usize) {
+        if let Some(loaded) = self.of_name(name) {
+            loaded.needed(rows);
+        }
+    }
+
+    fn of_name(&self, name: &str) -> Option<&Arc<Loaded>> {
+        self.plugins.iter().find(|l| *l.name == *name)
     }
 
     /// The component of this digest, also one that left the cluster.
     pub fn by_digest(&self, digest: &str) -> Option<&Arc<Loaded>> {
-        self.plugins.iter().chain(&self.retired).find(|l| l.plugin.blob.digest == digest)
+        self.plugins.iter().chain(&self.retired).find(|l| l.digest() == digest)
+    }
+
+    pub fn memo(&self) -> MutexGuard<'_, Memo> {
+        self.memo.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

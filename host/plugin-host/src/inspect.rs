@@ -1,31 +1,20 @@
 //! What `plugin add` checks before the cluster names a component.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use swarmw_model::{
     GrantRequest, OptionType, PluginClaim, PluginKind, PluginMetadata, PluginOption,
 };
-use wasmtime::Engine;
 use wasmtime::component::Component;
 
-use crate::bindings::AnyPlugin;
 use crate::compile::{CompileError, Compiler, digest_of};
-use crate::convert;
 use crate::engine::{COMPILE_BUDGET, Profile};
 use crate::host::Runtime;
+use crate::interface::{self, Minor, NoPlugin};
+use crate::journal::{Journal, misleads};
 use crate::options::text_to_value;
 use crate::sandbox::{self, Sandbox};
-
-/// Interfaces that a plugin may import.
-const IMPORTS: [&str; 2] = ["swarmw:types/host@0.1.0", "swarmw:types/types@0.1.0"];
-
-/// The interface that makes a component a plugin of a kind.
-const KINDS: [(&str, PluginKind); 4] = [
-    ("swarmw:constraint/constraint@0.1.0", PluginKind::Constraint),
-    ("swarmw:preference/preference@0.1.0", PluginKind::Preference),
-    ("swarmw:update/update@0.1.0", PluginKind::UpdatePolicy),
-    ("swarmw:volume/volume@0.1.0", PluginKind::VolumeDriver),
-];
 
 /// The longest name of a plugin.
 const NAME_MAX: usize = 64;
@@ -40,22 +29,9 @@ pub enum AddError {
     /// It does not compile.
     #[error(transparent)]
     Compile(#[from] CompileError),
-    /// It wants more than a plugin may have.
-    #[error("the component imports {}; a plugin may import {} only", imports.join(", "), IMPORTS.join(" and "))]
-    Imports {
-        /// What it may not import.
-        imports: Vec<String>,
-    },
-    /// It is none of the four kinds, or several.
-    #[error(
-        "the component exports {}; a plugin exports swarmw:types/plugin@0.1.0 and one of {}",
-        if exports.is_empty() { "nothing".to_owned() } else { exports.join(", ") },
-        KINDS.map(|(interface, _)| interface).join(", ")
-    )]
-    Exports {
-        /// What it exports.
-        exports: Vec<String>,
-    },
+    /// What it imports and exports makes no plugin.
+    #[error(transparent)]
+    NoPlugin(#[from] NoPlugin),
     /// It failed when it was asked what it is.
     #[error("the component {fault} when it was asked to describe itself")]
     Describe {
@@ -75,6 +51,8 @@ pub enum AddError {
 pub struct Inspected {
     /// What it decides.
     pub kind: PluginKind,
+    /// The version of our interface that it was built for, such as `0.1`.
+    pub interface: String,
     /// `publisher/name`.
     pub name: String,
     /// The rest.
@@ -85,54 +63,36 @@ pub struct Inspected {
 /// itself when it is run with nothing around it.
 ///
 /// # Errors
-/// The first rule that it breaks.
-pub fn inspect(bytes: &[u8], compiler: &Compiler) -> Result<Inspected, AddError> {
+/// The first rule that it breaks; one of more than `max` bytes is not even compiled.
+pub fn inspect(bytes: &[u8], max: usize, compiler: &Compiler) -> Result<Inspected, AddError> {
+    if bytes.len() > max {
+        return Err(CompileError::TooLarge { size: bytes.len(), max }.into());
+    }
     let runtime = Runtime::new(compiler.clone())?;
     let digest = digest_of(bytes);
     let component = compiler.component(&runtime.engine, Profile::Policy, &digest, bytes)?;
-    check_imports(&runtime.engine, &component)?;
-    let kind = kind(&runtime.engine, &component)?;
-    let (name, metadata) = describe(&runtime, &component, kind)?;
+    let (kind, minor) = interface::recognise(&runtime.engine, &component)?;
+    let (name, metadata) = describe(&runtime, &component, kind, minor)?;
     check(kind, &name, &metadata).map_err(|reason| AddError::Metadata { reason })?;
-    Ok(Inspected { kind, name, metadata })
-}
-
-fn check_imports(engine: &Engine, component: &Component) -> Result<(), AddError> {
-    let ty = component.component_type();
-    let imports: Vec<String> = ty
-        .imports(engine)
-        .map(|(name, _)| name.to_owned())
-        .filter(|name| !IMPORTS.contains(&name.as_str()))
-        .collect();
-    if imports.is_empty() { Ok(()) } else { Err(AddError::Imports { imports }) }
-}
-
-fn kind(engine: &Engine, component: &Component) -> Result<PluginKind, AddError> {
-    let ty = component.component_type();
-    let exports: Vec<String> = ty.exports(engine).map(|(name, _)| name.to_owned()).collect();
-    let mut kinds =
-        KINDS.into_iter().filter(|(interface, _)| exports.iter().any(|e| e == interface));
-    match (kinds.next(), kinds.next()) {
-        (Some((_, kind)), None) => Ok(kind),
-        _ => Err(AddError::Exports { exports }),
-    }
+    Ok(Inspected { kind, interface: minor.to_string(), name, metadata })
 }
 
 fn describe(
     runtime: &Runtime,
     component: &Component,
     kind: PluginKind,
+    minor: Minor,
 ) -> Result<(String, PluginMetadata), AddError> {
-    let fault = |error: wasmtime::Error| AddError::Describe { fault: sandbox::fault(&error) };
-    let (engine, ticker) = (&runtime.engine, &runtime.ticker);
+    let fault = |error: wasmtime::Error| AddError::Describe { fault: sandbox::fault(&error).1 };
+    let journal = Arc::new(Journal::new("new plugin"));
+    let (engine, ticker, linker) = (&runtime.engine, &runtime.ticker, &runtime.linker);
     // Every function of its kind must be there with the right type.
-    Sandbox::new(engine, ticker, &runtime.linker, component, kind, "new plugin").map_err(fault)?;
-    let mut store = sandbox::store(engine, "new plugin");
+    Sandbox::new(engine, ticker, linker, component, (kind, minor), &journal).map_err(fault)?;
+    let mut store = sandbox::store(engine, &journal);
     let said = sandbox::limited(&mut store, ticker, COMPILE_BUDGET, |store| {
-        let plugin = AnyPlugin::instantiate(&mut *store, component, &runtime.linker)?;
-        plugin.swarmw_types_plugin().call_describe(store)
+        interface::describe(minor, store, component, linker)
     });
-    said.map(convert::metadata).map_err(fault)
+    said.map_err(fault)
 }
 
 fn check(kind: PluginKind, name: &str, metadata: &PluginMetadata) -> Result<(), String> {
@@ -141,7 +101,7 @@ fn check(kind: PluginKind, name: &str, metadata: &PluginMetadata) -> Result<(), 
     let numbers = version.split(['-', '+']).next().unwrap_or_default();
     let numbers: Vec<_> = numbers.split('.').map(str::parse::<u32>).collect();
     if numbers.len() != 3 || numbers.iter().any(Result::is_err) || version.len() > LINE_MAX {
-        return Err(format!("version {version:?} is not of the form 1.2.3"));
+        return Err(format!("version {} is not of the form 1.2.3", shown(version)));
     }
     one_line("summary", &metadata.summary)?;
     for (what, count) in [
@@ -163,12 +123,13 @@ fn check(kind: PluginKind, name: &str, metadata: &PluginMetadata) -> Result<(), 
     }
     for grant in &metadata.grants {
         one_line("the reason of a grant", &grant.reason)?;
+        one_line("a grant", &grant.request.to_string())?;
         let fits = match grant.request {
             GrantRequest::Observe(_) => kind == PluginKind::UpdatePolicy,
             _ => kind == PluginKind::VolumeDriver,
         };
         if !fits {
-            return Err(format!("a {kind} cannot use the grant {:?}", grant.request));
+            return Err(format!("a {kind} cannot use the grant {}", grant.request));
         }
     }
     Ok(())
@@ -184,18 +145,24 @@ fn check_name(name: &str) -> Result<(), String> {
     let good = name.len() <= NAME_MAX
         && name.split_once('/').is_some_and(|(publisher, name)| part(publisher) && part(name));
     good.then_some(()).ok_or_else(|| {
-        let shown: String = name.chars().take(NAME_MAX).collect();
         format!(
-            "name {shown:?} is not publisher/name in small letters, digits and -_., {NAME_MAX} bytes at most"
+            "name {} is not publisher/name in small letters, digits and -_., {NAME_MAX} bytes at most",
+            shown(name)
         )
     })
 }
 
 fn one_line(what: &str, text: &str) -> Result<(), String> {
-    if text.len() > LINE_MAX || text.chars().any(char::is_control) {
+    if text.len() > LINE_MAX || text.chars().any(misleads) {
         return Err(format!("{what} is not one line of {LINE_MAX} bytes at most"));
     }
     Ok(())
+}
+
+/// The beginning of a text, quoted: what is wrong with it may be its length.
+fn shown(text: &str) -> String {
+    let head: String = text.chars().take(NAME_MAX).collect();
+    format!("{head:?}{}", if head.len() < text.len() { "…" } else { "" })
 }
 
 fn check_claims(kind: PluginKind, claims: &[PluginClaim]) -> Result<(), String> {
@@ -209,7 +176,7 @@ fn check_claims(kind: PluginKind, claims: &[PluginClaim]) -> Result<(), String> 
                 PluginKind::Constraint => "keys, operators and calls",
                 _ => "names",
             };
-            return Err(format!("a {kind} claims {wanted}, not {claim}"));
+            return Err(format!("a {kind} claims {wanted}, not {}", shown(&claim.to_string())));
         }
         let (text, may_be_empty) = match claim {
             PluginClaim::KeyPrefix(text) => (text, true),
@@ -218,9 +185,9 @@ fn check_claims(kind: PluginKind, claims: &[PluginClaim]) -> Result<(), String> 
             | PluginClaim::Call(text)
             | PluginClaim::Name(text) => (text, false),
         };
-        let blank = text.chars().any(|c| c.is_whitespace() || c.is_control());
+        let blank = text.chars().any(|c| c.is_whitespace() || misleads(c));
         if text.len() > LINE_MAX || blank || text.is_empty() && !may_be_empty {
-            return Err(format!("the claim {text:?} is empty, too long or has blanks"));
+            return Err(format!("the claim {} is empty, too long or has blanks", shown(text)));
         }
     }
     Ok(())
@@ -230,7 +197,7 @@ fn check_option(kind: PluginKind, option: &PluginOption) -> Result<(), String> {
     let name = &option.name;
     let word = |b: u8| b.is_ascii_alphanumeric() || b"-_".contains(&b);
     if name.is_empty() || name.len() > NAME_MAX || !name.bytes().all(word) {
-        return Err(format!("option name {name:?} is not of letters, digits and -_"));
+        return Err(format!("option name {} is not of letters, digits and -_", shown(name)));
     }
     one_line(&format!("the help of option {name}"), &option.help)?;
     match &option.ty {
@@ -239,6 +206,11 @@ fn check_option(kind: PluginKind, option: &PluginOption) -> Result<(), String> {
         }
         OptionType::Choice(choices) if choices.is_empty() => {
             return Err(format!("option {name} has nothing to choose from"));
+        }
+        OptionType::Choice(choices) => {
+            for choice in choices {
+                one_line(&format!("a choice of option {name}"), choice)?;
+            }
         }
         OptionType::Secret if kind != PluginKind::VolumeDriver => {
             return Err(format!("option {name} is a secret, which only volume drivers have"));

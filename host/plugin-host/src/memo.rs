@@ -1,5 +1,5 @@
 //! What has been asked before: compiled expressions, verdicts and classes by
-//! tuple. All of one generation of plugins.
+//! tuple. All by the plugins of one time.
 
 use std::collections::HashMap;
 use std::hash::Hash;
@@ -32,10 +32,8 @@ pub struct Memo {
     pub verdicts: Rows<bool>,
     /// Classes by preference and row.
     pub classes: Rows<Class>,
-    last_id: u64,
-    /// How often `arguments` was full: compiled expressions then are no longer
-    /// valid, and so the generation moves on.
-    overflows: u64,
+    /// Changes when what was compiled is no longer valid.
+    generation: u64,
 }
 
 /// A map that forgets all when it is full.
@@ -48,34 +46,36 @@ pub struct Rows<V> {
 }
 
 impl Memo {
-    /// Forgets all but the last id: ids are never used twice.
-    pub fn clear(&mut self) {
-        *self = Self { last_id: self.last_id, overflows: self.overflows, ..Self::default() };
+    /// An empty one.
+    pub fn new(generation: u64) -> Self {
+        Self { generation, ..Self::default() }
     }
 
-    /// Moves on whenever something compiled is no longer valid.
-    pub fn overflows(&self) -> u64 {
-        self.overflows
+    /// Another number whenever something compiled is no longer valid.
+    pub fn generation(&self) -> u64 {
+        self.generation
     }
 
-    /// Remembers what an id was compiled from.
-    pub fn remember(&mut self, id: u64, text: String, options: Vec<OptionEntry>) {
+    /// Remembers what an expression was compiled from. `number` gives one that was
+    /// never given before: of the expression, and of a new generation when all had
+    /// to be forgotten.
+    pub fn remember(
+        &mut self,
+        number: impl Fn() -> u64,
+        text: String,
+        options: Vec<OptionEntry>,
+    ) -> u64 {
         if self.arguments.is_full() {
-            self.clear();
-            self.overflows += 1;
+            *self = Self::new(number());
         }
+        let id = number();
         self.arguments.insert(id, Arc::new((text, options)));
+        id
     }
 
     /// What an id was compiled from, unless it was forgotten.
     pub fn recall(&self, id: u64) -> Option<Arc<(String, Vec<OptionEntry>)>> {
         self.arguments.get(&id)
-    }
-
-    /// An id that no expression has had.
-    pub fn next_id(&mut self) -> u64 {
-        self.last_id += 1;
-        self.last_id
     }
 }
 

@@ -39,6 +39,17 @@ pub fn parse(
     if problems.is_empty() { Ok(entries) } else { Err(problems) }
 }
 
+/// Checks one option by itself.
+///
+/// # Errors
+/// The plugin has no such option, or the text does not read as its type; with help.
+pub fn check_one(specs: &[PluginOption], name: &str, text: &str) -> Result<(), Problem> {
+    match specs.iter().find(|spec| spec.name == name) {
+        Some(spec) => value(spec, text).map(|_| ()),
+        None => Err(unknown(specs, name)),
+    }
+}
+
 fn unknown(specs: &[PluginOption], name: &str) -> Problem {
     let known: Vec<String> = specs.iter().map(|s| format!("{} ({})", s.name, s.help)).collect();
     let known = if known.is_empty() {

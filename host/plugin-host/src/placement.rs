@@ -9,18 +9,22 @@ use swarmw_scheduler::{
     Allocation, Bins, Class, CompiledPreference, Constraint, Match, Plan, Policies, PolicyFailure,
     Questions, RawOptions, Tuples,
 };
+use wasmtime::Store;
 
 use crate::answers::{
     check_allocation, check_classes, check_constraint, check_preference, one_per_row,
 };
+use crate::bindings::PreferencePlugin;
 use crate::bindings::constraint::exports::swarmw::constraint::constraint as wit_c;
 use crate::bindings::preference::exports::swarmw::preference::preference as wit_p;
-use crate::bindings::types::OptionEntry;
-use crate::bindings::{ConstraintPlugin, PreferencePlugin};
+use crate::bindings::types::{self, OptionEntry};
 use crate::engine::{ALLOCATE_BUDGET, COMPILE_BUDGET, ROW_BUDGET, ROWS_BUDGET};
-use crate::host::{PluginHost, Table};
-use crate::loaded::Loaded;
+use crate::host::{PluginHost, Runtime, Table};
+use crate::interface::AnyConstraint;
+use crate::journal::one_line;
+use crate::loaded::{Kind, Loaded};
 use crate::memo::{self, Key};
+use crate::sandbox::Guest;
 use crate::{columns, convert, options};
 
 /// The longest expression, and argument of a preference.
@@ -29,9 +33,12 @@ pub const EXPRESSION_MAX: usize = 4 << 10;
 const BATCH_MAX: usize = 10_000;
 
 impl Policies for PluginHost {
+    fn needed(&mut self, plugin: &Arc<str>, rows: usize) {
+        self.table().needed(plugin, rows);
+    }
+
     fn generation(&self) -> u64 {
-        // Both only grow, so no sum comes twice.
-        self.table().generation + self.memo().overflows()
+        self.table().memo().generation()
     }
 
     fn constraint(
@@ -46,31 +53,30 @@ impl Policies for PluginHost {
                 message: format!("no plugin takes the constraint '{expression}'"),
             })?;
         let key = key(loaded, expression.to_owned(), options);
-        if let Some(known) = self.memo().constraints.get(&key) {
+        if let Some(known) = table.memo().constraints.get(&key) {
             return Ok(known);
         }
         let entries = entries(loaded, options)?;
         let answer = loaded
             .call(
                 &self.shared.runtime,
+                "compile",
                 COMPILE_BUDGET,
-                |plugin: &ConstraintPlugin, store| {
-                    plugin.swarmw_constraint_constraint().call_compile(store, expression, &entries)
-                },
+                |plugin: &AnyConstraint, store| plugin.compile(store, expression, &entries),
                 |answer| answer.as_ref().map_or(Ok(()), check_constraint),
             )
             .map_err(|message| broken(loaded, message))?;
         let info = answer.map_err(|problems| refused(loaded, problems))?;
         let reads = columns::references(info.reads).map_err(|m| broken(loaded, m))?;
-        let mut memo = self.memo();
+        let mut memo = table.memo();
+        let number = || self.shared.runtime.number();
         let compiled = Arc::new(Constraint {
-            id: memo.next_id(),
+            id: memo.remember(number, expression.to_owned(), entries),
             plugin: Arc::clone(&loaded.name),
             plan: plan(info.plan),
             reads,
-            reason: info.reason.into(),
+            reason: one_line(&info.reason).into(),
         });
-        memo.remember(compiled.id, expression.to_owned(), entries);
         memo.constraints.insert(key, Arc::clone(&compiled));
         Ok(compiled)
     }
@@ -82,23 +88,18 @@ impl Policies for PluginHost {
     ) -> Result<Vec<bool>, PolicyFailure> {
         let table = self.table();
         let loaded = present(&table, PluginKind::Constraint, &constraint.plugin)?;
-        let known = self.memo().verdicts.known(constraint.id, batch);
-        let (text, entries) = self.recall(constraint.id, loaded)?;
+        let known = table.memo().verdicts.known(constraint.id, batch);
+        let (text, entries) = recall(&table, constraint.id, loaded)?;
         complete(known, batch, |missing| {
-            let rows = columns::typed(missing);
-            let verdicts = loaded
-                .call(
-                    &self.shared.runtime,
-                    rows_budget(missing.rows),
-                    |plugin: &ConstraintPlugin, store| {
-                        plugin
-                            .swarmw_constraint_constraint()
-                            .call_test(store, &text, &entries, &rows)
-                    },
-                    |verdicts| one_per_row("verdicts", verdicts.len(), missing.rows),
-                )
-                .map_err(|message| broken(loaded, message))?;
-            self.memo().verdicts.insert(constraint.id, missing, &verdicts);
+            let verdicts = audited(
+                &self.shared.runtime,
+                loaded,
+                "test",
+                missing,
+                |plugin: &AnyConstraint, store, rows| plugin.test(store, &text, &entries, rows),
+                |verdicts, rows| one_per_row("verdicts", verdicts.len(), rows),
+            )?;
+            table.memo().verdicts.insert(constraint.id, missing, &verdicts);
             Ok(verdicts)
         })
     }
@@ -120,13 +121,14 @@ impl Policies for PluginHost {
             }
         })?;
         let key = key(loaded, format!("{name}={argument}"), options);
-        if let Some(known) = self.memo().preferences.get(&key) {
+        if let Some(known) = table.memo().preferences.get(&key) {
             return Ok(known);
         }
         let entries = entries(loaded, options)?;
         let answer = loaded
             .call(
                 &self.shared.runtime,
+                "compile",
                 COMPILE_BUDGET,
                 |plugin: &PreferencePlugin, store| {
                     plugin
@@ -138,9 +140,10 @@ impl Policies for PluginHost {
             .map_err(|message| broken(loaded, message))?;
         let info = answer.map_err(|problems| refused(loaded, problems))?;
         let reads = columns::references(info.reads).map_err(|m| broken(loaded, m))?;
-        let mut memo = self.memo();
+        let mut memo = table.memo();
+        let number = || self.shared.runtime.number();
         let compiled = Arc::new(CompiledPreference {
-            id: memo.next_id(),
+            id: memo.remember(number, argument.clone(), entries),
             plugin: Arc::clone(&loaded.name),
             preference: preference.clone(),
             bins: match info.bins {
@@ -151,7 +154,6 @@ impl Policies for PluginHost {
             reads,
             loads: info.loads,
         });
-        memo.remember(compiled.id, argument.clone(), entries);
         memo.preferences.insert(key, Arc::clone(&compiled));
         Ok(compiled)
     }
@@ -163,26 +165,24 @@ impl Policies for PluginHost {
     ) -> Result<Vec<Class>, PolicyFailure> {
         let table = self.table();
         let loaded = present(&table, PluginKind::Preference, &preference.plugin)?;
-        let known = self.memo().classes.known(preference.id, batch);
-        let (argument, entries) = self.recall(preference.id, loaded)?;
+        let known = table.memo().classes.known(preference.id, batch);
+        let (argument, entries) = recall(&table, preference.id, loaded)?;
         complete(known, batch, |missing| {
-            let rows = columns::typed(missing);
             let name = &preference.preference.name;
-            let classes = loaded
-                .call(
-                    &self.shared.runtime,
-                    rows_budget(missing.rows),
-                    |plugin: &PreferencePlugin, store| {
-                        plugin
-                            .swarmw_preference_preference()
-                            .call_classify(store, name, &argument, &entries, &rows)
-                    },
-                    |classes| check_classes(classes, missing.rows),
-                )
-                .map_err(|message| broken(loaded, message))?;
+            let classes = audited(
+                &self.shared.runtime,
+                loaded,
+                "classify",
+                missing,
+                |plugin: &PreferencePlugin, store, rows| {
+                    let preference = plugin.swarmw_preference_preference();
+                    preference.call_classify(store, name, &argument, &entries, rows)
+                },
+                check_classes,
+            )?;
             let class = |c: wit_p::Class| Class { label: c.label, weight: c.weight };
             let classes: Vec<Class> = classes.into_iter().map(class).collect();
-            self.memo().classes.insert(preference.id, missing, &classes);
+            table.memo().classes.insert(preference.id, missing, &classes);
             Ok(classes)
         })
     }
@@ -194,12 +194,13 @@ impl Policies for PluginHost {
     ) -> Result<Allocation, PolicyFailure> {
         let table = self.table();
         let loaded = present(&table, PluginKind::Preference, &preference.plugin)?;
-        let (argument, entries) = self.recall(preference.id, loaded)?;
+        let (argument, entries) = recall(&table, preference.id, loaded)?;
         let name = &preference.preference.name;
         let ask = wit_questions(questions);
         let answer = loaded
             .call(
                 &self.shared.runtime,
+                "allocate",
                 ALLOCATE_BUDGET + ROW_BUDGET * questions.room.len() as u32,
                 |plugin: &PreferencePlugin, store| {
                     plugin
@@ -214,27 +215,61 @@ impl Policies for PluginHost {
             refusals: answer
                 .refusals
                 .into_iter()
-                .map(|refusal| (refusal.bin, refusal.reason))
+                .map(|refusal| (refusal.bin, one_line(&refusal.reason)))
                 .collect(),
         })
     }
 }
 
-// === texts and options of what was compiled ===
+/// What an expression was compiled from; gone when it is of an earlier generation or
+/// was forgotten, and then the caller compiles again.
+fn recall(
+    table: &Table,
+    id: u64,
+    loaded: &Loaded,
+) -> Result<(String, Vec<OptionEntry>), PolicyFailure> {
+    let found = table.memo().recall(id);
+    found
+        .map(|known| (*known).clone())
+        .ok_or_else(|| broken(loaded, "was compiled before the plugins changed".to_owned()))
+}
 
-impl PluginHost {
-    /// What an expression was compiled from; gone when it is of an earlier
-    /// generation or was forgotten, and then the caller compiles again.
-    fn recall(
-        &self,
-        id: u64,
-        loaded: &Loaded,
-    ) -> Result<(String, Vec<OptionEntry>), PolicyFailure> {
-        let found = self.memo().recall(id);
-        found
-            .map(|known| (*known).clone())
-            .ok_or_else(|| broken(loaded, "was compiled before the plugins changed".to_owned()))
+/// Asks about rows, and about some of them again in a fresh instance when that is
+/// due: answers are kept for good, so they must not depend on what was asked before.
+fn audited<K: Kind + ?Sized, T: PartialEq>(
+    runtime: &Runtime,
+    loaded: &Loaded,
+    name: &'static str,
+    rows: &Tuples,
+    call: impl Fn(&K, &mut Store<Guest>, &types::Tuples) -> wasmtime::Result<Vec<T>>,
+    check: impl Fn(&[T], usize) -> Result<(), String>,
+) -> Result<Vec<T>, PolicyFailure> {
+    let typed = columns::typed(rows);
+    let answers = loaded
+        .call(
+            runtime,
+            name,
+            rows_budget(rows.rows),
+            |plugin: &K, store| call(plugin, store, &typed),
+            |answers| check(answers, rows.rows),
+        )
+        .map_err(|message| broken(loaded, message))?;
+    for at in loaded.audit_due(rows.rows) {
+        let one = columns::typed(&memo::select(rows, &[at]));
+        let again = loaded
+            .call_fresh(
+                runtime,
+                name,
+                rows_budget(1),
+                |plugin: &K, store| call(plugin, store, &one),
+                |answers| check(answers, 1),
+            )
+            .map_err(|message| broken(loaded, message))?;
+        if again.first() != answers.get(at) {
+            return Err(broken(loaded, loaded.quarantine(runtime, name)));
+        }
     }
+    Ok(answers)
 }
 
 fn present<'a>(
@@ -268,16 +303,12 @@ pub fn own_options<'a>(loaded: &Loaded, options: &'a RawOptions) -> BTreeMap<&'a
 
 /// Whether `PLUGIN` of `PLUGIN.OPTION` means this plugin.
 pub fn answers_to(loaded: &Loaded, plugin: &str) -> bool {
-    let name = &*loaded.name;
-    let claims = &loaded.plugin.metadata.claims;
-    plugin == name
-        || name.split_once('/').is_some_and(|(_, last)| last == plugin)
-        || claims.iter().any(|c| matches!(c, swarmw_model::PluginClaim::Name(n) if n == plugin))
+    swarmw_model::answers_to(&loaded.name, loaded.claims(), plugin)
 }
 
 fn entries(loaded: &Loaded, options: &RawOptions) -> Result<Vec<OptionEntry>, PolicyFailure> {
     let own = own_options(loaded, options);
-    options::parse(&loaded.plugin.metadata.options, &own)
+    options::parse(&loaded.plugin.release.metadata.options, &own)
         .map_err(|problems| PolicyFailure::Refused { plugin: Arc::clone(&loaded.name), problems })
 }
 

@@ -1,43 +1,33 @@
 //! One instance of one component, and calls into it under a budget.
 
-use std::time::{Duration, Instant};
+use std::sync::Arc;
+use std::time::Duration;
 
+use swarmw_model::{LineLevel, PluginKind};
 use wasmtime::component::{Component, Linker};
-use wasmtime::{Engine, Store, StoreLimits, UpdateDeadline};
+use wasmtime::{Engine, Store, UpdateDeadline};
 
-use crate::bindings::{
-    ConstraintPlugin, PreferencePlugin, UpdatePlugin, VolumePlugin, host, types,
-};
+use crate::bindings::{PreferencePlugin, UpdatePlugin, VolumePlugin, host, types};
 use crate::cpu;
-use crate::engine::{HOSTCALL_FUEL, store_limits};
+use crate::engine::HOSTCALL_FUEL;
+use crate::interface::{self, AnyConstraint, Minor};
+use crate::journal::{Journal, one_line};
+use crate::limits::{Limits, OverLimit};
 use crate::ticker::Ticker;
-use swarmw_model::PluginKind;
 
 /// What the store of a plugin holds.
 pub struct Guest {
-    plugin: String,
-    limits: StoreLimits,
+    journal: Arc<Journal>,
+    limits: Limits,
     /// CPU time of the thread at which the call is over.
     until: Duration,
     budget: Duration,
-    log: LogAllowance,
-}
-
-/// Lines of log that a plugin may write in a second.
-const LOG_LINES: u32 = 100;
-/// Bytes of one line.
-const LOG_LINE: usize = 4 << 10;
-
-struct LogAllowance {
-    since: Instant,
-    lines: u32,
-    dropped: u64,
 }
 
 /// The exports of each kind.
 pub enum Exports {
     /// Of a constraint.
-    Constraint(ConstraintPlugin),
+    Constraint(Box<AnyConstraint>),
     /// Of a preference.
     Preference(PreferencePlugin),
     /// Of an update policy.
@@ -59,21 +49,13 @@ pub struct Sandbox {
 #[error("ran for more than {} ms", .0.as_millis())]
 struct OutOfTime(Duration);
 
-/// A linker with all that plugins may import.
-pub fn linker(engine: &Engine) -> wasmtime::Result<Linker<Guest>> {
-    let mut linker = Linker::new(engine);
-    host::add_to_linker::<_, wasmtime::component::HasSelf<Guest>>(&mut linker, |guest| guest)?;
-    Ok(linker)
-}
-
-/// A store with its limits, for a plugin of this name.
-pub fn store(engine: &Engine, plugin: &str) -> Store<Guest> {
+/// A store with its limits, for a plugin with this journal.
+pub fn store(engine: &Engine, journal: &Arc<Journal>) -> Store<Guest> {
     let guest = Guest {
-        plugin: plugin.to_owned(),
-        limits: store_limits(),
+        journal: Arc::clone(journal),
+        limits: Limits::default(),
         until: Duration::ZERO,
         budget: Duration::ZERO,
-        log: LogAllowance { since: Instant::now(), lines: 0, dropped: 0 },
     };
     let mut store = Store::new(engine, guest);
     store.limiter(|guest| &mut guest.limits);
@@ -112,43 +94,54 @@ impl Sandbox {
         ticker: &Ticker,
         linker: &Linker<Guest>,
         component: &Component,
-        kind: PluginKind,
-        plugin: &str,
+        (kind, minor): (PluginKind, Minor),
+        journal: &Arc<Journal>,
     ) -> wasmtime::Result<Self> {
-        let mut store = store(engine, plugin);
+        let mut store = store(engine, journal);
         let exports = limited(&mut store, ticker, crate::engine::COMPILE_BUDGET, |store| {
-            Ok(match kind {
-                PluginKind::Constraint => {
-                    Exports::Constraint(ConstraintPlugin::instantiate(store, component, linker)?)
-                }
-                PluginKind::Preference => {
-                    Exports::Preference(PreferencePlugin::instantiate(store, component, linker)?)
-                }
-                PluginKind::UpdatePolicy => {
-                    Exports::Update(UpdatePlugin::instantiate(store, component, linker)?)
-                }
-                PluginKind::VolumeDriver => {
-                    Exports::Volume(VolumePlugin::instantiate(store, component, linker)?)
-                }
-            })
+            interface::instantiate(kind, minor, store, component, linker)
         })?;
         Ok(Self { store, exports })
     }
 }
 
-/// What went wrong in a call, in one line without a backtrace.
-pub fn fault(error: &wasmtime::Error) -> String {
+/// How a call went wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FaultKind {
+    /// It trapped, or wanted more than it gets.
+    Trap,
+    /// It ran out of time.
+    Late,
+    /// Its answer broke a rule.
+    Invalid,
+}
+
+/// What went wrong in a call, in one line without a backtrace, which completes the
+/// sentence that the call's name begins.
+pub fn fault(error: &wasmtime::Error) -> (FaultKind, String) {
     if let Some(late) = error.downcast_ref::<OutOfTime>() {
-        return late.to_string();
+        return (FaultKind::Late, late.to_string());
     }
-    let cause = error.root_cause().to_string();
-    let cause = cause.lines().next().unwrap_or_default();
-    match error.downcast_ref::<wasmtime::Trap>() {
+    if let Some(over) = error.downcast_ref::<OverLimit>() {
+        return (FaultKind::Trap, over.to_string());
+    }
+    let said = match error.downcast_ref::<wasmtime::Trap>() {
         Some(trap) => {
             let trap = trap.to_string();
             format!("trapped: {}", trap.trim_start_matches("wasm trap: "))
         }
-        None => cause.to_owned(),
+        None => {
+            let cause = error.root_cause().to_string();
+            format!("failed: {}", one_line(cause.lines().next().unwrap_or_default()))
+        }
+    };
+    (FaultKind::Trap, said)
+}
+
+impl Guest {
+    /// A line of the plugin's log.
+    pub fn write(&self, level: LineLevel, message: &str) {
+        self.journal.write(level, message);
     }
 }
 
@@ -156,34 +149,12 @@ impl types::Host for Guest {}
 
 impl host::Host for Guest {
     fn log(&mut self, level: host::Level, message: String) {
-        let log = &mut self.log;
-        if log.since.elapsed() >= Duration::from_secs(1) {
-            if log.dropped > 0 {
-                tracing::warn!(plugin = self.plugin, dropped = log.dropped, "log lines dropped");
-            }
-            *log = LogAllowance { since: Instant::now(), lines: 0, dropped: 0 };
-        }
-        if log.lines >= LOG_LINES {
-            log.dropped += 1;
-            return;
-        }
-        log.lines += 1;
-        let line = one_line(&message);
-        let plugin = self.plugin.as_str();
-        match level {
-            host::Level::Debug => tracing::debug!(plugin, "{line}"),
-            host::Level::Info => tracing::info!(plugin, "{line}"),
-            host::Level::Warn => tracing::warn!(plugin, "{line}"),
-            host::Level::Error => tracing::error!(plugin, "{line}"),
-        }
+        let level = match level {
+            host::Level::Debug => LineLevel::Debug,
+            host::Level::Info => LineLevel::Info,
+            host::Level::Warn => LineLevel::Warn,
+            host::Level::Error => LineLevel::Error,
+        };
+        self.write(level, &message);
     }
-}
-
-/// Cut to [`LOG_LINE`], without control characters.
-fn one_line(message: &str) -> String {
-    let mut end = message.len().min(LOG_LINE);
-    while !message.is_char_boundary(end) {
-        end -= 1;
-    }
-    message[..end].chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
 }

@@ -8,6 +8,7 @@ use swarmw_orchestrator::{Order, Policy, UpdateFailure, UpdatePolicies as _};
 use swarmw_scheduler::{Bins, Policies as _, PolicyFailure};
 
 use crate::host::PluginHost;
+use crate::options;
 use crate::placement::{answers_to, exist};
 use crate::volumes::{NamedVolume, VolumeFailure};
 
@@ -18,28 +19,38 @@ impl PluginHost {
     /// The first refusal: Swarm's message and status where Swarm refuses too, then
     /// the text typed with a caret under the fault.
     pub fn check_service(&self, spec: &ServiceSpec) -> Result<(), Refusal> {
-        self.check_options(spec)?;
-        self.check_constraints(spec)?;
-        self.check_preferences(spec)?;
-        self.check_updates(spec)?;
-        self.check_volumes(spec)
+        let now = self.pin();
+        now.check_options(spec)?;
+        now.check_constraints(spec)?;
+        now.check_preferences(spec)?;
+        now.check_updates(spec)?;
+        now.check_volumes(spec)
     }
 
+    /// Every option names a plugin and one of its options, and reads as its type,
+    /// whether or not the rest of the spec reaches that plugin.
     fn check_options(&self, spec: &ServiceSpec) -> Result<(), Refusal> {
         let table = self.table();
-        for path in spec.policy_options().keys() {
-            let Some((plugin, _)) = path.rsplit_once('.') else {
+        for (path, text) in spec.policy_options() {
+            let Some((plugin, option)) = path.rsplit_once('.') else {
                 return Err(Refusal::invalid(format!(
                     "invalid policy option {path}: want PLUGIN.OPTION=VALUE"
                 )));
             };
-            if !table.plugins().iter().any(|l| answers_to(l, plugin)) {
+            let mut answering = table.plugins().iter().filter(|l| answers_to(l, plugin)).peekable();
+            if answering.peek().is_none() {
                 let mut names: Vec<&str> = table.plugins().iter().map(|l| &*l.name).collect();
                 names.sort_unstable();
                 return Err(Refusal::invalid(format!(
                     "policy option {path}: no plugin is called {plugin}: {}",
                     exist(&names)
                 )));
+            }
+            for loaded in answering {
+                let specs = &loaded.plugin.release.metadata.options;
+                options::check_one(specs, option, &text).map_err(|problem| {
+                    Refusal::invalid(format!("policy option {path}: {}", problem.message))
+                })?;
             }
         }
         Ok(())
@@ -76,8 +87,7 @@ impl PluginHost {
             .iter()
             .filter(|l| *l.name != *plugin)
             .map(|l| {
-                let claims = &l.plugin.metadata.claims;
-                let claims: Vec<String> = claims.iter().map(PluginClaim::to_string).collect();
+                let claims: Vec<String> = l.claims().iter().map(PluginClaim::to_string).collect();
                 format!("{} ({})", claims.join(", "), l.name)
             })
             .collect();

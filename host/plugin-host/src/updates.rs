@@ -15,6 +15,7 @@ use crate::bindings::types::{OptionEntry, OptionValue};
 use crate::bindings::update::exports::swarmw::update::update as wit;
 use crate::engine::{COMPILE_BUDGET, ROW_BUDGET, STEP_BUDGET};
 use crate::host::PluginHost;
+use crate::journal::one_line;
 use crate::loaded::Loaded;
 use crate::placement::{exist, own_options};
 use crate::{columns, convert, options};
@@ -34,8 +35,8 @@ impl UpdatePolicies for PluginHost {
         let loaded = table.routes.name(PluginKind::UpdatePolicy, failure_action)?;
         Some(Component {
             plugin: Arc::clone(&loaded.name),
-            digest: loaded.plugin.blob.digest.as_str().into(),
-            version: loaded.plugin.metadata.version.as_str().into(),
+            digest: loaded.digest().into(),
+            version: loaded.plugin.release.metadata.version.as_str().into(),
         })
     }
 
@@ -55,6 +56,7 @@ impl UpdatePolicies for PluginHost {
         let answer = loaded
             .call(
                 &self.shared.runtime,
+                "check",
                 COMPILE_BUDGET,
                 |plugin: &UpdatePlugin, store| {
                     plugin.swarmw_update_update().call_check(store, &asked)
@@ -77,7 +79,7 @@ impl UpdatePolicies for PluginHost {
     ) -> Result<StepOutcome, UpdateFailure> {
         let targets: Vec<wit::TargetInfo> = targets.iter().map(wit_target).collect();
         let view = wit_view(view);
-        self.outcome(component, rollout, &view, |plugin, store, rollout, view| {
+        self.outcome("begin", component, rollout, &view, |plugin, store, rollout, view| {
             plugin.swarmw_update_update().call_begin(store, rollout, &targets, view)
         })
     }
@@ -90,7 +92,7 @@ impl UpdatePolicies for PluginHost {
         view: &View,
     ) -> Result<StepOutcome, UpdateFailure> {
         let view = wit_view(view);
-        self.outcome(component, rollout, &view, |plugin, store, rollout, view| {
+        self.outcome("step", component, rollout, &view, |plugin, store, rollout, view| {
             plugin.swarmw_update_update().call_step(store, rollout, state, view)
         })
     }
@@ -102,6 +104,7 @@ impl PluginHost {
     /// One call of the reducer; when it goes wrong, one more in a fresh instance.
     fn outcome(
         &self,
+        name: &'static str,
         component: &str,
         rollout: &RolloutFacts,
         view: &wit::View,
@@ -123,6 +126,7 @@ impl PluginHost {
         let attempt = || {
             let answer = loaded.call(
                 &self.shared.runtime,
+                name,
                 budget,
                 |plugin: &UpdatePlugin, store| call(plugin, store, &facts, view),
                 |answer| match answer {
@@ -130,7 +134,7 @@ impl PluginHost {
                     Err(_) => Ok(()),
                 },
             );
-            answer.and_then(|said| said)
+            answer.and_then(|said| said.map_err(|why| one_line(&why)))
         };
         let outcome = attempt().or_else(|_| {
             loaded.refresh();
@@ -186,25 +190,13 @@ fn check_query(loaded: &Loaded, query: &wit::Query) -> Result<(), String> {
         let ms = query.timeout_ms;
         return Err(format!("set a query {ms} ms; from 1 to {QUERY_MS_MAX} are possible"));
     }
-    let granted = loaded.plugin.metadata.grants.iter().any(|grant| {
-        matches!(&grant.request, GrantRequest::Observe(pattern) if fits(pattern, &query.url))
-    });
     let longest = [&query.id, &query.url, &query.pointer].map(String::len);
     if longest.into_iter().any(|length| length > TEXT_MAX) {
         return Err(format!("gave a query of more than {TEXT_MAX} bytes"));
     }
+    let used = GrantRequest::Observe(query.url.clone());
+    let granted = loaded.plugin.release.granted.iter().any(|grant| grant.covers(&used));
     granted.then_some(()).ok_or_else(|| format!("has no grant to observe {}", query.url))
-}
-
-/// Whether a text fits a pattern, in which `*` stands for anything.
-fn fits(pattern: &str, text: &str) -> bool {
-    let Some((head, rest)) = pattern.split_once('*') else {
-        return pattern == text;
-    };
-    let Some(text) = text.strip_prefix(head) else {
-        return false;
-    };
-    (0..=text.len()).filter(|at| text.is_char_boundary(*at)).any(|at| fits(rest, &text[at..]))
 }
 
 fn accepted(outcome: wit::Outcome) -> StepOutcome {
@@ -233,10 +225,10 @@ fn action(action: wit::Action) -> Action {
             pointer: query.pointer,
             timeout_ms: query.timeout_ms,
         },
-        wit::Action::Report(text) => Action::Report(text),
-        wit::Action::Pause(text) => Action::Pause(text),
+        wit::Action::Report(text) => Action::Report(one_line(&text)),
+        wit::Action::Pause(text) => Action::Pause(one_line(&text)),
         wit::Action::RollbackTo(call) => {
-            Action::RollbackTo { version: call.version, reason: call.reason }
+            Action::RollbackTo { version: call.version, reason: one_line(&call.reason) }
         }
         wit::Action::Complete => Action::Complete,
     }
@@ -244,7 +236,7 @@ fn action(action: wit::Action) -> Action {
 
 fn wit_policy(loaded: &Loaded, policy: &Policy) -> Result<wit::Policy, UpdateFailure> {
     let own: BTreeMap<&str, &str> = own_options(loaded, &policy.options);
-    let options = options::parse(&loaded.plugin.metadata.options, &own)
+    let options = options::parse(&loaded.plugin.release.metadata.options, &own)
         .map_err(|problems| UpdateFailure::Refused { problems })?;
     let integer = |value: u64| OptionValue::Integer(i64::try_from(value).unwrap_or(i64::MAX));
     let order = match policy.order {
@@ -344,22 +336,4 @@ fn wit_view(view: &View) -> wit::View {
 
 fn broken(plugin: &Arc<str>, message: String) -> UpdateFailure {
     UpdateFailure::Broken { plugin: Arc::clone(plugin), message }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_star_stands_for_anything() {
-        for (pattern, text, want) in [
-            ("http://m/*", "http://m/q?x=1", true),
-            ("http://m/*/p", "http://m/a/b/p", true),
-            ("http://m/", "http://m/x", false),
-            ("*", "", true),
-            ("a*b", "ac", false),
-        ] {
-            assert_eq!(fits(pattern, text), want, "{pattern} {text}");
-        }
-    }
 }

@@ -10,6 +10,7 @@ use crate::bindings::VolumePlugin;
 use crate::bindings::volume::exports::swarmw::volume::volume as wit;
 use crate::engine::VOLUME_BUDGET;
 use crate::host::PluginHost;
+use crate::journal::one_line;
 use crate::sandbox::Guest;
 use crate::{convert, options};
 
@@ -94,6 +95,7 @@ impl PluginHost {
     /// When no plugin claims the driver, it refuses the options, or it fails.
     pub fn volume_check(&self, volume: &NamedVolume) -> Result<Scope, VolumeFailure> {
         self.volume_call(
+            "check",
             volume,
             |plugin, store, vol| plugin.swarmw_volume_volume().call_check(store, vol),
             |_| Ok(()),
@@ -111,7 +113,7 @@ impl PluginHost {
     /// # Errors
     /// As [`PluginHost::volume_check`], and what the driver says.
     pub fn volume_plan_create(&self, volume: &NamedVolume, node: &Node) -> Plan {
-        self.volume_plan(volume, |plugin, store, vol| {
+        self.volume_plan("plan-create", volume, |plugin, store, vol| {
             plugin.swarmw_volume_volume().call_plan_create(store, vol, node)
         })
     }
@@ -121,7 +123,7 @@ impl PluginHost {
     /// # Errors
     /// As [`PluginHost::volume_plan_create`].
     pub fn volume_plan_mount(&self, volume: &NamedVolume, node: &Node, read_only: bool) -> Plan {
-        self.volume_plan(volume, |plugin, store, vol| {
+        self.volume_plan("plan-mount", volume, |plugin, store, vol| {
             plugin.swarmw_volume_volume().call_plan_mount(store, vol, node, read_only)
         })
     }
@@ -131,7 +133,7 @@ impl PluginHost {
     /// # Errors
     /// As [`PluginHost::volume_plan_create`].
     pub fn volume_plan_remove(&self, volume: &NamedVolume, node: &Node) -> Plan {
-        self.volume_plan(volume, |plugin, store, vol| {
+        self.volume_plan("plan-remove", volume, |plugin, store, vol| {
             plugin.swarmw_volume_volume().call_plan_remove(store, vol, node)
         })
     }
@@ -141,7 +143,7 @@ impl PluginHost {
     /// # Errors
     /// As [`PluginHost::volume_plan_create`].
     pub fn volume_expand(&self, volume: &NamedVolume, node: &Node, size: u64) -> Plan {
-        self.volume_plan(volume, |plugin, store, vol| {
+        self.volume_plan("expand", volume, |plugin, store, vol| {
             plugin.swarmw_volume_volume().call_expand(store, vol, node, size)
         })
     }
@@ -156,6 +158,7 @@ impl PluginHost {
         node: &Node,
     ) -> Result<Measure, VolumeFailure> {
         self.volume_call(
+            "usage",
             volume,
             |plugin, store, vol| plugin.swarmw_volume_volume().call_usage(store, vol, node),
             |_| Ok(()),
@@ -165,6 +168,7 @@ impl PluginHost {
 
     fn volume_plan(
         &self,
+        name: &'static str,
         volume: &NamedVolume,
         call: impl FnOnce(&VolumePlugin, &mut wasmtime::Store<Guest>, &wit::Volume) -> Planned,
     ) -> Plan {
@@ -174,13 +178,14 @@ impl PluginHost {
             }
             _ => Ok(()),
         };
-        self.volume_call(volume, call, check, |plugin, answer| {
+        self.volume_call(name, volume, call, check, |plugin, answer| {
             answer.map_err(|error| failure(plugin, error))
         })
     }
 
     fn volume_call<A, T>(
         &self,
+        name: &'static str,
         volume: &NamedVolume,
         call: impl FnOnce(
             &VolumePlugin,
@@ -196,13 +201,15 @@ impl PluginHost {
             .name(PluginKind::VolumeDriver, &volume.driver)
             .ok_or_else(|| VolumeFailure::Unclaimed { driver: volume.driver.clone() })?;
         let typed = volume.options.iter().map(|(k, v)| (k.as_str(), v.as_str()));
-        let options = options::parse(&loaded.plugin.metadata.options, &typed.collect()).map_err(
-            |problems| VolumeFailure::Refused { plugin: Arc::clone(&loaded.name), problems },
-        )?;
+        let options =
+            options::parse(&loaded.plugin.release.metadata.options, &typed.collect()).map_err(
+                |problems| VolumeFailure::Refused { plugin: Arc::clone(&loaded.name), problems },
+            )?;
         let vol = wit::Volume { driver: volume.driver.clone(), name: volume.name.clone(), options };
         let answer = loaded
             .call(
                 &self.shared.runtime,
+                name,
                 VOLUME_BUDGET,
                 |plugin, store| call(plugin, store, &vol),
                 check,
@@ -223,6 +230,6 @@ fn failure(plugin: &Arc<str>, error: wit::VolumeError) -> VolumeFailure {
         }
         wit::VolumeError::Unsupported => VolumeFailure::Unsupported { plugin },
         wit::VolumeError::Retry(after_ms) => VolumeFailure::Retry { plugin, after_ms },
-        wit::VolumeError::Failed(message) => VolumeFailure::Failed { message },
+        wit::VolumeError::Failed(said) => VolumeFailure::Failed { message: one_line(&said) },
     }
 }

@@ -1,11 +1,14 @@
 //! OCI registries: what an image reference names, and the component in a Wasm
 //! artifact (the CNCF layout: a manifest with one `application/wasm` layer).
 //!
-//! Registries on loopback are spoken to over plain HTTP, as Docker does; all others
-//! over HTTPS. Nothing is kept here: callers keep what they fetch by its digest.
+//! Registries on loopback are spoken to over plain HTTP, as Docker does, and those that
+//! the operator names; all others over HTTPS. Nothing is kept here: callers keep what
+//! they fetch by its digest.
 
 mod auth;
+mod signature;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -16,6 +19,7 @@ use serde::{Deserialize, Serialize};
 use swarmw_model::Platform;
 
 pub use auth::{Credentials, InvalidCredentials};
+pub use signature::{InvalidKey, TrustedKey};
 
 /// The largest component that is fetched, in bytes.
 pub const COMPONENT_MAX: u64 = 256 << 20;
@@ -54,6 +58,14 @@ pub enum RegistryError {
     /// The image is there, but is no Wasm artifact.
     #[error("{0} is not a Wasm artifact: it has no layer of type application/wasm")]
     NotWasm(String),
+    /// No key that is trusted has signed it.
+    #[error("{artifact} has no signature by a trusted key ({keys})")]
+    Unsigned {
+        /// Its reference.
+        artifact: String,
+        /// The names of the keys.
+        keys: String,
+    },
     /// The component, or the configuration, is larger than its bound.
     #[error("{what} of {size} bytes is larger than the {max} allowed")]
     TooLarge {
@@ -125,24 +137,99 @@ struct ListedManifest {
     platform: Option<OciPlatform>,
 }
 
-/// Looks an image up.
-///
-/// # Errors
-/// The reference, or the registry's refusal.
-pub async fn look_up(
-    image: &str,
+/// The registries of the world, as this node speaks to them. Cheap to clone.
+#[derive(Clone, Debug, Default)]
+pub struct Registries {
+    insecure: Arc<[String]>,
+}
+
+// === impl Registries ===
+
+impl Registries {
+    /// Those that `insecure` names, as `HOST:PORT` or `HOST`, are spoken to over plain
+    /// HTTP.
+    pub fn new(insecure: impl IntoIterator<Item = String>) -> Self {
+        Self { insecure: insecure.into_iter().collect() }
+    }
+
+    /// Looks an image up.
+    ///
+    /// # Errors
+    /// The reference, or the registry's refusal.
+    pub async fn look_up(
+        &self,
+        image: &str,
+        credentials: &Credentials,
+    ) -> Result<Distribution, RegistryError> {
+        let reference = parse(image)?;
+        look_up(&self.client(&reference), &reference, credentials).await
+    }
+
+    /// Fetches the component of a Wasm artifact.
+    ///
+    /// # Errors
+    /// As [`Registries::look_up`]; or it is no Wasm artifact, or too large.
+    pub async fn component(
+        &self,
+        image: &str,
+        credentials: &Credentials,
+    ) -> Result<Component, RegistryError> {
+        let reference = parse(image)?;
+        component(&self.client(&reference), &reference, credentials).await
+    }
+
+    /// Who of `keys` has signed the manifest of this digest, beside which `image`
+    /// stands.
+    ///
+    /// # Errors
+    /// Nobody, or the registry does not answer.
+    pub async fn signer(
+        &self,
+        image: &str,
+        digest: &str,
+        credentials: &Credentials,
+        keys: &[TrustedKey],
+    ) -> Result<String, RegistryError> {
+        let reference = parse(image)?;
+        signature::signer(&self.client(&reference), &reference, credentials, digest, keys).await
+    }
+
+    fn client(&self, reference: &Reference) -> Client {
+        // The second call finds the first one's provider.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let protocol = match self.is_plain(reference.resolve_registry()) {
+            true => ClientProtocol::Http,
+            false => ClientProtocol::Https,
+        };
+        Client::new(ClientConfig {
+            protocol,
+            connect_timeout: Some(PATIENCE),
+            read_timeout: Some(PATIENCE),
+            ..ClientConfig::default()
+        })
+    }
+
+    /// Whether a registry is spoken to in the clear.
+    fn is_plain(&self, registry: &str) -> bool {
+        let host = registry.rsplit_once(':').map_or(registry, |(host, _)| host);
+        let named = self.insecure.iter().any(|name| name == registry || name == host);
+        named || is_loopback(registry)
+    }
+}
+
+async fn look_up(
+    client: &Client,
+    reference: &Reference,
     credentials: &Credentials,
 ) -> Result<Distribution, RegistryError> {
-    let reference = parse(image)?;
-    let client = client(&reference);
-    let refused = |e| refusal(&reference, e);
+    let refused = |e| refusal(reference, e);
     let (bytes, digest) =
-        client.pull_manifest_raw(&reference, &credentials.0, &MANIFESTS).await.map_err(refused)?;
+        client.pull_manifest_raw(reference, &credentials.0, &MANIFESTS).await.map_err(refused)?;
     let manifest: AnyManifest =
-        serde_json::from_slice(&bytes).map_err(|e| refusal(&reference, e))?;
+        serde_json::from_slice(&bytes).map_err(|e| refusal(reference, e))?;
     let platforms: Vec<OciPlatform> = match &manifest.config {
         Some(config) => {
-            let text = blob(&client, &reference, config, "a configuration", CONFIG_MAX).await?;
+            let text = blob(client, reference, config, "a configuration", CONFIG_MAX).await?;
             serde_json::from_slice(&text).into_iter().collect()
         }
         None => manifest.manifests.into_iter().filter_map(|m| m.platform).collect(),
@@ -155,24 +242,17 @@ pub async fn look_up(
     })
 }
 
-/// Fetches the component of a Wasm artifact.
-///
-/// # Errors
-/// As [`look_up`]; or it is no Wasm artifact, or too large.
-pub async fn component(image: &str, credentials: &Credentials) -> Result<Component, RegistryError> {
-    let reference = parse(image)?;
-    let client = client(&reference);
-    let (manifest, digest) = client
-        .pull_manifest(&reference, &credentials.0)
-        .await
-        .map_err(|e| refusal(&reference, e))?;
-    let manifest = match manifest {
-        OciManifest::Image(manifest) => manifest,
-        OciManifest::ImageIndex(_) => return Err(RegistryError::NotWasm(image.to_owned())),
-    };
-    let layer = component_layer(&manifest);
-    let layer = layer.ok_or_else(|| RegistryError::NotWasm(image.to_owned()))?;
-    let bytes = blob(&client, &reference, layer, "a component", COMPONENT_MAX).await?;
+async fn component(
+    client: &Client,
+    reference: &Reference,
+    credentials: &Credentials,
+) -> Result<Component, RegistryError> {
+    let (manifest, digest) =
+        client.pull_manifest(reference, &credentials.0).await.map_err(|e| refusal(reference, e))?;
+    let not_wasm = || RegistryError::NotWasm(reference.whole());
+    let OciManifest::Image(manifest) = manifest else { return Err(not_wasm()) };
+    let layer = component_layer(&manifest).ok_or_else(not_wasm)?;
+    let bytes = blob(client, reference, layer, "a component", COMPONENT_MAX).await?;
     Ok(Component { manifest: digest, digest: layer.digest.clone(), bytes: bytes.into() })
 }
 
@@ -201,21 +281,6 @@ fn parse(image: &str) -> Result<Reference, RegistryError> {
     image.parse().map_err(|_| RegistryError::Reference(image.to_owned()))
 }
 
-fn client(reference: &Reference) -> Client {
-    // The second call finds the first one's provider.
-    let _ = rustls::crypto::ring::default_provider().install_default();
-    let protocol = match is_loopback(reference.resolve_registry()) {
-        true => ClientProtocol::Http,
-        false => ClientProtocol::Https,
-    };
-    Client::new(ClientConfig {
-        protocol,
-        connect_timeout: Some(PATIENCE),
-        read_timeout: Some(PATIENCE),
-        ..ClientConfig::default()
-    })
-}
-
 fn is_loopback(registry: &str) -> bool {
     let host = registry.rsplit_once(':').map_or(registry, |(host, _)| host);
     let address = host.trim_matches(['[', ']']).parse::<std::net::IpAddr>();
@@ -223,10 +288,15 @@ fn is_loopback(registry: &str) -> bool {
 }
 
 fn refusal(reference: &Reference, error: impl std::fmt::Display) -> RegistryError {
-    RegistryError::Registry {
-        registry: reference.resolve_registry().to_owned(),
-        message: error.to_string(),
+    let registry = reference.resolve_registry().to_owned();
+    let mut message = error.to_string();
+    // The client does not say whether nobody answered or somebody without TLS did.
+    if message.contains("error sending request for url (https://") {
+        message.push_str(&format!(
+            "; if it speaks plain HTTP, start the daemon with --insecure-registry {registry}"
+        ));
     }
+    RegistryError::Registry { registry, message }
 }
 
 // === impl OciPlatform ===
@@ -242,7 +312,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn registries_on_loopback_alone_are_spoken_to_in_the_clear() {
+    fn registries_on_loopback_and_named_ones_are_spoken_to_in_the_clear() {
+        let registries = Registries::new(["10.0.0.2:5000", "reg.example"].map(str::to_owned));
         for (registry, want) in [
             ("localhost:5000", true),
             ("localhost", true),
@@ -251,17 +322,21 @@ mod tests {
             ("10.0.0.1:5000", false),
             ("localhost.example", false),
             ("index.docker.io", false),
+            ("10.0.0.2:5000", true),
+            ("10.0.0.2:5001", false),
+            ("reg.example:5000", true),
         ] {
-            assert_eq!(is_loopback(registry), want, "{registry}");
+            assert_eq!(registries.is_plain(registry), want, "{registry}");
         }
     }
 
     #[tokio::test]
     async fn errors_name_what_was_asked_for() {
-        let anyone = Credentials::default();
-        let invalid = look_up("UPPER CASE", &anyone).await.expect_err("not a reference");
+        let (registries, anyone) = (Registries::default(), Credentials::default());
+        let invalid = registries.look_up("UPPER CASE", &anyone).await.expect_err("not a reference");
         assert_eq!(invalid.to_string(), "invalid reference format: UPPER CASE");
-        let nobody = component("localhost:1/x:y", &anyone).await.expect_err("nobody listens");
+        let nobody =
+            registries.component("localhost:1/x:y", &anyone).await.expect_err("nobody listens");
         assert!(nobody.to_string().starts_with("localhost:1: "), "{nobody}");
     }
 }

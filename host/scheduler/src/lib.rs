@@ -27,6 +27,7 @@ mod explain;
 mod failures;
 mod group;
 mod hash;
+mod judge;
 mod loads;
 mod need;
 mod pass;
@@ -39,6 +40,7 @@ mod usage;
 mod verdicts;
 mod waiting;
 
+pub use judge::{Judgement, place_anew};
 pub use pass::{Consequence, Pass, PolicyEvent};
 pub use policies::*;
 pub use scheduler::Scheduler;

@@ -150,5 +150,5 @@ fn is_component(state: &State, driver: &str) -> bool {
     state
         .plugins()
         .filter(|p| p.kind == PluginKind::VolumeDriver)
-        .any(|p| p.metadata.claims.iter().any(names))
+        .any(|p| p.release.metadata.claims.iter().any(names))
 }

@@ -190,11 +190,15 @@ impl Scheduler {
             for expression in expressions {
                 let constraint = self.verdicts.constraint(expression, &options, policies)?;
                 self.verdicts.refresh(&constraint, &mut self.table, policies)?;
+                policies.needed(&constraint.plugin, self.table.len());
                 policy.constraints.push(constraint);
             }
             for preference in &preferences {
                 match self.verdicts.preference(preference, &options, policies) {
-                    Ok(compiled) => policy.preferences.push(compiled),
+                    Ok(compiled) => {
+                        policies.needed(&compiled.plugin, self.table.len());
+                        policy.preferences.push(compiled);
+                    }
                     Err(failure) => {
                         work.pass.balance(group.service, failure);
                         policy.preferences.clear();

@@ -20,6 +20,12 @@ pub trait Policies {
     /// of an earlier generation must not be used any more.
     fn generation(&self) -> u64;
 
+    /// Told how many answers of a plugin a pass needs, known or not: one per node and
+    /// expression.
+    fn needed(&mut self, plugin: &Arc<str>, rows: usize) {
+        let _ = (plugin, rows);
+    }
+
     /// Routes a constraint to the plugin that claims it and compiles it there.
     /// Compiling the same text with the same options again costs a look-up.
     fn constraint(

@@ -16,6 +16,7 @@ mod rollout;
 mod snapshot;
 mod tables;
 mod transaction;
+mod users;
 
 pub use apply::Applied;
 pub use event::Event;

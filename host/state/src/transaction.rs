@@ -4,9 +4,10 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use swarmw_model::{
-    Cluster, ClusterSpec, Id, JoinTokens, Node, NodeDescription, NodeId, NodeRole, NodeSpec,
-    NodeState, Plugin, PluginId, PortConfig, RaftMember, Refusal, RequestId, ServiceId,
-    ServiceSpec, Slot, TaskId, TaskState, TaskStatus, Time, UpdateStatus, Version,
+    CandidateState, Cluster, ClusterSpec, GrantRequest, Id, JoinTokens, Node, NodeDescription,
+    NodeId, NodeRole, NodeSpec, NodeState, Plugin, PluginId, PluginRelease, PluginState,
+    PortConfig, RaftMember, Refusal, RequestId, ServiceId, ServiceSpec, Slot, TaskId, TaskState,
+    TaskStatus, Time, UpdateStatus, Version,
 };
 
 use crate::RolloutStep;
@@ -172,6 +173,48 @@ pub enum Change {
 
     /// A new plugin, whose blob a majority of managers holds.
     AddPlugin(Box<Plugin>),
+    /// Another release of a plugin.
+    UpgradePlugin {
+        /// The plugin.
+        id: PluginId,
+        /// Digest of the release that the writer saw serving.
+        serving: String,
+        /// The new release.
+        release: Box<PluginRelease>,
+        /// What it waits for, beside the one that serves; `None`: it serves.
+        hold: Option<CandidateState>,
+    },
+    /// A plugin's candidate serves from now on.
+    PromotePlugin {
+        /// The plugin.
+        id: PluginId,
+        /// Digest of the candidate that the writer saw.
+        candidate: String,
+        /// The powers it gets.
+        granted: Vec<GrantRequest>,
+    },
+    /// Forgets a plugin's candidate.
+    DropCandidate(PluginId),
+    /// Lets a plugin be called, or not.
+    SetPluginState {
+        /// The plugin.
+        id: PluginId,
+        /// Whether it is called.
+        state: PluginState,
+        /// Why not.
+        message: String,
+        /// Even if services need it.
+        force: bool,
+    },
+    /// A plugin's breaker has opened on the leader.
+    PluginTrouble {
+        /// The plugin.
+        id: PluginId,
+        /// Digest of the release that failed.
+        digest: String,
+        /// The last fault.
+        message: String,
+    },
     /// Forgets a plugin; refused while a service needs it.
     RemovePlugin(PluginId),
 }

@@ -1,6 +1,7 @@
 //! Clusters, nodes and patience for the tests.
 
 mod cluster;
+mod guests;
 mod http;
 mod image;
 mod machine;
@@ -10,6 +11,7 @@ mod subnet;
 mod wait;
 
 pub use cluster::Cluster;
+pub use guests::guest;
 pub use http::unix as request;
 pub use image::RootFs;
 pub use node::{Node, Output};

@@ -92,6 +92,11 @@ impl Node {
         self.state_dir = folder;
     }
 
+    /// The daemon has these flags as well from its next start on.
+    pub fn give_flags(&mut self, flags: &[&str]) {
+        self.flags = flags.iter().map(|flag| (*flag).to_owned()).collect();
+    }
+
     /// Starts the daemon and waits until it answers.
     pub fn start(&mut self) {
         assert!(self.daemon.is_none(), "{} runs already", self.name);

@@ -5,12 +5,13 @@ use std::net::Ipv4Addr;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
-use serde_json::json;
+use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use super::wait::eventually;
 
 const PORT: u16 = 5000;
+const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
 
 /// A registry on an address of the test's own; it goes when it is dropped.
 #[derive(Debug)]
@@ -54,21 +55,67 @@ impl Registry {
         let config = json!({ "architecture": "wasm", "os": "wasip2", "layerDigests": [layer] });
         let config = config.to_string();
         let config_digest = self.push_blob(name, config.as_bytes());
-        let kind = "application/vnd.oci.image.manifest.v1+json";
-        let manifest = json!({
-            "schemaVersion": 2,
-            "mediaType": kind,
-            "config": {
-                "mediaType": "application/vnd.wasm.config.v0+json",
-                "digest": config_digest,
-                "size": config.len(),
-            },
-            "layers": [{
-                "mediaType": "application/wasm", "digest": layer, "size": component.len(),
-            }],
-        });
+        self.push_manifest(
+            name,
+            tag,
+            &json!({
+                "schemaVersion": 2,
+                "mediaType": MANIFEST,
+                "config": {
+                    "mediaType": "application/vnd.wasm.config.v0+json",
+                    "digest": config_digest,
+                    "size": config.len(),
+                },
+                "layers": [{
+                    "mediaType": "application/wasm", "digest": layer, "size": component.len(),
+                }],
+            }),
+        )
+    }
+
+    /// Signs a manifest with a private key in PEM, as cosign does.
+    pub fn sign(&self, name: &str, manifest: &str, key: &Path) {
+        let text = json!({"critical": {
+            "identity": {"docker-reference": name},
+            "image": {"docker-manifest-digest": manifest},
+            "type": "cosign container image signature",
+        }, "optional": null});
+        let text = text.to_string();
+        let file = self.file(text.as_bytes());
+        let signed = Command::new("openssl")
+            .args(["dgst", "-sha256", "-sign"])
+            .arg(key)
+            .arg(&file)
+            .output()
+            .expect("openssl is installed");
+        assert!(signed.status.success(), "{signed:?}");
+        let layer = self.push_blob(name, text.as_bytes());
+        let config = self.push_blob(name, b"{}");
+        self.push_manifest(
+            name,
+            &format!("{}.sig", manifest.replace(':', "-")),
+            &json!({
+                "schemaVersion": 2,
+                "mediaType": MANIFEST,
+                "config": {
+                    "mediaType": "application/vnd.oci.image.config.v1+json",
+                    "digest": config,
+                    "size": 2,
+                },
+                "layers": [{
+                    "mediaType": "application/vnd.dev.cosign.simplesigning.v1+json",
+                    "digest": layer,
+                    "size": text.len(),
+                    "annotations": {"dev.cosignproject.cosign/signature": base64(&signed.stdout)},
+                }],
+            }),
+        );
+    }
+
+    /// Pushes a manifest; its digest.
+    fn push_manifest(&self, name: &str, tag: &str, manifest: &Value) -> String {
         let file = self.file(manifest.to_string().as_bytes());
-        let (data, header) = (format!("@{file}"), format!("Content-Type: {kind}"));
+        let (data, header) = (format!("@{file}"), format!("Content-Type: {MANIFEST}"));
         let path = format!("/v2/{name}/manifests/{tag}");
         self.curl(&["-X", "PUT", "-H", &header, "--data-binary", &data, &path]).expect("pushed");
         digest(Path::new(&file))
@@ -134,4 +181,18 @@ fn digest(file: &Path) -> String {
     let output = Command::new("sha256sum").arg(file).output().expect("sha256sum runs");
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     format!("sha256:{}", text.split(' ').next().expect("a digest"))
+}
+
+fn base64(bytes: &[u8]) -> String {
+    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let group = |three: &[u8]| -> String {
+        let bits = three.iter().fold(0u32, |bits, byte| bits << 8 | u32::from(*byte));
+        let bits = bits << (8 * (3 - three.len()));
+        let digit = |at: usize| match at <= three.len() {
+            true => char::from(DIGITS[(bits >> (18 - 6 * at) & 63) as usize]),
+            false => '=',
+        };
+        (0..4).map(digit).collect()
+    };
+    bytes.chunks(3).map(group).collect()
 }

@@ -107,6 +107,7 @@ impl Node {
             engine_labels: Default::default(),
             publish_addr: self.host,
             agent_address: self.address(),
+            registries: Default::default(),
         };
         let handler: swarmw_manager::Handler =
             Arc::new(|_| async { http::Response::new(stream::empty().boxed()) }.boxed());

@@ -5,6 +5,9 @@ use futures::StreamExt;
 use http::Request;
 use serde_json::{Value, json};
 
+use swarmw_model::PluginState;
+use swarmw_state::Change;
+
 use crate::client::filters;
 use crate::engine::engine;
 use crate::fake::{Served, leader};
@@ -78,4 +81,75 @@ async fn a_stream_that_has_an_end_ends() {
     let served = leader().await;
     let events = served.client.get("/events?until=12").await;
     assert_eq!((events.status.as_u16(), events.body.len()), (200, 0));
+}
+
+#[tokio::test]
+async fn a_plugins_life_is_told() {
+    let served = leader().await;
+    let query = filters(r#"{"type":["plugin"]}"#);
+    let request = Request::get(format!("/events?{query}")).body(Body::empty()).expect("a request");
+    let response = served.api.call(request).await;
+    let put = |query: &'static str, text: &'static str| {
+        let request = Request::post(format!("/swarmw/plugins{query}"))
+            .header("host", "swarmw")
+            .body(Body::from(text))
+            .expect("a request");
+        served.client.send(request)
+    };
+    let act = async |path: &str| {
+        let answer = served.client.post(&format!("/swarmw/plugins/canary/{path}"), json!({})).await;
+        assert_eq!(answer.status, 200, "{path}: {}", answer.message());
+    };
+    put("", "acme/canary:1.0.0").await;
+    put("?shadow=1", "acme/canary:2.0.0").await;
+    act("promote").await;
+    put("", "acme/canary:3.0.0").await;
+    put("?shadow=1", "acme/canary:4.0.0").await;
+    served.client.post("/swarmw/plugins/canary/discard", json!({})).await;
+    act("disable").await;
+    act("enable").await;
+    let id = served.fake.shared.state.lock().unwrap().plugin_named("acme/canary").unwrap().id;
+    let trouble = |digest: &str| Change::PluginTrouble {
+        id,
+        digest: digest.to_owned(),
+        message: "test trapped".to_owned(),
+    };
+    served.fake.apply(None, trouble("sha256:3.0.0")).expect("written");
+    let lie = Change::SetPluginState {
+        id,
+        state: PluginState::Quarantined,
+        message: "its test lied".to_owned(),
+        force: true,
+    };
+    served.fake.apply(None, lie).expect("written");
+    served.client.delete("/swarmw/plugins/canary").await;
+
+    let wanted = [
+        "create",
+        "shadow",
+        "promote",
+        "upgrade",
+        "shadow",
+        "discard",
+        "disable",
+        "enable",
+        "breaker-open",
+        "quarantine",
+        "remove",
+    ];
+    let mut text = String::new();
+    let mut pieces = response.into_body().into_data_stream();
+    while text.lines().count() < wanted.len() {
+        let piece = pieces.next().await.expect("more events").expect("a piece");
+        text.push_str(std::str::from_utf8(&piece).expect("text"));
+    }
+    let events: Vec<Value> =
+        text.lines().map(|line| serde_json::from_str(line).expect("an event")).collect();
+    let actions: Vec<_> = events.iter().map(|e| e["Action"].as_str().expect("a word")).collect();
+    assert_eq!(actions, wanted);
+    let of = |at: usize, key: &str| &events[at]["Actor"]["Attributes"][key];
+    assert_eq!(of(0, "name"), "acme/canary");
+    assert_eq!((of(2, "version.old"), of(2, "version.new")), (&json!("1.0.0"), &json!("2.0.0")));
+    assert_eq!((of(1, "candidate"), of(1, "version")), (&json!("2.0.0"), &json!("1.0.0")));
+    assert_eq!((of(8, "fault"), of(9, "fault")), (&json!("test trapped"), &json!("its test lied")));
 }

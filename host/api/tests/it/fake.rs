@@ -16,15 +16,16 @@ use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
 
 use swarmw_api::{
-    Answer, Api, InitRequest, JoinRequest, Listener, LogLine, LogOutput, LogsRequest, Membership,
-    Node as Daemon, RemoteManager, Standing,
+    Answer, Api, Fetched, InitRequest, JoinRequest, Listener, LogLine, LogOutput, LogsRequest,
+    Membership, Node as Daemon, RemoteManager, Standing,
 };
 use swarmw_model::{
-    Availability, Base64, Blob, Cluster, ClusterId, ClusterSpec, Id, JoinTokens, ManagerStatus,
-    Node, NodeDescription, NodeId, NodeRole, NodeSpec, NodeState, NodeStatus, Platform, Plugin,
-    PluginClaim, PluginId, PluginKind, PluginMetadata, RaftMember, Reachability, Refusal,
-    RefusalKind, RequestId, Resources, RootCa, ServiceSpec, Slot, TaskId, TaskState, TaskStatus,
-    Time, Version,
+    Availability, Base64, Blob, CandidateState, Cluster, ClusterId, ClusterSpec, Comparison,
+    Consent, Id, JoinTokens, LineLevel, ManagerStatus, Node, NodeDescription, NodeId, NodeRole,
+    NodeSpec, NodeState, NodeStatus, Platform, Plugin, PluginClaim, PluginId, PluginKind,
+    PluginLine, PluginMetadata, PluginOffer, PluginRelease, PluginReport, PluginUse, RaftMember,
+    Reachability, Refusal, RefusalKind, RequestId, Resources, RootCa, ServiceSpec, ShadowReport,
+    Slot, TaskId, TaskState, TaskStatus, Time, Version,
 };
 use swarmw_state::{Change, Event, NewTask, Outcome, State, TaskChange, Transaction};
 
@@ -125,6 +126,21 @@ pub async fn leader() -> Served {
 }
 
 impl Fake {
+    /// A plugin whose name and claim are the component's text, up to a `:`; what
+    /// follows is the version.
+    fn offered(&self, component: &Bytes, offer: &PluginOffer) -> Plugin {
+        let text = String::from_utf8_lossy(component).into_owned();
+        let (name, version) = text.split_once(':').unwrap_or((&text, "1.0.0"));
+        let mut plugin = plugin(self.random(), name, &[name], false);
+        plugin.release.metadata.version = version.to_owned();
+        plugin.release.blob.digest = format!("sha256:{version}");
+        plugin.release.source.clone_from(&offer.source);
+        if let Consent::Only(powers) = &offer.consent {
+            plugin.release.granted.clone_from(powers);
+        }
+        plugin
+    }
+
     pub fn set(&self, standing: Standing) {
         *self.standing.lock().unwrap() = standing;
     }
@@ -282,23 +298,17 @@ fn description(name: &str) -> NodeDescription {
 }
 
 pub fn plugin(id: u128, name: &str, claims: &[&str], built_in: bool) -> Plugin {
-    Plugin {
-        id: PluginId::from_bits(id),
-        version: Version::default(),
-        created_at: NOW,
-        updated_at: NOW,
-        name: name.to_owned(),
-        kind: PluginKind::UpdatePolicy,
-        blob: Blob { digest: "sha256:00".to_owned(), size: 3 },
-        built_in,
-        metadata: PluginMetadata {
-            version: "1.0.0".to_owned(),
-            summary: "For tests.".to_owned(),
-            claims: claims.iter().map(|c| PluginClaim::Name((*c).to_owned())).collect(),
-            options: Vec::new(),
-            grants: Vec::new(),
-        },
-    }
+    let metadata = PluginMetadata {
+        version: "1.0.0".to_owned(),
+        summary: "For tests.".to_owned(),
+        claims: claims.iter().map(|c| PluginClaim::Name((*c).to_owned())).collect(),
+        options: Vec::new(),
+        grants: Vec::new(),
+    };
+    let release = PluginRelease::new(Blob { digest: "sha256:00".to_owned(), size: 3 }, metadata);
+    let kind = PluginKind::UpdatePolicy;
+    let plugin = Plugin::new(PluginId::from_bits(id), name.to_owned(), kind, release);
+    Plugin { built_in, ..plugin }
 }
 
 impl Daemon for Fake {
@@ -395,13 +405,82 @@ impl Daemon for Fake {
         })
     }
 
-    fn add_plugin(&self, request: Option<RequestId>, bytes: Bytes) -> Answer<'_, Plugin> {
+    fn add_plugin(
+        &self,
+        request: Option<RequestId>,
+        component: Bytes,
+        offer: PluginOffer,
+    ) -> Answer<'_, Plugin> {
         Box::pin(async move {
-            let name = String::from_utf8_lossy(&bytes).into_owned();
-            let plugin = plugin(self.random(), &name, &[name.as_str()], false);
-            self.apply(request, Change::AddPlugin(Box::new(plugin.clone())))?;
+            let plugin = self.offered(&component, &offer);
+            let change = match self.shared.state.lock().unwrap().plugin_named(&plugin.name) {
+                None => Change::AddPlugin(Box::new(plugin.clone())),
+                Some(present) => Change::UpgradePlugin {
+                    id: present.id,
+                    serving: present.release.blob.digest.clone(),
+                    release: Box::new(plugin.release.clone()),
+                    hold: offer.shadow.then_some(CandidateState::Shadow),
+                },
+            };
+            self.apply(request, change)?;
             Ok(plugin)
         })
+    }
+
+    fn report_plugin(
+        &self,
+        component: Bytes,
+        offer: PluginOffer,
+        plan: bool,
+    ) -> Answer<'_, PluginReport> {
+        Box::pin(async move {
+            let plan = plan.then(|| Comparison { services: 7, ..Comparison::default() });
+            let plugin = self.offered(&component, &offer);
+            Ok(PluginReport { plugin, replaces: None, wanted: Vec::new(), plan })
+        })
+    }
+
+    fn promote_plugin(
+        &self,
+        request: Option<RequestId>,
+        id: PluginId,
+        consent: Consent,
+    ) -> Answer<'_, Plugin> {
+        Box::pin(async move {
+            let found = self.shared.state.lock().unwrap().plugin(id).cloned();
+            let plugin = found.and_then(|p| p.with_candidate()).expect("a candidate");
+            let granted = match consent {
+                Consent::Only(powers) => powers,
+                _ => Vec::new(),
+            };
+            let candidate = plugin.release.blob.digest.clone();
+            self.apply(request, Change::PromotePlugin { id, candidate, granted })?;
+            Ok(plugin)
+        })
+    }
+
+    fn fetch_component(&self, reference: String, auth: String) -> Answer<'_, Fetched> {
+        Box::pin(async move {
+            Ok(Fetched {
+                component: Bytes::from("acme/fetched"),
+                reference: format!("{reference}@sha256:{auth}"),
+                signer: None,
+            })
+        })
+    }
+
+    fn plugin_use(&self, _plugin: &Plugin) -> (Option<PluginUse>, Option<ShadowReport>) {
+        (None, Some(ShadowReport { comparisons: 3, ..ShadowReport::default() }))
+    }
+
+    fn plugin_lines(&self, plugin: &str, after: u64) -> Vec<PluginLine> {
+        let line = |number| PluginLine {
+            number,
+            at: NOW,
+            level: LineLevel::Info,
+            text: format!("{plugin} {number}"),
+        };
+        (after + 1..=3).map(line).collect()
     }
 
     fn put_blob(&self, bytes: Bytes) -> Answer<'_, Blob> {

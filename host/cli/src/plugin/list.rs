@@ -1,8 +1,6 @@
-//! `plugin ls`, and what `plugin add` says.
+//! `plugin ls`
 
-use std::fmt::Write as _;
-
-use swarmw_model::{GrantRequest, Plugin};
+use swarmw_model::{CandidateState, Plugin, PluginState};
 
 use crate::failure::Failure;
 use crate::table::{Column, Format, List, Row, ellipsis, natural, render, short};
@@ -19,17 +17,19 @@ const LIST: List = List {
         column("Version", "VERSION"),
         column("Kind", "KIND"),
         column("Claims", "CLAIMS"),
+        column("Status", "STATUS"),
         column("Digest", "DIGEST"),
         column("BuiltIn", "BUILT IN"),
         column("Summary", "SUMMARY"),
     ],
-    shown: &["ID", "Name", "Version", "Kind", "Claims", "Digest"],
+    shown: &["ID", "Name", "Version", "Kind", "Claims", "Status", "Digest"],
     raw: &[
         ("plugin_id", "ID"),
         ("name", "Name"),
         ("version", "Version"),
         ("kind", "Kind"),
         ("claims", "Claims"),
+        ("status", "Status"),
         ("digest", "Digest"),
     ],
 };
@@ -52,11 +52,11 @@ pub(super) fn show(
 
 fn row(plugin: &Plugin, whole: bool) -> Row {
     let id = plugin.id.to_string();
-    let (claims, digest) = (claims(plugin), plugin.blob.digest.as_str());
+    let (claims, digest) = (claims(plugin), plugin.release.blob.digest.as_str());
     [
         ("ID", if whole { &id } else { short(&id) }.into()),
         ("Name", plugin.name.as_str().into()),
-        ("Version", plugin.metadata.version.as_str().into()),
+        ("Version", plugin.release.metadata.version.as_str().into()),
         ("Kind", plugin.kind.as_str().into()),
         (
             "Claims",
@@ -65,6 +65,7 @@ fn row(plugin: &Plugin, whole: bool) -> Row {
                 false => ellipsis(&claims, CLAIMS_LENGTH).into(),
             },
         ),
+        ("Status", status(plugin).into()),
         (
             "Digest",
             match whole {
@@ -74,49 +75,42 @@ fn row(plugin: &Plugin, whole: bool) -> Row {
             .into(),
         ),
         ("BuiltIn", plugin.built_in.into()),
-        ("Summary", plugin.metadata.summary.as_str().into()),
+        ("Summary", plugin.release.metadata.summary.as_str().into()),
     ]
     .map(|(name, value)| (name.to_owned(), value))
     .into()
 }
 
-fn claims(plugin: &Plugin) -> String {
-    let claims: Vec<_> = plugin.metadata.claims.iter().map(ToString::to_string).collect();
+pub(super) fn claims(plugin: &Plugin) -> String {
+    let claims: Vec<_> = plugin.release.metadata.claims.iter().map(ToString::to_string).collect();
     claims.join(", ")
 }
 
-/// What was added: name, version, kind, claims, digest, and what it asks for.
-pub(super) fn added(plugin: &Plugin) -> String {
-    let mut out = format!(
-        "Added plugin {} {} ({})\n Claims:\t{}\n Digest:\t{}\n",
-        plugin.name,
-        plugin.metadata.version,
-        plugin.kind,
-        claims(plugin),
-        plugin.blob.digest
-    );
-    if plugin.metadata.grants.is_empty() {
-        out += " Grants:\tnone asked\n";
-    } else {
-        out += " Grants asked:\n";
+/// In one word or two how a plugin stands.
+fn status(plugin: &Plugin) -> String {
+    let status = &plugin.status;
+    let word = match (&status.trouble, status.state) {
+        (Some(_), PluginState::Enabled) => "failing",
+        (_, state) => state.as_str(),
+    };
+    match &plugin.candidate {
+        None => word.to_owned(),
+        Some(candidate) => {
+            let version = &candidate.release.metadata.version;
+            let waits = match candidate.state {
+                CandidateState::Consent => "waits",
+                CandidateState::Shadow => "in shadow",
+            };
+            format!("{word}, {version} {waits}")
+        }
     }
-    for grant in &plugin.metadata.grants {
-        let request = match &grant.request {
-            GrantRequest::Observe(url) => format!("observe {url}"),
-            GrantRequest::Mount(kind, source) => format!("mount {kind} {source}"),
-            GrantRequest::Helper(program) => format!("helper {program}"),
-            GrantRequest::Secret(name) => format!("secret {name}"),
-        };
-        // Writing to a String cannot fail.
-        let _ = writeln!(out, "  {request}: {}", grant.reason);
-    }
-    out
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use serde_json::json;
+    use swarmw_model::{PluginCandidate, PluginTrouble, Time};
 
     fn plugin() -> Plugin {
         serde_json::from_value(json!({
@@ -132,21 +126,23 @@ mod tests {
 
     #[test]
     fn the_table_names_what_a_plugin_claims() {
-        assert_eq!(
-            show(vec![plugin()], None, false, false).expect("a table"),
-            "ID             NAME        VERSION   KIND         CLAIMS       DIGEST\n\
-             aaaaaaaaaaaa   acme/near   1.2.0     preference   near, geo.*   sha256:0123456789ab\n"
-                .replace("CLAIMS       DIGEST", "CLAIMS        DIGEST")
-        );
-    }
-
-    #[test]
-    fn adding_shows_what_is_asked_for() {
-        assert_eq!(
-            added(&plugin()),
-            "Added plugin acme/near 1.2.0 (preference)\n Claims:\tnear, geo.*\n \
-             Digest:\tsha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef\n \
-             Grants asked:\n  observe http://*/metrics: reads load\n"
-        );
+        let mut failing = plugin();
+        failing.name = "acme/other".into();
+        failing.status.trouble = Some(PluginTrouble { at: Time::ZERO, message: "trapped".into() });
+        failing.candidate = Some(PluginCandidate {
+            state: CandidateState::Shadow,
+            since: Time::ZERO,
+            release: plugin().release,
+        });
+        let table = show(vec![failing, plugin()], None, false, false).expect("a table");
+        let rows: Vec<_> = table.lines().map(|row| row.split("   ").collect::<Vec<_>>()).collect();
+        let cells = |row: usize| -> Vec<&str> {
+            rows[row].iter().map(|cell| cell.trim()).filter(|cell| !cell.is_empty()).collect()
+        };
+        let head = ["ID", "NAME", "VERSION", "KIND", "CLAIMS", "STATUS", "DIGEST"];
+        assert_eq!(cells(0), head);
+        let short = ["aaaaaaaaaaaa", "acme/near", "1.2.0", "preference", "near, geo.*"];
+        assert_eq!(cells(1), [&short[..], &["enabled", "sha256:0123456789ab"]].concat());
+        assert_eq!(cells(2)[5], "failing, 1.2.0 in shadow");
     }
 }

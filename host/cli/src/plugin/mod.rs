@@ -1,10 +1,13 @@
 //! `swarmw plugin …`: the components that decide.
 
+mod act;
+mod compared;
 mod list;
+mod logs;
+mod offer;
+mod pretty;
 
-use std::path::PathBuf;
-
-use swarmw_model::Plugin;
+use swarmw_model::{Plugin, PluginView};
 
 use crate::client::{Client, segment};
 use crate::failure::Failure;
@@ -16,26 +19,36 @@ use crate::parse::boolean;
 /// `plugin …`
 #[derive(clap::Subcommand, Clone, Debug)]
 pub enum PluginCommand {
-    /// Add a plugin to the cluster from a component's file
-    #[command(override_usage = "swarmw plugin add FILE")]
-    Add(AddArgs),
+    /// Add a plugin to the cluster from a component's file or a registry
+    #[command(override_usage = "swarmw plugin add [OPTIONS] FILE|REFERENCE")]
+    Add(offer::AddArgs),
+    /// Disable one or more plugins: what needs them fails as if they were broken
+    #[command(override_usage = "swarmw plugin disable [OPTIONS] PLUGIN [PLUGIN...]")]
+    Disable(act::DisableArgs),
+    /// Enable one or more plugins, and forgive what they did wrong
+    #[command(override_usage = "swarmw plugin enable PLUGIN [PLUGIN...]")]
+    Enable(act::EnableArgs),
     /// Display detailed information on one or more plugins
     #[command(override_usage = "swarmw plugin inspect [OPTIONS] PLUGIN [PLUGIN...]")]
     Inspect(InspectArgs),
+    /// Fetch the log of a plugin, as the leader has it
+    #[command(override_usage = "swarmw plugin logs [OPTIONS] PLUGIN")]
+    Logs(logs::LogsArgs),
     /// List plugins
     #[command(visible_alias = "list", override_usage = "swarmw plugin ls [OPTIONS]")]
     Ls(LsArgs),
+    /// Put the version of a plugin that waits or runs in shadow in its place
+    #[command(override_usage = "swarmw plugin promote [OPTIONS] PLUGIN")]
+    Promote(act::PromoteArgs),
     /// Remove one or more plugins
-    #[command(visible_alias = "remove", override_usage = "swarmw plugin rm PLUGIN [PLUGIN...]")]
-    Rm(RmArgs),
-}
-
-/// `plugin add`
-#[derive(clap::Args, Clone, Debug)]
-pub struct AddArgs {
-    /// A WebAssembly component
-    #[arg(value_name = "FILE")]
-    file: PathBuf,
+    #[command(
+        visible_alias = "remove",
+        override_usage = "swarmw plugin rm [OPTIONS] PLUGIN [PLUGIN...]"
+    )]
+    Rm(act::RmArgs),
+    /// Replace a plugin by another version of it
+    #[command(override_usage = "swarmw plugin upgrade [OPTIONS] PLUGIN FILE|REFERENCE")]
+    Upgrade(offer::UpgradeArgs),
 }
 
 /// `plugin inspect`
@@ -45,6 +58,10 @@ pub struct InspectArgs {
     /// Format output using a custom template: json, or a Go template
     #[arg(short, long, value_name = "string")]
     format: Option<String>,
+    /// Print the information in a human friendly format
+    #[arg(long, num_args(0..=1), require_equals = true, default_value = "false",
+        default_missing_value = "true", value_parser = boolean, hide_default_value = true)]
+    pretty: bool,
     /// Names or ids
     #[arg(value_name = "PLUGIN", required = true, num_args(1..))]
     plugins: Vec<String>,
@@ -70,37 +87,35 @@ pub struct LsArgs {
     quiet: bool,
 }
 
-/// `plugin rm`
-#[derive(clap::Args, Clone, Debug)]
-pub struct RmArgs {
-    /// Names or ids
-    #[arg(value_name = "PLUGIN", required = true, num_args(1..))]
-    plugins: Vec<String>,
-}
-
 pub(crate) async fn run(
     client: &Client,
     command: PluginCommand,
     io: &mut Io,
 ) -> Result<(), Failure> {
     match command {
-        PluginCommand::Add(args) => add(client, args, io).await,
+        PluginCommand::Add(args) => offer::add(client, args, io).await,
+        PluginCommand::Disable(args) => act::disable(client, args, io).await,
+        PluginCommand::Enable(args) => act::enable(client, args, io).await,
         PluginCommand::Inspect(args) => inspect(client, args, io).await,
+        PluginCommand::Logs(args) => logs::run(client, args, io).await,
         PluginCommand::Ls(args) => ls(client, args, io).await,
-        PluginCommand::Rm(args) => rm(client, args, io).await,
+        PluginCommand::Promote(args) => act::promote(client, args, io).await,
+        PluginCommand::Rm(args) => act::rm(client, args, io).await,
+        PluginCommand::Upgrade(args) => offer::upgrade(client, args, io).await,
     }
 }
 
-async fn add(client: &Client, args: AddArgs, io: &mut Io) -> Result<(), Failure> {
-    let bytes =
-        tokio::fs::read(&args.file).await.map_err(|error| Failure::opening(&args.file, &error))?;
-    let plugin: Plugin =
-        client.post("/swarmw/plugins").bytes("application/wasm", bytes).read().await?;
-    io.text(&list::added(&plugin))?;
-    Ok(())
-}
-
 async fn inspect(client: &Client, args: InspectArgs, io: &mut Io) -> Result<(), Failure> {
+    if args.pretty {
+        if args.format.is_some() {
+            return Err(Failure::new("--format is incompatible with human friendly format"));
+        }
+        for plugin in &args.plugins {
+            let view: PluginView = client.get(path(plugin)).read().await?;
+            io.text(&pretty::plugin(&view))?;
+        }
+        return Ok(());
+    }
     let objects = args.plugins.iter().map(|p| (p.clone(), path(p)));
     let format = args.format.as_deref();
     inspect::raw(client, objects, format, io, |_, error| error.into()).await
@@ -120,17 +135,6 @@ async fn ls(client: &Client, args: LsArgs, io: &mut Io) -> Result<(), Failure> {
     let text = list::show(plugins, args.format.as_deref(), args.quiet, args.no_trunc)?;
     io.text(&text)?;
     Ok(())
-}
-
-async fn rm(client: &Client, args: RmArgs, io: &mut Io) -> Result<(), Failure> {
-    let mut failed = Vec::new();
-    for plugin in &args.plugins {
-        match client.delete(path(plugin)).fetch().await {
-            Ok(_) => io.line(plugin)?,
-            Err(error) => failed.push(error.into()),
-        }
-    }
-    Failure::join(failed).map_or(Ok(()), Err)
 }
 
 /// Names have a slash in them, which stays one.

@@ -119,9 +119,15 @@ fn warning(image: &str) -> String {
 /// The header with the credentials for an image's registry, when they are to be
 /// sent; empty credentials where the client has none, as Docker sends them.
 pub(super) fn authorization(flags: &ImageFlags, image: &str) -> Result<Option<String>, Failure> {
-    if !flags.with_registry_auth {
-        return Ok(None);
+    match flags.with_registry_auth {
+        true => registry_auth(image).map(Some),
+        false => Ok(None),
     }
+}
+
+/// The header with the credentials that Docker's configuration has for an image's
+/// registry.
+pub(crate) fn registry_auth(image: &str) -> Result<String, Failure> {
     let folder = std::env::var_os("DOCKER_CONFIG")
         .map(std::path::PathBuf::from)
         .or_else(|| std::env::var_os("HOME").map(|home| Path::new(&home).join(".docker")));
@@ -135,7 +141,7 @@ pub(super) fn authorization(flags: &ImageFlags, image: &str) -> Result<Option<St
         }
         _ => Value::Null,
     };
-    Ok(Some(credentials(&config, image)))
+    Ok(credentials(&config, image))
 }
 
 /// What the configuration holds for an image's registry, encoded for the header.

@@ -2,7 +2,7 @@
 
 mod create;
 mod flags;
-mod image;
+pub(crate) mod image;
 mod list;
 mod logs;
 mod placement;

@@ -111,6 +111,25 @@ fn tasks_leave_a_node_that_no_longer_satisfies_the_constraints() {
 }
 
 #[test]
+fn tasks_leave_a_node_that_other_plugins_than_before_refuse() {
+    let mut world = World::new(2, Swarm::default());
+    let mut spec = replicated("v1", 2);
+    constrain(&mut spec, &["node.labels.zone!=x"]);
+    let id = world.create(spec);
+    let free =
+        world.create(swarmw_model::ServiceSpec { name: "free".to_owned(), ..replicated("v1", 2) });
+    world.run(2_000);
+    world.change_plugins(2);
+    world.run(10_000);
+    assert!(world.running(id).iter().all(|t| t.node_id == Some(node_id(1))));
+    assert_eq!(world.running(id).len(), 2);
+    let rejected: Vec<_> =
+        world.state.tasks().filter(|t| t.status.state == TaskState::Rejected).collect();
+    assert!(rejected.iter().all(|t| t.service_id == id), "nobody asked for the other's");
+    assert_eq!((rejected.len(), world.running(free).len()), (1, 2));
+}
+
+#[test]
 fn a_paused_node_is_not_searched_for_tasks_that_do_not_fit() {
     let mut world = World::new(2, Swarm::default());
     world.label(1, "zone", "a");

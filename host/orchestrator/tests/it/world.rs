@@ -51,6 +51,8 @@ pub struct World<P> {
     /// The most tasks of one slot that were ever up together.
     pub overlap: usize,
     orchestrator: Orchestrator,
+    /// The node that constraints refuse since the plugins changed.
+    refuses: Option<NodeId>,
     wake_at: Option<Time>,
     /// Nodes without power: their agents do nothing.
     dark: BTreeSet<NodeId>,
@@ -77,6 +79,17 @@ impl Fits for Labels {
             let label = key.strip_prefix("node.labels.").expect("a label");
             (node.spec.labels.get(label).map(String::as_str) == Some(value)) == equal
         })
+    }
+}
+
+/// [`Labels`], by plugins that besides refuse a node.
+struct Judge {
+    refuses: Option<NodeId>,
+}
+
+impl Fits for Judge {
+    fn satisfies(&mut self, state: &State, spec: &ServiceSpec, node: NodeId) -> bool {
+        self.refuses != Some(node) && Labels.satisfies(state, spec, node)
     }
 }
 
@@ -166,6 +179,7 @@ impl<P: UpdatePolicies> World<P> {
             made: Vec::new(),
             overlap: 0,
             orchestrator,
+            refuses: None,
             wake_at: None,
             dark: BTreeSet::new(),
             since: BTreeMap::new(),
@@ -449,8 +463,9 @@ impl<P: UpdatePolicies> World<P> {
             self.orchestrator = Orchestrator::new(&self.state, now);
         }
         let ids = &mut self.ids;
+        let mut judge = Judge { refuses: self.refuses };
         let decided =
-            self.orchestrator.tick(&self.state, now, &mut Labels, &mut self.policies, &mut || {
+            self.orchestrator.tick(&self.state, now, &mut judge, &mut self.policies, &mut || {
                 *ids += 1;
                 TaskId::from_bits(*ids)
             });
@@ -505,6 +520,12 @@ impl<P: UpdatePolicies> World<P> {
         self.overlap = self.overlap.max(up.values().copied().max().unwrap_or(0));
     }
 
+    /// Other plugins judge constraints from now on; they refuse this node.
+    pub fn change_plugins(&mut self, refuse: u32) {
+        self.refuses = Some(node_id(refuse));
+        self.orchestrator.policies_changed();
+    }
+
     /// Gives each task that waits the node with the fewest tasks.
     fn schedule(&mut self, changes: &mut Vec<Change>) {
         let mut load: BTreeMap<NodeId, usize> = BTreeMap::new();
@@ -515,10 +536,10 @@ impl<P: UpdatePolicies> World<P> {
                 load.insert(node.id, active);
             }
         }
-        let state = &self.state;
+        let (state, refuses) = (&self.state, self.refuses);
         let mut place = |service: ServiceId, slot: Option<Slot>| {
             let spec = &state.service(service)?.spec;
-            let fits = |id: &NodeId| Labels.satisfies(state, spec, *id);
+            let fits = |id: &NodeId| Judge { refuses }.satisfies(state, spec, *id);
             let node = match slot {
                 Some(Slot::Node(node)) => load.keys().copied().find(|id| *id == node),
                 _ => load

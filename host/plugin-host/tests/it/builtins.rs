@@ -1,5 +1,5 @@
 use swarmw_model::{PluginClaim, PluginKind};
-use swarmw_plugin_host::{builtin, inspect};
+use swarmw_plugin_host::{COMPONENT, builtin, inspect};
 
 use crate::support::compiler;
 
@@ -16,7 +16,7 @@ fn builtins_pass_the_checks_that_anyones_plugin_passes() {
         ),
     ] {
         let found = builtin().iter().find(|b| b.name == name).expect(name);
-        let said = inspect(found.bytes, &compiler()).expect(name);
+        let said = inspect(found.bytes, COMPONENT, &compiler()).expect(name);
         assert_eq!((said.kind, said.name.as_str()), (kind, name));
         let metadata = said.metadata;
         assert_eq!(metadata.claims, claims, "{name}");

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use swarmw_model::RefusalKind;
-use swarmw_plugin_host::{AddError, PluginHost, inspect};
+use swarmw_plugin_host::{AddError, COMPONENT, PluginHost, What, inspect};
 use swarmw_scheduler::{ColumnType, Policies, TupleColumn, Tuples};
 
 use crate::constraints::service;
@@ -17,12 +17,12 @@ fn fault(host: &mut PluginHost, what: &str) -> String {
 #[test]
 fn faults_are_named_and_the_next_call_is_served() {
     for (what, want) in [
-        ("loop", "plugin test/hostile: ran for more than 50 ms"),
-        ("trap", "plugin test/hostile: trapped: wasm `unreachable` instruction executed"),
-        ("memory", "plugin test/hostile: forcing trap when growing memory to"),
-        ("stack", "plugin test/hostile: trapped: call stack exhausted"),
-        ("huge", "plugin test/hostile: "),
-        ("column", "plugin test/hostile: reads column \"node.shoe\", which nodes have not"),
+        ("loop", "plugin test/hostile: compile ran for more than 50 ms"),
+        ("trap", "plugin test/hostile: compile trapped: wasm `unreachable` instruction executed"),
+        ("memory", "plugin test/hostile: compile wanted more than 64 MiB of memory"),
+        ("stack", "plugin test/hostile: compile trapped: call stack exhausted"),
+        ("huge", "plugin test/hostile: compile failed: "),
+        ("column", "plugin test/hostile: compile reads column \"node.shoe\", which nodes have not"),
     ] {
         let mut host = host_with(&["hostile"]);
         let said = fault(&mut host, what);
@@ -43,7 +43,7 @@ fn three_faults_open_the_breaker() {
     assert!(
         said.starts_with(
             "plugin test/hostile: failed 3 times within 10 minutes and is not called for now; \
-             the last time it trapped: wasm `unreachable`"
+             the last time compile trapped: wasm `unreachable`"
         ),
         "{said}"
     );
@@ -55,21 +55,76 @@ fn three_faults_open_the_breaker() {
 fn too_few_verdicts_are_a_fault() {
     let mut host = host_with(&["hostile"]);
     let constraint = host.constraint("hostile==short", &no_options()).expect("compiles");
-    let rows = Tuples {
-        rows: 2,
-        columns: vec![TupleColumn {
-            read_as: ColumnType::Text,
-            values: vec![Some(Arc::from("good")), None],
-        }],
-    };
-    let failure = host.test(&constraint, &rows).expect_err("too few");
-    assert_eq!(failure.to_string(), "plugin test/hostile: gave 0 verdicts for 2 rows");
+    let failure = host.test(&constraint, &two_rows()).expect_err("too few");
+    assert_eq!(failure.to_string(), "plugin test/hostile: test gave 0 verdicts for 2 rows");
 }
 
 #[test]
 fn a_flood_of_log_lines_is_cut() {
     let mut host = host_with(&["hostile"]);
     host.constraint("hostile==log", &no_options()).expect("no fault");
+    let lines = host.lines("test/hostile", 0);
+    assert!((1..300).contains(&lines.len()), "{} lines", lines.len());
+    assert!(lines.iter().all(|l| !l.text.contains(char::is_control)));
+    assert_eq!(host.lines("test/hostile", lines.last().expect("a line").number), []);
+}
+
+#[test]
+fn a_plugin_that_gives_two_answers_to_one_question_is_quarantined() {
+    let mut host = host_with(&["fickle"]);
+    let (told, heard) = std::sync::mpsc::channel();
+    host.on_incident(move |incident| told.send(incident).expect("the test listens"));
+    let constraint = host.constraint("fickle==x", &no_options()).expect("compiles");
+    let said = host.test(&constraint, &two_rows()).expect_err("it lied").to_string();
+    let want = "plugin test/fickle: is quarantined: its test answered one question in two ways; \
+                upgrade it, or enable it again";
+    assert_eq!(said, want);
+    let calls = host.calls();
+    let again = host.test(&constraint, &two_rows()).expect_err("it lied").to_string();
+    assert_eq!((again.as_str(), host.calls()), (want, calls), "it is not called any more");
+    let incident = heard.try_recv().expect("it is told");
+    assert_eq!((incident.what, &*incident.name), (What::Lied, "test/fickle"));
+    assert!(heard.try_recv().is_err(), "it is told once");
+}
+
+#[test]
+fn a_breaker_that_opens_is_told_once() {
+    let mut host = host_with(&["hostile"]);
+    let (told, heard) = std::sync::mpsc::channel();
+    host.on_incident(move |incident| told.send(incident).expect("the test listens"));
+    for _ in 0..5 {
+        fault(&mut host, "trap");
+    }
+    let incident = heard.try_recv().expect("it is told");
+    assert_eq!(incident.what, What::BreakerOpened);
+    assert!(incident.message.starts_with("compile trapped: wasm"), "{}", incident.message);
+    assert!(heard.try_recv().is_err(), "it is told once");
+}
+
+#[test]
+fn what_a_plugin_did_is_counted() {
+    let mut host = host_with(&["hostile"]);
+    let constraint = host.constraint("hostile==good", &no_options()).expect("compiles");
+    host.test(&constraint, &two_rows()).expect("verdicts");
+    host.test(&constraint, &two_rows()).expect("known verdicts");
+    host.needed(&Arc::from("test/hostile"), 20);
+    fault(&mut host, "trap");
+    fault(&mut host, "loop");
+    fault(&mut host, "column");
+    let used = host.used("test/hostile").expect("it is there");
+    let compile = used.calls["compile"];
+    assert_eq!((compile.count, compile.traps, compile.late, compile.invalid), (4, 1, 1, 1));
+    assert!(compile.longest >= 50_000_000 && compile.nanos >= compile.longest, "{compile:?}");
+    // One call, and one for each row in a fresh instance to see whether it is pure.
+    assert_eq!((used.calls["test"].count, used.faults()), (3, 3));
+    assert_eq!(used.rows.hit_rate(), Some(0.9), "{:?}", used.rows);
+    assert!(used.breaker.open && used.breaker.closes_at.is_some(), "{:?}", used.breaker);
+    assert_eq!(used.last_fault.expect("a fault").call, "compile");
+}
+
+fn two_rows() -> Tuples {
+    let values = vec![Some(Arc::from("good")), None];
+    Tuples { rows: 2, columns: vec![TupleColumn { read_as: ColumnType::Text, values }] }
 }
 
 #[test]
@@ -77,12 +132,13 @@ fn a_service_that_meets_a_broken_plugin_is_refused_with_its_name() {
     let host = host_with(&["hostile"]);
     let refusal = host.check_service(&service("hostile==trap")).expect_err("refused");
     assert_eq!(refusal.kind, RefusalKind::Unavailable);
-    assert!(refusal.message.starts_with("plugin test/hostile: trapped"), "{refusal}");
+    assert!(refusal.message.starts_with("plugin test/hostile: compile trapped"), "{refusal}");
 }
 
 #[test]
 fn what_is_no_plugin_is_not_added() {
-    let said = |bytes: &[u8]| inspect(bytes, &compiler()).expect_err("refused").to_string();
+    let said =
+        |bytes: &[u8]| inspect(bytes, COMPONENT, &compiler()).expect_err("refused").to_string();
     assert_eq!(
         said(&guest("wide")),
         "the component imports evil:corp/network@1.0.0; a plugin may import \
@@ -91,7 +147,7 @@ fn what_is_no_plugin_is_not_added() {
     assert_eq!(
         said(&guest("liar")),
         "the plugin describes itself wrongly: a constraint claims keys, operators and calls, \
-         not spread"
+         not \"spread\""
     );
     assert!(said(b"not wasm").starts_with("the component does not compile: "), "not wasm");
     assert_eq!(
@@ -99,5 +155,5 @@ fn what_is_no_plugin_is_not_added() {
         "the component has 16777217 bytes; at most 16777216 are taken"
     );
     let cut = &guest("hostile")[..5_000];
-    assert!(matches!(inspect(cut, &compiler()), Err(AddError::Compile(_))));
+    assert!(matches!(inspect(cut, COMPONENT, &compiler()), Err(AddError::Compile(_))));
 }

@@ -1,14 +1,18 @@
 //! Real components in the real host.
 
 mod builtins;
+mod changes;
 mod constraints;
 mod examples;
+mod golden;
 mod hostile;
+mod module;
 mod preferences;
 mod rollouts;
 mod support;
 #[path = "../../../orchestrator/tests/it/swarm.rs"]
 mod swarm;
+mod threats;
 mod updates;
 mod volumes;
 #[expect(dead_code, reason = "the orchestrator's own tests use all of it")]

@@ -101,7 +101,7 @@ fn an_allocation_beyond_room_is_a_fault_with_a_name() {
         host.allocate(&greedy, &questions(&[5], 2, &[4, 4], &[0, 0])).expect_err("too many");
     assert_eq!(
         failure.to_string(),
-        "plugin test/greedy: put 5 tasks into bin 0, which has room for 4"
+        "plugin test/greedy: allocate put 5 tasks into bin 0, which has room for 4"
     );
 }
 

@@ -6,8 +6,8 @@ use std::sync::OnceLock;
 
 use bytes::Bytes;
 use sha2::{Digest, Sha256};
-use swarmw_model::{Blob, Plugin, PluginId, Time};
-use swarmw_plugin_host::{Compiler, Inspected, PluginHost, builtin, inspect};
+use swarmw_model::{Blob, Plugin, PluginId, PluginRelease};
+use swarmw_plugin_host::{COMPONENT, Compiler, Inspected, PluginHost, builtin, inspect};
 
 /// A folder that lives as long as the build's own.
 pub fn scratch(name: &str) -> PathBuf {
@@ -29,19 +29,14 @@ pub fn no_options() -> BTreeMap<String, String> {
 
 /// What the cluster's state holds of a component that was added.
 pub fn added(bytes: &[u8]) -> (Plugin, Bytes) {
-    let Inspected { kind, name, metadata } = inspect(bytes, &compiler()).expect("a plugin");
+    let inspected = inspect(bytes, COMPONENT, &compiler()).expect("a plugin");
+    let Inspected { kind, name, metadata, interface } = inspected;
     let hex: String = Sha256::digest(bytes).iter().map(|b| format!("{b:02x}")).collect();
-    let plugin = Plugin {
-        id: PluginId::from_bits(u128::from_str_radix(&hex[..24], 16).expect("digits")),
-        version: Default::default(),
-        created_at: Time::ZERO,
-        updated_at: Time::ZERO,
-        name,
-        kind,
-        blob: Blob { digest: format!("sha256:{hex}"), size: bytes.len() as u64 },
-        built_in: false,
-        metadata,
-    };
+    let id = PluginId::from_bits(u128::from_str_radix(&hex[..24], 16).expect("digits"));
+    let blob = Blob { digest: format!("sha256:{hex}"), size: bytes.len() as u64 };
+    let granted = metadata.grants.iter().map(|grant| grant.request.clone()).collect();
+    let release = PluginRelease { interface, granted, ..PluginRelease::new(blob, metadata) };
+    let plugin = Plugin::new(id, name, kind, release);
     (plugin, Bytes::copy_from_slice(bytes))
 }
 
@@ -61,11 +56,20 @@ pub fn host() -> PluginHost {
 
 /// A component of `tests/guests`.
 pub fn guest(name: &str) -> Vec<u8> {
+    std::fs::read(guest_path(name)).expect("a component")
+}
+
+/// The core module that the component of `tests/guests` was made of.
+pub fn guest_module(name: &str) -> Vec<u8> {
+    let path = guest_path(name).with_extension("").with_extension("wasm");
+    std::fs::read(path).expect("a module")
+}
+
+fn guest_path(name: &str) -> PathBuf {
     static GUESTS: OnceLock<Vec<swarmw_guest_build::Guest>> = OnceLock::new();
     let guests = GUESTS.get_or_init(|| {
         let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/guests");
         swarmw_guest_build::build_components(&workspace, &scratch("guests"))
     });
-    let guest = guests.iter().find(|g| g.name == name).expect(name);
-    std::fs::read(&guest.path).expect("a component")
+    guests.iter().find(|g| g.name == name).expect(name).path.clone()
 }

@@ -190,10 +190,10 @@ fn the_ratio_bears_what_it_says() {
 #[test]
 fn outcomes_beyond_a_bound_fail_after_one_retry() {
     for (name, want) in [
-        ("fat", "left a state of 65537 bytes; at most 65536"),
-        ("many", "asked for 1001 actions; at most 1000"),
-        ("beyond", "asked to replace target 3 of 3"),
-        ("ungranted", "has no grant to observe http://10.0.0.1/"),
+        ("fat", "begin left a state of 65537 bytes; at most 65536"),
+        ("many", "begin asked for 1001 actions; at most 1000"),
+        ("beyond", "begin asked to replace target 3 of 3"),
+        ("ungranted", "begin has no grant to observe http://10.0.0.1/"),
         ("giving-up", "no idea how to go on"),
     ] {
         let mut host = host_with(&["reckless"]);

@@ -133,23 +133,17 @@ fn a_volume_driver_is_the_engines_or_a_component_of_the_cluster() {
     template(&mut spec).container_spec = Some(volume("zfs"));
     let other = cluster.run(spec, 1);
     assert_eq!(cluster.on(other, "a").len(), 0);
-    cluster.commit(vec![Change::AddPlugin(Box::new(Plugin {
-        id: PluginId::from_bits(1),
-        version: Version::default(),
-        created_at: Time::ZERO,
-        updated_at: Time::ZERO,
-        name: "acme/zfs".into(),
-        kind: PluginKind::VolumeDriver,
-        blob: Blob { digest: "sha256:ab".into(), size: 1 },
-        built_in: false,
-        metadata: PluginMetadata {
-            version: "1.0.0".into(),
-            summary: String::new(),
-            claims: vec![PluginClaim::Name("zfs".into())],
-            options: vec![],
-            grants: vec![],
-        },
-    }))]);
+    let metadata = PluginMetadata {
+        version: "1.0.0".into(),
+        summary: String::new(),
+        claims: vec![PluginClaim::Name("zfs".into())],
+        options: vec![],
+        grants: vec![],
+    };
+    let release = PluginRelease::new(Blob { digest: "sha256:ab".into(), size: 1 }, metadata);
+    let kind = PluginKind::VolumeDriver;
+    let zfs = Plugin::new(PluginId::from_bits(1), "acme/zfs".into(), kind, release);
+    cluster.commit(vec![Change::AddPlugin(Box::new(zfs))]);
     assert_eq!(cluster.schedule().placed, 1);
 }
 

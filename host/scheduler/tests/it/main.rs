@@ -4,6 +4,7 @@
 mod cluster;
 mod fake;
 mod filters;
+mod judge;
 mod model;
 mod policies;
 mod preferences;

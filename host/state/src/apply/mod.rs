@@ -111,6 +111,19 @@ impl State {
             Change::Task(change) => self.change_task(change, context),
             Change::RemoveTask(id) => self.remove_task(*id, context),
             Change::AddPlugin(plugin) => self.add_plugin(plugin, context),
+            Change::UpgradePlugin { id, serving, release, hold } => {
+                self.upgrade_plugin(*id, serving, release, *hold, context)
+            }
+            Change::PromotePlugin { id, candidate, granted } => {
+                self.promote_plugin(*id, candidate, granted, context)
+            }
+            Change::DropCandidate(id) => self.drop_candidate(*id, context),
+            Change::SetPluginState { id, state, message, force } => {
+                self.set_plugin_state(*id, *state, message, *force, context)
+            }
+            Change::PluginTrouble { id, digest, message } => {
+                self.plugin_trouble(*id, digest, message, context)
+            }
             Change::RemovePlugin(id) => self.remove_plugin(*id, context),
         }
     }

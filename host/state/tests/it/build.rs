@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use swarmw_model::{
-    Cluster, ClusterId, ClusterSpec, ContainerSpec, EndpointSpec, JoinTokens, Node, NodeId,
-    NodeRole, NodeSpec, NodeState, NodeStatus, Placement, PortConfig, PortProtocol, PublishMode,
-    RaftMember, ServiceId, ServiceSpec, Slot, TaskId, TaskSpec, TaskState, TaskStatus, Time,
-    Version,
+    Blob, Cluster, ClusterId, ClusterSpec, ContainerSpec, EndpointSpec, JoinTokens, Node, NodeId,
+    NodeRole, NodeSpec, NodeState, NodeStatus, Placement, Plugin, PluginClaim, PluginId,
+    PluginKind, PluginMetadata, PluginRelease, PortConfig, PortProtocol, PublishMode, RaftMember,
+    ServiceId, ServiceSpec, Slot, TaskId, TaskSpec, TaskState, TaskStatus, Time, Version,
 };
 use swarmw_state::{Applied, Change, Dropped, NewTask, Outcome, State, TaskChange, Transaction};
 
@@ -192,4 +192,24 @@ pub fn report(id: TaskId, state: TaskState) -> Change {
 
 pub fn assign(id: TaskId, node: NodeId) -> Change {
     Change::Task(TaskChange { assign: Some(node), ..TaskChange::of(id) })
+}
+
+/// A preference that claims these names.
+pub fn plugin(id: u128, name: &str, claims: &[&str]) -> Plugin {
+    let release = release("1.0.0", claims);
+    Plugin::new(PluginId::from_bits(id), name.to_owned(), PluginKind::Preference, release)
+}
+
+/// A version of a plugin; its digest is told by the version.
+pub fn release(version: &str, claims: &[&str]) -> PluginRelease {
+    PluginRelease::new(
+        Blob { digest: format!("sha256:{version}"), size: 1 },
+        PluginMetadata {
+            version: version.to_owned(),
+            summary: String::new(),
+            claims: claims.iter().map(|c| PluginClaim::Name((*c).into())).collect(),
+            options: Vec::new(),
+            grants: Vec::new(),
+        },
+    )
 }

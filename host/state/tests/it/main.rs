@@ -5,6 +5,7 @@ mod build;
 mod dump;
 mod names;
 mod nodes;
+mod plugins;
 mod properties;
 mod services;
 mod tasks;

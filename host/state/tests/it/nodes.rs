@@ -1,9 +1,7 @@
 //! Rules of nodes and of the cluster itself.
 
-use swarmw_model::{Blob, Plugin, PluginClaim, PluginMetadata};
 use swarmw_model::{
-    ClusterSpec, JoinTokens, NodeDescription, NodeId, NodeRole, NodeState, PluginId, PluginKind,
-    RaftMember, Time, Version,
+    ClusterSpec, JoinTokens, NodeDescription, NodeId, NodeRole, NodeState, RaftMember, Time,
 };
 use swarmw_state::{Change, Dropped, Outcome, State, Transaction};
 
@@ -148,38 +146,6 @@ fn cluster_settings_have_versions_and_tokens_rotate_one_by_one() {
     assert_eq!(log.refusal(update(read, "w3")), want);
     let tokens = &log.state.cluster().unwrap().join_tokens;
     assert_eq!((tokens.worker.as_str(), tokens.manager.as_str()), ("w2", "m"));
-}
-
-fn plugin(id: u128, name: &str, claims: &[&str]) -> Plugin {
-    Plugin {
-        id: PluginId::from_bits(id),
-        version: Version::default(),
-        created_at: Time::ZERO,
-        updated_at: Time::ZERO,
-        name: name.into(),
-        kind: PluginKind::Preference,
-        blob: Blob { digest: "sha256:0".into(), size: 1 },
-        built_in: false,
-        metadata: PluginMetadata {
-            version: "1".into(),
-            summary: String::new(),
-            claims: claims.iter().map(|c| PluginClaim::Name((*c).into())).collect(),
-            options: Vec::new(),
-            grants: Vec::new(),
-        },
-    }
-}
-
-#[test]
-fn plugins_share_neither_names_nor_claims() {
-    let mut log = Log::founded();
-    let add = |plugin| Change::AddPlugin(Box::new(plugin));
-    log.done(add(plugin(1, "acme/pack", &["pack"])));
-    assert!(log.refusal(add(plugin(2, "acme/pack", &["other"]))).contains("exists already"));
-    let why = log.refusal(add(plugin(2, "acme/other", &["pack"])));
-    assert!(why.contains("which plugin acme/pack claims already"), "{why}");
-    log.done(Change::RemovePlugin(PluginId::from_bits(1)));
-    log.done(add(plugin(2, "acme/other", &["pack"])));
 }
 
 #[test]

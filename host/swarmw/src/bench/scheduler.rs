@@ -8,7 +8,7 @@ use clap::Args;
 use rand::Rng;
 use serde::Serialize;
 use swarmw_model::{Blob, PluginId};
-use swarmw_plugin_host::{Compiler, PluginHost, builtin};
+use swarmw_plugin_host::{COMPONENT, Compiler, PluginHost, builtin};
 use swarmw_scheduler::bench::{Phase, Shape, run as run_shape};
 
 use super::Format;
@@ -103,14 +103,14 @@ fn load_built_in(policies: &PluginHost, compiler: &Compiler) -> Result<()> {
     let plugins = builtin()
         .iter()
         .map(|component| {
-            let inspected = swarmw_plugin_host::inspect(component.bytes, compiler)
+            let inspected = swarmw_plugin_host::inspect(component.bytes, COMPONENT, compiler)
                 .with_context(|| format!("the built-in plugin {}", component.name))?;
             let blob = Blob {
                 digest: swarmw_manager::digest_of(component.bytes),
                 size: component.bytes.len() as u64,
             };
             let id = PluginId::from_bits(rand::rng().random());
-            let plugin = swarmw_manager::plugin_record(id, inspected, blob, true);
+            let plugin = swarmw_manager::plugin_record(id, inspected, blob);
             Ok((plugin, Bytes::from_static(component.bytes)))
         })
         .collect::<Result<Vec<_>>>()?;

@@ -32,6 +32,15 @@ pub struct DaemonArgs {
     #[arg(long = "engine-label", value_name = "KEY=VALUE", value_parser = label)]
     pub engine_labels: Vec<(String, String)>,
 
+    /// A registry to speak to over plain HTTP; those on loopback are anyway; repeatable
+    #[arg(long = "insecure-registry", value_name = "HOST:PORT")]
+    pub insecure_registries: Vec<String>,
+
+    /// Public key of whoever may sign plugins, in PEM, as cosign has it; repeatable. With
+    /// one, this node as leader takes no plugin that none of them signed
+    #[arg(long = "plugin-key", value_name = "FILE")]
+    pub plugin_keys: Vec<PathBuf>,
+
     /// The address that published ports listen on
     #[arg(long, value_name = "IP", default_value_t = IpAddr::V4(Ipv4Addr::UNSPECIFIED))]
     pub publish_addr: IpAddr,

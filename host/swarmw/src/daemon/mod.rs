@@ -5,6 +5,7 @@ mod args;
 mod defaults;
 mod logs;
 mod node;
+mod registry;
 mod tls;
 
 use std::path::PathBuf;
@@ -17,6 +18,7 @@ use swarmw_ambient::Ambient;
 use swarmw_api::Api;
 use swarmw_manager::Handler;
 use swarmw_node::{Ground, Member, Parts, StateDir};
+use swarmw_registry::{Registries, TrustedKey};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
@@ -34,6 +36,8 @@ pub struct Daemon {
     exe: PathBuf,
     agent: AgentConfig,
     ambient: Ambient,
+    /// Who may sign plugins; empty: they need no signature.
+    plugin_keys: Vec<TrustedKey>,
     /// What the node is in a cluster by, while it is in one.
     active: ArcSwapOption<Member>,
     /// One init, join or leave at a time.
@@ -56,12 +60,14 @@ pub async fn run(args: DaemonArgs) -> Result<()> {
     let dir = Arc::new(StateDir::open(&folder)?);
     let exe = std::env::current_exe().context("cannot find this binary")?;
     let agent = agent_config(&args, &dir).await?;
+    let plugin_keys = registry::plugin_keys(&args.plugin_keys)?;
     let daemon = Arc::new_cyclic(|me| Daemon {
         me: me.clone(),
         dir,
         exe,
         agent,
         ambient: Ambient::system(),
+        plugin_keys,
         active: ArcSwapOption::empty(),
         changing: tokio::sync::Mutex::new(()),
         trouble: ArcSwapOption::empty(),
@@ -160,6 +166,7 @@ async fn agent_config(args: &DaemonArgs, dir: &StateDir) -> Result<AgentConfig> 
         engine_labels: args.labels(),
         publish_addr: args.publish_addr,
         agent_address: String::new(),
+        registries: Registries::new(args.insecure_registries.iter().cloned()),
     })
 }
 

@@ -13,19 +13,20 @@ use futures::{FutureExt, StreamExt, TryStreamExt};
 use http::{Request, Response};
 use rand::Rng;
 use swarmw_api::{
-    Answer, InitRequest, JoinRequest, LogLine, LogsRequest, Node, RemoteManager, Standing,
+    Answer, Fetched, InitRequest, JoinRequest, LogLine, LogsRequest, Node, RemoteManager, Standing,
 };
 use swarmw_ca::JoinToken;
 use swarmw_manager::{Founding, Manager, StreamedResponse, WholeRequest};
 use swarmw_model::{
-    Blob, Id, ManagerStatus, NodeDescription, NodeId, NodeRole, Plugin, Refusal, RefusalKind,
-    RequestId, ServiceSpec, Time,
+    Blob, Consent, Id, ManagerStatus, NodeDescription, NodeId, NodeRole, Plugin, PluginId,
+    PluginLine, PluginOffer, PluginReport, PluginUse, Refusal, RefusalKind, RequestId, ServiceSpec,
+    ShadowReport, Time,
 };
 use swarmw_node::{Member, Membership};
 use swarmw_raft::Received;
 use swarmw_state::{Change, Event, State};
 
-use super::{Daemon, logs};
+use super::{Daemon, logs, registry};
 use crate::address;
 
 /// Swarm's daemon answers a join after this time and goes on trying.
@@ -279,8 +280,54 @@ impl Node for Daemon {
         async move { this?.do_leave(force).await }.boxed()
     }
 
-    fn add_plugin(&self, request: Option<RequestId>, bytes: Bytes) -> Answer<'_, Plugin> {
-        async move { self.manager()?.add_plugin(request, bytes).await }.boxed()
+    fn add_plugin(
+        &self,
+        request: Option<RequestId>,
+        component: Bytes,
+        offer: PluginOffer,
+    ) -> Answer<'_, Plugin> {
+        async move {
+            registry::check_signed(&self.plugin_keys, &offer)?;
+            self.manager()?.add_plugin(request, component, &offer).await
+        }
+        .boxed()
+    }
+
+    fn report_plugin(
+        &self,
+        component: Bytes,
+        offer: PluginOffer,
+        plan: bool,
+    ) -> Answer<'_, PluginReport> {
+        async move {
+            registry::check_signed(&self.plugin_keys, &offer)?;
+            self.manager()?.report_plugin(component, &offer, plan).await
+        }
+        .boxed()
+    }
+
+    fn promote_plugin(
+        &self,
+        request: Option<RequestId>,
+        id: PluginId,
+        consent: Consent,
+    ) -> Answer<'_, Plugin> {
+        async move { self.manager()?.promote_plugin(request, id, &consent).await }.boxed()
+    }
+
+    fn fetch_component(&self, reference: String, auth: String) -> Answer<'_, Fetched> {
+        async move {
+            registry::fetch(&self.agent.registries, &self.plugin_keys, &reference, &auth).await
+        }
+        .boxed()
+    }
+
+    fn plugin_use(&self, plugin: &Plugin) -> (Option<PluginUse>, Option<ShadowReport>) {
+        self.manager().map(|manager| manager.plugin_use(plugin)).unwrap_or_default()
+    }
+
+    fn plugin_lines(&self, plugin: &str, after: u64) -> Vec<PluginLine> {
+        self.manager().map(|manager| manager.plugin_lines(plugin, after)).unwrap_or_default()
     }
 
     fn put_blob(&self, bytes: Bytes) -> Answer<'_, Blob> {
@@ -292,15 +339,7 @@ impl Node for Daemon {
     }
 
     fn look_up_image(&self, image: String, auth: String) -> Answer<'_, serde_json::Value> {
-        async move {
-            let credentials = swarmw_registry::Credentials::of_header(&auth)
-                .map_err(|e| Refusal::invalid(e.to_string()))?;
-            let found = swarmw_registry::look_up(&image, &credentials)
-                .await
-                .map_err(|e| Refusal::plain(RefusalKind::Unknown, e.to_string()))?;
-            serde_json::to_value(found).map_err(|e| failed(e.into()))
-        }
-        .boxed()
+        async move { registry::look_up(&self.agent.registries, &image, &auth).await }.boxed()
     }
 
     fn forward(&self, request: Request<Bytes>) -> Answer<'_, Response<Body>> {

@@ -29,7 +29,7 @@ impl Constraint for Hostile {
                 }
             }
             "stack" => Ok(Compiled::plan(Plan::Always).because(&deep(u64::MAX))),
-            "huge" => Ok(Compiled::plan(Plan::Always).because(&"x".repeat(32 << 20))),
+            "huge" => Ok(Compiled::plan(Plan::Always).because(&"x".repeat(8 << 20))),
             "column" => Ok(Compiled::plan(Plan::Equals(Match::one("node.shoe", "x")))),
             "log" => {
                 for _ in 0..1_000 {

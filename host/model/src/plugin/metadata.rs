@@ -1,61 +1,10 @@
-//! Plugins: components that decide placement, updates and volumes. The shapes
-//! are those of `wit/`.
+//! What a plugin says of itself, in the shapes of `wit/`.
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{PluginId, Time, Version};
-
-/// A plugin that the cluster has.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "PascalCase")]
-pub struct Plugin {
-    /// Its id.
-    #[serde(rename = "ID")]
-    pub id: PluginId,
-    /// Index of the last write.
-    pub version: Version,
-    /// First write.
-    pub created_at: Time,
-    /// Last write.
-    pub updated_at: Time,
-    /// `publisher/name`, unique; built-ins are `swarmw/…`.
-    pub name: String,
-    /// What it decides.
-    pub kind: PluginKind,
-    /// The component's bytes, by content.
-    pub blob: Blob,
-    /// Whether it came with the binary.
-    #[serde(default)]
-    pub built_in: bool,
-    /// What it says of itself.
-    pub metadata: PluginMetadata,
-}
-
-/// What a plugin decides.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum PluginKind {
-    /// `--constraint`.
-    Constraint,
-    /// `--placement-pref`.
-    Preference,
-    /// `--update-failure-action`.
-    UpdatePolicy,
-    /// `volume-driver=`.
-    VolumeDriver,
-}
-
-/// Content-addressed bytes that a majority of managers holds.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "PascalCase")]
-pub struct Blob {
-    /// `sha256:` and 64 hexadecimal digits.
-    pub digest: String,
-    /// Bytes.
-    pub size: u64,
-}
+use crate::PluginGrant;
 
 /// What a plugin says of itself.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -134,30 +83,6 @@ pub enum OptionType {
     Secret,
 }
 
-/// A power that a plugin asks for, and why.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "PascalCase")]
-pub struct PluginGrant {
-    /// The power.
-    pub request: GrantRequest,
-    /// Why it is asked for.
-    pub reason: String,
-}
-
-/// A power; see `grant-request` in `wit/types.wit`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum GrantRequest {
-    /// A URL pattern that an update policy may ask the host to query.
-    Observe(String),
-    /// A file system type and a source pattern.
-    Mount(String, String),
-    /// A helper program.
-    Helper(String),
-    /// A name pattern of secrets.
-    Secret(String),
-}
-
 /// One plugin's problem with what an operator typed: see `problem` in
 /// `wit/types.wit`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -173,26 +98,6 @@ pub struct Problem {
     pub at: Option<(u32, u32)>,
     /// What to type instead.
     pub hint: Option<String>,
-}
-
-// === impl PluginKind ===
-
-impl PluginKind {
-    /// The word users see.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Constraint => "constraint",
-            Self::Preference => "preference",
-            Self::UpdatePolicy => "update-policy",
-            Self::VolumeDriver => "volume-driver",
-        }
-    }
-}
-
-impl fmt::Display for PluginKind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.as_str())
-    }
 }
 
 // === impl PluginClaim ===

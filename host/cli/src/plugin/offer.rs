@@ -1,0 +1,227 @@
+//! `plugin add` and `plugin upgrade`: a component is offered, its powers are agreed
+//! on, and what it would mean is shown.
+
+use std::path::{Path, PathBuf};
+
+use bytes::Bytes;
+use swarmw_model::{CandidateState, GrantRequest, Plugin, PluginReport};
+
+use super::pretty;
+use crate::client::{Call, Client};
+use crate::failure::Failure;
+use crate::io::Io;
+use crate::parse::boolean;
+use crate::service::image::registry_auth;
+
+/// `plugin add`
+#[derive(clap::Args, Clone, Debug)]
+#[command(args_override_self = true)]
+pub struct AddArgs {
+    #[command(flatten)]
+    how: How,
+    /// A WebAssembly component, or an artifact of a registry
+    #[arg(value_name = "FILE|REFERENCE")]
+    component: String,
+}
+
+/// `plugin upgrade`
+#[derive(clap::Args, Clone, Debug)]
+#[command(args_override_self = true)]
+pub struct UpgradeArgs {
+    #[command(flatten)]
+    how: How,
+    /// A name or id
+    #[arg(value_name = "PLUGIN")]
+    plugin: String,
+    /// A WebAssembly component, or an artifact of a registry
+    #[arg(value_name = "FILE|REFERENCE")]
+    component: String,
+}
+
+/// How a component is offered.
+#[derive(clap::Args, Clone, Debug)]
+struct How {
+    #[command(flatten)]
+    powers: Powers,
+    /// Allow a component of up to 64 MiB instead of 16
+    #[arg(long, num_args(0..=1), require_equals = true, default_value = "false",
+        default_missing_value = "true", value_parser = boolean, hide_default_value = true)]
+    allow_large: bool,
+    /// Change nothing: show which running tasks it would violate or move
+    #[arg(long, num_args(0..=1), require_equals = true, default_value = "false",
+        default_missing_value = "true", value_parser = boolean, hide_default_value = true)]
+    plan: bool,
+    /// Run it beside the version there is, and report where they differ
+    #[arg(long, num_args(0..=1), require_equals = true, default_value = "false",
+        default_missing_value = "true", value_parser = boolean, hide_default_value = true)]
+    shadow: bool,
+}
+
+/// What the operator says of a plugin's powers.
+#[derive(clap::Args, Clone, Debug)]
+pub(super) struct Powers {
+    /// Grant this power and no other that it asks for; repeatable
+    #[arg(long, value_name = "KIND=PATTERN", conflicts_with = "yes")]
+    grant: Vec<GrantRequest>,
+    /// Grant all powers that it asks for
+    #[arg(short, long, num_args(0..=1), require_equals = true, default_value = "false",
+        default_missing_value = "true", value_parser = boolean, hide_default_value = true)]
+    yes: bool,
+}
+
+/// Where a component comes from.
+enum Component {
+    Bytes(Bytes),
+    Reference { reference: String, auth: String },
+}
+
+pub(super) async fn add(client: &Client, args: AddArgs, io: &mut Io) -> Result<(), Failure> {
+    offer(client, None, &args.component, args.how, io).await
+}
+
+pub(super) async fn upgrade(
+    client: &Client,
+    args: UpgradeArgs,
+    io: &mut Io,
+) -> Result<(), Failure> {
+    offer(client, Some(&args.plugin), &args.component, args.how, io).await
+}
+
+async fn offer(
+    client: &Client,
+    upgrades: Option<&str>,
+    component: &str,
+    mut how: How,
+    io: &mut Io,
+) -> Result<(), Failure> {
+    let mut component = component_of(component).await?;
+    if how.plan {
+        let report = report(client, upgrades, &component, &how).await?;
+        io.text(&pretty::report(&report))?;
+        return Ok(());
+    }
+    let unsaid = how.powers.grant.is_empty() && !how.powers.yes;
+    if unsaid && io.answers.is_some() {
+        let report = report(client, upgrades, &component, &how).await?;
+        if !report.wanted.is_empty() {
+            io.text(&pretty::wanted(&report))?;
+            if io.confirm("Do you grant these powers?")? != Some(true) {
+                return Err(Failure::new("nothing was changed"));
+            }
+            how.powers.yes = true;
+        }
+        // What was agreed to is what is added, though a tag may move.
+        if let (Component::Reference { reference, .. }, Some(pinned)) =
+            (&mut component, report.plugin.release.source)
+        {
+            *reference = pinned;
+        }
+    }
+    let plugin: Plugin = call(client, upgrades, &component, &how).read().await?;
+    io.text(&said(&plugin, upgrades.is_some()))?;
+    Ok(())
+}
+
+/// A file, where one is there or the name can be nothing else; else a reference.
+async fn component_of(text: &str) -> Result<Component, Failure> {
+    let path = PathBuf::from(text);
+    if path.exists() || looks_like_a_file(&path) {
+        let bytes =
+            tokio::fs::read(&path).await.map_err(|error| Failure::opening(&path, &error))?;
+        return Ok(Component::Bytes(bytes.into()));
+    }
+    Ok(Component::Reference { reference: text.to_owned(), auth: registry_auth(text)? })
+}
+
+fn looks_like_a_file(path: &Path) -> bool {
+    path.extension().is_some_and(|e| e == "wasm") || path.is_absolute() || path.starts_with(".")
+}
+
+async fn report(
+    client: &Client,
+    upgrades: Option<&str>,
+    component: &Component,
+    how: &How,
+) -> Result<PluginReport, Failure> {
+    let mut call = call(client, upgrades, component, how).query("dry", 1);
+    if how.plan {
+        call = call.query("plan", 1);
+    }
+    Ok(call.read().await?)
+}
+
+fn call<'c>(
+    client: &'c Client,
+    upgrades: Option<&str>,
+    component: &Component,
+    how: &How,
+) -> Call<'c> {
+    let mut call = powers(client.post("/swarmw/plugins"), &how.powers);
+    if let Some(plugin) = upgrades {
+        call = call.query("upgrade", plugin);
+    }
+    for (name, on) in [("large", how.allow_large), ("shadow", how.shadow)] {
+        if on {
+            call = call.query(name, 1);
+        }
+    }
+    match component {
+        Component::Bytes(bytes) => call.bytes("application/wasm", bytes.clone()),
+        Component::Reference { reference, auth } => {
+            call.query("reference", reference).header("X-Registry-Auth", auth)
+        }
+    }
+}
+
+/// The call with what is said of powers.
+pub(super) fn powers<'c>(mut call: Call<'c>, powers: &Powers) -> Call<'c> {
+    if powers.yes {
+        call = call.query("yes", 1);
+    }
+    for power in &powers.grant {
+        call = call.query("grant", power);
+    }
+    call
+}
+
+/// What became of it.
+fn said(plugin: &Plugin, upgrades: bool) -> String {
+    let Some(candidate) = &plugin.candidate else {
+        let word = if upgrades { "Upgraded" } else { "Added" };
+        return format!("{word} plugin {}", pretty::release(plugin, &plugin.release));
+    };
+    let shown = pretty::release(plugin, &candidate.release);
+    let name = &plugin.name;
+    match candidate.state {
+        CandidateState::Shadow => format!(
+            "In shadow of version {}: plugin {shown}\
+             See what differs with swarmw plugin inspect --pretty {name}, \
+             then swarmw plugin promote {name}\n",
+            plugin.release.metadata.version
+        ),
+        CandidateState::Consent => format!(
+            "Version {} still serves: plugin {shown}\
+             It asks for powers that were not granted. Grant them with \
+             swarmw plugin promote --yes {name}, or some with --grant KIND=PATTERN\n",
+            plugin.release.metadata.version
+        ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_is_told_from_a_reference() {
+        for (text, file) in [
+            ("./near", true),
+            ("/tmp/near", true),
+            ("near.wasm", true),
+            ("reg.example:5000/near:1.0", false),
+            ("acme/near", false),
+        ] {
+            assert_eq!(looks_like_a_file(Path::new(text)), file, "{text}");
+        }
+    }
+}

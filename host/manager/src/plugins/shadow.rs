@@ -1,0 +1,166 @@
+//! Plugins in shadow: the leader compares each with the one that serves, whenever
+//! something changed that could matter.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use swarmw_model::{CandidateState, Comparison, Plugin, PluginId, ShadowReport, Time};
+use swarmw_plugin_host::PluginHost;
+use swarmw_raft::Received;
+use swarmw_state::{Event, State};
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+use super::{compare, component};
+use crate::manager::Inner;
+
+/// Between two comparisons, however much changes.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// What was found of each plugin in shadow.
+#[derive(Default)]
+pub(crate) struct Shadows(Mutex<BTreeMap<PluginId, ShadowReport>>);
+
+/// A candidate at work: its instance is kept from one comparison to the next.
+struct Shadow {
+    digest: String,
+    host: PluginHost,
+    /// Of the plugins that it stands among.
+    generation: u64,
+}
+
+// === impl Shadows ===
+
+impl Shadows {
+    /// What was found of a plugin's candidate.
+    pub(crate) fn of(&self, plugin: &Plugin) -> Option<ShadowReport> {
+        let digest = &plugin.candidate.as_ref()?.release.blob.digest;
+        self.all().get(&plugin.id).filter(|report| report.digest == *digest).cloned()
+    }
+
+    fn all(&self) -> MutexGuard<'_, BTreeMap<PluginId, ShadowReport>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Forgets those that are no longer in shadow.
+    fn keep_only(&self, state: &State) {
+        self.all().retain(|id, report| {
+            let candidate = state.plugin(*id).and_then(|p| p.candidate.as_ref());
+            candidate.is_some_and(|c| c.release.blob.digest == report.digest)
+        });
+    }
+
+    fn note(&self, plugin: &Plugin, found: Comparison, now: Time) {
+        let digest = plugin.release.blob.digest.clone();
+        let mut all = self.all();
+        let report = all.entry(plugin.id).or_default();
+        if report.digest != digest {
+            *report = ShadowReport { digest, since: now, ..ShadowReport::default() };
+        }
+        report.comparisons += 1;
+        if found.differs() {
+            let news = report.last != found;
+            report.differing += 1;
+            if news {
+                info!(
+                    plugin = plugin.name,
+                    differing = found.differing,
+                    violated = found.violated,
+                    "the version in shadow decides otherwise"
+                );
+            }
+            report.last_differing = Some((now, found.clone()));
+        }
+        report.last = found;
+    }
+}
+
+/// Compares while this manager leads.
+pub(crate) async fn keep(inner: &Arc<Inner>, end: CancellationToken) {
+    let mut events = inner.log.raft.subscribe();
+    let mut at_work = BTreeMap::new();
+    loop {
+        compare_all(inner, &mut at_work).await;
+        let mut due = false;
+        while !due {
+            let received = tokio::select! {
+                () = end.cancelled() => return,
+                received = events.next() => received,
+            };
+            due = match received {
+                None => return,
+                Some(Received::Lagged) => true,
+                Some(Received::Batch(batch)) => batch.events.iter().any(matters),
+            };
+        }
+        tokio::select! {
+            () = end.cancelled() => return,
+            () = tokio::time::sleep(PAUSE) => {}
+        }
+        while events.try_next().is_some() {}
+    }
+}
+
+/// Verdicts depend on nodes and specs alone; tasks matter for what would be violated.
+fn matters(event: &Event) -> bool {
+    match event {
+        Event::Node { .. } | Event::Service { .. } | Event::Plugin { .. } => true,
+        Event::Task { old, new } => {
+            let place = |t: &Option<Arc<swarmw_model::Task>>| {
+                t.as_ref().map(|t| (t.node_id, t.status.state, t.desired_state))
+            };
+            place(old) != place(new)
+        }
+        Event::Cluster => false,
+    }
+}
+
+async fn compare_all(inner: &Arc<Inner>, at_work: &mut BTreeMap<PluginId, Shadow>) {
+    let state = inner.log.raft.state();
+    inner.shadows.keep_only(&state);
+    let in_shadow = |plugin: &&Arc<Plugin>| {
+        plugin.candidate.as_ref().is_some_and(|c| c.state == CandidateState::Shadow)
+    };
+    let plugins: Vec<_> = state.plugins().filter(in_shadow).cloned().collect();
+    at_work.retain(|id, _| plugins.iter().any(|p| p.id == *id));
+    for present in plugins {
+        let Some(plugin) = present.with_candidate() else { continue };
+        let then = match host(inner, &state, &plugin, at_work).await {
+            Ok(then) => then,
+            Err(status) => {
+                warn!(plugin = %plugin.name, %status, "a version in shadow cannot be had");
+                continue;
+            }
+        };
+        let (state, subject, present) = (state.clone(), plugin.clone(), inner.policies.pin());
+        let compared =
+            tokio::task::spawn_blocking(move || compare::compare(&state, &subject, present, then));
+        match compared.await {
+            Ok(found) => inner.shadows.note(&plugin, found, inner.log.now()),
+            Err(panic) => warn!(plugin = %plugin.name, %panic, "a comparison ended badly"),
+        }
+    }
+}
+
+/// The candidate among the plugins of now.
+async fn host(
+    inner: &Inner,
+    state: &State,
+    plugin: &Plugin,
+    at_work: &mut BTreeMap<PluginId, Shadow>,
+) -> Result<PluginHost, tonic::Status> {
+    use swarmw_scheduler::Policies as _;
+    let digest = &plugin.release.blob.digest;
+    let generation = inner.policies.generation();
+    if let Some(shadow) = at_work.get(&plugin.id)
+        && (&shadow.digest, shadow.generation) == (digest, generation)
+    {
+        return Ok(shadow.host.clone());
+    }
+    let bytes = component(inner, state, digest).await?;
+    let host = inner.policies.with(plugin.clone(), bytes);
+    let shadow = Shadow { digest: digest.clone(), host: host.clone(), generation };
+    at_work.insert(plugin.id, shadow);
+    Ok(host)
+}

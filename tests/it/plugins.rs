@@ -1,0 +1,308 @@
+//! An operator's life with plugins: added, used, upgraded, looked at before and
+//! after, switched off, removed.
+
+use serde_json::Value;
+
+use crate::main_job::{HELLO, running};
+use crate::support::{Cluster, Node, Output, Registry, eventually, guest};
+
+/// A cluster of one manager, `n1`, and one worker, `n2`, with version 1 of
+/// `test/picky`, which passes every node, and `web`, which asks it.
+fn picky() -> Cluster {
+    let cluster = Cluster::of(1, 1);
+    let hello = cluster.file("hello.wasm", HELLO);
+    let first = &cluster.nodes[0];
+    first.swarmw(&["plugin", "add", &path("picky-one")]);
+    let words = ["service", "create", "--detach", "--name", "web", "--replicas", "4"];
+    first.swarmw(&[&words[..], &["--constraint", "picky==x", &hello.to_string_lossy()]].concat());
+    running(first, "web", 4);
+    cluster
+}
+
+fn path(name: &str) -> String {
+    guest(name).to_string_lossy().into_owned()
+}
+
+fn inspect(node: &Node) -> Result<Value, String> {
+    node.json("/swarmw/plugins/test/picky")
+}
+
+/// The hosts that run tasks of `web`, one word a task.
+fn hosts(node: &Node) -> Vec<String> {
+    let words = ["service", "ps", "--filter", "desired-state=running", "--format", "{{.Node}}"];
+    let listed = node.swarmw(&[&words[..], &["web"]].concat());
+    let mut hosts: Vec<_> = listed.lines().map(str::to_owned).collect();
+    hosts.sort();
+    hosts
+}
+
+#[track_caller]
+fn refused(output: &Output, with: &[&str]) {
+    assert_eq!(output.code, 1, "{output}");
+    for text in with {
+        assert!(output.stderr.contains(text), "no {text:?} in {output}");
+    }
+}
+
+#[test]
+fn a_plugin_in_use_stays_and_shows_what_it_does() {
+    let cluster = picky();
+    let first = &cluster.nodes[0];
+    let by = "plugin test/picky is in use by the following service: web";
+    refused(&first.try_swarmw(&["plugin", "rm", "picky"]), &[by]);
+    refused(&first.try_swarmw(&["plugin", "disable", "picky"]), &[by, "by force"]);
+
+    let shown = inspect(first).expect("a plugin");
+    assert_eq!(shown["Services"], serde_json::json!(["web"]));
+    assert!(shown["Use"]["Calls"]["compile"]["Count"].as_u64() >= Some(1), "{shown}");
+    assert_eq!(shown["Use"]["Breaker"]["Open"], false);
+    let pretty = first.swarmw(&["plugin", "inspect", "--pretty", "test/picky"]);
+    for text in ["Services:\tweb", " mood\thow it is today (text, well unless given)"] {
+        assert!(pretty.contains(text), "{pretty}");
+    }
+    let log = first.swarmw(&["plugin", "logs", "picky"]);
+    assert!(log.contains("INFO  version 0.1.0 reads picky==x"), "{log}");
+
+    // Disabled, it lets nothing new in and leaves alone what runs.
+    first.swarmw(&["plugin", "disable", "--force", "picky"]);
+    assert_eq!(hosts(first).len(), 4);
+    let update = first.try_swarmw(&["service", "update", "--detach", "--replicas", "5", "web"]);
+    refused(&update, &["plugin test/picky: is disabled"]);
+    first.swarmw(&["plugin", "enable", "picky"]);
+    first.swarmw(&["service", "scale", "web=5"]);
+
+    first.swarmw(&["service", "rm", "web"]);
+    first.swarmw(&["plugin", "rm", "picky"]);
+    let gone = first.try_swarmw(&["plugin", "inspect", "picky"]);
+    refused(&gone, &["plugin picky not found"]);
+}
+
+#[test]
+fn options_of_a_plugin_are_typed_by_it() {
+    let cluster = picky();
+    let hello = cluster.file("hello.wasm", HELLO);
+    let first = &cluster.nodes[0];
+    first.swarmw(&["plugin", "add", &path("hostile")]);
+    for (option, said) in [
+        ("picky.shade=1", "unknown option shade: it has mood (how it is today)"),
+        ("test/hostile.mood=blue", "option mood: \"blue\" is not a duration such as 1m30s"),
+        ("none.x=1", "policy option none.x: no plugin is called none"),
+    ] {
+        let flag = ["service", "create", "--detach", "--policy-opt", option];
+        refused(&first.try_swarmw(&[&flag[..], &[&hello.to_string_lossy()]].concat()), &[said]);
+        let label = format!("swarmw.opt.{option}");
+        let flag = ["service", "create", "--detach", "--label", &label];
+        refused(&first.try_swarmw(&[&flag[..], &[&hello.to_string_lossy()]].concat()), &[said]);
+    }
+}
+
+#[test]
+fn an_upgrade_is_planned_and_takes_over_at_once() {
+    let cluster = picky();
+    let first = &cluster.nodes[0];
+    let two = path("picky-two");
+    let again = first.try_swarmw(&["plugin", "add", &two]);
+    refused(&again, &["plugin test/picky exists already, in version 0.1.0"]);
+    let other = first.try_swarmw(&["plugin", "upgrade", "picky", &path("hostile")]);
+    refused(&other, &["the component calls itself test/hostile"]);
+    let same = first.try_swarmw(&["plugin", "upgrade", "picky", &path("picky-one")]);
+    refused(&same, &["plugin test/picky runs this very component already"]);
+
+    let before = hosts(first);
+    let on_first = before.iter().filter(|host| *host == "n1").count();
+    assert!(on_first > 0, "{before:?}");
+    let plan = first.swarmw(&["plugin", "upgrade", "--plan", "picky", &two]);
+    for text in [
+        &format!("{on_first} running task"),
+        "on n1: picky==x",
+        "differs\tweb: picky==x on n1: now passes, then fails",
+        "Nothing was changed.",
+    ] {
+        assert!(plan.contains(text), "no {text:?} in {plan}");
+    }
+    assert_eq!(hosts(first), before);
+
+    let upgraded = first.swarmw(&["plugin", "upgrade", "picky", &two]);
+    assert!(upgraded.contains("Upgraded plugin test/picky 0.2.0 (constraint)"), "{upgraded}");
+    eventually("no task is left where none may run", || {
+        let hosts = hosts(first);
+        if hosts == ["n2"; 4] { Ok(()) } else { Err(format!("{hosts:?}")) }
+    });
+    running(first, "web", 4);
+}
+
+#[test]
+fn releases_change_while_services_come_and_no_task_is_lost() {
+    let cluster = picky();
+    let hello = cluster.file("hello.wasm", HELLO);
+    let first = &cluster.nodes[0];
+    let releases = [path("picky-two"), path("picky-one")];
+    for swap in 0..SWAPS {
+        first.swarmw(&["plugin", "upgrade", "picky", &releases[swap % 2]]);
+        if swap % 5 == 0 {
+            let name = format!("s{swap}");
+            let words = ["service", "create", "--detach", "--replicas", "2", "--name", &name];
+            let rest = ["--constraint", "picky==x", &hello.to_string_lossy()];
+            first.swarmw(&[&words[..], &rest].concat());
+        }
+    }
+    // The last one lets tasks run on n2 alone.
+    first.swarmw(&["plugin", "upgrade", "picky", &releases[0]]);
+    for swap in (0..SWAPS).step_by(5) {
+        running(first, &format!("s{swap}"), 2);
+    }
+    running(first, "web", 4);
+    eventually("no task is left where none may run", || {
+        let hosts = hosts(first);
+        if hosts == ["n2"; 4] { Ok(()) } else { Err(format!("{hosts:?}")) }
+    });
+    let shown = inspect(first).expect("a plugin");
+    assert_eq!(shown["Use"]["Breaker"]["Faults"], 0, "{shown}");
+}
+
+/// Upgrades there and back.
+const SWAPS: usize = 20;
+
+#[test]
+fn powers_are_granted_by_the_operator_and_more_of_them_wait() {
+    let cluster = Cluster::of(1, 0);
+    let first = &cluster.nodes[0];
+    let (one, two) = (path("watcher-one"), path("watcher-two"));
+    let look = "observe=http://10.0.0.1/*";
+    refused(
+        &first.try_swarmw(&["plugin", "add", &two]),
+        &["plugin test/watcher 0.2.0 asks for powers", &format!("{look} (likes to look)")],
+    );
+    refused(
+        &first.try_swarmw(&["plugin", "add", "--grant", "observe=http://*", &two]),
+        &[&format!("test/watcher does not ask for observe=http://*; it asks for {look}")],
+    );
+    first.swarmw(&["plugin", "add", "--yes", &two]);
+    let shown = first.json("/swarmw/plugins/test/watcher").expect("a plugin");
+    assert_eq!(shown["Granted"], serde_json::json!([{"observe": "http://10.0.0.1/*"}]));
+    first.swarmw(&["plugin", "rm", "watcher"]);
+
+    first.swarmw(&["plugin", "add", &one]);
+    let held = first.swarmw(&["plugin", "upgrade", "watcher", &two]);
+    assert!(held.contains("Version 0.1.0 still serves"), "{held}");
+    let listed = first.swarmw(&["plugin", "ls", "--format", "{{.Name}} {{.Version}} {{.Status}}"]);
+    assert!(listed.contains("test/watcher 0.1.0 enabled, 0.2.0 waits"), "{listed}");
+    refused(
+        &first.try_swarmw(&["plugin", "promote", "watcher"]),
+        &["asks for powers", "grant all with --yes"],
+    );
+    first.swarmw(&["plugin", "promote", "--grant", "observe=http://10.0.0.1/q", "watcher"]);
+    let shown = first.json("/swarmw/plugins/test/watcher").expect("a plugin");
+    assert_eq!(shown["Metadata"]["Version"], "0.2.0");
+    assert_eq!(shown["Granted"], serde_json::json!([{"observe": "http://10.0.0.1/q"}]));
+}
+
+#[test]
+fn a_version_in_shadow_tells_what_it_would_do_and_does_nothing() {
+    let cluster = picky();
+    let first = &cluster.nodes[0];
+    let none = first.try_swarmw(&["plugin", "add", "--shadow", &path("hostile")]);
+    refused(&none, &["plugin test/hostile is not in the cluster: there is nothing to shadow"]);
+    first.swarmw(&["plugin", "add", "--shadow", &path("picky-two")]);
+    let before = hosts(first);
+    let report = eventually("the shadow has compared", || {
+        let shown = inspect(first)?;
+        let report = shown["Shadow"].clone();
+        if report["Differing"].as_u64() > Some(0) { Ok(report) } else { Err(shown.to_string()) }
+    });
+    assert_eq!(report["Last"]["Differing"], 1, "{report}");
+    assert_eq!(report["Last"]["Differences"][0]["Node"], "n1");
+    assert_eq!(report["Last"]["Differences"][0]["Then"], "fails");
+    assert_eq!(hosts(first), before, "it decides nothing");
+    let pretty = first.swarmw(&["plugin", "inspect", "--pretty", "picky"]);
+    assert!(pretty.contains("web: picky==x on n1: serving passes, shadow fails"), "{pretty}");
+
+    first.swarmw(&["plugin", "rm", "--candidate", "picky"]);
+    let shown = inspect(first).expect("a plugin");
+    assert_eq!((&shown["Candidate"], &shown["Shadow"]), (&Value::Null, &Value::Null));
+}
+
+#[test]
+fn a_plugin_comes_from_a_registry_by_its_digest() {
+    let cluster = Cluster::of(1, 0);
+    let first = &cluster.nodes[0];
+    let registry = Registry::start(cluster.spare_address());
+    let one = std::fs::read(guest("picky-one")).expect("a component");
+    let two = std::fs::read(guest("picky-two")).expect("a component");
+    let digest = registry.push_component("acme/picky", "stable", &one);
+    let reference = format!("{}/acme/picky:stable", registry.address);
+    let added = first.swarmw(&["plugin", "add", &reference]);
+    assert!(added.contains(&format!("{reference}@{digest}")), "{added}");
+    assert_eq!(inspect(first).expect("a plugin")["Source"], format!("{reference}@{digest}"));
+
+    // The tag moves; the plugin does not.
+    let moved = registry.push_component("acme/picky", "stable", &two);
+    let asked = registry.requests().len();
+    first.swarmw(&["plugin", "inspect", "picky"]);
+    assert_eq!(registry.requests().len(), asked, "{:?}", registry.requests().last());
+    first.swarmw(&["plugin", "upgrade", "picky", &reference]);
+    let shown = inspect(first).expect("a plugin");
+    assert_eq!(shown["Source"], format!("{reference}@{moved}"));
+    assert_eq!(shown["Metadata"]["Version"], "0.2.0");
+    let missing = format!("{}/acme/none:1", registry.address);
+    refused(&first.try_swarmw(&["plugin", "add", &missing]), &[&registry.address]);
+    registry.push_component("acme/text", "1", b"no component at all");
+    let text = format!("{}/acme/text:1", registry.address);
+    refused(&first.try_swarmw(&["plugin", "add", &text]), &["does not compile"]);
+}
+
+#[test]
+fn where_keys_are_set_only_what_they_signed_is_taken() {
+    let mut cluster = Cluster::of(1, 0);
+    let registry = Registry::start(cluster.spare_address());
+    let (ours, theirs) = (key(&cluster, "ours"), key(&cluster, "theirs"));
+    let public = ours.with_extension("pub");
+    let first = &mut cluster.nodes[0];
+    assert_eq!(first.stop(), 0, "an orderly end");
+    first.give_flags(&["--plugin-key", &public.to_string_lossy()]);
+    first.start();
+    cluster.wait_ready(1);
+    let first = &cluster.nodes[0];
+
+    let one = std::fs::read(guest("picky-one")).expect("a component");
+    let two = std::fs::read(guest("picky-two")).expect("a component");
+    let digest = registry.push_component("acme/picky", "1", &one);
+    let other = registry.push_component("acme/picky", "2", &two);
+    let reference = |tag: &str| format!("{}/acme/picky:{tag}", registry.address);
+    let unsigned = "has no signature by a trusted key (ours)";
+    refused(&first.try_swarmw(&["plugin", "add", &path("picky-one")]), &["signed plugins only"]);
+    refused(&first.try_swarmw(&["plugin", "add", &reference("1")]), &[unsigned]);
+    registry.sign("acme/picky", &digest, &theirs);
+    refused(&first.try_swarmw(&["plugin", "add", &reference("1")]), &[unsigned]);
+
+    registry.sign("acme/picky", &digest, &ours);
+    let added = first.swarmw(&["plugin", "add", &reference("1")]);
+    assert!(added.contains(" Signer:\tours"), "{added}");
+    assert_eq!(inspect(first).expect("a plugin")["Signer"], "ours");
+    refused(&first.try_swarmw(&["plugin", "upgrade", "picky", &reference("2")]), &[unsigned]);
+    registry.sign("acme/picky", &other, &ours);
+    first.swarmw(&["plugin", "upgrade", "picky", &reference("2")]);
+}
+
+/// A private key in a file; the public one stands beside it.
+fn key(cluster: &Cluster, name: &str) -> std::path::PathBuf {
+    let private = cluster.folder().join(name).with_extension("pem");
+    let public = private.with_extension("pub");
+    let openssl = |arguments: &[&std::ffi::OsStr]| {
+        let output = std::process::Command::new("openssl").args(arguments).output();
+        let output = output.expect("openssl is installed");
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    };
+    let words = ["ecparam", "-name", "prime256v1", "-genkey", "-noout", "-out"];
+    let words: Vec<_> = words.iter().map(std::ffi::OsStr::new).collect();
+    openssl(&[&words[..], &[private.as_os_str()]].concat());
+    openssl(&[
+        "ec".as_ref(),
+        "-in".as_ref(),
+        private.as_os_str(),
+        "-pubout".as_ref(),
+        "-out".as_ref(),
+        public.as_os_str(),
+    ]);
+    private
+}
