@@ -146,6 +146,12 @@ impl PluginHost {
         self.shared.runtime.calls.load(Ordering::Relaxed)
     }
 
+    /// Forgets every answer: the next questions are asked anew, of the same
+    /// instances. For whoever wants to see whether the answers stay the same.
+    pub fn forget_answers(&self) {
+        self.memo().clear();
+    }
+
     /// What each plugin has done so far.
     pub fn stats(&self) -> Vec<PluginStats> {
         let stats = |loaded: &Arc<Loaded>| {

@@ -5,6 +5,7 @@
 //! over HTTPS. Nothing is kept here: callers keep what they fetch by its digest.
 
 mod auth;
+mod push;
 
 use std::time::Duration;
 
@@ -16,6 +17,7 @@ use serde::{Deserialize, Serialize};
 use swarmw_model::Platform;
 
 pub use auth::{Credentials, InvalidCredentials};
+pub use push::{Artifact, Pushed, push};
 
 /// The largest component that is fetched, in bytes.
 pub const COMPONENT_MAX: u64 = 256 << 20;
@@ -134,7 +136,7 @@ pub async fn look_up(
     credentials: &Credentials,
 ) -> Result<Distribution, RegistryError> {
     let reference = parse(image)?;
-    let client = client(&reference);
+    let client = client(&reference, &[]);
     let refused = |e| refusal(&reference, e);
     let (bytes, digest) =
         client.pull_manifest_raw(&reference, &credentials.0, &MANIFESTS).await.map_err(refused)?;
@@ -161,7 +163,7 @@ pub async fn look_up(
 /// As [`look_up`]; or it is no Wasm artifact, or too large.
 pub async fn component(image: &str, credentials: &Credentials) -> Result<Component, RegistryError> {
     let reference = parse(image)?;
-    let client = client(&reference);
+    let client = client(&reference, &[]);
     let (manifest, digest) = client
         .pull_manifest(&reference, &credentials.0)
         .await
@@ -201,10 +203,12 @@ fn parse(image: &str) -> Result<Reference, RegistryError> {
     image.parse().map_err(|_| RegistryError::Reference(image.to_owned()))
 }
 
-fn client(reference: &Reference) -> Client {
+/// Registries in `insecure`, as `HOST:PORT`, are spoken to over plain HTTP too.
+fn client(reference: &Reference, insecure: &[String]) -> Client {
     // The second call finds the first one's provider.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    let protocol = match is_loopback(reference.resolve_registry()) {
+    let registry = reference.resolve_registry();
+    let protocol = match is_loopback(registry) || insecure.iter().any(|i| i == registry) {
         true => ClientProtocol::Http,
         false => ClientProtocol::Https,
     };
