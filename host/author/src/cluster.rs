@@ -130,6 +130,10 @@ impl Cluster {
             let value = node.spec.labels.get(label).cloned().unwrap_or_default();
             groups.entry(value).or_default().push(node.description.hostname.clone());
         }
+        for nodes in groups.values_mut() {
+            // node-2 before node-10.
+            nodes.sort_by(|a, b| a.len().cmp(&b.len()).then_with(|| a.cmp(b)));
+        }
         groups
     }
 

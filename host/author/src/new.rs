@@ -97,9 +97,10 @@ pub(crate) fn run(args: &NewArgs, out: &mut dyn Write) -> Result<()> {
         write(&args.folder.join(path), &text)?;
     }
     let folder = args.folder.display();
+    let article = if args.kind == Kind::UpdatePolicy { "an" } else { "a" };
     writeln!(
         out,
-        "{folder}: a {kind} in Rust, with its cases, the SDK and the interface\n\n  \
+        "{folder}: {article} {kind} in Rust, with its cases, the SDK and the interface\n\n  \
          cd {folder}\n  swarmw plugin test"
     )?;
     Ok(())

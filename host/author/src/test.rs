@@ -118,14 +118,14 @@ impl Report {
             Duration::ZERO => String::new(),
             took => format!("{:.1} s", took.as_secs_f64()),
         };
-        writeln!(out, "{}", format!("  {part:<7} {what:<48} ok  {count:<14} {took}").trim_end())?;
+        writeln!(out, "{}", format!("  {part:<7} {what:<52} ok  {count:<14} {took}").trim_end())?;
         Ok(())
     }
 
     fn missed(&mut self, out: &mut dyn Write, part: &str, what: &str, told: &str) -> Result<()> {
         self.failed += 1;
         self.details.push(format!("{part} {what}:\n{told}"));
-        writeln!(out, "  {part:<7} {what:<48} FAILED")?;
+        writeln!(out, "  {part:<7} {what:<52} FAILED")?;
         Ok(())
     }
 }

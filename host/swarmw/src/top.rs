@@ -74,7 +74,10 @@ fn root() -> clap::Command {
         .arg_required_else_help(true);
     let root = Own::augment_subcommands(swarmw_cli::Command::augment_subcommands(root));
     // The operator's commands for plugins and the author's stand in one list.
-    prepare(root.mut_subcommand("plugin", swarmw_author::Command::augment_subcommands))
+    prepare(root.mut_subcommand("plugin", |plugin| {
+        let about = plugin.get_about().cloned().unwrap_or_default();
+        swarmw_author::Command::augment_subcommands(plugin).about(about)
+    }))
 }
 
 /// `swarmw plugin …` for those who write plugins, which asks no daemon.

@@ -126,6 +126,32 @@ impl Share {
         given
     }
 
+    /// Gives what is left as evenly as room allows: the bin that has the fewest gets
+    /// the next one, until all have `cap`. `have` says what a bin has already; of
+    /// equals the first goes first.
+    pub fn level(&mut self, have: impl Fn(usize) -> u32, cap: u32) {
+        let have: Vec<u64> =
+            (0..self.room.len()).map(|b| u64::from(have(b)) + u64::from(self.counts[b])).collect();
+        let wanted = |level: u64, bin: usize| {
+            level.min(u64::from(cap)).saturating_sub(have[bin]).min(u64::from(self.room[bin]))
+        };
+        let cost = |level: u64| (0..have.len()).map(|bin| wanted(level, bin)).sum::<u64>();
+        // The highest level that what is left pays for.
+        let (mut low, mut high) = (0, u64::from(cap));
+        while low < high {
+            let middle = low + (high - low).div_ceil(2);
+            if cost(middle) <= u64::from(self.left) { low = middle } else { high = middle - 1 }
+        }
+        let whole: Vec<u64> = (0..have.len()).map(|bin| wanted(low, bin)).collect();
+        let next: Vec<u64> = (0..have.len()).map(|bin| wanted(low + 1, bin)).collect();
+        for (bin, count) in whole.iter().enumerate() {
+            self.give(bin, *count as u32);
+        }
+        for bin in (0..have.len()).filter(|bin| next[*bin] > whole[*bin]) {
+            self.give(bin, 1);
+        }
+    }
+
     /// What a bin was given.
     pub fn given(&self, bin: usize) -> u32 {
         self.counts.get(bin).copied().unwrap_or(0)
@@ -224,6 +250,49 @@ fn at<T: Copy + Default>(list: &[T], at: usize) -> T {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// One at a time, which [`Share::level`] must come out as.
+    fn one_by_one(ask: &Question, cap: u32) -> Vec<u32> {
+        let mut share = ask.share();
+        let have = |share: &Share, bin: usize| ask.bins[bin].service_tasks + share.given(bin);
+        loop {
+            let open = |bin: &usize| share.room(*bin) > 0 && have(&share, *bin) < cap;
+            let next = (0..ask.bins.len()).filter(open).min_by_key(|bin| have(&share, *bin));
+            match next {
+                Some(bin) if share.give(bin, 1) == 1 => {}
+                _ => return share.counts().to_vec(),
+            }
+        }
+    }
+
+    #[test]
+    fn level_gives_the_next_one_to_whoever_has_the_fewest() {
+        let mut seed = 7u32;
+        let mut below = |bound: u32| {
+            seed = seed.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            (seed >> 16) % bound
+        };
+        for _ in 0..500 {
+            let bins = (0..1 + below(5))
+                .map(|_| Bin { room: below(5), service_tasks: below(6), ..Bin::default() })
+                .collect();
+            let ask = Question { tasks: 1 + below(14), cpu: 0, memory: 0, priority: 0, bins };
+            let cap = below(9);
+            let mut share = ask.share();
+            share.level(|bin| ask.bins[bin].service_tasks, cap);
+            assert_eq!(share.counts(), one_by_one(&ask, cap), "{cap} {ask:?}");
+        }
+    }
+
+    #[test]
+    fn level_takes_no_longer_for_the_largest_figures() {
+        let bin = || Bin { room: u32::MAX, ..Bin::default() };
+        let bins = vec![bin(), bin(), bin()];
+        let ask = Question { tasks: u32::MAX, cpu: 0, memory: 0, priority: 0, bins };
+        let mut share = ask.share();
+        share.level(|_| 0, u32::MAX);
+        assert_eq!(share.counts(), [u32::MAX / 3; 3]);
+    }
 
     #[test]
     fn a_share_keeps_to_room_and_tasks() {

@@ -83,24 +83,37 @@ struct Repeated<'a, 'b> {
 }
 
 impl Repeated<'_, '_> {
-    /// A state that no version of the plugin wrote.
-    fn spoil(&mut self, policy: &PolicyText, facts: &RolloutFacts, state: &[u8], view: &View) {
-        let mut bytes = state.to_vec();
-        match self.random.below(3) {
-            0 => bytes.truncate(self.random.below(bytes.len() + 1)),
-            1 => bytes.extend([255; 9]),
-            _ => bytes.iter_mut().for_each(|byte| *byte = self.random.next() as u8),
+    /// States that no version of the plugin wrote.
+    fn spoil(
+        &mut self,
+        policy: &PolicyText,
+        facts: &RolloutFacts,
+        state: &[u8],
+        view: &View,
+    ) -> Result<(), Failure> {
+        let random = &mut *self.random;
+        let cut = state[..random.below(state.len() + 1)].to_vec();
+        let longer = [state, &[255; 9]].concat();
+        let mut flipped = state.to_vec();
+        if let Some(byte) = flipped.get_mut(random.below(state.len())) {
+            *byte ^= 1 << random.below(8);
         }
-        let answer = self.component.step(policy, facts, &bytes, view);
-        let fatal = match &answer {
-            Err(Failure::Broken(text)) => {
-                text.contains("trapped") || text.contains("ran for more") || text.contains("asked")
+        for bytes in [cut, longer, flipped] {
+            let answer = self.component.step(policy, facts, &bytes, view);
+            // An error that the policy gives is no fault, and comes with its own words.
+            let fatal = matches!(&answer, Err(Failure::Broken(text)) if FATAL.iter().any(|f| text.contains(f)));
+            self.garbage.ask(!fatal, || format!("{bytes:?} in place of {state:?}: {answer:?}"));
+            if answer.is_err() {
+                // Faults open the host's breaker: the next question is another's.
+                self.component.refresh().map_err(|error| Failure::Broken(error.to_string()))?;
             }
-            _ => false,
-        };
-        self.garbage.ask(!fatal, || format!("{bytes:?} in place of {state:?}: {answer:?}"));
+        }
+        Ok(())
     }
 }
+
+/// What the host says of faults.
+const FATAL: [&str; 4] = ["trapped", "ran for more", "asked ", "left a state"];
 
 impl Subject for Repeated<'_, '_> {
     fn begin(
@@ -131,10 +144,8 @@ impl Subject for Repeated<'_, '_> {
             self.component.refresh().map_err(|error| Failure::Broken(error.to_string()))?;
             let other = self.component.step(policy, facts, state, view);
             self.fresh.ask(first == other, || format!("step: {first:?}, then {other:?}"));
-            self.spoil(policy, facts, state, view);
-            // Faults open the host's breaker: the next question is another's.
-            self.component.refresh().map_err(|error| Failure::Broken(error.to_string()))?;
         }
+        self.spoil(policy, facts, state, view)?;
         first
     }
 

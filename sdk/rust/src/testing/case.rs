@@ -177,6 +177,11 @@ impl Draft {
         let name = words.next().ok_or("node takes a name")?;
         let pairs = words.map(|word| match word.as_str() {
             "filtered" | "engine" => Ok((word, "true".to_owned())),
+            // Its key has an equals sign of its own.
+            _ if word.starts_with("tasks.label.") => word
+                .rsplit_once('=')
+                .map(|(key, value)| (key.to_owned(), value.to_owned()))
+                .ok_or_else(|| format!("'{word}' is not of the form tasks.label.K=V=COUNT")),
             _ => pair(&word),
         });
         let values = pairs.collect::<Result<_, _>>()?;

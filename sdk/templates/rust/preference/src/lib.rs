@@ -41,14 +41,8 @@ impl Preference for {{Type}} {
 
     fn share(&self, ask: &Question, settings: &Settings) -> Share {
         let mut share = ask.share();
-        let have = |share: &Share, bin: usize| ask.bins[bin].service_tasks + share.given(bin);
-        while share.left() > 0 {
-            let open = (0..ask.bins.len())
-                .filter(|bin| share.room(*bin) > 0 && have(&share, *bin) < settings.most);
-            // The bin that has the fewest gets the next one.
-            let Some(bin) = open.min_by_key(|bin| have(&share, *bin)) else { break };
-            share.give(bin, 1);
-        }
+        // The bin that has the fewest gets the next one.
+        share.level(|bin| ask.bins[bin].service_tasks, settings.most);
         for bin in 0..ask.bins.len() {
             if share.left() > 0 && share.room(bin) > 0 {
                 share.refuse(bin, format!("{} tasks of a service are the most", settings.most));
