@@ -61,11 +61,9 @@ fn pure(sdk: &Path, wit: &Path) -> Result<Sources> {
     Ok(sources)
 }
 
-/// The manifest without the macro's crate, and as a member of a workspace.
+/// The manifest without the macro's crate.
 fn without_bindgen(manifest: &str) -> String {
-    let kept = |line: &&str| {
-        !line.starts_with("wit-bindgen") && !line.starts_with('#') && *line != "[workspace]"
-    };
+    let kept = |line: &&str| !line.starts_with("wit-bindgen") && !line.starts_with('#');
     manifest.lines().filter(kept).fold(String::new(), |text, line| text + line + "\n")
 }
 

@@ -3,6 +3,7 @@
 //! leaves nothing behind.
 
 mod docker;
+mod examples;
 mod hostile;
 mod kills;
 mod main_job;

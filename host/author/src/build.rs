@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use anyhow::{Context, Result, anyhow};
@@ -69,15 +69,27 @@ pub(crate) fn summary(built: &Built) -> String {
 ///
 /// # Errors
 /// It does not build, or no cluster would take it; with what to do.
-pub fn build(folder: &std::path::Path, bench: &Workbench) -> Result<Built> {
+pub fn build(folder: &Path, bench: &Workbench) -> Result<Built> {
     let project = Project::find(folder)?;
     let module = toolchain::module(&project)?;
     let bytes = fs::read(&module).with_context(|| format!("cannot read {}", module.display()))?;
     let bytes = component::encode(&bytes)?;
-    let inspected = inspect(&bytes, &bench.compiler(&project))
-        .map_err(|error| anyhow!(component::refused(&error)))?;
     let name = module.file_name().context("a module has a name")?;
-    let path = project.folder.join(name);
-    fs::write(&path, &bytes).with_context(|| format!("cannot write {}", path.display()))?;
+    let built = checked(&project, project.folder.join(name), bytes, bench)?;
+    let shown = built.path.display();
+    fs::write(&built.path, &built.bytes).with_context(|| format!("cannot write {shown}"))?;
+    Ok(built)
+}
+
+/// A component that was built by other means.
+pub(crate) fn take(project: &Project, file: &Path, bench: &Workbench) -> Result<Built> {
+    let bytes = fs::read(file).with_context(|| format!("cannot read {}", file.display()))?;
+    checked(project, file.to_owned(), bytes, bench)
+}
+
+/// Looks at a component as `plugin add` does.
+fn checked(project: &Project, path: PathBuf, bytes: Vec<u8>, bench: &Workbench) -> Result<Built> {
+    let inspected = inspect(&bytes, &bench.compiler(project))
+        .map_err(|error| anyhow!(component::refused(&error)))?;
     Ok(Built { path, bytes: bytes.into(), inspected })
 }

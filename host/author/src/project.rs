@@ -18,9 +18,8 @@ impl Project {
     /// # Errors
     /// There is none.
     pub fn find(folder: &Path) -> Result<Self> {
-        let shown = folder.display();
-        let real =
-            fs::canonicalize(folder).with_context(|| format!("there is no folder {shown}"))?;
+        let project = Self::of(folder)?;
+        let real = &project.folder;
         let manifest = real.join("Cargo.toml");
         let Ok(text) = fs::read_to_string(&manifest) else {
             bail!(
@@ -35,7 +34,18 @@ impl Project {
                 manifest.display()
             );
         }
-        Ok(Self { folder: real })
+        Ok(project)
+    }
+
+    /// A folder with whatever in it: cases, for a component built by other means.
+    ///
+    /// # Errors
+    /// There is no such folder.
+    pub fn of(folder: &Path) -> Result<Self> {
+        let shown = folder.display();
+        let folder =
+            fs::canonicalize(folder).with_context(|| format!("there is no folder {shown}"))?;
+        Ok(Self { folder })
     }
 
     /// Where compiled components and the like are kept.

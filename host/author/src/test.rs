@@ -18,6 +18,9 @@ pub struct TestArgs {
     /// Seed of what the laws are played with
     #[arg(long, value_name = "NUMBER", default_value_t = 1)]
     seed: u64,
+    /// Test this component, of any language, with the cases of the folder
+    #[arg(long, value_name = "FILE")]
+    component: Option<PathBuf>,
     /// The plugin's folder
     #[arg(value_name = "FOLDER", default_value = ".")]
     folder: PathBuf,
@@ -33,16 +36,24 @@ struct Report {
 
 pub(crate) fn run(args: &TestArgs, bench: &Workbench, out: &mut dyn Write) -> Result<()> {
     let started = Instant::now();
-    let project = Project::find(&args.folder)?;
+    let project = match &args.component {
+        Some(_) => Project::of(&args.folder)?,
+        None => Project::find(&args.folder)?,
+    };
     let files = read_folder(&project.cases()).map_err(|error| anyhow!(error))?;
     let mut report = Report::default();
 
-    let (native, took) = timed(|| toolchain::tests(&project));
-    match native? {
-        Ok(counted) => report.kept(out, "native", "cargo test", &counted, took)?,
-        Err(said) => report.missed(out, "native", "cargo test", &said)?,
+    if args.component.is_none() {
+        let (native, took) = timed(|| toolchain::tests(&project));
+        match native? {
+            Ok(counted) => report.kept(out, "native", "cargo test", &counted, took)?,
+            Err(said) => report.missed(out, "native", "cargo test", &said)?,
+        }
     }
-    let (built, took) = timed(|| build::build(&project.folder, bench));
+    let (built, took) = timed(|| match &args.component {
+        Some(file) => build::take(&project, file, bench),
+        None => build::build(&project.folder, bench),
+    });
     let built = built?;
     report.kept(out, "build", &build::summary(&built), "", took)?;
 

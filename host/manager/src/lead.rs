@@ -11,7 +11,7 @@ use std::time::Duration;
 use futures::future::join_all;
 use swarmw_allocator::allocate;
 use swarmw_model::{ServiceId, TaskId, Time};
-use swarmw_orchestrator::Orchestrator;
+use swarmw_orchestrator::{Orchestrator, Query};
 use swarmw_plugin_host::PluginHost;
 use swarmw_raft::{Raft, Received};
 use swarmw_scheduler::{Consequence, Scheduler};
@@ -20,6 +20,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, warn};
 
 use crate::clock::now;
+use crate::observe::{Observer, Queries};
 use crate::policies::SchedulerFits;
 
 /// After a tick that panicked, before the loops start over.
@@ -42,11 +43,18 @@ struct Loops {
 struct Tick {
     changes: Vec<Change>,
     wake_at: Option<Time>,
+    queries: Vec<Query>,
 }
 
 /// Leads until cancelled or until the leadership is lost.
-pub(crate) async fn lead(raft: Raft, policies: PluginHost, cancel: CancellationToken) {
+pub(crate) async fn lead(
+    raft: Raft,
+    policies: PluginHost,
+    observer: Observer,
+    cancel: CancellationToken,
+) {
     let mut events = raft.subscribe();
+    let mut queries = Queries::new(observer);
     let mut loops = Loops::new(&raft.state(), policies.clone());
     loop {
         let state = raft.state();
@@ -63,6 +71,7 @@ pub(crate) async fn lead(raft: Raft, policies: PluginHost, cancel: CancellationT
                 (Loops::new(&raft.state(), policies.clone()), Tick::default())
             }
         };
+        tick.queries.into_iter().for_each(|query| queries.ask(query));
         let busy = !tick.changes.is_empty();
         if busy && !commit(&raft, tick.changes).await {
             debug!("leadership lost while a tick was in flight");
@@ -72,6 +81,9 @@ pub(crate) async fn lead(raft: Raft, policies: PluginHost, cancel: CancellationT
             tokio::select! {
                 () = cancel.cancelled() => return,
                 () = sleep_until(tick.wake_at) => {}
+                (query, told) = queries.next() => {
+                    loops.orchestrator.answered(&query, now(), told);
+                }
                 received = events.next() => match received {
                     Some(received) => loops.take(received, &raft),
                     None => return,
@@ -158,6 +170,6 @@ impl Loops {
                 wake_at = Some(wake_at.map_or(again, |at| at.min(again)));
             }
         }
-        Tick { changes, wake_at }
+        Tick { changes, wake_at, queries: decided.queries }
     }
 }

@@ -24,6 +24,7 @@ use crate::dispatcher::Dispatcher;
 use crate::forward::{ForwardError, Handler, StreamedResponse, WholeRequest, forward};
 use crate::found::Founded;
 use crate::logs::{Lines, LogBroker, LogsRequest};
+use crate::observe::Observer;
 use crate::propose::write;
 use crate::{authority, lead, membership, plugins, replicate};
 
@@ -49,6 +50,8 @@ pub struct ManagerConfig {
     pub peers: Arc<dyn Peers>,
     /// Answers requests of the API that followers pass on.
     pub handler: Handler,
+    /// Asks what update policies want to be told.
+    pub observer: Observer,
 }
 
 /// Why a manager could not start.
@@ -78,6 +81,7 @@ pub(crate) struct Inner {
     pub(crate) given: tokio::sync::Mutex<plugins::Given>,
     pub(crate) compiler: Compiler,
     pub(crate) handler: Handler,
+    pub(crate) observer: Observer,
     pub(crate) logs: LogBroker,
     tls: Tls,
     leading: Mutex<Option<Leading>>,
@@ -151,6 +155,7 @@ impl Manager {
             given: tokio::sync::Mutex::default(),
             compiler: config.compiler,
             handler: config.handler,
+            observer: config.observer,
             logs: LogBroker::default(),
             tls: config.tls,
             leading: Mutex::default(),
@@ -201,7 +206,12 @@ impl Manager {
         let dispatcher = Dispatcher::new(inner.raft.clone(), inner.logs.clone(), end.clone());
         *self.leading() = Some(Leading { dispatcher: dispatcher.clone() });
         tokio::join!(
-            lead::lead(inner.raft.clone(), inner.policies.clone(), end.clone()),
+            lead::lead(
+                inner.raft.clone(),
+                inner.policies.clone(),
+                Arc::clone(&inner.observer),
+                end.clone()
+            ),
             dispatcher.run(),
             membership::keep_roles(inner.raft.clone(), inner.node, end.clone()),
         );

@@ -7,7 +7,7 @@ use swarmw_state::{Change, Event, State};
 
 use crate::reconcile::Reconcile;
 use crate::update::Memory;
-use crate::{UpdatePolicies, orphans, reap};
+use crate::{Answer, Query, UpdatePolicies, orphans, reap};
 
 /// Answers whether a node satisfies a service's constraints.
 pub trait Fits {
@@ -22,6 +22,8 @@ pub struct Decisions {
     pub changes: Vec<Change>,
     /// When something is due next.
     pub wake_at: Option<Time>,
+    /// What policies want to be told; [`Orchestrator::answered`] takes the answers.
+    pub queries: Vec<Query>,
 }
 
 /// The leader's orchestrator.
@@ -85,6 +87,14 @@ impl Orchestrator {
         }
     }
 
+    /// Takes the answer to a query: a number, or why there is none.
+    pub fn answered(&mut self, query: &Query, at: Time, value: Result<f64, String>) {
+        if let Some(memory) = self.rollouts.get_mut(&query.service) {
+            memory.answer(query.asked_at, Answer { id: query.id.clone(), at, value });
+            self.dirty.insert(query.service);
+        }
+    }
+
     /// Decides for all services that may need it. Where nothing has changed and
     /// nothing is due, it decides nothing.
     pub fn tick(
@@ -123,6 +133,7 @@ impl Orchestrator {
             if let Some(at) = reconcile.due.into_iter().chain(again).min() {
                 self.due.insert((at, Due::Service(id)));
             }
+            decisions.queries.extend(memory.take_queries());
             if memory.asked {
                 self.rollouts.insert(id, memory);
             }

@@ -2,6 +2,7 @@
 
 mod dev;
 mod errors;
+mod interface;
 mod journey;
 mod laws;
 mod publish;

@@ -220,6 +220,11 @@ impl Active {
             timing: Timing::default(),
             peers: Arc::new(GrpcPeers::new(self.channels.clone())),
             handler: self.handler.clone(),
+            observer: Arc::new(|query| {
+                let (url, pointer) = (query.url.clone(), query.pointer.clone());
+                let timeout = Duration::from_millis(query.timeout_ms.into());
+                Box::pin(async move { swarmw_observe::observe(&url, &pointer, timeout).await })
+            }),
         })
     }
 
