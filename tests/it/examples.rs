@@ -19,6 +19,9 @@ const EXAMPLES: [(&str, &str); 10] = [
     ("where", env!("SWARMW_WHERE")),
 ];
 
+/// Arithmetic with fractions, and its printing, is most of it.
+const SIZE_MAX: u64 = 150_000;
+
 #[test]
 fn each_example_passes_its_cases_and_the_laws_in_the_host() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/plugins");
@@ -34,6 +37,6 @@ fn each_example_passes_its_cases_and_the_laws_in_the_host() {
         assert_eq!(said.code, 0, "{name}\n{said}");
         assert!(said.stdout.contains("all well"), "{name}\n{said}");
         let size = std::fs::metadata(component).expect("a component").len();
-        assert!(size < 110_000, "{name}: {size} bytes");
+        assert!(size < SIZE_MAX, "{name}: {size} bytes");
     }
 }

@@ -2,6 +2,7 @@
 //! addresses of its own, drives it with the command line as a user would, and
 //! leaves nothing behind.
 
+mod canary;
 mod docker;
 mod examples;
 mod hostile;
