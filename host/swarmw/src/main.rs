@@ -4,6 +4,7 @@ mod address;
 mod bench;
 mod daemon;
 mod demo;
+mod local;
 mod state_dir;
 mod top;
 
