@@ -3,7 +3,9 @@
 //! leaves nothing behind.
 
 mod api_tls;
+mod canary;
 mod docker;
+mod examples;
 mod founding;
 mod hostile;
 mod kills;

@@ -8,7 +8,7 @@ use crate::shell::{root, run_command, run_in, succeeds};
 use crate::system;
 
 /// Workspaces that are built for Wasm, each with a lock file of its own.
-const GUESTS: &[&str] = &["plugins", "examples/plugins", "examples/tasks", "sdk/rust"];
+const GUESTS: &[&str] = &["plugins", "examples/plugins", "examples/tasks"];
 
 /// A version known to read our deny.toml and today's licences.
 const CARGO_DENY: &str = "0.20.2";

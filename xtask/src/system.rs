@@ -13,6 +13,7 @@ const PROGRAMS: &[(&str, &str)] = &[
     ("docker-registry", "docker-registry"),
     ("openssl", "openssl"),
     ("redis-server", "redis-server"),
+    ("prometheus", "prometheus"),
     ("busybox", "busybox-static"),
     ("ip", "iproute2"),
     ("iptables", "iptables"),

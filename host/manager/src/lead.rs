@@ -11,7 +11,7 @@ use std::time::Duration;
 use swarmw_allocator::allocate;
 use swarmw_ambient::Ambient;
 use swarmw_model::{ServiceId, TaskId, Time};
-use swarmw_orchestrator::Orchestrator;
+use swarmw_orchestrator::{Orchestrator, Query};
 use swarmw_plugin_host::PluginHost;
 use swarmw_raft::Received;
 use swarmw_scheduler::{Consequence, Policies as _, Scheduler};
@@ -20,6 +20,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, warn};
 
+use crate::observe::{Observer, Queries};
 use crate::policies::SchedulerFits;
 use crate::propose::Proposer;
 
@@ -46,6 +47,7 @@ struct Loops {
 struct Tick {
     changes: Vec<Change>,
     wake_at: Option<Time>,
+    queries: Vec<Query>,
 }
 
 /// Leads until cancelled or until the leadership is lost.
@@ -53,10 +55,12 @@ pub(crate) async fn lead(
     log: Proposer,
     policies: PluginHost,
     mut loaded: watch::Receiver<()>,
+    observer: Observer,
     cancel: CancellationToken,
 ) {
     let raft = &log.raft;
     let mut events = raft.subscribe();
+    let mut queries = Queries::new(observer);
     let mut loops = Loops::new(&raft.state(), policies.clone(), log.ambient.clone());
     loop {
         let state = raft.state();
@@ -74,6 +78,7 @@ pub(crate) async fn lead(
                 (loops, Tick::default())
             }
         };
+        tick.queries.into_iter().for_each(|query| queries.ask(query));
         let busy = !tick.changes.is_empty();
         if busy && let Err(why) = log.decide(tick.changes).await {
             debug!(%why, "leadership lost while a tick was in flight");
@@ -85,6 +90,9 @@ pub(crate) async fn lead(
                 () = log.until(tick.wake_at) => {}
                 // The log names a plugin before it is compiled and serves.
                 changed = loaded.changed() => if changed.is_err() { return },
+                (query, told) = queries.next() => {
+                    loops.orchestrator.answered(&query, log.now(), told);
+                }
                 received = events.next() => match received {
                     Some(received) => loops.take(received, &raft.state()),
                     None => return,
@@ -161,6 +169,6 @@ impl Loops {
                 wake_at = Some(wake_at.map_or(again, |at| at.min(again)));
             }
         }
-        Tick { changes, wake_at }
+        Tick { changes, wake_at, queries: decided.queries }
     }
 }

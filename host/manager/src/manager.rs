@@ -24,6 +24,7 @@ use crate::dispatcher::Dispatcher;
 use crate::forward::{ForwardError, Handler, StreamedResponse, WholeRequest, forward};
 use crate::found::Founded;
 use crate::logs::{Lines, LogBroker, LogsRequest};
+use crate::observe::Observer;
 use crate::propose::Proposer;
 use crate::{authority, collect, lead, membership, plugins, replicate};
 
@@ -51,6 +52,8 @@ pub struct ManagerConfig {
     pub peers: Arc<dyn Peers>,
     /// Answers requests of the API that followers pass on.
     pub handler: Handler,
+    /// Asks what update policies want to be told.
+    pub observer: Observer,
 }
 
 /// Why a manager could not start.
@@ -84,6 +87,7 @@ pub(crate) struct Inner {
     pub(crate) troubles: plugins::Troubles,
     pub(crate) compiler: Compiler,
     pub(crate) handler: Handler,
+    pub(crate) observer: Observer,
     pub(crate) logs: LogBroker,
     tls: Tls,
     leading: Mutex<Option<Leading>>,
@@ -185,6 +189,7 @@ impl Manager {
             shadows: plugins::Shadows::default(),
             compiler: config.compiler,
             handler: config.handler,
+            observer: config.observer,
             logs: LogBroker::default(),
             tls: config.tls,
             leading: Mutex::default(),
@@ -240,6 +245,7 @@ impl Manager {
                 inner.log.clone(),
                 inner.policies.clone(),
                 inner.loaded.subscribe(),
+                Arc::clone(&inner.observer),
                 end.clone()
             ),
             dispatcher.run(),

@@ -2,10 +2,12 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Result;
 use swarmw_agent::Runs;
 use swarmw_ambient::Ambient;
+use swarmw_manager::Observer;
 use swarmw_plugin_host::Compiler;
 use swarmw_proto::{Tcp, Transport};
 use swarmw_raft::{Storage, Timing};
@@ -27,6 +29,8 @@ pub struct Ground {
     pub compiler: Compiler,
     /// What runs tasks.
     pub runs: Runs,
+    /// Asks the queries of update policies.
+    pub observer: Observer,
 }
 
 // === impl Ground ===
@@ -45,6 +49,11 @@ impl Ground {
             timing: Timing::default(),
             runs: Runs::Here { exe: exe.to_owned(), compiler: compiler.clone() },
             compiler,
+            observer: Arc::new(|query| {
+                let (url, pointer) = (query.url.clone(), query.pointer.clone());
+                let timeout = Duration::from_millis(query.timeout_ms.into());
+                Box::pin(async move { swarmw_observe::observe(&url, &pointer, timeout).await })
+            }),
         })
     }
 }

@@ -121,6 +121,7 @@ impl Member {
             ambient: ground.ambient,
             peers: Arc::new(GrpcPeers::new(self.channels.clone())),
             handler: self.handler.clone(),
+            observer: ground.observer,
         }
     }
 

@@ -8,7 +8,7 @@ use swarmw_state::{Change, Event, State};
 
 use crate::reconcile::Reconcile;
 use crate::update::Memory;
-use crate::{UpdatePolicies, orphans, reap};
+use crate::{Answer, Query, UpdatePolicies, orphans, reap};
 
 /// Answers whether a node satisfies a service's constraints.
 pub trait Fits {
@@ -23,6 +23,8 @@ pub struct Decisions {
     pub changes: Vec<Change>,
     /// When something is due next.
     pub wake_at: Option<Time>,
+    /// What policies want to be told; [`Orchestrator::answered`] takes the answers.
+    pub queries: Vec<Query>,
 }
 
 /// The leader's orchestrator.
@@ -95,6 +97,14 @@ impl Orchestrator {
         self.judge_anew = true;
     }
 
+    /// Takes the answer to a query: a number, or why there is none.
+    pub fn answered(&mut self, query: &Query, at: Time, value: Result<f64, String>) {
+        if let Some(memory) = self.rollouts.get_mut(&query.service) {
+            memory.answer(query.asked_at, Answer { id: query.id.clone(), at, value });
+            self.dirty.insert(query.service);
+        }
+    }
+
     /// Decides for all services that may need it. Where nothing has changed and
     /// nothing is due, it decides nothing.
     pub fn tick(
@@ -137,6 +147,7 @@ impl Orchestrator {
             if let Some(at) = reconcile.due.into_iter().chain(again).min() {
                 self.due.insert((at, Due::Service(id)));
             }
+            decisions.queries.extend(memory.take_queries());
             if memory.asked {
                 self.rollouts.insert(id, memory);
             }

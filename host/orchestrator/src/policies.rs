@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use swarmw_model::{Problem, TaskId, Time};
+use swarmw_model::{Problem, ServiceId, TaskId, Time};
 use swarmw_state::TargetState;
 
 /// Answers for the update policies of the cluster.
@@ -196,6 +196,23 @@ pub struct Answer {
     pub at: Time,
     /// A number, or why there is none.
     pub value: Result<f64, String>,
+}
+
+/// What a policy wants to be told, for whoever can ask.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Query {
+    /// The service whose rollout asks.
+    pub service: ServiceId,
+    /// Comes back in the answer.
+    pub id: String,
+    /// Where.
+    pub url: String,
+    /// JSON pointer to the number.
+    pub pointer: String,
+    /// Milliseconds.
+    pub timeout_ms: u32,
+    /// With the id, which query an answer is of.
+    pub asked_at: Time,
 }
 
 /// Which of a target's two tasks goes first.

@@ -147,6 +147,13 @@ impl PluginHost {
         Some(self.table().of_name(plugin)?.used())
     }
 
+    /// Forgets every answer: the next questions are asked anew, of the same
+    /// instances. For whoever wants to see whether the answers stay the same.
+    pub fn forget_answers(&self) {
+        let table = self.table();
+        *table.memo() = Memo::new(self.shared.runtime.number());
+    }
+
     /// Whether a constraint is routed to the plugin of this name.
     pub fn takes_constraint(&self, plugin: &str, expression: &str) -> bool {
         self.table().routes.constraint(expression).is_some_and(|l| *l.name == *plugin)

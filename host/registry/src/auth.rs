@@ -67,6 +67,12 @@ impl fmt::Debug for Credentials {
     }
 }
 
+/// The text of standard base64.
+pub(crate) fn standard(text: &str) -> Option<String> {
+    let bytes = base64::engine::general_purpose::STANDARD.decode(text).ok()?;
+    String::from_utf8(bytes).ok()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

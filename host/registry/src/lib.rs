@@ -6,6 +6,7 @@
 //! they fetch by its digest.
 
 mod auth;
+mod push;
 mod signature;
 
 use std::sync::Arc;
@@ -19,6 +20,7 @@ use serde::{Deserialize, Serialize};
 use swarmw_model::Platform;
 
 pub use auth::{Credentials, InvalidCredentials};
+pub use push::{Artifact, Pushed};
 pub use signature::{InvalidKey, TrustedKey};
 
 /// The largest component that is fetched, in bytes.
@@ -192,6 +194,20 @@ impl Registries {
     ) -> Result<String, RegistryError> {
         let reference = parse(image)?;
         signature::signer(&self.client(&reference), &reference, credentials, digest, keys).await
+    }
+
+    /// Pushes a component under a reference.
+    ///
+    /// # Errors
+    /// The reference, or the registry's refusal.
+    pub async fn push(
+        &self,
+        image: &str,
+        artifact: &Artifact,
+        credentials: &Credentials,
+    ) -> Result<Pushed, RegistryError> {
+        let reference = parse(image)?;
+        push::push(&self.client(&reference), &reference, artifact, credentials).await
     }
 
     fn client(&self, reference: &Reference) -> Client {

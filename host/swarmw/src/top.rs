@@ -50,6 +50,9 @@ pub fn run() -> ExitCode {
     if let Ok(own) = Own::from_arg_matches(&matches) {
         return run_own(own);
     }
+    if let Some(command) = authors(&matches) {
+        return run_authors(command);
+    }
     let parsed = ClientArgs::from_arg_matches(&matches)
         .and_then(|args| Ok((args, swarmw_cli::Command::from_arg_matches(&matches)?)));
     match parsed {
@@ -70,7 +73,29 @@ fn root() -> clap::Command {
         .override_usage("swarmw [OPTIONS] COMMAND")
         .subcommand_required(true)
         .arg_required_else_help(true);
-    prepare(Own::augment_subcommands(swarmw_cli::Command::augment_subcommands(root)))
+    let root = Own::augment_subcommands(swarmw_cli::Command::augment_subcommands(root));
+    // The operator's commands for plugins and the author's stand in one list.
+    prepare(root.mut_subcommand("plugin", |plugin| {
+        let about = plugin.get_about().cloned().unwrap_or_default();
+        swarmw_author::Command::augment_subcommands(plugin).about(about)
+    }))
+}
+
+/// `swarmw plugin …` for those who write plugins, which asks no daemon.
+fn authors(matches: &clap::ArgMatches) -> Option<swarmw_author::Command> {
+    let (_, plugin) = matches.subcommand().filter(|(name, _)| *name == "plugin")?;
+    swarmw_author::Command::from_arg_matches(plugin).ok()
+}
+
+fn run_authors(command: swarmw_author::Command) -> ExitCode {
+    let result = std::env::current_exe().map_err(Into::into).and_then(|exe| {
+        let bench = swarmw_author::Workbench::new(exe, Vec::new());
+        swarmw_author::run(command, &bench, &mut std::io::stdout())
+    });
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => failed(&error),
+    }
 }
 
 fn run_own(own: Own) -> ExitCode {

@@ -1,6 +1,6 @@
 //! `key op value`, as Swarm reads it.
 
-use swarmw_sdk::{Problem, problem};
+use swarmw_sdk::raw::{Problem, problem};
 
 /// An expression taken apart; slices of the text typed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

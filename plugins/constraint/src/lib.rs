@@ -8,7 +8,7 @@ mod grammar;
 
 use address::Network;
 use grammar::{Expression, Operator};
-use swarmw_sdk::{
+use swarmw_sdk::raw::{
     Claim, ColumnType, Compiled, Constraint, LABEL_COLUMNS, Match, Metadata, Options, Plan, Plugin,
     Problem, Tuples, column, metadata, node_column, problem,
 };
@@ -20,7 +20,7 @@ pub struct SwarmConstraint;
 const KEYS: [&str; 6] =
     ["node.id", "node.hostname", "node.ip", "node.role", "node.platform.os", "node.platform.arch"];
 
-swarmw_sdk::export!(SwarmConstraint: Constraint);
+swarmw_sdk::raw::export!(SwarmConstraint: Constraint);
 
 impl Plugin for SwarmConstraint {
     fn describe() -> Metadata {

@@ -1,5 +1,5 @@
 use super::*;
-use swarmw_sdk::{Cells, Column, Ip};
+use swarmw_sdk::raw::{Cells, Column, Ip};
 
 fn compile(text: &str) -> Result<Compiled, Vec<Problem>> {
     SwarmConstraint::compile(text, &Options::default())

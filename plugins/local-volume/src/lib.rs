@@ -1,10 +1,10 @@
 //! Swarm's `local` volumes: a volume of the engine where the node has one, else a
 //! directory of the node.
 
-use swarmw_sdk::volume::{
+use swarmw_sdk::raw::volume::{
     DirectoryStep, EngineStep, Measure, Node, Scope, Step, Volume, VolumeError,
 };
-use swarmw_sdk::{
+use swarmw_sdk::raw::{
     Claim, Metadata, OptionEntry, OptionType, OptionValue, Plugin, Problem, VolumeDriver, metadata,
     option, problem,
 };
@@ -15,7 +15,7 @@ pub struct Local;
 /// The directory that tasks see, inside the volume's own.
 const DATA: &str = "data";
 
-swarmw_sdk::export!(Local: VolumeDriver);
+swarmw_sdk::raw::export!(Local: VolumeDriver);
 
 impl Plugin for Local {
     fn describe() -> Metadata {

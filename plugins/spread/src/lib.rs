@@ -3,15 +3,15 @@
 
 mod level;
 
-use swarmw_sdk::preference::{Allocation, Compiled, Questions};
-use swarmw_sdk::{
+use swarmw_sdk::raw::preference::{Allocation, Compiled, Questions};
+use swarmw_sdk::raw::{
     Claim, Metadata, Options, Plugin, Preference, Problem, metadata, node_column, problem,
 };
 
 /// The plugin `swarmw/spread`.
 pub struct Spread;
 
-swarmw_sdk::export!(Spread: Preference);
+swarmw_sdk::raw::export!(Spread: Preference);
 
 impl Plugin for Spread {
     fn describe() -> Metadata {
@@ -55,7 +55,7 @@ impl Preference for Spread {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use swarmw_sdk::preference::Bins;
+    use swarmw_sdk::raw::preference::Bins;
 
     fn ask(tasks: u32, service_tasks: &[u32], room: &[u32]) -> Vec<u32> {
         let bins = room.len();

@@ -13,13 +13,13 @@ mod settings;
 
 use progress::Progress;
 use settings::Settings;
-use swarmw_sdk::update::{Needs, Outcome, Policy, Rollout, TargetInfo, View};
-use swarmw_sdk::{Claim, Metadata, Plugin, Problem, UpdatePolicy, metadata};
+use swarmw_sdk::raw::update::{Needs, Outcome, Policy, Rollout, TargetInfo, View};
+use swarmw_sdk::raw::{Claim, Metadata, Plugin, Problem, UpdatePolicy, metadata};
 
 /// The plugin `swarmw/update`.
 pub struct SwarmUpdate;
 
-swarmw_sdk::export!(SwarmUpdate: UpdatePolicy);
+swarmw_sdk::raw::export!(SwarmUpdate: UpdatePolicy);
 
 impl Plugin for SwarmUpdate {
     fn describe() -> Metadata {

@@ -5,7 +5,7 @@
 //! next. So the delay is each worker's own and no barrier. When the last has
 //! rested, new tasks are watched for one more monitor period.
 
-use swarmw_sdk::update::{
+use swarmw_sdk::raw::update::{
     Action, EndedTask, ReplaceNextCall, RollbackCall, Rollout, TargetState, View,
 };
 

@@ -1,7 +1,7 @@
 //! The `--update-*` values.
 
-use swarmw_sdk::update::{Order, Policy};
-use swarmw_sdk::{Options, Problem, problem};
+use swarmw_sdk::raw::update::{Order, Policy};
+use swarmw_sdk::raw::{Options, Problem, problem};
 
 /// What happens when too many new tasks fail.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,8 +1,8 @@
 //! The specification, on a simulated host.
 
 use super::*;
-use swarmw_sdk::update::{Action, Change, Counts, EndedTask, Order, TargetState};
-use swarmw_sdk::{OptionEntry, OptionValue};
+use swarmw_sdk::raw::update::{Action, Change, Counts, EndedTask, Order, TargetState};
+use swarmw_sdk::raw::{OptionEntry, OptionValue};
 
 /// A host that knows the states of targets and carries out what it is told.
 struct Host {

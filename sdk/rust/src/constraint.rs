@@ -2,80 +2,71 @@
 
 use std::marker::PhantomData;
 
-use crate::{ColumnRef, Options, Problem, Tuples};
+use crate::raw::constraint::{Compiled, NOT_SATISFIED, Plan};
+use crate::raw::{self, Metadata, Tuples};
+use crate::{Claim, ColumnRef, Options, Package, Problem, Row};
 
-#[doc(hidden)]
-#[allow(missing_docs)]
-pub mod bindings {
-    wit_bindgen::generate!({
-        path: "../../wit",
-        inline: "package swarmw:sdk; world constraint { export swarmw:constraint/constraint@0.1.0; }",
-        world: "swarmw:sdk/constraint",
-        with: {
-            "swarmw:types/types@0.1.0": crate::bindings::types,
-        },
-        additional_derives: [PartialEq, Clone],
-        pub_export_macro: true,
-        generate_all,
-    });
-}
+/// Decides which nodes may run a task. A value is one expression, read.
+pub trait Constraint: Package + Sized {
+    /// `publisher/name`.
+    const NAME: &'static str;
 
-use bindings::exports::swarmw::constraint::constraint as wit;
-pub use wit::{CompiledInfo as Compiled, Match, Plan};
+    /// What operators may set with `--policy-opt`; `()` for nothing.
+    type Options: Options;
 
-/// What a pending task says when this is all there is to say.
-pub const NOT_SATISFIED: &str = "scheduling constraints not satisfied";
+    /// Which expressions come here.
+    fn claims() -> Vec<Claim>;
 
-/// Decides which nodes may run a task.
-pub trait Constraint {
-    /// Reads an expression; problems refuse the service.
-    fn compile(expression: &str, options: &Options) -> Result<Compiled, Vec<Problem>>;
+    /// Reads an expression; a problem refuses the service.
+    ///
+    /// # Errors
+    /// What is wrong with it, for the operator.
+    fn compile(expression: &str, options: &Self::Options) -> Result<Self, Problem>;
 
-    /// One verdict per row; only for expressions whose plan is [`Plan::Ask`].
-    /// Pure: the host keeps the verdicts.
-    fn test(expression: &str, options: &Options, rows: &Tuples) -> Vec<bool> {
-        let _ = (expression, options);
-        vec![false; rows.rows as usize]
-    }
-}
-
-impl Compiled {
-    /// A plan that needs no call of `test`.
-    pub fn plan(plan: Plan) -> Self {
-        Self { plan, reads: Vec::new(), reason: NOT_SATISFIED.to_owned() }
+    /// How the host gets verdicts. All but [`Plan::Ask`] cost no further call.
+    fn plan(&self) -> Plan {
+        Plan::Ask
     }
 
-    /// `test` is called for each tuple of these columns not seen before.
-    pub fn ask(reads: Vec<ColumnRef>) -> Self {
-        Self { plan: Plan::Ask, reads, reason: NOT_SATISFIED.to_owned() }
+    /// The node attributes that [`Constraint::matches`] looks at: its columns 0, 1, …
+    fn reads(&self) -> Vec<ColumnRef> {
+        Vec::new()
+    }
+
+    /// Whether nodes with these values pass. Asked once per combination of values
+    /// in the cluster, not once per node; the host keeps the verdict for good.
+    fn matches(&self, node: &Row<'_>, options: &Self::Options) -> bool {
+        let _ = (node, options);
+        true
     }
 
     /// What a pending task says, as `REASON on 12 nodes`.
-    pub fn because(mut self, reason: &str) -> Self {
-        self.reason = reason.to_owned();
-        self
-    }
-}
-
-impl Match {
-    /// A column against one value.
-    pub fn one(column: impl Into<String>, value: impl Into<String>) -> Self {
-        Self { column: column.into(), values: vec![value.into()] }
+    fn reason(&self) -> String {
+        NOT_SATISFIED.to_owned()
     }
 }
 
 #[doc(hidden)]
-pub struct Adapter<P>(PhantomData<P>);
+pub struct Lifted<P>(PhantomData<P>);
 
-impl<P: Constraint> wit::Guest for Adapter<P> {
-    fn compile(
-        expression: String,
-        options: Vec<crate::OptionEntry>,
-    ) -> Result<Compiled, Vec<Problem>> {
-        P::compile(&expression, &Options::new(options))
+impl<P: Constraint> raw::Plugin for Lifted<P> {
+    fn describe() -> Metadata {
+        crate::package::describe::<P, P::Options>(P::NAME, P::claims(), Vec::new())
+    }
+}
+
+impl<P: Constraint> raw::Constraint for Lifted<P> {
+    fn compile(expression: &str, options: &raw::Options) -> Result<Compiled, Vec<Problem>> {
+        let compiled = P::compile(expression, &P::Options::read(options))?;
+        let plan = compiled.plan();
+        let reads = if plan == Plan::Ask { compiled.reads() } else { Vec::new() };
+        Ok(Compiled { plan, reads, reason: compiled.reason() })
     }
 
-    fn test(expression: String, options: Vec<crate::OptionEntry>, batch: Tuples) -> Vec<bool> {
-        P::test(&expression, &Options::new(options), &batch)
+    fn test(expression: &str, options: &raw::Options, rows: &Tuples) -> Vec<bool> {
+        let options = P::Options::read(options);
+        let compiled = P::compile(expression, &options);
+        let verdict = |row: Row<'_>| compiled.as_ref().is_ok_and(|c| c.matches(&row, &options));
+        rows.each().map(verdict).collect()
     }
 }

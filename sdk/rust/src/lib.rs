@@ -1,4 +1,4 @@
-//! Write a plugin of swarmw in Rust: implement one trait, export it.
+//! Write a plugin of swarmw in Rust: one trait, options by derive.
 //!
 //! | trait | decides | reached by |
 //! |---|---|---|
@@ -10,117 +10,153 @@
 //! ```
 //! use swarmw_sdk::*;
 //!
-//! struct Odd;
+//! /// `odd(KEY)`: nodes whose label is an odd number.
+//! struct Odd {
+//!     column: String,
+//! }
 //!
-//! impl Plugin for Odd {
-//!     fn describe() -> Metadata {
-//!         metadata("you/odd", "0.1.0", "Nodes whose label is an odd number")
-//!             .claim(Claim::Call("odd".into()))
-//!     }
+//! #[derive(Options)]
+//! struct Settings {
+//!     /// whether nodes without the label pass
+//!     #[option(default = "false")]
+//!     absent: bool,
 //! }
 //!
 //! impl Constraint for Odd {
-//!     fn compile(expression: &str, _: &Options) -> Result<Compiled, Vec<Problem>> {
-//!         let label = argument(expression)
-//!             .ok_or_else(|| problem("no-label", "odd takes a label: odd(slot)"))?;
-//!         Ok(Compiled::ask(vec![column(&format!("node.labels.{label}"), ColumnType::Integer)]))
+//!     const NAME: &'static str = "you/odd";
+//!     type Options = Settings;
+//!
+//!     fn claims() -> Vec<Claim> {
+//!         vec![Claim::call("odd")]
 //!     }
 //!
-//!     fn test(_: &str, _: &Options, rows: &Tuples) -> Vec<bool> {
-//!         rows.integers(0).map(|n| n.is_some_and(|n| n % 2 != 0)).collect()
+//!     fn compile(expression: &str, _: &Settings) -> Result<Self, Problem> {
+//!         let [key] = call("odd", expression)?;
+//!         Ok(Odd { column: format!("node.labels.{key}") })
 //!     }
-//! }
 //!
-//! fn argument(text: &str) -> Option<&str> {
-//!     text.strip_prefix("odd(")?.strip_suffix(')')
+//!     fn reads(&self) -> Vec<ColumnRef> {
+//!         vec![column(&self.column, ColumnType::Integer)]
+//!     }
+//!
+//!     fn matches(&self, node: &Row<'_>, settings: &Settings) -> bool {
+//!         node.integer(0).map_or(settings.absent, |n| n % 2 != 0)
+//!     }
 //! }
 //!
 //! export!(Odd: Constraint);
 //! ```
 //!
-//! Build the crate as a `cdylib` for `wasm32-unknown-unknown`; `swarmw plugin add`
-//! takes the component. The same code runs natively, so its unit tests need no
-//! Wasm. `wit/` documents every type; the modules here re-export them.
+//! The crate's version and description are the plugin's; the SDK makes bitmaps,
+//! metadata and exports. The same code runs natively, so unit tests need no Wasm,
+//! and `testing` plays cases against it that `swarmw plugin test` then plays
+//! against the component in the real host.
+//!
+//! [`raw`] is the interface itself, function by function; `wit/` documents it.
 
 #![forbid(clippy::unwrap_used)]
 
-#[doc(hidden)]
-pub mod bindings;
-pub mod constraint;
+// The derives name this crate, and are used in its own tests.
+extern crate self as swarmw_sdk;
+
+mod claim;
+mod constraint;
+mod expression;
+mod ip;
 mod metadata;
 mod options;
-pub mod preference;
+mod package;
+mod preference;
 mod problem;
+pub mod raw;
+#[doc(hidden)]
+pub mod rt;
+mod state;
+#[cfg(not(target_family = "wasm"))]
+pub mod testing;
+
 mod tuples;
-pub mod update;
-pub mod volume;
+mod update;
+mod version;
+mod volume;
 
-pub use bindings::types::{
-    Cells, Claim, Column, ColumnRef, ColumnType, Grant, GrantRequest, IntRange, Ip, Metadata,
-    OptionEntry, OptionSpec, OptionType, OptionValue, Problem, Span, Tuples, Version,
-};
-pub use constraint::{Compiled, Constraint, Match, Plan};
+pub use constraint::Constraint;
+pub use expression::call;
+pub use ip::Network;
 pub use metadata::{metadata, option};
-pub use options::Options;
-pub use preference::Preference;
+#[doc(hidden)]
+pub use options::derived as __options;
+pub use options::{Choice, OptionField, Options, Secret, Size};
+pub use package::Package;
+pub use preference::{Bin, Preference, Question, Share};
 pub use problem::problem;
-pub use tuples::{LABEL_COLUMNS, NODE_COLUMNS, column, node_column};
-pub use update::UpdatePolicy;
-pub use volume::VolumeDriver;
-
-/// What every plugin says of itself.
-pub trait Plugin {
-    /// Called once, at `plugin add`; the answer is stored.
-    fn describe() -> Metadata;
-}
+pub use raw::bindings::types::{
+    Claim, ColumnRef, ColumnType, Grant, GrantRequest, Ip, OptionEntry, OptionSpec, OptionType,
+    OptionValue, Problem, Version,
+};
+pub use raw::constraint::{Match, NOT_SATISFIED, Plan};
+pub use raw::preference::{Bins, Class};
+pub use raw::update::{
+    Answer, Change, Counts, EndedTask, Needs, Order, Query, TargetInfo, TargetState, View,
+};
+pub use raw::volume::{
+    Arg, DirectoryStep, EngineStep, HelperStep, ImageStep, Measure, MountStep, Node, Scope, Step,
+    Value, VolumeError,
+};
+pub use state::State;
+pub use swarmw_sdk_derive::{Choice, Options, State};
+pub use tuples::{LABEL_COLUMNS, NODE_COLUMNS, Row, column, node_column};
+pub use update::{Actions, Rollout, Settings, UpdatePolicy};
+pub use volume::{Volume, VolumeDriver};
 
 /// How grave a [`log`] line is.
-pub use bindings::host::Level;
+pub use raw::bindings::host::Level;
 
 /// Writes a line to the daemon's log; the answer cannot depend on it. Outside of
 /// a component, in a native test, it does nothing.
 pub fn log(level: Level, message: &str) {
     #[cfg(target_family = "wasm")]
-    bindings::host::log(level, message);
+    raw::bindings::host::log(level, message);
     #[cfg(not(target_family = "wasm"))]
     let _ = (level, message);
 }
 
 /// Makes a type the plugin that this crate is: `export!(Type: Trait);` with the
-/// trait's bare name. Once per crate; outside of Wasm it only checks the type.
+/// trait's bare name. Once per crate.
 #[macro_export]
 macro_rules! export {
     ($plugin:ty: Constraint) => {
-        $crate::__export!($plugin, Constraint, constraint);
+        $crate::__export!($plugin, Constraint);
     };
     ($plugin:ty: Preference) => {
-        $crate::__export!($plugin, Preference, preference);
+        $crate::__export!($plugin, Preference);
     };
     ($plugin:ty: UpdatePolicy) => {
-        $crate::__export!($plugin, UpdatePolicy, update);
+        $crate::__export!($plugin, UpdatePolicy);
     };
     ($plugin:ty: VolumeDriver) => {
-        $crate::__export!($plugin, VolumeDriver, volume);
+        $crate::__export!($plugin, VolumeDriver);
     };
 }
 
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __export {
-    ($plugin:ty, $kind:ident, $module:ident) => {
-        const _: () = {
-            const fn is_a_plugin<P: $crate::Plugin + $crate::$kind>() {}
-            is_a_plugin::<$plugin>();
-        };
-
-        #[cfg(target_family = "wasm")]
-        #[doc(hidden)]
-        mod __swarmw_export {
-            use super::*;
-            type Described = $crate::bindings::Described<$plugin>;
-            $crate::bindings::export!(Described with_types_in $crate::bindings);
-            type Exported = $crate::$module::Adapter<$plugin>;
-            $crate::$module::bindings::export!(Exported with_types_in $crate::$module::bindings);
+    ($plugin:ty, $kind:ident) => {
+        impl $crate::Package for $plugin {
+            const VERSION: &'static str = ::core::env!("CARGO_PKG_VERSION");
+            const SUMMARY: &'static str = ::core::env!("CARGO_PKG_DESCRIPTION");
         }
+
+        $crate::raw::export!($crate::__lifted::$kind<$plugin>: $kind);
     };
+}
+
+/// From the traits here to those of [`raw`].
+#[doc(hidden)]
+pub mod __lifted {
+    pub use crate::constraint::Lifted as Constraint;
+    pub use crate::preference::Lifted as Preference;
+    pub use crate::update::Lifted as UpdatePolicy;
+    pub use crate::volume::Lifted as VolumeDriver;
 }

@@ -1,6 +1,6 @@
 //! Builders for what a plugin says of itself.
 
-use crate::{Claim, Grant, GrantRequest, Metadata, OptionSpec, OptionType};
+use crate::raw::{Claim, Grant, GrantRequest, Metadata, OptionSpec, OptionType};
 
 /// The start of a plugin's description: `publisher/name`, its semver, one line.
 pub fn metadata(name: &str, version: &str, summary: &str) -> Metadata {

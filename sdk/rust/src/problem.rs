@@ -1,6 +1,6 @@
 //! Builders for what is wrong with what an operator typed.
 
-use crate::{Problem, Span};
+use crate::raw::{Problem, Span};
 
 /// A problem: a stable code such as `bad-operator`, and one line for people.
 pub fn problem(code: &str, message: impl Into<String>) -> Problem {

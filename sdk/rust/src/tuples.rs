@@ -1,6 +1,8 @@
 //! Reading the columns of a batch.
 
-use crate::{Cells, ColumnRef, ColumnType, Ip, Tuples, Version};
+use std::net::IpAddr;
+
+use crate::raw::{Cells, Column, ColumnRef, ColumnType, Ip, Tuples, Version};
 
 /// Names a column of the node table, and how it is read.
 pub fn column(name: &str, read_as: ColumnType) -> ColumnRef {
@@ -33,7 +35,69 @@ pub fn node_column(text: &str) -> Option<String> {
     })
 }
 
+/// The values of one combination that nodes of the cluster have. Columns are
+/// counted in the order of `reads`; a value is `None` where nodes have no such
+/// attribute, or it is not readable as the type asked for.
+#[derive(Clone, Copy, Debug)]
+pub struct Row<'a> {
+    columns: &'a [Column],
+    at: usize,
+}
+
+impl<'a> Row<'a> {
+    /// A text.
+    pub fn text(&self, column: usize) -> Option<&'a str> {
+        match self.cells(column)? {
+            Cells::Text(cells) => cells.get(self.at).map(String::as_str),
+            _ => None,
+        }
+    }
+
+    /// A whole number.
+    pub fn integer(&self, column: usize) -> Option<i64> {
+        match self.cells(column)? {
+            Cells::Integer(cells) => cells.get(self.at).copied(),
+            _ => None,
+        }
+    }
+
+    /// A number.
+    pub fn number(&self, column: usize) -> Option<f64> {
+        match self.cells(column)? {
+            Cells::Number(cells) => cells.get(self.at).copied(),
+            _ => None,
+        }
+    }
+
+    /// A version.
+    pub fn version(&self, column: usize) -> Option<&'a Version> {
+        match self.cells(column)? {
+            Cells::Version(cells) => cells.get(self.at),
+            _ => None,
+        }
+    }
+
+    /// An address.
+    pub fn ip(&self, column: usize) -> Option<IpAddr> {
+        match self.cells(column)? {
+            Cells::Ip(cells) => cells.get(self.at).map(|ip| IpAddr::from(*ip)),
+            _ => None,
+        }
+    }
+
+    /// The cells of a column that has a value in this row.
+    fn cells(&self, column: usize) -> Option<&'a Cells> {
+        let column = self.columns.get(column)?;
+        column.present.get(self.at).copied().unwrap_or(false).then_some(&column.cells)
+    }
+}
+
 impl Tuples {
+    /// Row by row.
+    pub fn each(&self) -> impl Iterator<Item = Row<'_>> {
+        (0..self.rows as usize).map(|at| Row { columns: &self.columns, at })
+    }
+
     /// Cells of a text column: `None` where the node has no such attribute, and
     /// for every row when the column is not of this type. So the others.
     pub fn texts(&self, column: usize) -> impl Iterator<Item = Option<&str>> {
@@ -84,12 +148,5 @@ impl Tuples {
         let present = self.columns.get(column).map_or(&[][..], |c| &c.present);
         (0..self.rows as usize)
             .map(move |row| cells.get(row).filter(|_| present.get(row).copied().unwrap_or(false)))
-    }
-}
-
-impl Ip {
-    /// The address as one number.
-    pub fn bits(&self) -> u128 {
-        u128::from(self.high) << 64 | u128::from(self.low)
     }
 }

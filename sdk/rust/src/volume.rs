@@ -3,82 +3,132 @@
 
 use std::marker::PhantomData;
 
-use crate::Problem;
-
-#[doc(hidden)]
-#[allow(missing_docs)]
-pub mod bindings {
-    wit_bindgen::generate!({
-        path: "../../wit",
-        inline: "package swarmw:sdk; world volume { export swarmw:volume/volume@0.1.0; }",
-        world: "swarmw:sdk/volume",
-        with: {
-            "swarmw:types/types@0.1.0": crate::bindings::types,
-        },
-        additional_derives: [PartialEq, Clone],
-        pub_export_macro: true,
-        generate_all,
-    });
-}
-
-use bindings::exports::swarmw::volume::volume as wit;
-pub use wit::{
-    Arg, DirectoryStep, EngineStep, HelperStep, ImageStep, Measure, MountStep, Node, Scope, Step,
-    Value, Volume, VolumeError,
-};
+use crate::raw::volume::{Measure, Node, Scope, Step, VolumeError};
+use crate::raw::{self, Metadata};
+use crate::{Claim, Grant, Options, Package, Problem};
 
 /// Plans how a volume is made, mounted and removed.
-pub trait VolumeDriver {
-    /// Reads the options; problems refuse the service.
-    fn check(volume: &Volume) -> Result<Scope, Vec<Problem>>;
+pub trait VolumeDriver: Package + Sized {
+    /// `publisher/name`.
+    const NAME: &'static str;
+
+    /// The `volume-opt`s; `()` for nothing.
+    type Options: Options;
+
+    /// The names that come here: [`Claim::name`].
+    fn claims() -> Vec<Claim>;
+
+    /// What its plans need to be allowed.
+    fn grants() -> Vec<Grant> {
+        Vec::new()
+    }
+
+    /// Reads the options when a spec or a volume is written; a problem refuses it.
+    ///
+    /// # Errors
+    /// What is wrong with them, for the operator.
+    fn check(volume: &Volume<Self::Options>) -> Result<Scope, Problem>;
 
     /// Once, before the first mount.
-    fn plan_create(volume: &Volume, node: &Node) -> Result<Vec<Step>, VolumeError>;
+    ///
+    /// # Errors
+    /// Fails the task with its text.
+    fn create(volume: &Volume<Self::Options>, node: &Node) -> Result<Vec<Step>, VolumeError>;
 
     /// Before the first task on the node that uses the volume.
-    fn plan_mount(volume: &Volume, node: &Node, read_only: bool) -> Result<Vec<Step>, VolumeError>;
+    ///
+    /// # Errors
+    /// Fails the task with its text.
+    fn mount(
+        volume: &Volume<Self::Options>,
+        node: &Node,
+        read_only: bool,
+    ) -> Result<Vec<Step>, VolumeError>;
 
-    /// After the last unmount.
-    fn plan_remove(volume: &Volume, node: &Node) -> Result<Vec<Step>, VolumeError>;
+    /// At `volume rm`, after the last unmount.
+    ///
+    /// # Errors
+    /// Keeps the volume.
+    fn remove(volume: &Volume<Self::Options>, node: &Node) -> Result<Vec<Step>, VolumeError>;
 
     /// To a new size in bytes, never below the one now.
-    fn expand(volume: &Volume, node: &Node, size: u64) -> Result<Vec<Step>, VolumeError> {
+    ///
+    /// # Errors
+    /// Keeps the size.
+    fn expand(
+        volume: &Volume<Self::Options>,
+        node: &Node,
+        size: u64,
+    ) -> Result<Vec<Step>, VolumeError> {
         let _ = (volume, node, size);
         Err(VolumeError::Unsupported)
     }
 
     /// How the agent finds the bytes used.
-    fn usage(volume: &Volume, node: &Node) -> Measure {
+    fn usage(volume: &Volume<Self::Options>, node: &Node) -> Measure {
         let _ = (volume, node);
         Measure::Unknown
     }
 }
 
+/// A volume as an operator named it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Volume<O> {
+    /// Driver as typed, one of the names claimed.
+    pub driver: String,
+    /// As typed; unique per driver.
+    pub name: String,
+    /// The driver's options.
+    pub options: O,
+}
+
 #[doc(hidden)]
-pub struct Adapter<P>(PhantomData<P>);
+pub struct Lifted<P>(PhantomData<P>);
 
-impl<P: VolumeDriver> wit::Guest for Adapter<P> {
-    fn check(vol: Volume) -> Result<Scope, Vec<Problem>> {
-        P::check(&vol)
+impl<P: VolumeDriver> raw::Plugin for Lifted<P> {
+    fn describe() -> Metadata {
+        crate::package::describe::<P, P::Options>(P::NAME, P::claims(), P::grants())
+    }
+}
+
+impl<P: VolumeDriver> raw::VolumeDriver for Lifted<P> {
+    fn check(volume: &raw::volume::Volume) -> Result<Scope, Vec<Problem>> {
+        Ok(P::check(&lift(volume))?)
     }
 
-    fn plan_create(vol: Volume, node: Node) -> Result<Vec<Step>, VolumeError> {
-        P::plan_create(&vol, &node)
+    fn plan_create(volume: &raw::volume::Volume, node: &Node) -> Result<Vec<Step>, VolumeError> {
+        P::create(&lift(volume), node)
     }
 
-    fn plan_mount(vol: Volume, node: Node, read_only: bool) -> Result<Vec<Step>, VolumeError> {
-        P::plan_mount(&vol, &node, read_only)
+    fn plan_mount(
+        volume: &raw::volume::Volume,
+        node: &Node,
+        read_only: bool,
+    ) -> Result<Vec<Step>, VolumeError> {
+        P::mount(&lift(volume), node, read_only)
     }
 
-    fn plan_remove(vol: Volume, node: Node) -> Result<Vec<Step>, VolumeError> {
-        P::plan_remove(&vol, &node)
+    fn plan_remove(volume: &raw::volume::Volume, node: &Node) -> Result<Vec<Step>, VolumeError> {
+        P::remove(&lift(volume), node)
     }
 
-    fn expand(vol: Volume, node: Node, size: u64) -> Result<Vec<Step>, VolumeError> {
-        P::expand(&vol, &node, size)
+    fn expand(
+        volume: &raw::volume::Volume,
+        node: &Node,
+        size: u64,
+    ) -> Result<Vec<Step>, VolumeError> {
+        P::expand(&lift(volume), node, size)
     }
 
-    fn usage(vol: Volume, node: Node) -> Measure {
-        P::usage(&vol, &node)
+    fn usage(volume: &raw::volume::Volume, node: &Node) -> Measure {
+        P::usage(&lift(volume), node)
+    }
+}
+
+fn lift<O: Options>(raw: &raw::volume::Volume) -> Volume<O> {
+    Volume {
+        driver: raw.driver.clone(),
+        name: raw.name.clone(),
+        options: O::read(&raw::Options::new(raw.options.clone())),
     }
 }

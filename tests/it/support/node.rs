@@ -172,6 +172,11 @@ impl Node {
         Output::of(&output)
     }
 
+    /// Runs a command that needs no daemon.
+    pub fn run_alone(arguments: &[&str]) -> Output {
+        Self::run_against(Path::new("/nonexistent"), arguments)
+    }
+
     /// Runs the real docker client against this node.
     pub fn docker(&self, arguments: &[&str]) -> Output {
         let output = Command::new("docker")

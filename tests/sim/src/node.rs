@@ -99,6 +99,9 @@ impl Node {
             timing: self.common.timing,
             compiler: self.common.compiler.clone(),
             runs: Runs::Given { executors, description: Box::new(description()) },
+            observer: Arc::new(|_| {
+                async { Err("there is nobody to ask in a simulation".to_owned()) }.boxed()
+            }),
         };
         let agent = AgentConfig {
             state_dir: self.folder.join("agent"),

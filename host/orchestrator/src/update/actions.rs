@@ -3,13 +3,11 @@
 use swarmw_model::{Duration, Slot, Time, UpdateState, UpdateStatus, Version};
 use swarmw_state::{Change, TargetState};
 
-use super::{Ordered, PAUSE, Update};
-use crate::{Action, Answer, Order, StepOutcome};
+use super::{Ordered, Update};
+use crate::{Action, Order, Query, StepOutcome};
 
 /// A policy that asks for a call at once, again and again, gets one this often.
 const SOONEST: Duration = Duration::from_millis(50);
-/// Why queries are not sent.
-const NO_QUERIES: &str = "this version of swarmw does not send queries";
 
 /// An outcome's actions, put together.
 #[derive(Debug, Default)]
@@ -92,10 +90,13 @@ impl Update<'_> {
                     }
                 }
                 Action::WakeAt(at) => wanted.wake_at = Some((*at).max(self.now + SOONEST)),
-                Action::Observe { id, .. } => self.memory.answer(Answer {
+                Action::Observe { id, url, pointer, timeout_ms } => self.memory.ask(Query {
+                    service: self.service.id,
                     id: id.clone(),
-                    at: self.now + PAUSE,
-                    value: Err(NO_QUERIES.to_owned()),
+                    url: url.clone(),
+                    pointer: pointer.clone(),
+                    timeout_ms: *timeout_ms,
+                    asked_at: self.now,
                 }),
                 Action::Report(text) => wanted.report = Some(text.clone()),
                 Action::Pause(reason) => wanted.end = Some(End::Pause(reason.clone())),

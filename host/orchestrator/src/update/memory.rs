@@ -7,7 +7,7 @@ use swarmw_model::{Task, TaskId, TaskState, Time};
 use swarmw_state::{Rollout, TargetState};
 
 use super::PAUSE;
-use crate::Answer;
+use crate::{Answer, Query};
 
 /// What is remembered of one service's rollout.
 #[derive(Debug, Default)]
@@ -18,6 +18,10 @@ pub(crate) struct Memory {
     learnt: HashMap<TaskId, Learnt>,
     /// Targets of the last orders, and when they were given.
     orders: Option<(Vec<u32>, Time)>,
+    /// Queries to be sent.
+    queries: Vec<Query>,
+    /// Queries under way: id, and when each was asked.
+    under_way: Vec<(String, Time)>,
     answers: Vec<Answer>,
 }
 
@@ -79,9 +83,27 @@ impl Memory {
         targets.iter().any(|t| known(t) && outdated(t)).then_some(*at + PAUSE)
     }
 
-    /// Keeps the answer to a query for a later view.
-    pub(crate) fn answer(&mut self, answer: Answer) {
-        self.answers.push(answer);
+    /// Asks, unless the same query is under way.
+    pub(crate) fn ask(&mut self, query: Query) {
+        if !self.under_way.iter().any(|(id, _)| *id == query.id) {
+            self.under_way.push((query.id.clone(), query.asked_at));
+            self.queries.push(query);
+        }
+    }
+
+    /// The queries that are to be sent now.
+    pub(crate) fn take_queries(&mut self) -> Vec<Query> {
+        std::mem::take(&mut self.queries)
+    }
+
+    /// Keeps the answer to a query for a later view. One to a query that is not
+    /// under way, such as an earlier rollout's, is dropped.
+    pub(crate) fn answer(&mut self, asked_at: Time, answer: Answer) {
+        let this = |(id, at): &(String, Time)| *id == answer.id && *at == asked_at;
+        if let Some(at) = self.under_way.iter().position(this) {
+            self.under_way.swap_remove(at);
+            self.answers.push(answer);
+        }
     }
 
     /// Whether an answer has come.

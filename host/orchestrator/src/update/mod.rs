@@ -31,7 +31,7 @@ use actions::Wanted;
 use view::News;
 
 /// Orders whose targets are still outdated are put to the policy again after this
-/// time; so is a query's answer.
+/// time.
 const PAUSE: Duration = Duration::from_secs(1);
 
 /// Slots to replace in this tick, and which of their two tasks goes first.

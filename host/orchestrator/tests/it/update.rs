@@ -6,7 +6,7 @@ use swarmw_model::{
     Availability, Duration, EndpointSpec, PortConfig, ResolutionMode, RestartCondition, ServiceId,
     ServiceSpec, TaskState, UpdateConfig, UpdateState,
 };
-use swarmw_orchestrator::{Action, Order};
+use swarmw_orchestrator::{Action, Order, View};
 
 use crate::swarm::Swarm;
 use crate::world::*;
@@ -457,27 +457,54 @@ fn a_policy_chooses_its_targets_and_reports() {
     assert_eq!(world.status(id), (Some(UpdateState::Updating), "two of four".into()));
 }
 
+/// Asks once, and pauses with the answer.
+fn asks_once(view: &View) -> Vec<Action> {
+    let query = Action::Observe {
+        id: "q".into(),
+        url: "http://metrics/".into(),
+        pointer: "/x".into(),
+        timeout_ms: 100,
+    };
+    match view.answers.first() {
+        // Asked twice: the second one finds the first under way.
+        None if view.seq == 1 => vec![query.clone(), query],
+        Some(answer) => vec![Action::Pause(format!("{}: {:?}", answer.id, answer.value))],
+        None => Vec::new(),
+    }
+}
+
 #[test]
-fn a_query_is_answered_with_an_error() {
+fn a_query_is_asked_once_and_its_answer_told() {
+    for (told, want) in
+        [(Ok(0.5), "q: Ok(0.5)"), (Err("no such host".to_owned()), "q: Err(\"no such host\")")]
+    {
+        let (mut world, id) = up(1, |u| u.failure_action = "script".into());
+        world.told = told;
+        world.policies.script = Some(Box::new(asks_once));
+        world.update(id, |spec| image(spec, "v2"));
+        world.run(5_000);
+        assert_eq!(world.status(id), (Some(UpdateState::Paused), want.to_owned()));
+        assert_eq!(world.asked, 1);
+    }
+}
+
+#[test]
+fn the_answer_to_an_earlier_rollouts_query_is_told_to_nobody() {
     let (mut world, id) = up(1, |u| u.failure_action = "script".into());
-    world.policies.script = Some(Box::new(|view| {
-        let query = Action::Observe {
-            id: "q".into(),
-            url: "http://metrics/".into(),
-            pointer: "/x".into(),
-            timeout_ms: 100,
-        };
-        match view.answers.first() {
-            None if view.seq == 1 => vec![query],
-            Some(answer) => vec![Action::Pause(format!("{}: {:?}", answer.id, answer.value))],
-            None => Vec::new(),
-        }
+    world.told = Ok(1.0);
+    world.policies.script = Some(Box::new(|view| match view.answers.first() {
+        None if view.seq == 1 => asks_once(view),
+        Some(answer) => vec![Action::Pause(format!("{:?}", answer.value))],
+        None => Vec::new(),
     }));
     world.update(id, |spec| image(spec, "v2"));
+    world.run(100);
+    // Half-way to the answer another rollout begins, which asks for itself.
+    world.update(id, |spec| image(spec, "v3"));
+    world.run(150);
+    assert_eq!(world.status(id).0, Some(UpdateState::Updating), "{:?}", world.status(id));
     world.run(5_000);
-    let (state, message) = world.status(id);
-    assert_eq!(state, Some(UpdateState::Paused));
-    assert!(message.starts_with("q: Err("), "{message}");
+    assert_eq!((world.status(id).0, world.asked), (Some(UpdateState::Paused), 2));
 }
 
 #[test]

@@ -14,13 +14,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use swarmw_model::*;
-use swarmw_orchestrator::{Fits, Orchestrator, UpdatePolicies};
+use swarmw_orchestrator::{Fits, Orchestrator, Query, UpdatePolicies};
 use swarmw_state::{Change, State, TaskChange, Transaction};
 
 /// Until an assigned task is ready.
 pub const PREPARE: i64 = 100;
 /// Until a ready task that may start runs.
 pub const START: i64 = 400;
+/// Until a query is answered.
+pub const QUERY: i64 = 200;
 /// Until a task that was told to stop has stopped.
 pub const STOP: i64 = 900;
 /// More ticks than that without rest: it does not converge.
@@ -54,6 +56,12 @@ pub struct World<P> {
     /// The node that constraints refuse since the plugins changed.
     refuses: Option<NodeId>,
     wake_at: Option<Time>,
+    /// Queries under way, and when each is answered.
+    queries: Vec<(i64, Query)>,
+    /// Queries sent so far.
+    pub asked: usize,
+    /// What every query is told.
+    pub told: Result<f64, String>,
     /// Nodes without power: their agents do nothing.
     dark: BTreeSet<NodeId>,
     /// Each task's states and since when it has them.
@@ -181,6 +189,9 @@ impl<P: UpdatePolicies> World<P> {
             orchestrator,
             refuses: None,
             wake_at: None,
+            queries: Vec::new(),
+            asked: 0,
+            told: Err("nobody knows".into()),
             dark: BTreeSet::new(),
             since: BTreeMap::new(),
             index: 0,
@@ -470,6 +481,10 @@ impl<P: UpdatePolicies> World<P> {
                 TaskId::from_bits(*ids)
             });
         self.wake_at = decided.wake_at;
+        for query in decided.queries {
+            self.asked += 1;
+            self.queries.push((self.clock + QUERY, query));
+        }
         let mut changes = decided.changes;
         self.schedule(&mut changes);
         let busy = !changes.is_empty();
@@ -567,10 +582,16 @@ impl<P: UpdatePolicies> World<P> {
     fn next_due(&self) -> Option<i64> {
         let agents = self.state.tasks().filter_map(|task| self.next_of(task)).map(|(at, _)| at);
         let wake_at = self.wake_at.map(|at| (at.as_nanos() + 999_999) / 1_000_000);
-        agents.chain(wake_at).min()
+        let queries = self.queries.iter().map(|(at, _)| *at);
+        agents.chain(wake_at).chain(queries).min()
     }
 
     fn agents(&mut self) {
+        let (due, waiting) = self.queries.drain(..).partition(|(at, _)| *at <= self.clock);
+        self.queries = waiting;
+        for (_, query) in due as Vec<(i64, Query)> {
+            self.orchestrator.answered(&query, self.now(), self.told.clone());
+        }
         let mut changes = Vec::new();
         for task in self.state.tasks() {
             let Some((at, state)) = self.next_of(task) else { continue };

@@ -1,7 +1,7 @@
 //! A preference that puts everything into the first bin, room or not.
 
-use swarmw_sdk::preference::{Allocation, Class, Compiled, Questions};
-use swarmw_sdk::*;
+use swarmw_sdk::raw::preference::{Allocation, Class, Compiled, Questions};
+use swarmw_sdk::raw::*;
 
 struct Greedy;
 

@@ -1,6 +1,6 @@
 //! A constraint whose value names what it does wrong.
 
-use swarmw_sdk::*;
+use swarmw_sdk::raw::*;
 
 struct Hostile;
 

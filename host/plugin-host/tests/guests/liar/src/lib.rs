@@ -1,6 +1,6 @@
 //! A constraint that describes itself as something else.
 
-use swarmw_sdk::*;
+use swarmw_sdk::raw::*;
 
 struct Liar;
 

@@ -1,7 +1,7 @@
 //! A preference whose argument names what it does wrong once tasks are shared out.
 
-use swarmw_sdk::preference::{Allocation, Class, Compiled, Questions};
-use swarmw_sdk::*;
+use swarmw_sdk::raw::preference::{Allocation, Class, Compiled, Questions};
+use swarmw_sdk::raw::*;
 
 struct Moody;
 

@@ -1,7 +1,7 @@
 //! An update policy; its name says what it does wrong.
 
-use swarmw_sdk::update::*;
-use swarmw_sdk::*;
+use swarmw_sdk::raw::update::*;
+use swarmw_sdk::raw::*;
 
 struct Reckless;
 

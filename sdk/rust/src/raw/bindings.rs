@@ -15,13 +15,14 @@ wit_bindgen::generate!({
         }",
     world: "swarmw:sdk/plugin",
     additional_derives: [PartialEq, Clone],
+    runtime_path: "crate::rt",
     pub_export_macro: true,
     generate_all,
 });
 
 use std::marker::PhantomData;
 
-use crate::{Metadata, Plugin};
+use super::{Metadata, Plugin};
 pub use swarmw::types::{host, types};
 
 /// Exports the description of a [`Plugin`].

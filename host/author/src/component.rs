@@ -1,0 +1,71 @@
+//! From a core module to a component, and what can be wrong with one.
+
+use anyhow::{Result, anyhow};
+use swarmw_plugin_host::AddError;
+use wit_component::ComponentEncoder;
+
+/// Makes a component of a module.
+pub fn encode(module: &[u8]) -> Result<Vec<u8>> {
+    ComponentEncoder::default()
+        .validate(true)
+        .module(module)
+        .and_then(|mut encoder| encoder.encode())
+        .map_err(|error| anyhow!(explained(&format!("{error:#}"))))
+}
+
+/// The encoder's words, and what an author does about them.
+fn explained(error: &str) -> String {
+    let import = error.split_once("requires an import interface named `");
+    let Some((_, rest)) = import else {
+        return match error.contains("failed to find export") || error.contains("no export") {
+            true => format!(
+                "the crate exports no plugin: it needs a line `export!(Type: Kind);`\n{error}"
+            ),
+            false => format!("the module is no component: {error}"),
+        };
+    };
+    let name = rest.split('`').next().unwrap_or_default();
+    let cause = match name {
+        "env" => {
+            "an `extern \"C\"` function that nothing defines, most often of a crate with C code"
+        }
+        "__wbindgen_placeholder__" => {
+            "a crate made for browsers: look for a feature such as `js` or `wasm-bindgen` to turn off"
+        }
+        name if name.starts_with("wasi") => {
+            "WASI, which plugins have not: build for wasm32-unknown-unknown"
+        }
+        _ => "something that plugins have not",
+    };
+    format!(
+        "the module imports `{name}`: {cause}. A plugin may import swarmw:types/host alone; \
+         `cargo tree` shows which crates it uses"
+    )
+}
+
+/// What the host says of a component, and what an author does about it.
+pub fn refused(error: &AddError) -> String {
+    let advice = match error {
+        AddError::Metadata { reason } if reason.starts_with("name ") => {
+            "set NAME in src/lib.rs to \"publisher/name\""
+        }
+        AddError::Metadata { reason } if reason.starts_with("version ") => {
+            "set version in Cargo.toml to the form 1.2.3"
+        }
+        AddError::Metadata { reason } if reason.starts_with("summary ") => {
+            "set description in Cargo.toml to one line"
+        }
+        AddError::Metadata { reason } if reason.contains("claim") => {
+            "look at claims() in src/lib.rs"
+        }
+        AddError::Metadata { .. } => "look at the struct with #[derive(Options)] in src/lib.rs",
+        AddError::Describe { .. } => {
+            "claims(), grants() and the options must not panic, and must be the same always"
+        }
+        AddError::NoPlugin(_) => {
+            "it must come from `swarmw plugin build`, with one line `export!(Type: Kind);`"
+        }
+        AddError::Compile(_) => "make it smaller, or simpler",
+    };
+    format!("{error}: {advice}")
+}

@@ -1,0 +1,249 @@
+//! What a plugin does, and how that differs from before.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use anyhow::{Result, anyhow, bail};
+use swarmw_model::{PluginKind, Preference};
+use swarmw_sdk::testing::{CaseFile, Failure, PolicyText, What, play_rollout, read_folder, update};
+
+use super::DevArgs;
+use crate::cluster::{Cluster, Placed, Wanted};
+use crate::convert::policy_options;
+use crate::project::Project;
+use crate::subject::Component;
+use crate::{Built, Workbench};
+
+/// What was seen.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Scene {
+    /// Where the tasks of a service are.
+    Placement {
+        /// The command that asks for it.
+        asked: String,
+        /// The label that nodes are shown by.
+        label: String,
+        /// Its values to nodes.
+        groups: BTreeMap<String, Vec<String>>,
+        /// Tasks.
+        placed: Placed,
+    },
+    /// Rollouts or plans, by the case that asks.
+    Stories(Vec<(String, String)>),
+}
+
+/// Plays the scene of a plugin's kind.
+pub fn scene(args: &DevArgs, bench: &Workbench, project: &Project, built: &Built) -> Result<Scene> {
+    let files = read_folder(&project.cases()).map_err(|error| anyhow!(error))?;
+    match built.inspected.kind {
+        PluginKind::Constraint | PluginKind::Preference => {
+            placement(args, bench, project, built, &files)
+        }
+        PluginKind::UpdatePolicy => rollouts(bench, project, built, &files),
+        PluginKind::VolumeDriver => {
+            bail!("a volume driver places nothing: `swarmw plugin test` shows its plans")
+        }
+    }
+}
+
+fn placement(
+    args: &DevArgs,
+    bench: &Workbench,
+    project: &Project,
+    built: &Built,
+    files: &[CaseFile],
+) -> Result<Scene> {
+    let wanted = wanted(args, built, files)?;
+    let mut cluster = Cluster::new(args.nodes, &args.labels);
+    let mut host = bench.host(project, built)?;
+    // Another service is there already, so that nodes are not all alike.
+    let other = cluster.service("db", &Wanted::default());
+    cluster.place(&[(other, args.nodes.div_ceil(3) as u32)], &mut host)?;
+    let service = cluster.service("web", &wanted);
+    cluster.place(&[(service, args.replicas)], &mut host)?;
+    let label = label_of(&wanted);
+    let asked: Vec<String> = wanted
+        .constraints
+        .iter()
+        .map(|c| format!("--constraint '{c}'"))
+        .chain(
+            wanted
+                .preferences
+                .iter()
+                .map(|p| format!("--placement-pref {}={}", p.name, p.argument)),
+        )
+        .collect();
+    Ok(Scene::Placement {
+        asked: format!("{} nodes, {} tasks with {}", args.nodes, args.replicas, asked.join(" ")),
+        groups: cluster.by_label(&label),
+        label,
+        placed: cluster.placed(service),
+    })
+}
+
+/// The arguments, or what the first case asks.
+fn wanted(args: &DevArgs, built: &Built, files: &[CaseFile]) -> Result<Wanted> {
+    let mut wanted = Wanted {
+        constraints: args.constraints.clone(),
+        preferences: args.preferences.clone(),
+        options: args.options.iter().cloned().collect(),
+        memory: args.reserve_memory,
+    };
+    if !wanted.constraints.is_empty() || !wanted.preferences.is_empty() {
+        return Ok(wanted);
+    }
+    for case in files.iter().flat_map(|file| &file.cases) {
+        match &case.what {
+            What::Constraint { expression } => wanted.constraints.push(expression.clone()),
+            What::Preference { name, argument, .. } => wanted
+                .preferences
+                .push(Preference { name: name.clone(), argument: argument.clone() }),
+            _ => continue,
+        }
+        wanted.options.extend(policy_options(&built.inspected.name, &case.options));
+        return Ok(wanted);
+    }
+    bail!("nothing to show: name a --constraint or a --placement-pref, or write a case")
+}
+
+/// The label that the preferences or constraints speak of, or the zone.
+fn label_of(wanted: &Wanted) -> String {
+    let texts = wanted.preferences.iter().map(|p| &p.argument).chain(&wanted.constraints);
+    let named = texts.filter_map(|text| {
+        let (_, rest) = text.split_once("node.labels.")?;
+        let end = rest.find(|c: char| !c.is_alphanumeric() && c != '-' && c != '_' && c != '.');
+        Some(rest[..end.unwrap_or(rest.len())].to_owned())
+    });
+    named.into_iter().next().unwrap_or_else(|| "zone".to_owned())
+}
+
+fn rollouts(
+    bench: &Workbench,
+    project: &Project,
+    built: &Built,
+    files: &[CaseFile],
+) -> Result<Scene> {
+    let mut component = Component::new(bench, project, built)?;
+    let mut stories = Vec::new();
+    for case in files.iter().flat_map(|file| &file.cases) {
+        let What::Update { name, replicas, settings, script } = &case.what else { continue };
+        let policy = PolicyText {
+            name: name.clone(),
+            settings: settings.clone(),
+            options: case.options.clone(),
+        };
+        let story = match play_rollout(&policy, "web", *replicas, script, &mut component) {
+            Ok(end) => update::story(&end),
+            Err(Failure::Refused(problems)) => {
+                problems.iter().map(|p| format!("    refused: {}", p.message)).collect()
+            }
+            Err(Failure::Broken(text)) => format!("    {text}"),
+        };
+        stories.push((case.title.clone(), story));
+    }
+    if stories.is_empty() {
+        bail!("nothing to show: write a case with a line `update NAME replicas=3`");
+    }
+    Ok(Scene::Stories(stories))
+}
+
+impl fmt::Display for Scene {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Placement { asked, label, groups, placed } => {
+                writeln!(f, "{asked}")?;
+                for (value, nodes) in groups {
+                    let of = |node: &String| {
+                        let count = placed.nodes.get(node).copied().unwrap_or(0);
+                        (count > 0).then(|| format!("{node}×{count}"))
+                    };
+                    let tasks: u32 = nodes.iter().filter_map(|n| placed.nodes.get(n)).sum();
+                    let list: Vec<_> = nodes.iter().filter_map(of).collect();
+                    let line = format!("  {label}={value:<12} {tasks:>4}   {}", list.join(" "));
+                    writeln!(f, "{}", line.trim_end())?;
+                }
+                for (why, count) in &placed.waiting {
+                    writeln!(f, "  {count} wait: {why}")?;
+                }
+                Ok(())
+            }
+            Self::Stories(stories) => {
+                for (title, story) in stories {
+                    writeln!(f, "{title}\n{story}")?;
+                }
+                Ok(())
+            }
+        }
+    }
+}
+
+impl Scene {
+    /// What is not as it was.
+    pub fn since(&self, before: &Self) -> String {
+        if self == before {
+            return "nothing changes".to_owned();
+        }
+        match (self, before) {
+            (
+                Self::Placement { placed: now, .. },
+                Self::Placement { placed: was, asked: asked_before, .. },
+            ) => {
+                let Self::Placement { asked, .. } = self else { return String::new() };
+                if asked != asked_before {
+                    return self.to_string();
+                }
+                moved(was, now)
+            }
+            (Self::Stories(now), Self::Stories(was)) => {
+                let changed = now.iter().filter(|story| !was.contains(story));
+                changed.map(|(title, story)| format!("{title}\n{story}\n")).collect()
+            }
+            _ => self.to_string(),
+        }
+    }
+}
+
+/// Node by node, then what waits.
+fn moved(was: &Placed, now: &Placed) -> String {
+    let mut lines = Vec::new();
+    let mut come = 0;
+    let mut nodes: Vec<&String> = was.nodes.keys().chain(now.nodes.keys()).collect();
+    nodes.sort();
+    nodes.dedup();
+    for node in nodes {
+        let count = |placed: &Placed| placed.nodes.get(node).copied().unwrap_or(0);
+        let (before, after) = (count(was), count(now));
+        if before != after {
+            come += after.saturating_sub(before);
+            lines.push(format!("  {node:<12} {before} → {after}"));
+        }
+    }
+    let waiting = |placed: &Placed| placed.waiting.values().sum::<u32>();
+    if was.waiting != now.waiting {
+        lines.push(format!("  waiting      {} → {}", waiting(was), waiting(now)));
+        lines.extend(now.waiting.iter().map(|(why, count)| format!("  {count} wait: {why}")));
+    }
+    format!("{come} tasks come to another node\n{}", lines.join("\n"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn placed(nodes: &[(&str, u32)], waiting: u32) -> Placed {
+        Placed {
+            nodes: nodes.iter().map(|(n, c)| ((*n).to_owned(), *c)).collect(),
+            waiting: (waiting > 0).then(|| ("no room".to_owned(), waiting)).into_iter().collect(),
+        }
+    }
+
+    #[test]
+    fn what_moved_is_told_by_node() {
+        let told = moved(&placed(&[("a", 2), ("b", 1)], 0), &placed(&[("a", 1), ("c", 1)], 1));
+        assert_eq!(
+            told,
+            "1 tasks come to another node\n  a            2 → 1\n  b            1 → 0\n  \
+             c            0 → 1\n  waiting      0 → 1\n  1 wait: no room"
+        );
+    }
+}

@@ -1,0 +1,3 @@
+//! What the binary carries for new plugins: path and text, packed by `build.rs`.
+
+include!(concat!(env!("OUT_DIR"), "/embedded.rs"));

@@ -1,0 +1,250 @@
+//! A component in the real host, as what cases and laws are played against.
+
+use std::time::{Duration, Instant};
+
+use anyhow::Result;
+use swarmw_model::Preference;
+use swarmw_orchestrator::UpdatePolicies as _;
+use swarmw_plugin_host::PluginHost;
+use swarmw_plugin_host::volumes::{
+    NamedVolume, Node as HostNode, Scope as HostScope, VolumeFailure,
+};
+use swarmw_scheduler::Policies as _;
+use swarmw_sdk::raw::update::{Needs, Outcome, TargetInfo, View};
+use swarmw_sdk::raw::volume::{Node, Scope, Step};
+use swarmw_sdk::raw::{constraint, preference};
+use swarmw_sdk::testing::{
+    Failure, PlanOf, PolicyText, RolloutFacts, Rows, Subject, Texts, VolumeText,
+};
+
+use crate::project::Project;
+use crate::{Built, Workbench, convert, steps};
+
+/// A component. Every answer is asked for anew: what the host remembers of the one
+/// before is forgotten first.
+pub struct Component<'a> {
+    bench: &'a Workbench,
+    project: &'a Project,
+    built: &'a Built,
+    host: PluginHost,
+    digest: String,
+    /// The longest that a call took, the host's part included, and what it was.
+    pub slowest: (Duration, &'static str),
+    /// Calls so far.
+    pub calls: u64,
+}
+
+impl<'a> Component<'a> {
+    /// The component that was built.
+    pub fn new(bench: &'a Workbench, project: &'a Project, built: &'a Built) -> Result<Self> {
+        Ok(Self {
+            bench,
+            project,
+            built,
+            host: bench.host_alone(project, built)?,
+            digest: crate::workbench::digest_of(&built.bytes),
+            slowest: (Duration::ZERO, "none"),
+            calls: 0,
+        })
+    }
+
+    /// From here on a fresh instance answers.
+    pub fn refresh(&mut self) -> Result<()> {
+        self.host = self.bench.host_alone(self.project, self.built)?;
+        Ok(())
+    }
+
+    /// The plugin's name.
+    pub fn name(&self) -> &str {
+        &self.built.inspected.name
+    }
+
+    fn options(&self, texts: &Texts) -> swarmw_scheduler::RawOptions {
+        convert::policy_options(self.name(), texts)
+    }
+
+    /// Makes one call, with nothing remembered.
+    fn call<T>(&mut self, what: &'static str, call: impl FnOnce(&mut PluginHost) -> T) -> T {
+        let started = Instant::now();
+        let answer = call(&mut self.host);
+        let took = started.elapsed();
+        self.calls += 1;
+        if took > self.slowest.0 {
+            self.slowest = (took, what);
+        }
+        answer
+    }
+
+    fn compiled(
+        &mut self,
+        expression: &str,
+        options: &Texts,
+    ) -> Result<std::sync::Arc<swarmw_scheduler::Constraint>, Failure> {
+        let options = self.options(options);
+        self.host.forget_answers();
+        self.call("compile", |host| host.constraint(expression, &options))
+            .map_err(convert::placement_failure)
+    }
+
+    fn preferred(
+        &mut self,
+        name: &str,
+        argument: &str,
+        options: &Texts,
+    ) -> Result<std::sync::Arc<swarmw_scheduler::CompiledPreference>, Failure> {
+        let options = self.options(options);
+        let wanted = Preference { name: name.to_owned(), argument: argument.to_owned() };
+        self.host.forget_answers();
+        self.call("compile", |host| host.preference(&wanted, &options))
+            .map_err(convert::placement_failure)
+    }
+}
+
+impl Subject for Component<'_> {
+    fn constraint(
+        &mut self,
+        expression: &str,
+        options: &Texts,
+    ) -> Result<constraint::Compiled, Failure> {
+        let compiled = self.compiled(expression, options)?;
+        Ok(constraint::Compiled {
+            plan: convert::plan(&compiled.plan),
+            reads: convert::reads(&compiled.reads),
+            reason: compiled.reason.to_string(),
+        })
+    }
+
+    fn test(
+        &mut self,
+        expression: &str,
+        options: &Texts,
+        rows: &Rows,
+    ) -> Result<Vec<bool>, Failure> {
+        let compiled = self.compiled(expression, options)?;
+        let tuples = convert::tuples(rows, &compiled.reads);
+        self.call("test", |host| host.test(&compiled, &tuples)).map_err(convert::placement_failure)
+    }
+
+    fn preference(
+        &mut self,
+        name: &str,
+        argument: &str,
+        options: &Texts,
+    ) -> Result<preference::Compiled, Failure> {
+        let compiled = self.preferred(name, argument, options)?;
+        Ok(preference::Compiled {
+            bins: convert::bins(&compiled.bins),
+            reads: convert::reads(&compiled.reads),
+            loads: compiled.loads.clone(),
+        })
+    }
+
+    fn classify(
+        &mut self,
+        name: &str,
+        argument: &str,
+        options: &Texts,
+        rows: &Rows,
+    ) -> Result<Vec<preference::Class>, Failure> {
+        let compiled = self.preferred(name, argument, options)?;
+        let tuples = convert::tuples(rows, &compiled.reads);
+        let classes = self
+            .call("classify", |host| host.classify(&compiled, &tuples))
+            .map_err(convert::placement_failure)?;
+        let class =
+            |c: swarmw_scheduler::Class| preference::Class { label: c.label, weight: c.weight };
+        Ok(classes.into_iter().map(class).collect())
+    }
+
+    fn allocate(
+        &mut self,
+        name: &str,
+        argument: &str,
+        options: &Texts,
+        ask: &preference::Questions,
+    ) -> Result<preference::Allocation, Failure> {
+        let compiled = self.preferred(name, argument, options)?;
+        let ask = convert::questions(ask);
+        self.call("allocate", |host| host.allocate(&compiled, &ask))
+            .map(convert::allocation)
+            .map_err(convert::placement_failure)
+    }
+
+    fn check(&mut self, policy: &PolicyText) -> Result<Needs, Failure> {
+        let policy = convert::policy(self.name(), policy);
+        self.call("check", |host| host.check(&policy))
+            .map(|needs| Needs { targets: needs.targets, group_by: needs.group_by })
+            .map_err(convert::update_failure)
+    }
+
+    fn begin(
+        &mut self,
+        policy: &PolicyText,
+        facts: &RolloutFacts,
+        targets: &[TargetInfo],
+        view: &View,
+    ) -> Result<Outcome, Failure> {
+        let facts = convert::rollout(self.name(), policy, facts);
+        let (targets, view) = (convert::targets(targets), convert::view(view));
+        let digest = self.digest.clone();
+        self.call("begin", |host| host.begin(&digest, &facts, &targets, &view))
+            .map(convert::outcome)
+            .map_err(convert::update_failure)
+    }
+
+    fn step(
+        &mut self,
+        policy: &PolicyText,
+        facts: &RolloutFacts,
+        state: &[u8],
+        view: &View,
+    ) -> Result<Outcome, Failure> {
+        let facts = convert::rollout(self.name(), policy, facts);
+        let view = convert::view(view);
+        let digest = self.digest.clone();
+        self.call("step", |host| host.step(&digest, &facts, state, &view))
+            .map(convert::outcome)
+            .map_err(convert::update_failure)
+    }
+
+    fn volume(&mut self, volume: &VolumeText) -> Result<Scope, Failure> {
+        let volume = named(volume);
+        self.call("check", |host| host.volume_check(&volume))
+            .map(|scope| match scope {
+                HostScope::Local => Scope::Local,
+                HostScope::Cluster => Scope::Cluster,
+            })
+            .map_err(volume_failure)
+    }
+
+    fn plan(
+        &mut self,
+        volume: &VolumeText,
+        node: &Node,
+        plan: PlanOf,
+    ) -> Result<Vec<Step>, Failure> {
+        let volume = named(volume);
+        let node = HostNode { hostname: node.hostname.clone(), engine: node.engine };
+        let planned = self.call("plan", |host| match plan {
+            PlanOf::Create => host.volume_plan_create(&volume, &node),
+            PlanOf::Mount => host.volume_plan_mount(&volume, &node, false),
+            PlanOf::Remove => host.volume_plan_remove(&volume, &node),
+        });
+        planned.map(steps::steps).map_err(volume_failure)
+    }
+}
+
+fn named(volume: &VolumeText) -> NamedVolume {
+    NamedVolume {
+        driver: volume.driver.clone(),
+        name: volume.name.clone(),
+        options: volume.options.clone(),
+    }
+}
+
+fn volume_failure(failure: VolumeFailure) -> Failure {
+    match failure {
+        VolumeFailure::Refused { problems, .. } => Failure::Refused(convert::problems(problems)),
+        other => Failure::Broken(other.to_string()),
+    }
+}

@@ -1,0 +1,142 @@
+//! `swarmw plugin test`.
+
+use std::io::Write;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, anyhow, bail};
+use swarmw_sdk::testing::{play, read_folder};
+
+use crate::project::Project;
+use crate::random::Random;
+use crate::subject::Component;
+use crate::{Workbench, build, laws, toolchain};
+
+/// `plugin test`
+#[derive(clap::Args, Clone, Debug)]
+pub struct TestArgs {
+    /// Seed of what the laws are played with
+    #[arg(long, value_name = "NUMBER", default_value_t = 1)]
+    seed: u64,
+    /// Test this component, of any language, with the cases of the folder
+    #[arg(long, value_name = "FILE")]
+    component: Option<PathBuf>,
+    /// The plugin's folder
+    #[arg(value_name = "FOLDER", default_value = ".")]
+    folder: PathBuf,
+}
+
+/// What was found.
+#[derive(Default)]
+struct Report {
+    failed: usize,
+    /// Told at the end, under the table.
+    details: Vec<String>,
+}
+
+pub(crate) fn run(args: &TestArgs, bench: &Workbench, out: &mut dyn Write) -> Result<()> {
+    let started = Instant::now();
+    let project = match &args.component {
+        Some(_) => Project::of(&args.folder)?,
+        None => Project::find(&args.folder)?,
+    };
+    let files = read_folder(&project.cases()).map_err(|error| anyhow!(error))?;
+    let mut report = Report::default();
+
+    if args.component.is_none() {
+        let (native, took) = timed(|| toolchain::tests(&project));
+        match native? {
+            Ok(counted) => report.kept(out, "native", "cargo test", &counted, took)?,
+            Err(said) => report.missed(out, "native", "cargo test", &said)?,
+        }
+    }
+    let (built, took) = timed(|| match &args.component {
+        Some(file) => build::take(&project, file, bench),
+        None => build::build(&project.folder, bench),
+    });
+    let built = built?;
+    report.kept(out, "build", &build::summary(&built), "", took)?;
+
+    let mut component = Component::new(bench, &project, &built)?;
+    for file in &files {
+        let (missed, took) = timed(|| play(file, &mut component));
+        match &missed[..] {
+            [] => {
+                let count = format!("{} cases", file.cases.len());
+                report.kept(out, "host", &file.name, &count, took)?;
+            }
+            missed => {
+                let told: Vec<_> =
+                    missed.iter().map(|m| format!("{}\n  {}", m.title, m.message)).collect();
+                report.missed(out, "host", &file.name, &told.join("\n"))?;
+            }
+        }
+        component.refresh()?;
+    }
+    if files.is_empty() {
+        writeln!(
+            out,
+            "  host    no cases: write some to {}/NAME.cases; the laws are played with what they ask",
+            project.cases().display()
+        )?;
+    }
+    let mut random = Random::new(args.seed);
+    for law in laws::play(built.inspected.kind, &files, &mut random, &mut component)? {
+        match &law.broken {
+            _ if law.asked == 0 => {}
+            None => {
+                let count = format!("{} questions", law.asked);
+                report.kept(out, "law", law.name, &count, Duration::ZERO)?;
+            }
+            Some(told) => report.missed(out, "law", law.name, told)?,
+        }
+    }
+    let (slowest, what) = component.slowest;
+    let calls = format!("{} calls, the longest a `{what}`", component.calls);
+    report.kept(out, "limits", &calls, &format!("{:.1} ms", millis(slowest)), Duration::ZERO)?;
+    for detail in &report.details {
+        writeln!(out, "\n{detail}")?;
+    }
+    match report.failed {
+        0 => {
+            writeln!(out, "\nall well, in {:.1} s", started.elapsed().as_secs_f64())?;
+            Ok(())
+        }
+        1 => bail!("1 thing is wrong with {}: see above", built.inspected.name),
+        n => bail!("{n} things are wrong with {}: see above", built.inspected.name),
+    }
+}
+
+fn timed<T>(work: impl FnOnce() -> T) -> (T, Duration) {
+    let started = Instant::now();
+    (work(), started.elapsed())
+}
+
+fn millis(duration: Duration) -> f64 {
+    duration.as_secs_f64() * 1_000.0
+}
+
+impl Report {
+    fn kept(
+        &mut self,
+        out: &mut dyn Write,
+        part: &str,
+        what: &str,
+        count: &str,
+        took: Duration,
+    ) -> Result<()> {
+        let took = match took {
+            Duration::ZERO => String::new(),
+            took => format!("{:.1} s", took.as_secs_f64()),
+        };
+        writeln!(out, "{}", format!("  {part:<7} {what:<52} ok  {count:<14} {took}").trim_end())?;
+        Ok(())
+    }
+
+    fn missed(&mut self, out: &mut dyn Write, part: &str, what: &str, told: &str) -> Result<()> {
+        self.failed += 1;
+        self.details.push(format!("{part} {what}:\n{told}"));
+        writeln!(out, "  {part:<7} {what:<52} FAILED")?;
+        Ok(())
+    }
+}

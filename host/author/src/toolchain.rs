@@ -1,0 +1,107 @@
+//! Cargo, and what it says.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use anyhow::{Context, Result, bail};
+use serde_json::Value;
+
+use crate::project::Project;
+
+/// The target of components: no WASI, so nothing can be imported from it.
+const TARGET: &str = "wasm32-unknown-unknown";
+
+/// Builds the plugin's module and names its file. What rustc says goes to standard
+/// error as it is.
+pub fn module(project: &Project) -> Result<PathBuf> {
+    require_target()?;
+    let mut cargo = cargo(project);
+    cargo
+        .args(["build", "--release", "--target", TARGET])
+        .args(["--message-format", "json-render-diagnostics"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::inherit());
+    let output = cargo.output().context(NO_CARGO)?;
+    if !output.status.success() {
+        bail!("{} does not build: see above", project.folder.display());
+    }
+    let manifest = project.folder.join("Cargo.toml");
+    String::from_utf8_lossy(&output.stdout)
+        .lines()
+        .filter_map(|line| artifact(&serde_json::from_str(line).ok()?, &manifest))
+        .next_back()
+        .with_context(|| {
+            format!(
+                "{}: cargo made no .wasm file: [lib] needs crate-type = [\"cdylib\", \"rlib\"]",
+                manifest.display()
+            )
+        })
+}
+
+const NO_CARGO: &str =
+    "cannot run cargo: install Rust from https://rustup.rs, and see that cargo is on the PATH";
+
+/// The module of the plugin's own crate.
+fn artifact(message: &Value, manifest: &Path) -> Option<PathBuf> {
+    let ours = Path::new(message.get("manifest_path")?.as_str()?);
+    let same = fs::canonicalize(ours).ok()? == *manifest;
+    let files = message.get("filenames")?.as_array()?.iter().filter_map(Value::as_str);
+    files.filter(|file| same && file.ends_with(".wasm")).map(PathBuf::from).next()
+}
+
+/// Runs the plugin's own tests; what they say when they fail.
+pub fn tests(project: &Project) -> Result<Result<String, String>> {
+    let output = cargo(project).args(["test", "--quiet"]).output().context(NO_CARGO)?;
+    let said = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    Ok(match output.status.success() {
+        true => Ok(passed(&said(&output.stdout))),
+        false => Err(said(&output.stderr) + &said(&output.stdout)),
+    })
+}
+
+/// `12 tests`, out of what the harness prints.
+fn passed(output: &str) -> String {
+    let counts = output.lines().filter_map(|line| {
+        let rest = line.strip_prefix("test result: ok. ")?;
+        rest.split_once(" passed")?.0.parse::<u32>().ok()
+    });
+    match counts.sum() {
+        1 => "1 test".to_owned(),
+        n => format!("{n} tests"),
+    }
+}
+
+/// Cargo in the plugin's folder, as its author would call it.
+fn cargo(project: &Project) -> Command {
+    let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    cargo.current_dir(&project.folder).stdin(Stdio::null());
+    cargo
+}
+
+/// rustc must have the standard library of the target.
+fn require_target() -> Result<()> {
+    let rustc = std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
+    let output = Command::new(rustc)
+        .args(["--print", "target-libdir", "--target", TARGET])
+        .output()
+        .context("cannot run rustc: install Rust from https://rustup.rs, and see that rustc is on the PATH")?;
+    let folder = String::from_utf8_lossy(&output.stdout).trim().to_owned();
+    let there = output.status.success()
+        && fs::read_dir(folder).is_ok_and(|mut entries| entries.next().is_some());
+    if !there {
+        bail!("Rust has not the target {TARGET}: run `rustup target add {TARGET}`, once");
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tests_are_counted_over_all_binaries() {
+        let output = "test result: ok. 3 passed; 0 failed\n\ntest result: ok. 1 passed; 0 failed\n";
+        assert_eq!(passed(output), "4 tests");
+    }
+}

@@ -1,0 +1,140 @@
+//! What cases are played against.
+
+use std::collections::BTreeMap;
+
+use crate::raw::volume::{Node, Scope, Step};
+use crate::raw::{constraint, preference, update};
+use crate::{ColumnRef, Problem};
+
+/// Options as an operator types them.
+pub type Texts = BTreeMap<String, String>;
+
+/// Distinct combinations of values, as texts.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Rows {
+    /// The columns.
+    pub reads: Vec<ColumnRef>,
+    /// Row by row, one value per column.
+    pub values: Vec<Vec<Option<String>>>,
+}
+
+/// Why there is no answer.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Failure {
+    /// The plugin refuses what the operator typed.
+    Refused(Vec<Problem>),
+    /// It trapped, took too long, or its answer breaks a rule.
+    Broken(String),
+}
+
+/// The settings of a rollout as the host gets them.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PolicyText {
+    /// The name of the policy.
+    pub name: String,
+    /// The `--update-*` values.
+    pub settings: crate::Settings,
+    /// The plugin's own options.
+    pub options: Texts,
+}
+
+/// A plugin that is asked: the code itself, or its component in a host. What is
+/// not of its kind is refused as broken.
+#[allow(missing_docs)]
+pub trait Subject {
+    fn constraint(
+        &mut self,
+        expression: &str,
+        options: &Texts,
+    ) -> Result<constraint::Compiled, Failure>;
+
+    fn test(
+        &mut self,
+        expression: &str,
+        options: &Texts,
+        rows: &Rows,
+    ) -> Result<Vec<bool>, Failure>;
+
+    fn preference(
+        &mut self,
+        name: &str,
+        argument: &str,
+        options: &Texts,
+    ) -> Result<preference::Compiled, Failure>;
+
+    fn classify(
+        &mut self,
+        name: &str,
+        argument: &str,
+        options: &Texts,
+        rows: &Rows,
+    ) -> Result<Vec<preference::Class>, Failure>;
+
+    fn allocate(
+        &mut self,
+        name: &str,
+        argument: &str,
+        options: &Texts,
+        ask: &preference::Questions,
+    ) -> Result<preference::Allocation, Failure>;
+
+    fn check(&mut self, policy: &PolicyText) -> Result<update::Needs, Failure>;
+
+    fn begin(
+        &mut self,
+        policy: &PolicyText,
+        facts: &RolloutFacts,
+        targets: &[update::TargetInfo],
+        view: &update::View,
+    ) -> Result<update::Outcome, Failure>;
+
+    fn step(
+        &mut self,
+        policy: &PolicyText,
+        facts: &RolloutFacts,
+        state: &[u8],
+        view: &update::View,
+    ) -> Result<update::Outcome, Failure>;
+
+    fn volume(&mut self, volume: &VolumeText) -> Result<Scope, Failure>;
+
+    fn plan(
+        &mut self,
+        volume: &VolumeText,
+        node: &Node,
+        plan: PlanOf,
+    ) -> Result<Vec<Step>, Failure>;
+}
+
+/// Of a rollout that is played.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RolloutFacts {
+    /// The service.
+    pub service_name: String,
+    /// Targets.
+    pub total: u32,
+    /// Milliseconds since 1970.
+    pub started_ms: u64,
+}
+
+/// A volume as an operator names it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct VolumeText {
+    /// As typed.
+    pub driver: String,
+    /// As typed.
+    pub name: String,
+    /// As typed.
+    pub options: Texts,
+}
+
+/// Which plan of a volume driver.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PlanOf {
+    /// `plan-create`.
+    Create,
+    /// `plan-mount`, for reading and writing.
+    Mount,
+    /// `plan-remove`.
+    Remove,
+}
