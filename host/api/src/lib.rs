@@ -25,6 +25,7 @@ mod logs;
 mod names;
 mod node;
 mod nodes;
+mod ordered;
 mod plugins;
 mod refusals;
 mod reply;

@@ -51,10 +51,13 @@ pub fn advertise(
     let towards = remote.unwrap_or("192.0.2.1:9");
     match own_address(towards) {
         Some(ip) => Ok(SocketAddr::new(ip, listening.port())),
-        None => Err(Refusal::invalid(
-            "could not choose an IP address to advertise since this system has no route \
-             to the others - specify one with --advertise-addr",
-        )),
+        // Of `init` the clients say by themselves which flag names one.
+        None => Err(Refusal::invalid(format!(
+            "could not choose an IP address to advertise since this system has no route to {}",
+            remote.map_or("the others".to_owned(), |remote| format!(
+                "{remote} - specify one with --advertise-addr"
+            ))
+        ))),
     }
 }
 

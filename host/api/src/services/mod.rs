@@ -16,6 +16,7 @@ use swarmw_state::Lookup;
 use crate::api::Host;
 use crate::body::Params;
 use crate::listing::prefix;
+use crate::ordered::Ordered;
 use crate::reply::{self, Reply, ok};
 use crate::version::ApiVersion;
 
@@ -74,5 +75,5 @@ pub(crate) async fn inspect(
     let with_defaults = Params::of(request.uri()).is_on("insertDefaults");
     let state = host.read().await?;
     let service = Service::find(&state, &reference)?;
-    ok(shown(&service, with_defaults))
+    ok(Ordered(&shown(&service, with_defaults)))
 }

@@ -83,7 +83,7 @@ async fn defaults_are_inserted_only_when_asked_for() {
     assert_eq!(show(&served, "web").await["Spec"]["UpdateConfig"], Value::Null);
     let full = served.client.get("/services/web?insertDefaults=true").await.json();
     let update = json!({"Parallelism": 1, "FailureAction": "pause",
-        "Monitor": 5_000_000_000_i64, "MaxFailureRatio": 0.0, "Order": "stop-first"});
+        "Monitor": 5_000_000_000_i64, "MaxFailureRatio": 0, "Order": "stop-first"});
     assert_eq!(full["Spec"]["UpdateConfig"], update);
     assert_eq!(full["Spec"]["RollbackConfig"], update);
     let task = &full["Spec"]["TaskTemplate"];
