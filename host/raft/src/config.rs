@@ -36,6 +36,9 @@ pub struct Timing {
     pub snapshot_every: u64,
     /// Entries kept behind a snapshot for managers that lag.
     pub keep_entries: u64,
+    /// How long one attempt to add a manager waits until it has copied the log. It
+    /// goes on copying afterwards, and the next attempt finds it further.
+    pub catch_up: Duration,
 }
 
 /// A manager that has not been heard for this many heartbeats is silent.
@@ -58,6 +61,7 @@ impl Default for Timing {
             election_max: Duration::from_millis(800),
             snapshot_every: 10_000,
             keep_entries: 500,
+            catch_up: Duration::from_secs(10),
         }
     }
 }

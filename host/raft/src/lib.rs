@@ -14,6 +14,7 @@ mod config;
 mod error;
 mod log;
 mod machine;
+mod members;
 mod network;
 mod peers;
 mod publish;
@@ -26,8 +27,9 @@ mod types;
 
 pub use config::{RaftConfig, Timing};
 pub use error::{ProposeError, RaftError};
+pub use members::Member;
 pub use peers::{Peer, PeerError, Peers, Rpc};
 pub use publish::{Batch, Received, Subscription};
-pub use raft::{Member, Raft};
+pub use raft::Raft;
 pub use role::Role;
 pub use storage::{Memory, Storage};

@@ -1,6 +1,6 @@
 //! The front door.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use openraft::async_runtime::WatchReceiver as _;
 use openraft::errors::{ClientWriteError, Fatal, RaftError as OpenraftError};
 use openraft::raft::AppendEntriesResponse;
 use openraft::storage::Snapshot;
-use openraft::{BasicNode, ChangeMembers, Config, Instant as _, ReadPolicy, SnapshotPolicy};
+use openraft::{BasicNode, Config, ReadPolicy, SnapshotPolicy};
 use swarmw_state::{Outcome, State, Transaction, encode_transaction};
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -36,25 +36,13 @@ const SNAPSHOT_MAX: usize = 1 << 30;
 /// A manager's part in the replicated log. Cheap to clone.
 #[derive(Clone)]
 pub struct Raft {
-    inner: openraft::Raft<TypeConfig, Machine>,
+    pub(crate) inner: openraft::Raft<TypeConfig, Machine>,
     publisher: Publisher,
-    role: watch::Receiver<Role>,
-    own: u64,
+    pub(crate) role: watch::Receiver<Role>,
+    pub(crate) own: u64,
     address: Arc<str>,
-    timing: Timing,
+    pub(crate) timing: Timing,
     heard: Heard,
-}
-
-/// A manager as Raft sees it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Member {
-    /// Its seat.
-    pub raft_id: u64,
-    /// Where it is reached.
-    pub address: String,
-    /// Whether the leader has heard it lately. Followers believe in the leader and
-    /// take the others for reachable.
-    pub reachable: bool,
 }
 
 // === impl Raft ===
@@ -202,92 +190,6 @@ impl Raft {
     /// Where other managers reach this one.
     pub fn address(&self) -> &str {
         &self.address
-    }
-
-    /// The seats of the voters.
-    pub fn member_ids(&self) -> Vec<u64> {
-        self.inner.voter_ids().collect()
-    }
-
-    /// The voters, and whether the leader hears them.
-    pub fn members(&self) -> Vec<Member> {
-        let metrics = self.inner.metrics();
-        let metrics = metrics.borrow_watched().clone();
-        let silence = self.timing.silence();
-        let heard = |id: u64| match &metrics.heartbeat {
-            Some(beats) if id != self.own => {
-                beats.get(&id).and_then(|at| at.as_ref()).is_some_and(|at| at.elapsed() < silence)
-            }
-            _ => true,
-        };
-        let members = metrics.membership_config.membership();
-        let voters: BTreeSet<u64> = members.voter_ids().collect();
-        members
-            .nodes()
-            .filter(|(id, _)| voters.contains(id))
-            .map(|(id, node)| Member {
-                raft_id: *id,
-                address: node.addr.clone(),
-                reachable: heard(*id),
-            })
-            .collect()
-    }
-
-    /// Adds a voter, which first catches up as a learner.
-    ///
-    /// # Errors
-    /// This manager does not lead, the new one cannot be reached, or another change
-    /// is under way.
-    pub async fn add_member(&self, raft_id: u64, address: &str) -> Result<(), RaftError> {
-        self.inner
-            .add_learner(raft_id, BasicNode::new(address), true)
-            .await
-            .map_err(|e| RaftError::Members(e.to_string()))?;
-        let voters = ChangeMembers::AddVoterIds(BTreeSet::from([raft_id]));
-        self.inner
-            .change_membership(voters, false)
-            .await
-            .map(drop)
-            .map_err(|e| RaftError::Members(e.to_string()))
-    }
-
-    /// Takes a voter out. A leader that is to go hands over first; the next one
-    /// takes it out.
-    ///
-    /// # Errors
-    /// This manager does not lead, or another change is under way.
-    pub async fn remove_member(&self, raft_id: u64) -> Result<(), RaftError> {
-        if raft_id == self.own {
-            return self.transfer_leadership().await;
-        }
-        let gone = BTreeSet::from([raft_id]);
-        self.inner
-            .change_membership(ChangeMembers::RemoveVoters(gone.clone()), false)
-            .await
-            .map_err(|e| RaftError::Members(e.to_string()))?;
-        Ok(())
-    }
-
-    /// Hands the leadership to another voter and waits until it has it.
-    ///
-    /// # Errors
-    /// There is no other voter that is heard, or it did not take over in time.
-    pub async fn transfer_leadership(&self) -> Result<(), RaftError> {
-        let next = self.members().into_iter().find(|m| m.raft_id != self.own && m.reachable);
-        let Some(next) = next else {
-            return Err(RaftError::Members("no other manager can take over".to_owned()));
-        };
-        self.inner
-            .trigger()
-            .transfer_leader(next.raft_id)
-            .await
-            .map_err(|e| RaftError::Stopped(e.to_string()))?;
-        let mut role = self.role.clone();
-        let moved = role.wait_for(|role| !role.leading && role.leader.is_some());
-        match tokio::time::timeout(self.timing.election_max, moved).await {
-            Ok(Ok(_)) => Ok(()),
-            _ => Err(RaftError::Members(format!("{} did not take over in time", next.address))),
-        }
     }
 
     /// Answers a peer's message.

@@ -37,6 +37,7 @@ mod table;
 mod tree;
 mod usage;
 mod verdicts;
+mod waiting;
 
 pub use pass::{Consequence, Pass, PolicyEvent};
 pub use policies::*;

@@ -4,6 +4,7 @@ mod address;
 mod bench;
 mod daemon;
 mod demo;
+mod local;
 mod top;
 
 use std::process::ExitCode;

@@ -27,6 +27,8 @@ const BACKOFF_FIRST: Duration = Duration::from_millis(100);
 const BACKOFF_MAX: Duration = Duration::from_secs(3);
 /// Events this long before the stream began are asked for: seconds are its grain.
 const OVERLAP_SECONDS: i64 = 2;
+/// What may end a task, or make it healthy.
+const EVENTS: [&str; 4] = ["die", "oom", "destroy", "health_status"];
 /// On every container of a task.
 const TASK_LABEL: &str = "com.docker.swarm.task";
 /// The task's id.
@@ -77,10 +79,11 @@ async fn follow(
     *times += 1;
     info!(socket = %engine.socket().display(), "the Docker engine answers");
     engine.is_up(*times);
-    let filters = HashMap::from([
-        ("type".to_owned(), vec!["container".to_owned()]),
-        ("label".to_owned(), vec![TASK_LABEL.to_owned()]),
-    ]);
+    let filters = [("type", &["container"][..]), ("label", &[TASK_LABEL]), ("event", &EVENTS)];
+    let filters: HashMap<_, _> = filters
+        .into_iter()
+        .map(|(key, values)| (key.to_owned(), values.iter().map(|v| (*v).to_owned()).collect()))
+        .collect();
     let options =
         EventsOptions { since: Some(began.to_string()), until: None, filters: Some(filters) };
     // Never silent for good: an engine that hangs does not answer `describe`.

@@ -11,7 +11,8 @@ use crate::fake::{SELF, leader, membership, node, serve};
 
 const NO_SWARM: &str = "This node is not a swarm manager. Use \"docker swarm init\" or \"docker swarm join\" to connect this node to swarm and try again.";
 const WORKER: &str = "This node is not a swarm manager. Worker nodes can't be used to view or modify cluster state. Please run this command on a manager node or promote the current node to a manager.";
-const TROUBLE: &str = "This node is not a swarm manager. It is in a swarm and cannot take part just now: no disk";
+const TROUBLE: &str =
+    "This node is not a swarm manager. It is in a swarm and cannot take part just now: no disk";
 const STARTING: &str = "This node is not a swarm manager. Manager is being prepared or has trouble connecting to the cluster.";
 
 #[tokio::test]

@@ -32,6 +32,7 @@ pub const TIMING: Timing = Timing {
     election_max: Duration::from_millis(1_000),
     snapshot_every: 10_000,
     keep_entries: 500,
+    catch_up: Duration::from_secs(2),
 };
 
 /// Between an agent's heartbeats; three missed ones make a node `down`.

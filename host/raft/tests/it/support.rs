@@ -26,6 +26,7 @@ pub const TIMING: Timing = Timing {
     election_max: Duration::from_millis(600),
     snapshot_every: 10_000,
     keep_entries: 500,
+    catch_up: Duration::from_secs(2),
 };
 
 /// Asks again until there is an answer.
