@@ -118,8 +118,7 @@ mod tests {
     }
 
     fn naming(digest: &str) -> State {
-        let container =
-            ContainerSpec { image: format!("x.wasm@{digest}").into(), ..Default::default() };
+        let container = ContainerSpec { image: format!("x.wasm@{digest}"), ..Default::default() };
         let template = TaskSpec { container_spec: Some(container), ..Default::default() };
         let spec = ServiceSpec {
             name: "x".into(),
@@ -149,7 +148,7 @@ mod tests {
         // Somebody is about to have it named, or brings it again.
         assert!(blobs.has(&wanted));
         assert!(sweep(69).is_empty());
-        assert_eq!(sweep(70), [left.clone()]);
+        assert_eq!(sweep(70), std::slice::from_ref(&left));
         blobs.put(b"want").expect("room");
         assert!(sweep(80).is_empty());
         assert!(sweep(90).is_empty());

@@ -10,6 +10,7 @@
 mod authority;
 mod blobs;
 mod collect;
+mod config;
 mod dispatcher;
 mod forward;
 mod found;
@@ -26,10 +27,11 @@ mod replicate;
 mod services;
 
 pub use blobs::{BLOB_MAX, BlobError, BlobStore, digest_of};
+pub use config::{ManagerConfig, ManagerError};
 pub use forward::{ForwardError, Handler, StreamedResponse, WholeRequest};
 pub use found::{Founded, Founding, new_cluster};
 pub use logs::{Lines, LogLine, LogsRequest};
-pub use manager::{Manager, ManagerConfig, ManagerError};
+pub use manager::Manager;
 pub use observe::Observer;
 pub use peers::GrpcPeers;
 pub use plugins::record as plugin_record;

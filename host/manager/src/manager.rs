@@ -1,11 +1,9 @@
 //! The front door of a manager.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
-use swarmw_ambient::Ambient;
 use swarmw_ca::Tls;
 use swarmw_model::{
     Blob, Id, ManagerStatus, Node, NodeId, RaftMember, Reachability, Refusal, RefusalKind,
@@ -13,13 +11,14 @@ use swarmw_model::{
 };
 use swarmw_plugin_host::{Compiler, PluginHost};
 use swarmw_proto::Channels;
-use swarmw_raft::{Peers, Raft, RaftConfig, RaftError, Role, Storage, Subscription, Timing};
+use swarmw_raft::{Raft, RaftConfig, Role, Subscription};
 use swarmw_state::{Change, State, Transaction};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info};
 
-use crate::blobs::{BlobError, BlobStore};
+use crate::blobs::BlobStore;
+use crate::config::{ManagerConfig, ManagerError};
 use crate::dispatcher::Dispatcher;
 use crate::forward::{ForwardError, Handler, StreamedResponse, WholeRequest, forward};
 use crate::found::Founded;
@@ -27,48 +26,6 @@ use crate::logs::{Lines, LogBroker, LogsRequest};
 use crate::observe::Observer;
 use crate::propose::Proposer;
 use crate::{authority, collect, lead, membership, plugins, replicate};
-
-/// What a manager needs of its node.
-pub struct ManagerConfig {
-    /// Where the log and its snapshots are kept.
-    pub storage: Storage,
-    /// Where components and images are kept.
-    pub blobs: PathBuf,
-    /// The node.
-    pub node: NodeId,
-    /// Where other managers reach it: `host:port`.
-    pub address: String,
-    /// Time and chance.
-    pub ambient: Ambient,
-    /// The node's identity towards others.
-    pub tls: Tls,
-    /// Connections to other nodes.
-    pub channels: Channels,
-    /// Compiles components.
-    pub compiler: Compiler,
-    /// Elections.
-    pub timing: Timing,
-    /// How Raft's messages travel.
-    pub peers: Arc<dyn Peers>,
-    /// Answers requests of the API that followers pass on.
-    pub handler: Handler,
-    /// Asks what update policies want to be told.
-    pub observer: Observer,
-}
-
-/// Why a manager could not start.
-#[derive(Debug, thiserror::Error)]
-pub enum ManagerError {
-    /// The log or the snapshots.
-    #[error(transparent)]
-    Raft(#[from] RaftError),
-    /// The blobs.
-    #[error(transparent)]
-    Blobs(#[from] BlobError),
-    /// The cluster could not be written down.
-    #[error("{0}")]
-    Refused(Refusal),
-}
 
 /// A manager node, running. Cheap to clone.
 #[derive(Clone)]

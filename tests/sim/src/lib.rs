@@ -11,6 +11,7 @@
 //! and reads as a story. Ids, backoffs and faults follow the seed; elections and
 //! the order in which ready tasks are polled do not.
 
+mod checks;
 mod clock;
 mod cluster;
 mod machine;
@@ -18,6 +19,8 @@ mod network;
 mod node;
 mod spec;
 mod terms;
+mod waits;
+mod writes;
 
 pub use cluster::{Cluster, Settings};
 pub use machine::{Happening, Image, Machine, What};

@@ -38,13 +38,16 @@ struct Inner {
 
 #[derive(Default)]
 struct Switch {
-    listeners: BTreeMap<SocketAddr, mpsc::Sender<(Box<dyn Wire>, SocketAddr)>>,
+    listeners: BTreeMap<SocketAddr, mpsc::Sender<Incoming>>,
     power: BTreeMap<IpAddr, CancellationToken>,
     /// From, to.
     cut: BTreeSet<(IpAddr, IpAddr)>,
     /// The longest that bytes take on a link; a random part of it is taken.
     delay: BTreeMap<(IpAddr, IpAddr), Duration>,
 }
+
+/// A connection to be accepted, and where it is from.
+type Incoming = (Box<dyn Wire>, SocketAddr);
 
 /// One host's access to the network, as long as it has power.
 #[derive(Clone)]
@@ -55,7 +58,7 @@ pub(crate) struct Port {
 }
 
 struct Door {
-    incoming: mpsc::Receiver<(Box<dyn Wire>, SocketAddr)>,
+    incoming: mpsc::Receiver<Incoming>,
 }
 
 // === impl Network ===

@@ -12,7 +12,7 @@ async fn a_node_renews_its_certificate_before_it_ends() {
     let state = cluster.fresh().await;
     let known = state.cluster().expect("founded");
     let mut spec = known.spec.clone();
-    spec.ca = CaConfig { node_cert_expiry: span(3_600), ..spec.ca };
+    spec.ca = CaConfig { node_cert_expiry: span(3_600) };
     let (version, rotate) = (known.version, Default::default());
     let change = Change::UpdateCluster { version, spec: Box::new(spec), rotate };
     cluster.write(change).await.expect("nobody else changes it");

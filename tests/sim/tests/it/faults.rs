@@ -9,6 +9,8 @@ use crate::support::{secs, settings};
 
 /// Faults and wishes in one run.
 const STEPS: usize = 40;
+/// Runs with other seeds than every day's.
+const SEEDS_A_NIGHT: u64 = 10;
 /// The longest time between two.
 const PAUSE_MAX: u64 = 20;
 
@@ -19,17 +21,24 @@ struct Wishes {
 
 #[tokio::test(start_paused = true)]
 async fn whatever_happens_acknowledged_writes_stay_and_each_slot_runs_once() {
-    let seeds = match std::env::var("SWARMW_SEED") {
-        Ok(seed) => vec![seed.parse().expect("SWARMW_SEED is a number")],
-        Err(_) => vec![1, 2, 3],
-    };
-    for seed in seeds {
-        println!("SWARMW_SEED={seed}");
+    match std::env::var("SWARMW_SEED") {
+        Ok(seed) => trouble(seed.parse().expect("SWARMW_SEED is a number")).await,
+        Err(_) => trouble(1).await,
+    }
+}
+
+#[tokio::test(start_paused = true)]
+#[ignore = "for the night: takes minutes"]
+async fn other_faults_every_night() {
+    let first: u64 =
+        std::env::var("PROPTEST_RNG_SEED").ok().and_then(|s| s.parse().ok()).unwrap_or(2);
+    for seed in first..first + SEEDS_A_NIGHT {
         trouble(seed).await;
     }
 }
 
 async fn trouble(seed: u64) {
+    println!("SWARMW_SEED={seed}");
     let cluster = Cluster::new(Settings { seed, workers: 3, ..settings() }).await;
     let mut wishes = Wishes { services: BTreeMap::new() };
     for step in 0..STEPS {

@@ -1,0 +1,57 @@
+//! What a manager is made of, and why it may not start.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use swarmw_ambient::Ambient;
+use swarmw_ca::Tls;
+use swarmw_model::{NodeId, Refusal};
+use swarmw_plugin_host::Compiler;
+use swarmw_proto::Channels;
+use swarmw_raft::{Peers, RaftError, Storage, Timing};
+
+use crate::blobs::BlobError;
+use crate::forward::Handler;
+use crate::observe::Observer;
+
+/// What a manager needs of its node.
+pub struct ManagerConfig {
+    /// Where the log and its snapshots are kept.
+    pub storage: Storage,
+    /// Where components and images are kept.
+    pub blobs: PathBuf,
+    /// The node.
+    pub node: NodeId,
+    /// Where other managers reach it: `host:port`.
+    pub address: String,
+    /// Time and chance.
+    pub ambient: Ambient,
+    /// The node's identity towards others.
+    pub tls: Tls,
+    /// Connections to other nodes.
+    pub channels: Channels,
+    /// Compiles components.
+    pub compiler: Compiler,
+    /// Elections.
+    pub timing: Timing,
+    /// How Raft's messages travel.
+    pub peers: Arc<dyn Peers>,
+    /// Answers requests of the API that followers pass on.
+    pub handler: Handler,
+    /// Asks what update policies want to be told.
+    pub observer: Observer,
+}
+
+/// Why a manager could not start.
+#[derive(Debug, thiserror::Error)]
+pub enum ManagerError {
+    /// The log or the snapshots.
+    #[error(transparent)]
+    Raft(#[from] RaftError),
+    /// The blobs.
+    #[error(transparent)]
+    Blobs(#[from] BlobError),
+    /// The cluster could not be written down.
+    #[error("{0}")]
+    Refused(Refusal),
+}
