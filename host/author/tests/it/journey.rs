@@ -26,7 +26,10 @@ fn new_plugin_passes(kind: &str, laws: &[&str]) {
 
 #[test]
 fn a_new_constraint_passes_its_cases_and_the_laws() {
-    new_plugin_passes("constraint", &["twice", "shuffled", "in parts", "10,000 rows", "bad expr"]);
+    new_plugin_passes(
+        "constraint",
+        &["twice", "shuffled", "in parts", "the most rows", "bad expr"],
+    );
 }
 
 /// Fetches jco from npm, which takes a minute: nightly.
