@@ -10,8 +10,8 @@ use bytes::Bytes;
 use swarmw_model::PluginClaim;
 use swarmw_plugin_host::{COMPONENT, Inspected, inspect};
 
-use crate::project::Project;
-use crate::{Workbench, component, toolchain};
+use crate::project::{Builder, Project};
+use crate::{Workbench, component, javascript, toolchain};
 
 /// `plugin build`
 #[derive(clap::Args, Clone, Debug)]
@@ -71,6 +71,10 @@ pub(crate) fn summary(built: &Built) -> String {
 /// It does not build, or no cluster would take it; with what to do.
 pub fn build(folder: &Path, bench: &Workbench) -> Result<Built> {
     let project = Project::find(folder)?;
+    if project.builder() == Builder::Jco {
+        let path = javascript::component(&project)?;
+        return take(&project, &path, bench);
+    }
     let module = toolchain::module(&project)?;
     let bytes = fs::read(&module).with_context(|| format!("cannot read {}", module.display()))?;
     let bytes = component::encode(&bytes)?;

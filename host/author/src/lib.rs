@@ -23,6 +23,7 @@ mod component;
 mod convert;
 mod dev;
 mod embedded;
+mod javascript;
 mod laws;
 mod new;
 mod project;

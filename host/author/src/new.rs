@@ -46,6 +46,18 @@ pub enum Kind {
 pub enum Language {
     /// Rust
     Rust,
+    /// JavaScript, with jco from npm
+    Javascript,
+}
+
+impl Language {
+    /// The folder of its templates, and how people call it.
+    const fn names(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Rust => ("rust", "Rust"),
+            Self::Javascript => ("javascript", "JavaScript"),
+        }
+    }
 }
 
 impl Kind {
@@ -76,12 +88,19 @@ pub(crate) fn run(args: &NewArgs, out: &mut dyn Write) -> Result<()> {
     if args.folder.exists() {
         bail!("{} exists already: name another folder, or remove it", args.folder.display());
     }
-    let Language::Rust = args.lang;
     let kind = args.kind.as_str();
+    let (language, shown) = args.lang.names();
+    let there = format!("{language}/{kind}/");
+    if !TEMPLATES.iter().any(|(path, _)| path.starts_with(&there)) {
+        bail!(
+            "there is no template of a {kind} in {shown} yet: \
+             take --lang rust, or --kind constraint and the other functions of wit/"
+        );
+    }
     let words = Words::new(&name, &args.publisher, args.kind);
     let mut files: Vec<(PathBuf, String)> = Vec::new();
     for part in ["common", kind] {
-        let prefix = format!("rust/{part}/");
+        let prefix = format!("{language}/{part}/");
         for (path, text) in TEMPLATES {
             let Some(path) = path.strip_prefix(&prefix) else { continue };
             let path = if path == "gitignore" { ".gitignore".to_owned() } else { words.fill(path) };
@@ -91,7 +110,9 @@ pub(crate) fn run(args: &NewArgs, out: &mut dyn Write) -> Result<()> {
     let below = |folder: &str, all: &[(&str, &str)]| -> Vec<(PathBuf, String)> {
         all.iter().map(|(path, text)| (Path::new(folder).join(path), (*text).to_owned())).collect()
     };
-    files.extend(below("sdk", SDK));
+    if args.lang == Language::Rust {
+        files.extend(below("sdk", SDK));
+    }
     files.extend(below("wit", WIT));
     for (path, text) in files {
         write(&args.folder.join(path), &text)?;
@@ -100,8 +121,10 @@ pub(crate) fn run(args: &NewArgs, out: &mut dyn Write) -> Result<()> {
     let article = if args.kind == Kind::UpdatePolicy { "an" } else { "a" };
     writeln!(
         out,
-        "{folder}: {article} {kind} in Rust, with its cases, the SDK and the interface\n\n  \
-         cd {folder}\n  swarmw plugin test"
+        "{folder}: {article} {kind} in {shown}, with its cases{} and the interface\n\n  \
+         cd {folder}\n  {}swarmw plugin test",
+        if args.lang == Language::Rust { ", the SDK" } else { "" },
+        if args.lang == Language::Javascript { "npm install\n  " } else { "" },
     )?;
     Ok(())
 }

@@ -5,11 +5,20 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 
-/// The folder of a plugin in Rust.
+/// The folder of a plugin.
 #[derive(Clone, Debug)]
 pub struct Project {
     /// The folder, as a path that exists.
     pub folder: PathBuf,
+}
+
+/// What builds a plugin.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Builder {
+    /// Cargo, and the encoder in this binary.
+    Cargo,
+    /// jco, out of the folder's own node_modules.
+    Jco,
 }
 
 impl Project {
@@ -20,6 +29,9 @@ impl Project {
     pub fn find(folder: &Path) -> Result<Self> {
         let project = Self::of(folder)?;
         let real = &project.folder;
+        if project.builder() == Builder::Jco {
+            return Ok(project);
+        }
         let manifest = real.join("Cargo.toml");
         let Ok(text) = fs::read_to_string(&manifest) else {
             bail!(
@@ -46,6 +58,14 @@ impl Project {
         let folder =
             fs::canonicalize(folder).with_context(|| format!("there is no folder {shown}"))?;
         Ok(Self { folder })
+    }
+
+    /// What builds it: a folder with `plugin.js` is one in JavaScript.
+    pub fn builder(&self) -> Builder {
+        match self.folder.join("plugin.js").exists() {
+            true => Builder::Jco,
+            false => Builder::Cargo,
+        }
     }
 
     /// Where compiled components and the like are kept.

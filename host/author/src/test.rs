@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, anyhow, bail};
 use swarmw_sdk::testing::{play, read_folder};
 
-use crate::project::Project;
+use crate::project::{Builder, Project};
 use crate::random::Random;
 use crate::subject::Component;
 use crate::{Workbench, build, laws, toolchain};
@@ -43,7 +43,7 @@ pub(crate) fn run(args: &TestArgs, bench: &Workbench, out: &mut dyn Write) -> Re
     let files = read_folder(&project.cases()).map_err(|error| anyhow!(error))?;
     let mut report = Report::default();
 
-    if args.component.is_none() {
+    if args.component.is_none() && project.builder() == Builder::Cargo {
         let (native, took) = timed(|| toolchain::tests(&project));
         match native? {
             Ok(counted) => report.kept(out, "native", "cargo test", &counted, took)?,

@@ -36,7 +36,10 @@ impl Rule {
             Self::Not(rule) => !rule.holds(node),
             Self::Exists(column) => node.text(*column).is_some(),
             Self::OneOf(column, values) => {
-                let same = |value: &str, other: &String| value.to_lowercase() == *other;
+                let same = |value: &str, other: &String| match value.is_ascii() {
+                    true => value.eq_ignore_ascii_case(other),
+                    false => value.to_lowercase() == *other,
+                };
                 node.text(*column).is_some_and(|value| values.iter().any(|o| same(value, o)))
             }
             Self::Within(column, networks) => {

@@ -10,7 +10,7 @@ use crate::project::Project;
 /// Between two looks at the files.
 const EVERY: Duration = Duration::from_millis(200);
 /// Folders whose files are not the author's.
-const SKIPPED: [&str; 4] = ["target", "sdk", "wit", ".git"];
+const SKIPPED: [&str; 5] = ["target", "sdk", "wit", ".git", "node_modules"];
 
 /// The sources of a plugin, as they were when last looked at.
 pub struct Watch {
@@ -49,7 +49,9 @@ fn sources(folder: &Path) -> Vec<(PathBuf, SystemTime)> {
                 if !SKIPPED.contains(&name.as_str()) {
                     folders.push(path);
                 }
-            } else if ["rs", "toml", "cases"].iter().any(|end| name.ends_with(&format!(".{end}")))
+            } else if ["rs", "toml", "js", "cases"]
+                .iter()
+                .any(|end| name.ends_with(&format!(".{end}")))
                 && let Ok(at) = fs::metadata(&path).and_then(|meta| meta.modified())
             {
                 found.push((path, at));

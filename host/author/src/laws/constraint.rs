@@ -11,8 +11,9 @@ use crate::subject::Component;
 
 /// Rows that each expression is tried with.
 const ROWS: usize = 60;
-/// The most rows that the host sends in one call.
-const ROWS_MAX: usize = 10_000;
+/// The most rows that the host sends in one call. A host that was built without
+/// optimisation spends the call's budget on handing them over, so it sends fewer.
+const ROWS_MAX: usize = if cfg!(debug_assertions) { 2_000 } else { 10_000 };
 
 pub fn laws(
     files: &[CaseFile],
@@ -24,7 +25,7 @@ pub fn laws(
     let mut fresh = Law::new("the same answer of a fresh instance");
     let mut shuffled = Law::new("each row by itself: rows shuffled");
     let mut split = Law::new("each row by itself: rows in parts");
-    let mut full = Law::new("10,000 rows in one call");
+    let mut full = Law::new("the most rows in one call");
     for (expression, options, values) in &asked {
         let Ok(compiled) = component.constraint(expression, options) else { continue };
         let same = component.constraint(expression, options);
