@@ -3,43 +3,10 @@
 
 use std::fs;
 use std::net::TcpListener;
-use std::path::PathBuf;
-use std::process::Command;
 use std::time::Duration;
 
 use crate::main_job::{HELLO, running};
 use crate::support::{Cluster, Node, eventually, request};
-
-/// A small file system; it goes when it is dropped.
-struct SmallDisk(PathBuf);
-
-impl SmallDisk {
-    /// `None` where tests may not mount.
-    fn mount(at: PathBuf) -> Option<Self> {
-        fs::create_dir_all(&at).expect("a folder");
-        let mounted = Command::new("mount")
-            .args(["-t", "tmpfs", "-o", "size=24m,mode=755", "tmpfs"])
-            .arg(&at)
-            .output()
-            .is_ok_and(|output| output.status.success());
-        mounted.then_some(Self(at))
-    }
-
-    fn fill(&self) {
-        let filler = vec![0u8; 64 << 20];
-        fs::write(self.0.join("filler"), filler).expect_err("a disk smaller than that");
-    }
-
-    fn make_room(&self) {
-        fs::remove_file(self.0.join("filler")).expect("ours");
-    }
-}
-
-impl Drop for SmallDisk {
-    fn drop(&mut self) {
-        let _ = Command::new("umount").arg("-l").arg(&self.0).status();
-    }
-}
 
 fn create(node: &Node, name: &str) -> Result<(), String> {
     let padding = "x".repeat(20_000);
@@ -60,43 +27,81 @@ fn services(node: &Node) -> Result<Vec<String>, String> {
     Ok(all.as_array().into_iter().flatten().map(name).collect())
 }
 
-#[test]
-fn a_full_disk_is_told_loses_nothing_and_is_over_when_there_is_room() {
-    let mut cluster = Cluster::of_daemons(1);
-    let Some(disk) = SmallDisk::mount(cluster.folder().join("disk")) else {
-        eprintln!("skipped: mounting needs root");
-        return;
-    };
-    let node = &mut cluster.nodes[0];
-    node.stop();
-    node.keep_state_in(disk.0.join("state"));
-    node.start();
-    cluster.init(0);
-    let node = &cluster.nodes[0];
-    let mut acknowledged = vec!["first".to_owned()];
-    create(node, "first").expect("there is room");
+/// What only root can have.
+mod needs_root {
+    use std::fs;
+    use std::path::PathBuf;
+    use std::process::Command;
 
-    disk.fill();
-    let mut numbers = 0..;
-    eventually("the disk is full, and the answer says so", || {
-        let name = format!("s{}", numbers.next().unwrap_or_default());
-        match create(node, &name) {
-            Ok(()) => {
-                acknowledged.push(name);
-                Err("created".to_owned())
-            }
-            Err(why) if why.contains("No space left on device") => Ok(()),
-            Err(why) => Err(why),
+    use super::{create, services};
+    use crate::support::{Cluster, eventually};
+
+    /// A small file system; it goes when it is dropped.
+    struct SmallDisk(PathBuf);
+
+    impl SmallDisk {
+        fn mount(at: PathBuf) -> Self {
+            fs::create_dir_all(&at).expect("a folder");
+            let mounted = Command::new("mount")
+                .args(["-t", "tmpfs", "-o", "size=24m,mode=755", "tmpfs"])
+                .arg(&at)
+                .output()
+                .expect("mount");
+            assert!(mounted.status.success(), "mounting needs root: {mounted:?}");
+            Self(at)
         }
-    });
 
-    disk.make_room();
-    eventually("writes are taken again", || create(node, "last"));
-    let there = services(node).expect("a list");
-    for name in acknowledged {
-        assert!(there.contains(&name), "{name} was acknowledged; there are {there:?}");
+        fn fill(&self) {
+            let filler = vec![0u8; 64 << 20];
+            fs::write(self.0.join("filler"), filler).expect_err("a disk smaller than that");
+        }
+
+        fn make_room(&self) {
+            fs::remove_file(self.0.join("filler")).expect("ours");
+        }
     }
-    drop(cluster);
+
+    impl Drop for SmallDisk {
+        fn drop(&mut self) {
+            let _ = Command::new("umount").arg("-l").arg(&self.0).status();
+        }
+    }
+
+    #[test]
+    fn a_full_disk_is_told_loses_nothing_and_is_over_when_there_is_room() {
+        let mut cluster = Cluster::of_daemons(1);
+        let disk = SmallDisk::mount(cluster.folder().join("disk"));
+        let node = &mut cluster.nodes[0];
+        node.stop();
+        node.keep_state_in(disk.0.join("state"));
+        node.start();
+        cluster.init(0);
+        let node = &cluster.nodes[0];
+        let mut acknowledged = vec!["first".to_owned()];
+        create(node, "first").expect("there is room");
+
+        disk.fill();
+        let mut numbers = 0..;
+        eventually("the disk is full, and the answer says so", || {
+            let name = format!("s{}", numbers.next().unwrap_or_default());
+            match create(node, &name) {
+                Ok(()) => {
+                    acknowledged.push(name);
+                    Err("created".to_owned())
+                }
+                Err(why) if why.contains("No space left on device") => Ok(()),
+                Err(why) => Err(why),
+            }
+        });
+
+        disk.make_room();
+        eventually("writes are taken again", || create(node, "last"));
+        let there = services(node).expect("a list");
+        for name in acknowledged {
+            assert!(there.contains(&name), "{name} was acknowledged; there are {there:?}");
+        }
+        drop(cluster);
+    }
 }
 
 #[test]

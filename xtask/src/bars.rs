@@ -37,6 +37,18 @@ const BARS: &[Bar] = &[
             "--spread",
         ],
     },
+    Bar {
+        id: "tasks",
+        what: "200 Wasm tasks: under 2 MB proportional each at rest, first response under 15 ms \
+               after the process is spawned",
+        command: &["bench", "tasks", "--tasks", "200"],
+    },
+    Bar {
+        id: "cluster",
+        what: "leader under 60 MB, worker under 40 MB resident; above 2,000 creates per second \
+               from 64 clients; leader killed to next accepted write under 2 s at the median",
+        command: &["bench", "cluster"],
+    },
 ];
 
 /// Measures all figures, or the one named.

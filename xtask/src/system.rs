@@ -40,9 +40,10 @@ pub fn prepare() -> Result<()> {
     }
     if !is_root()? {
         bail!(
-            "the tests start private Docker engines in namespaces of their own, which needs root.\n\
+            "the tests start private Docker engines in namespaces of their own and mount small\n\
+             file systems, which needs root.\n\
              Run `cargo xtask test` as root, or the others with \
-             `cargo test --workspace -- --skip docker::`."
+             `cargo test --workspace -- --skip docker:: --skip needs_root::`."
         );
     }
     compile_targets()

@@ -4,42 +4,30 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::{Arc, RwLock};
-use std::time::Duration;
 
+use swarmw_ambient::Ambient;
 use swarmw_ca::Tls;
 use swarmw_model::{Node, NodeDescription, NodeId};
 use swarmw_network::PublishedPorts;
-use swarmw_plugin_host::Compiler;
 use swarmw_proto::Channels;
 use swarmw_registry::Registries;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::describe::describe_machine;
-use crate::docker::{DockerExecutor, Engine, Standing, monitor, sweep};
-use crate::executor::Executor;
+use crate::docker::sweep;
+use crate::equipment::{Equipment, Runs};
 use crate::images::Images;
 use crate::session::Link;
 use crate::store::Store;
 use crate::traffic::{NodeReach, TunnelService};
-use crate::wasm::WasmExecutor;
-use crate::worker::{Executors, Worker};
-
-/// How long a starting agent waits for the engine's first answer.
-const ENGINE_FIRST_WORD: Duration = Duration::from_secs(5);
+use crate::worker::Worker;
 
 /// What an agent needs of its node.
 #[derive(Clone, Debug)]
 pub struct AgentConfig {
     /// Where tasks are remembered.
     pub state_dir: PathBuf,
-    /// This binary, for child processes.
-    pub exe: PathBuf,
-    /// Where compiled components are kept, and the key they are authenticated with.
-    pub compiled_dir: PathBuf,
-    /// See `compiled_dir`.
-    pub compiled_key: [u8; 32],
     /// The socket of the node's Docker engine, if it has one.
     pub engine: Option<PathBuf>,
     /// The node's name.
@@ -52,6 +40,19 @@ pub struct AgentConfig {
     pub agent_address: String,
     /// How registries of Wasm images are spoken to.
     pub registries: Registries,
+}
+
+/// An agent's place in its cluster.
+#[derive(Clone)]
+pub struct Place {
+    /// The node's identity.
+    pub tls: Tls,
+    /// Connections to other nodes.
+    pub channels: Channels,
+    /// Addresses of managers to ask first.
+    pub managers: Vec<String>,
+    /// Time and chance.
+    pub ambient: Ambient,
 }
 
 /// What the leader says of this node.
@@ -85,48 +86,22 @@ impl Agent {
     ///
     /// # Errors
     /// The folder cannot be used.
-    pub async fn start(
-        config: AgentConfig,
-        tls: Tls,
-        channels: Channels,
-        managers: Vec<String>,
-    ) -> std::io::Result<Self> {
+    pub async fn start(config: AgentConfig, runs: Runs, place: Place) -> std::io::Result<Self> {
+        let Place { tls, channels, managers, ambient } = place;
         let managers = Arc::new(RwLock::new(managers));
         let store = Store::open(config.state_dir.clone())?;
-        let compiler =
-            Compiler::new(config.exe.clone(), config.compiled_dir.clone(), config.compiled_key);
         let images = Images::new(
             config.state_dir.join("images"),
             channels.clone(),
             managers.clone(),
             config.registries.clone(),
         );
-        let wasm = WasmExecutor::new(
-            config.exe.clone(),
-            config.state_dir.join("wasm"),
-            config.hostname.clone(),
-            compiler,
-            images,
-        );
-        let (description, described) = watch::channel(describe_machine(&config));
         let cancel = CancellationToken::new();
         let tasks = TaskTracker::new();
-        let engine = match &config.engine {
-            Some(socket) => {
-                let engine = Engine::new(socket.clone());
-                tasks.spawn(monitor(engine.clone(), description.clone(), cancel.clone()));
-                first_word(&engine).await;
-                Some(engine)
-            }
-            None => None,
-        };
-        let docker = engine.clone().map(|engine| {
-            let docker: Arc<dyn Executor> =
-                Arc::new(DockerExecutor::new(engine, config.hostname.clone()));
-            docker
-        });
-        let executors = Executors { wasm: Arc::new(wasm), docker };
-        let worker = Worker::resume(store.clone(), executors)?;
+        let Equipment { executors, engine, description } =
+            Equipment::of(&config, runs, images, &tasks, &cancel).await;
+        let described = description.subscribe();
+        let worker = Worker::resume(store.clone(), executors, ambient.clone())?;
         if let Some(engine) = engine {
             tasks.spawn(sweep(engine, tls.identity().node, worker.clone(), cancel.clone()));
         }
@@ -147,6 +122,7 @@ impl Agent {
             ports: ports.clone(),
             description: described,
             welcomed: welcome,
+            ambient,
             cancel: cancel.clone(),
         };
         tasks.spawn(Arc::new(link).keep());
@@ -186,13 +162,4 @@ impl Agent {
         self.stop().await;
         self.worker.forget_all().await;
     }
-}
-
-/// Waits until the engine has answered, or is known to be away: the node then says
-/// from its first word on what it can run.
-async fn first_word(engine: &Engine) {
-    let mut standing = engine.standing();
-    let known = standing.wait_for(|standing| *standing != Standing::Unknown);
-    // An engine that takes its time is taken up when it answers.
-    let _ = tokio::time::timeout(ENGINE_FIRST_WORD, known).await;
 }

@@ -7,13 +7,14 @@
 //! adopted. This room knows nothing of Raft, the state or HTTP.
 
 mod agent;
-mod clock;
 mod describe;
 mod docker;
+mod equipment;
 mod executor;
 mod images;
 mod logs;
 mod machine;
+mod no_engine;
 mod runner;
 mod session;
 mod store;
@@ -22,9 +23,10 @@ mod traffic;
 mod wasm;
 mod worker;
 
-pub use agent::{Agent, AgentConfig, Welcomed};
+pub use agent::{Agent, AgentConfig, Place, Welcomed};
 pub use describe::{describe_machine, engine_answers};
+pub use equipment::{Executors, Runs};
 pub use executor::{Executor, Exit, Found, Started, TaskError};
 pub use logs::{Line, LogOptions, LogStream, Output};
 pub use traffic::TunnelService;
-pub use wasm::{WasmExecutor, run_wasm_task};
+pub use wasm::{TaskFigures, WasmExecutor, measure_wasm_tasks, run_wasm_task};

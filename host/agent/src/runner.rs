@@ -3,11 +3,11 @@
 
 use std::sync::Arc;
 
+use swarmw_ambient::Ambient;
 use swarmw_model::{Assignment, TaskState, TaskStatus};
 use tokio::sync::watch;
 use tracing::{debug, warn};
 
-use crate::clock::now;
 use crate::executor::{Executor, Exit, Found, Started, TaskError};
 use crate::machine::{Next, after_error, after_exit, next};
 use crate::store::{Kept, Store};
@@ -30,6 +30,7 @@ pub(crate) struct Runner {
     pub(crate) executor: Arc<dyn Executor>,
     pub(crate) store: Store,
     pub(crate) reports: Reports,
+    pub(crate) ambient: Ambient,
 }
 
 // === impl Runner ===
@@ -161,7 +162,7 @@ impl Runner {
         }
         self.status.state = state;
         self.status.message = message.into();
-        self.status.timestamp = now();
+        self.status.timestamp = self.ambient.now();
         let kept = Kept { assignment: Assignment::clone(&self.task), status: self.status.clone() };
         if let Err(error) = self.store.put(&kept) {
             warn!(task = %self.task.id, %error, "a task's status could not be written down");

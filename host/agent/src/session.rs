@@ -9,6 +9,7 @@ use futures::future::{BoxFuture, ready};
 use futures::stream::BoxStream;
 use futures::{FutureExt, StreamExt};
 use rand::Rng;
+use swarmw_ambient::Ambient;
 use swarmw_ca::Tls;
 use swarmw_model::{NodeDescription, StatusReport, TaskId};
 use swarmw_network::PublishedPorts;
@@ -52,6 +53,7 @@ pub(crate) struct Link {
     pub(crate) ports: PublishedPorts,
     pub(crate) description: watch::Receiver<NodeDescription>,
     pub(crate) welcomed: watch::Sender<Option<Welcomed>>,
+    pub(crate) ambient: Ambient,
     pub(crate) cancel: CancellationToken,
 }
 
@@ -93,7 +95,7 @@ impl Link {
                 End::Lost(status) => debug!(?address, %status, "no session"),
             }
             backoff = (BACKOFF_FIRST + backoff * 2).min(BACKOFF_MAX).min(period);
-            let wait = backoff.mul_f64(rand::rng().random());
+            let wait = backoff.mul_f64(self.ambient.chance().random());
             tokio::select! {
                 () = self.cancel.cancelled() => return,
                 () = tokio::time::sleep(wait) => {}

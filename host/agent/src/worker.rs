@@ -3,14 +3,14 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use swarmw_model::{
-    Assignment, ImageKind, ImageReference, Platform, StatusReport, TaskId, TaskStatus,
-};
+use swarmw_ambient::Ambient;
+use swarmw_model::{Assignment, StatusReport, TaskId, TaskStatus};
 use tokio::sync::{Notify, watch};
 use tokio_util::task::TaskTracker;
 use tracing::warn;
 
-use crate::executor::{Executor, TaskError};
+use crate::equipment::Executors;
+use crate::executor::Executor;
 use crate::runner::{Order, Runner};
 use crate::store::{Kept, Store};
 
@@ -24,13 +24,6 @@ struct Waiting {
     wake: Notify,
 }
 
-/// The executors of a node.
-#[derive(Clone)]
-pub(crate) struct Executors {
-    pub(crate) wasm: Arc<dyn Executor>,
-    pub(crate) docker: Option<Arc<dyn Executor>>,
-}
-
 /// Runs the node's tasks.
 #[derive(Clone)]
 pub(crate) struct Worker {
@@ -41,6 +34,7 @@ pub(crate) struct Worker {
     runners: TaskTracker,
     /// How often the leader has told all tasks of the node.
     told: watch::Sender<u64>,
+    ambient: Ambient,
 }
 
 struct Held {
@@ -87,28 +81,15 @@ impl Reports {
     }
 }
 
-// === impl Executors ===
-
-impl Executors {
-    /// The executor of a task: its image decides.
-    fn of(&self, task: &Assignment) -> Arc<dyn Executor> {
-        let platforms = task.spec.placement.iter().flat_map(|p| &p.platforms);
-        let uploaded =
-            ImageReference::parse(task.spec.image()).kind() == ImageKind::UploadedComponent;
-        let wasm = uploaded || platforms.clone().any(|p| *p == Platform::wasm());
-        match &self.docker {
-            Some(docker) if !wasm => docker.clone(),
-            None if !wasm => Arc::new(NoEngine),
-            _ => self.wasm.clone(),
-        }
-    }
-}
-
 // === impl Worker ===
 
 impl Worker {
     /// Takes up the tasks that the node had before.
-    pub(crate) fn resume(store: Store, executors: Executors) -> std::io::Result<Self> {
+    pub(crate) fn resume(
+        store: Store,
+        executors: Executors,
+        ambient: Ambient,
+    ) -> std::io::Result<Self> {
         let worker = Self {
             tasks: Arc::default(),
             executors,
@@ -116,6 +97,7 @@ impl Worker {
             reports: Reports::default(),
             runners: TaskTracker::new(),
             told: watch::Sender::new(0),
+            ambient,
         };
         for Kept { assignment, status } in store.load()? {
             worker.begin(Arc::new(assignment), status);
@@ -182,11 +164,14 @@ impl Worker {
             });
             return;
         }
-        let kept = Kept { assignment: Assignment::clone(&task), status: TaskStatus::default() };
+        // Mostly it is new. Otherwise the node's own record was lost, and what the
+        // leader last heard is the best that is known.
+        let status = task.status.clone();
+        let kept = Kept { assignment: Assignment::clone(&task), status: status.clone() };
         if let Err(error) = self.store.put(&kept) {
             warn!(task = %task.id, %error, "a task could not be written down");
         }
-        self.begin(task, TaskStatus::default());
+        self.begin(task, status);
     }
 
     fn begin(&self, task: Arc<Assignment>, status: TaskStatus) {
@@ -201,6 +186,7 @@ impl Worker {
                 executor,
                 store: self.store.clone(),
                 reports: self.reports.clone(),
+                ambient: self.ambient.clone(),
             }
             .run(),
         );
@@ -233,56 +219,5 @@ impl Worker {
 
     fn tasks(&self) -> MutexGuard<'_, HashMap<TaskId, Held>> {
         self.tasks.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// Stands in for the Docker engine that a node does not have.
-struct NoEngine;
-
-mod no_engine {
-    use std::net::SocketAddr;
-
-    use futures::FutureExt;
-    use futures::future::{BoxFuture, ready};
-    use swarmw_model::PortProtocol;
-
-    use super::{Assignment, Executor, NoEngine, TaskError, TaskId};
-    use crate::executor::{Exit, Found, Started};
-    use crate::logs::{LogOptions, LogStream};
-
-    fn refused<'a, T: Send + 'a>() -> BoxFuture<'a, Result<T, TaskError>> {
-        ready(Err(TaskError("this node has no Docker engine to run an image with".to_owned())))
-            .boxed()
-    }
-
-    impl Executor for NoEngine {
-        fn find<'a>(&'a self, _: &'a Assignment) -> BoxFuture<'a, Result<Found, TaskError>> {
-            ready(Ok(Found::Nothing)).boxed()
-        }
-        fn prepare<'a>(&'a self, _: &'a Assignment) -> BoxFuture<'a, Result<(), TaskError>> {
-            refused()
-        }
-        fn start<'a>(&'a self, _: &'a Assignment) -> BoxFuture<'a, Result<Started, TaskError>> {
-            refused()
-        }
-        fn wait<'a>(&'a self, _: &'a Assignment) -> BoxFuture<'a, Result<Exit, TaskError>> {
-            refused()
-        }
-        fn stop<'a>(&'a self, _: &'a Assignment) -> BoxFuture<'a, Result<Exit, TaskError>> {
-            ready(Ok(Exit::default())).boxed()
-        }
-        fn remove<'a>(&'a self, _: &'a Assignment) -> BoxFuture<'a, Result<(), TaskError>> {
-            ready(Ok(())).boxed()
-        }
-        fn address(&self, _: TaskId, _: u16, _: PortProtocol) -> BoxFuture<'_, Option<SocketAddr>> {
-            ready(None).boxed()
-        }
-        fn logs<'a>(
-            &'a self,
-            _: &'a Assignment,
-            _: LogOptions,
-        ) -> BoxFuture<'a, Result<LogStream, TaskError>> {
-            refused()
-        }
     }
 }

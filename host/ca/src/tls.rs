@@ -8,8 +8,11 @@ use base64::engine::general_purpose::STANDARD;
 use rustls::client::Resumption;
 use rustls::crypto::CryptoProvider;
 use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
+use rustls::time_provider::TimeProvider;
 use rustls::version::TLS13;
 use rustls::{ClientConfig, RootCertStore, ServerConfig};
+use rustls_pki_types::UnixTime;
+use swarmw_ambient::Ambient;
 use swarmw_model::{NodeId, Time, TlsInfo};
 
 use crate::credentials::{chain, key, leaf};
@@ -30,6 +33,7 @@ const ALPN: &[u8] = b"h2";
 pub struct Tls {
     now: Arc<ArcSwap<Settings>>,
     denied: Denied,
+    ambient: Ambient,
 }
 
 struct Settings {
@@ -41,14 +45,22 @@ struct Settings {
 // === impl Tls ===
 
 impl Tls {
-    /// Settings from credentials.
+    /// Settings from credentials, by the machine's clock.
     ///
     /// # Errors
     /// Key and certificate do not belong together.
     pub fn new(credentials: &Credentials) -> Result<Self, CaError> {
+        Self::by(Ambient::system(), credentials)
+    }
+
+    /// Settings from credentials; `ambient` says which certificates have ended.
+    ///
+    /// # Errors
+    /// Key and certificate do not belong together.
+    pub fn by(ambient: Ambient, credentials: &Credentials) -> Result<Self, CaError> {
         let denied = Denied::default();
-        let settings = Settings::new(credentials, &denied)?;
-        Ok(Self { now: Arc::new(ArcSwap::from_pointee(settings)), denied })
+        let settings = Settings::new(credentials, &denied, &ambient)?;
+        Ok(Self { now: Arc::new(ArcSwap::from_pointee(settings)), denied, ambient })
     }
 
     /// Uses other credentials from the next connection on.
@@ -56,7 +68,7 @@ impl Tls {
     /// # Errors
     /// Key and certificate do not belong together; the present ones stay.
     pub fn replace(&self, credentials: &Credentials) -> Result<(), CaError> {
-        self.now.store(Arc::new(Settings::new(credentials, &self.denied)?));
+        self.now.store(Arc::new(Settings::new(credentials, &self.denied, &self.ambient)?));
         Ok(())
     }
 
@@ -89,9 +101,12 @@ impl Tls {
     ///
     /// # Errors
     /// The text holds no certificate.
-    pub fn bootstrap_client_config(root_pem: Option<&str>) -> Result<Arc<ClientConfig>, CaError> {
+    pub fn bootstrap_client_config(
+        root_pem: Option<&str>,
+        ambient: &Ambient,
+    ) -> Result<Arc<ClientConfig>, CaError> {
         let provider = provider();
-        let builder = ClientConfig::builder_with_provider(provider.clone())
+        let builder = ClientConfig::builder_with_details(provider.clone(), Clock::of(ambient))
             .with_protocol_versions(&[&TLS13])?;
         let mut config = match root_pem {
             Some(root) => builder.with_root_certificates(roots(root)?).with_no_client_auth(),
@@ -139,7 +154,7 @@ impl Tls {
 // === impl Settings ===
 
 impl Settings {
-    fn new(credentials: &Credentials, denied: &Denied) -> Result<Self, CaError> {
+    fn new(credentials: &Credentials, denied: &Denied, ambient: &Ambient) -> Result<Self, CaError> {
         let own = chain(&credentials.chain_pem)?;
         let trusted = Arc::new(roots(&credentials.root_pem)?);
         let inner = WebPkiClientVerifier::builder_with_provider(trusted.clone(), provider())
@@ -147,7 +162,7 @@ impl Settings {
             .build()
             .map_err(|e| rustls::Error::General(e.to_string()))?;
         let verifier = Arc::new(ClientVerifier { inner, denied: denied.clone() });
-        let mut server = ServerConfig::builder_with_provider(provider())
+        let mut server = ServerConfig::builder_with_details(provider(), Clock::of(ambient))
             .with_protocol_versions(&[&TLS13])?
             .with_client_cert_verifier(verifier)
             .with_single_cert(own.clone(), key(&credentials.key_pem)?)?;
@@ -156,7 +171,7 @@ impl Settings {
         // since, or one with another role, would go on as it was.
         server.session_storage = Arc::new(NoServerSessionStorage {});
         server.send_tls13_tickets = 0;
-        let mut client = ClientConfig::builder_with_provider(provider())
+        let mut client = ClientConfig::builder_with_details(provider(), Clock::of(ambient))
             .with_protocol_versions(&[&TLS13])?
             .with_root_certificates(trusted)
             .with_client_auth_cert(own, key(&credentials.key_pem)?)?;
@@ -167,6 +182,23 @@ impl Settings {
             server: Arc::new(server),
             client: Arc::new(client),
         })
+    }
+}
+
+/// The clock that certificates are held against.
+#[derive(Debug)]
+struct Clock(Ambient);
+
+impl Clock {
+    fn of(ambient: &Ambient) -> Arc<Self> {
+        Arc::new(Self(ambient.clone()))
+    }
+}
+
+impl TimeProvider for Clock {
+    fn current_time(&self) -> Option<UnixTime> {
+        let since = std::time::Duration::from_millis(self.0.now().as_millis());
+        Some(UnixTime::since_unix_epoch(since))
     }
 }
 

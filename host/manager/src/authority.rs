@@ -7,12 +7,10 @@ use swarmw_model::{
     NodeStatus, Time, Version,
 };
 use swarmw_proto::pb;
-use swarmw_raft::Raft;
 use swarmw_state::{Change, State};
 use tonic::Status;
 
-use crate::clock::now;
-use crate::propose::write;
+use crate::propose::Proposer;
 
 /// Answers `Ca.RootCertificate`.
 pub(crate) fn root_certificate(state: &State) -> Result<pb::RootReply, Status> {
@@ -22,15 +20,15 @@ pub(crate) fn root_certificate(state: &State) -> Result<pb::RootReply, Status> {
 
 /// Answers `Ca.Issue` on the leader.
 pub(crate) async fn issue(
-    raft: &Raft,
+    log: &Proposer,
     caller: Option<&Identity>,
     request: pb::IssueRequest,
 ) -> Result<pb::IssueReply, Status> {
-    let state = raft.state();
+    let state = log.raft.state();
     let cluster = cluster_of(&state)?.clone();
     let identity = match caller {
         Some(known) => renewed(&state, known)?,
-        None => admitted(raft, &cluster, &request).await?,
+        None => admitted(log, &cluster, &request).await?,
     };
     let root = RootCa::load(
         &cluster.root_ca.certificate,
@@ -39,7 +37,7 @@ pub(crate) async fn issue(
     .map_err(|e| Status::internal(e.to_string()))?;
     let life = cluster.spec.ca.node_cert_expiry;
     let chain = root
-        .sign(&request.csr_pem, &identity, life, now())
+        .sign(&request.csr_pem, &identity, life, log.now())
         .map_err(|e| Status::invalid_argument(e.to_string()))?;
     Ok(pb::IssueReply {
         node_id: identity.node.to_string(),
@@ -61,7 +59,7 @@ fn renewed(state: &State, known: &Identity) -> Result<Identity, Status> {
 
 /// The identity of a node that joins, written down before it is signed.
 async fn admitted(
-    raft: &Raft,
+    log: &Proposer,
     cluster: &Cluster,
     request: &pb::IssueRequest,
 ) -> Result<Identity, Status> {
@@ -83,9 +81,9 @@ async fn admitted(
             return Err(Status::invalid_argument(format!("invalid Availability: {other:?}")));
         }
     };
-    let id = NodeId::random(&mut rand::rng());
+    let id = NodeId::random(&mut log.ambient.chance());
     let node = new_node(id, role, availability);
-    write(raft, None, Change::AddNode(Box::new(node)))
+    log.write(None, Change::AddNode(Box::new(node)))
         .await
         .map_err(|refusal| Status::failed_precondition(refusal.to_string()))?;
     Ok(Identity { node: id, cluster: cluster.id, role })

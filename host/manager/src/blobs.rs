@@ -4,9 +4,11 @@
 //! may a Raft entry name it. Names are digests, so a blob never changes, and a
 //! manager that lacks one asks the others for it.
 
+use std::collections::BTreeSet;
 use std::io::{ErrorKind, Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 use sha2::{Digest, Sha256};
@@ -24,6 +26,8 @@ static TURN: AtomicU64 = AtomicU64::new(0);
 #[derive(Clone, Debug)]
 pub struct BlobStore {
     folder: PathBuf,
+    /// Digests that somebody asked for or brought since the last sweep.
+    touched: Arc<Mutex<BTreeSet<String>>>,
 }
 
 /// Why a blob could not be stored or read.
@@ -85,7 +89,7 @@ impl BlobStore {
                 let _ = std::fs::remove_file(entry.path());
             }
         }
-        Ok(Self { folder })
+        Ok(Self { folder, touched: Arc::default() })
     }
 
     /// Stores bytes under their digest; storing them again does nothing.
@@ -99,7 +103,7 @@ impl BlobStore {
         }
         let digest = digest_of(bytes);
         let path = self.path(&digest)?;
-        if !path.exists() {
+        if !self.touch(&digest, &path) {
             // The same bytes may be on their way twice.
             let turn = TURN.fetch_add(1, Ordering::Relaxed);
             let temporary = path.with_extension(format!("{turn}.{PART}"));
@@ -110,8 +114,56 @@ impl BlobStore {
                     let _ = std::fs::remove_file(&temporary);
                     io(&path, source)
                 })?;
+            self.touched().insert(digest.clone());
         }
         Ok(Blob { digest, size })
+    }
+
+    /// Notes that a blob is wanted; whether it is here. From now on a sweep that was
+    /// begun before leaves it alone.
+    fn touch(&self, digest: &str, path: &Path) -> bool {
+        let mut touched = self.touched();
+        let here = path.is_file();
+        if here {
+            touched.insert(digest.to_owned());
+        }
+        here
+    }
+
+    /// The blobs that are here, and those of them that were touched since the last
+    /// call.
+    ///
+    /// # Errors
+    /// The folder cannot be read.
+    pub(crate) fn look(&self) -> Result<(BTreeSet<String>, BTreeSet<String>), BlobError> {
+        let touched = std::mem::take(&mut *self.touched());
+        let mut here = BTreeSet::new();
+        for entry in std::fs::read_dir(&self.folder).map_err(|e| io(&self.folder, e))? {
+            let name = entry.map_err(|e| io(&self.folder, e))?.file_name();
+            let digest = format!("sha256:{}", name.to_string_lossy());
+            // Parts have other names.
+            if self.path(&digest).is_ok() {
+                here.insert(digest);
+            }
+        }
+        Ok((here, touched))
+    }
+
+    /// Removes a blob, unless it was touched since the last look; whether it did.
+    ///
+    /// # Errors
+    /// The disk.
+    pub(crate) fn remove_untouched(&self, digest: &str) -> Result<bool, BlobError> {
+        let path = self.path(digest)?;
+        let touched = self.touched();
+        if touched.contains(digest) {
+            return Ok(false);
+        }
+        std::fs::remove_file(&path).map(|()| true).map_err(|source| io(&path, source))
+    }
+
+    fn touched(&self) -> MutexGuard<'_, BTreeSet<String>> {
+        self.touched.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Stores bytes that must have this digest.
@@ -148,9 +200,9 @@ impl BlobStore {
         Ok(bytes.into())
     }
 
-    /// Whether a blob is here.
+    /// Whether a blob is here. Who asks is about to have it named.
     pub fn has(&self, digest: &str) -> bool {
-        self.path(digest).is_ok_and(|path| path.is_file())
+        self.path(digest).is_ok_and(|path| self.touch(digest, &path))
     }
 
     fn path(&self, digest: &str) -> Result<PathBuf, BlobError> {

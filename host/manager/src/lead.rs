@@ -8,20 +8,20 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use futures::future::join_all;
 use swarmw_allocator::allocate;
+use swarmw_ambient::Ambient;
 use swarmw_model::{ServiceId, TaskId, Time};
 use swarmw_orchestrator::Orchestrator;
 use swarmw_plugin_host::PluginHost;
-use swarmw_raft::{Raft, Received};
+use swarmw_raft::Received;
 use swarmw_scheduler::{Consequence, Policies as _, Scheduler};
-use swarmw_state::{Change, Event, State, Transaction};
+use swarmw_state::{Change, Event, State};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, warn};
 
-use crate::clock::now;
 use crate::policies::SchedulerFits;
+use crate::propose::Proposer;
 
 /// After a tick that panicked, before the loops start over.
 const PAUSE_AFTER_PANIC: Duration = Duration::from_secs(1);
@@ -38,6 +38,7 @@ struct Loops {
     policies: PluginHost,
     /// Of the plugins that the last tick was decided by.
     generation: Option<u64>,
+    ambient: Ambient,
 }
 
 /// What a tick wants.
@@ -49,13 +50,14 @@ struct Tick {
 
 /// Leads until cancelled or until the leadership is lost.
 pub(crate) async fn lead(
-    raft: Raft,
+    log: Proposer,
     policies: PluginHost,
     mut loaded: watch::Receiver<()>,
     cancel: CancellationToken,
 ) {
+    let raft = &log.raft;
     let mut events = raft.subscribe();
-    let mut loops = Loops::new(&raft.state(), policies.clone());
+    let mut loops = Loops::new(&raft.state(), policies.clone(), log.ambient.clone());
     loop {
         let state = raft.state();
         let ticked = tokio::task::spawn_blocking(move || {
@@ -68,28 +70,29 @@ pub(crate) async fn lead(
             Err(panic) => {
                 error!(%panic, "a tick of the leader panicked; its loops start over");
                 tokio::time::sleep(PAUSE_AFTER_PANIC).await;
-                (Loops::new(&raft.state(), policies.clone()), Tick::default())
+                let loops = Loops::new(&raft.state(), policies.clone(), log.ambient.clone());
+                (loops, Tick::default())
             }
         };
         let busy = !tick.changes.is_empty();
-        if busy && !commit(&raft, tick.changes).await {
-            debug!("leadership lost while a tick was in flight");
+        if busy && let Err(why) = log.decide(tick.changes).await {
+            debug!(%why, "leadership lost while a tick was in flight");
             return;
         }
         if !busy {
             tokio::select! {
                 () = cancel.cancelled() => return,
-                () = sleep_until(tick.wake_at) => {}
+                () = log.until(tick.wake_at) => {}
                 // The log names a plugin before it is compiled and serves.
                 changed = loaded.changed() => if changed.is_err() { return },
                 received = events.next() => match received {
-                    Some(received) => loops.take(received, &raft),
+                    Some(received) => loops.take(received, &raft.state()),
                     None => return,
                 },
             }
         }
         while let Some(received) = events.try_next() {
-            loops.take(received, &raft);
+            loops.take(received, &raft.state());
         }
         if cancel.is_cancelled() {
             return;
@@ -97,42 +100,26 @@ pub(crate) async fn lead(
     }
 }
 
-/// Proposes a tick's changes, all parts at once, and waits for every outcome.
-/// `false` when this manager no longer leads.
-async fn commit(raft: &Raft, changes: Vec<Change>) -> bool {
-    let parts = Transaction::cut(now(), changes);
-    join_all(parts.into_iter().map(|part| raft.propose(part))).await.iter().all(|outcome| {
-        if let Err(why) = outcome {
-            warn!(%why, "a tick's transaction was not accepted");
-        }
-        outcome.is_ok()
-    })
-}
-
-async fn sleep_until(at: Option<Time>) {
-    match at {
-        Some(at) => tokio::time::sleep(at.since(now()).to_std()).await,
-        None => std::future::pending().await,
-    }
-}
-
 // === impl Loops ===
 
 impl Loops {
-    fn new(state: &State, policies: PluginHost) -> Self {
+    fn new(state: &State, policies: PluginHost, ambient: Ambient) -> Self {
         Self {
-            orchestrator: Orchestrator::new(state, now()),
+            orchestrator: Orchestrator::new(state, ambient.now()),
             scheduler: Scheduler::new(state),
             endpoints: state.services().map(|s| s.id).collect(),
             policies,
             generation: None,
+            ambient,
         }
     }
 
-    fn take(&mut self, received: Received, raft: &Raft) {
+    fn take(&mut self, received: Received, state: &State) {
         match received {
             Received::Batch(batch) => batch.events.iter().for_each(|event| self.observe(event)),
-            Received::Lagged => *self = Self::new(&raft.state(), self.policies.clone()),
+            Received::Lagged => {
+                *self = Self::new(state, self.policies.clone(), self.ambient.clone());
+            }
         }
     }
 
@@ -145,7 +132,7 @@ impl Loops {
     }
 
     fn tick(&mut self, state: &State) -> Tick {
-        let now = now();
+        let now = self.ambient.now();
         // One tick is decided by one set of releases, whatever comes meanwhile.
         let mut policies = self.policies.pin();
         let generation = Some(policies.generation());
@@ -159,10 +146,10 @@ impl Loops {
             warn!(service = %failure.service, reason = %failure.reason, "no port to publish on");
         }
         let mut fits = SchedulerFits { scheduler: &mut self.scheduler, policies: policies.clone() };
-        let mut rng = rand::rng();
+        let mut chance = self.ambient.chance();
         let decided =
             self.orchestrator.tick(state, now, &mut fits, &mut policies.clone(), &mut || {
-                TaskId::random(&mut rng)
+                TaskId::random(&mut chance)
             });
         changes.extend(decided.changes);
         let mut wake_at = decided.wake_at;

@@ -9,7 +9,7 @@
 
 mod authority;
 mod blobs;
-mod clock;
+mod collect;
 mod dispatcher;
 mod forward;
 mod found;
@@ -25,7 +25,6 @@ mod replicate;
 mod services;
 
 pub use blobs::{BLOB_MAX, BlobError, BlobStore, digest_of};
-pub use clock::now;
 pub use forward::{ForwardError, Handler, StreamedResponse, WholeRequest};
 pub use found::{Founded, Founding, new_cluster};
 pub use logs::{Lines, LogLine, LogsRequest};

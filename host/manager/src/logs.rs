@@ -64,7 +64,28 @@ struct Inner {
 #[derive(Debug)]
 struct Open {
     sender: mpsc::Sender<LogLine>,
+    /// What each node was asked for.
+    asked: BTreeSet<(NodeId, TaskId)>,
+    /// The nodes that have not said all yet.
     waiting: BTreeSet<NodeId>,
+}
+
+/// Where the lines of one node go.
+#[derive(Debug)]
+pub(crate) struct Sink {
+    sender: mpsc::Sender<LogLine>,
+    tasks: BTreeSet<TaskId>,
+}
+
+/// Why lines are not taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Unwanted {
+    /// The reader has gone.
+    #[error("nobody reads these lines any more")]
+    Gone,
+    /// The node speaks of a task that it was not asked about.
+    #[error("this node was not asked for lines of that task")]
+    NotAsked,
 }
 
 /// Ends the subscription when the reader goes.
@@ -114,7 +135,8 @@ impl LogBroker {
             .collect::<Vec<_>>();
         let (sender, receiver) = mpsc::channel(LINES_IN_FLIGHT);
         let waiting = wanted.iter().map(|(node, _)| *node).collect();
-        self.locked().insert(subscription, Open { sender, waiting });
+        let asked = request.tasks.iter().map(|(task, node)| (*node, *task)).collect();
+        self.locked().insert(subscription, Open { sender, asked, waiting });
         (wanted, subscription, receiver)
     }
 
@@ -134,9 +156,16 @@ impl LogBroker {
         Lines { receiver, unreachable, _guard: Guard { broker: self.clone(), subscription } }
     }
 
-    /// Where a node's lines go; `None` when nobody reads any more.
-    pub(crate) fn sink(&self, subscription: u64) -> Option<mpsc::Sender<LogLine>> {
-        self.locked().get(&subscription).map(|open| open.sender.clone())
+    /// Where a node's lines go.
+    pub(crate) fn sink(&self, subscription: u64, node: NodeId) -> Result<Sink, Unwanted> {
+        let open = self.locked();
+        let open = open.get(&subscription).ok_or(Unwanted::Gone)?;
+        let mine = open.asked.iter().filter(|(asked, _)| *asked == node);
+        let tasks: BTreeSet<_> = mine.map(|(_, task)| *task).collect();
+        match tasks.is_empty() {
+            true => Err(Unwanted::NotAsked),
+            false => Ok(Sink { sender: open.sender.clone(), tasks }),
+        }
     }
 
     /// A node has said all, or its session is gone.
@@ -170,6 +199,27 @@ impl LogBroker {
 
     fn locked(&self) -> std::sync::MutexGuard<'_, HashMap<u64, Open>> {
         self.0.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+// === impl Sink ===
+
+impl Sink {
+    /// Takes a line; waits while the reader is slow.
+    pub(crate) async fn take(&self, line: LogLine) -> Result<(), Unwanted> {
+        if !self.tasks.contains(&line.task) {
+            return Err(Unwanted::NotAsked);
+        }
+        self.sender.send(line).await.map_err(|_| Unwanted::Gone)
+    }
+}
+
+impl From<Unwanted> for tonic::Status {
+    fn from(why: Unwanted) -> Self {
+        match why {
+            Unwanted::Gone => Self::cancelled(why.to_string()),
+            Unwanted::NotAsked => Self::permission_denied(why.to_string()),
+        }
     }
 }
 

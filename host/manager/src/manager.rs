@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
+use swarmw_ambient::Ambient;
 use swarmw_ca::Tls;
 use swarmw_model::{
     Blob, Id, ManagerStatus, Node, NodeId, RaftMember, Reachability, Refusal, RefusalKind,
@@ -12,30 +13,32 @@ use swarmw_model::{
 };
 use swarmw_plugin_host::{Compiler, PluginHost};
 use swarmw_proto::Channels;
-use swarmw_raft::{Peers, Raft, RaftConfig, RaftError, Storage, Subscription, Timing};
+use swarmw_raft::{Peers, Raft, RaftConfig, RaftError, Role, Storage, Subscription, Timing};
 use swarmw_state::{Change, State, Transaction};
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info};
 
 use crate::blobs::{BlobError, BlobStore};
-use crate::clock::now;
 use crate::dispatcher::Dispatcher;
 use crate::forward::{ForwardError, Handler, StreamedResponse, WholeRequest, forward};
 use crate::found::Founded;
 use crate::logs::{Lines, LogBroker, LogsRequest};
-use crate::propose::write;
-use crate::{authority, lead, membership, plugins, replicate};
+use crate::propose::Proposer;
+use crate::{authority, collect, lead, membership, plugins, replicate};
 
 /// What a manager needs of its node.
 pub struct ManagerConfig {
-    /// The node's state folder.
-    pub state_dir: PathBuf,
+    /// Where the log and its snapshots are kept.
+    pub storage: Storage,
+    /// Where components and images are kept.
+    pub blobs: PathBuf,
     /// The node.
     pub node: NodeId,
     /// Where other managers reach it: `host:port`.
     pub address: String,
-    /// Encrypts the log and the snapshots.
-    pub log_key: [u8; 32],
+    /// Time and chance.
+    pub ambient: Ambient,
     /// The node's identity towards others.
     pub tls: Tls,
     /// Connections to other nodes.
@@ -70,7 +73,7 @@ pub struct Manager(Arc<Inner>);
 
 pub(crate) struct Inner {
     pub(crate) node: NodeId,
-    pub(crate) raft: Raft,
+    pub(crate) log: Proposer,
     pub(crate) blobs: BlobStore,
     pub(crate) channels: Channels,
     pub(crate) policies: PluginHost,
@@ -104,20 +107,21 @@ impl Manager {
         const FIRST: u64 = 1;
         let manager = Self::open(config, FIRST).await?;
         let inner = &manager.0;
-        let plugins = plugins::built_in(&inner.blobs, &inner.compiler)
+        let plugins = plugins::built_in(&inner.blobs, &inner.compiler, &inner.log.ambient)
             .await
             .map_err(ManagerError::Refused)?;
         let identity = &founded.credentials.identity;
         let mut node = authority::new_node(identity.node, identity.role, Default::default());
         node.spec.availability = founded.availability;
-        node.member = Some(RaftMember { raft_id: FIRST, addr: inner.raft.address().to_owned() });
+        node.member =
+            Some(RaftMember { raft_id: FIRST, addr: inner.log.raft.address().to_owned() });
         let change = Change::InitCluster {
             cluster: Box::new(founded.cluster.clone()),
             node: Box::new(node),
             plugins,
         };
-        let first = Transaction { at: now(), request: None, changes: vec![change] };
-        inner.raft.found(first).await?;
+        let first = Transaction { at: inner.log.now(), request: None, changes: vec![change] };
+        inner.log.raft.found(first).await?;
         manager.run();
         Ok(manager)
     }
@@ -134,10 +138,10 @@ impl Manager {
     }
 
     async fn open(config: ManagerConfig, raft_id: u64) -> Result<Self, ManagerError> {
-        let blobs = BlobStore::open(config.state_dir.join("blobs"))?;
+        let blobs = BlobStore::open(config.blobs)?;
         let raft = Raft::open(
             RaftConfig {
-                storage: Storage::Disk { dir: config.state_dir.join("raft"), key: config.log_key },
+                storage: config.storage,
                 raft_id,
                 address: config.address,
                 timing: config.timing,
@@ -148,7 +152,7 @@ impl Manager {
         let policies = PluginHost::new(config.compiler.clone());
         Ok(Self(Arc::new(Inner {
             node: config.node,
-            raft,
+            log: Proposer { raft, ambient: config.ambient },
             blobs,
             channels: config.channels,
             troubles: plugins::Troubles::of(&policies),
@@ -170,11 +174,12 @@ impl Manager {
         tokio::spawn(self.clone().follow_state());
         let this = self.clone();
         tokio::spawn(async move { plugins::follow(&this.0, this.0.cancel.clone()).await });
+        tokio::spawn(collect::sweep(self.0.clone(), self.0.cancel.clone()));
     }
 
     /// Begins and ends the leader's work with the leadership.
     async fn follow_role(self) {
-        let mut role = self.0.raft.watch_role();
+        let mut role = self.0.log.raft.watch_role();
         loop {
             if role.borrow_and_update().leading {
                 let end = self.0.cancel.child_token();
@@ -205,17 +210,17 @@ impl Manager {
         let inner = &self.0;
         info!("this manager leads");
         plugins::sync(inner).await;
-        let dispatcher = Dispatcher::new(inner.raft.clone(), inner.logs.clone(), end.clone());
+        let dispatcher = Dispatcher::new(inner.log.clone(), inner.logs.clone(), end.clone());
         *self.leading() = Some(Leading { dispatcher: dispatcher.clone() });
         tokio::join!(
             lead::lead(
-                inner.raft.clone(),
+                inner.log.clone(),
                 inner.policies.clone(),
                 inner.loaded.subscribe(),
                 end.clone()
             ),
             dispatcher.run(),
-            membership::keep_roles(inner.raft.clone(), inner.node, end.clone()),
+            membership::keep_roles(inner.log.clone(), inner.node, end.clone()),
             plugins::keep_shadows(inner, end.clone()),
             plugins::keep_troubles(inner, end.clone()),
         );
@@ -224,9 +229,9 @@ impl Manager {
 
     /// Keeps the list of removed nodes that connections are checked against.
     async fn follow_state(self) {
-        let mut events = self.0.raft.subscribe();
+        let mut events = self.0.log.raft.subscribe();
         loop {
-            let state = self.0.raft.state();
+            let state = self.0.log.raft.state();
             if let Some(cluster) = state.cluster() {
                 let removed = cluster.removed_nodes.keys().filter_map(|id| id.parse().ok());
                 self.0.tls.deny(removed.collect());
@@ -241,22 +246,27 @@ impl Manager {
 
     /// The state as this manager has it: for what need not be fresh.
     pub fn state(&self) -> Arc<State> {
-        self.0.raft.state()
+        self.0.log.raft.state()
     }
 
     /// What changes from now on.
     pub fn changes(&self) -> Subscription {
-        self.0.raft.subscribe()
+        self.0.log.raft.subscribe()
     }
 
     /// Whether this manager leads and is ready to.
     pub fn leads(&self) -> bool {
-        self.0.raft.role().leading
+        self.0.log.raft.role().leading
+    }
+
+    /// Who leads, from now on, as this manager knows it.
+    pub fn watch_role(&self) -> watch::Receiver<Role> {
+        self.0.log.raft.watch_role()
     }
 
     /// The leader's address, while there is one.
     pub fn leader_address(&self) -> Option<String> {
-        self.0.raft.role().leader.map(|(_, address)| address)
+        self.0.log.raft.role().leader.map(|(_, address)| address)
     }
 
     /// A state that holds every write acknowledged before the call.
@@ -264,8 +274,8 @@ impl Manager {
     /// # Errors
     /// This manager does not lead, or cannot prove it to itself.
     pub async fn read(&self) -> Result<Arc<State>, Refusal> {
-        match self.0.raft.read_index().await {
-            Ok(()) => Ok(self.0.raft.state()),
+        match self.0.log.raft.read_index().await {
+            Ok(()) => Ok(self.0.log.raft.state()),
             Err(_) => Err(Refusal::rpc(RefusalKind::Unknown, crate::propose::NO_LEADER)),
         }
     }
@@ -280,7 +290,7 @@ impl Manager {
         request: Option<RequestId>,
         change: Change,
     ) -> Result<Option<Id>, Refusal> {
-        write(&self.0.raft, request, change).await
+        self.0.log.write(request, change).await
     }
 
     /// Asks the plugins whether they can work with a spec.
@@ -303,7 +313,7 @@ impl Manager {
     /// Too few managers answer, or disks are full.
     pub async fn put_blob(&self, bytes: Bytes) -> Result<Blob, Refusal> {
         let inner = &self.0;
-        let state = inner.raft.state();
+        let state = inner.log.raft.state();
         replicate::store(&inner.blobs, &inner.channels, &state, inner.node, bytes).await
     }
 
@@ -314,10 +324,10 @@ impl Manager {
 
     /// How each manager stands, as this one sees it.
     pub fn manager_statuses(&self) -> BTreeMap<NodeId, ManagerStatus> {
-        let role = self.0.raft.role();
+        let role = self.0.log.raft.role();
         let leader = role.leader.map(|(id, _)| id);
-        let members = self.0.raft.members();
-        let state = self.0.raft.state();
+        let members = self.0.log.raft.members();
+        let state = self.0.log.raft.state();
         let status = |node: &Arc<Node>| {
             let seat = node.member.as_ref()?;
             let reachable = members.iter().find(|m| m.raft_id == seat.raft_id)?.reachable;
@@ -355,14 +365,14 @@ impl Manager {
     /// # Errors
     /// No leader took it in time.
     pub async fn forward(&self, request: WholeRequest) -> Result<StreamedResponse, ForwardError> {
-        forward(&self.0.raft, &self.0.channels, request).await
+        forward(&self.0.log.raft, &self.0.channels, request).await
     }
 
     /// Hands the leadership on, if this manager has it and there is another.
     pub async fn step_down(&self) {
         if self.leads()
-            && self.0.raft.member_ids().len() > 1
-            && let Err(why) = self.0.raft.transfer_leadership().await
+            && self.0.log.raft.member_ids().len() > 1
+            && let Err(why) = self.0.log.raft.transfer_leadership().await
         {
             info!(%why, "the leadership could not be handed on");
         }
@@ -371,13 +381,13 @@ impl Manager {
     /// Waits until this manager has failed, and says why; see [`Raft::failed`]. It is
     /// to be stopped then, and may be resumed.
     pub async fn failed(&self) -> String {
-        self.0.raft.failed().await
+        self.0.log.raft.failed().await
     }
 
     /// Ends this manager. Its files stay.
     pub async fn stop(&self) {
         self.0.cancel.cancel();
-        self.0.raft.shutdown().await;
+        self.0.log.raft.shutdown().await;
     }
 
     pub(crate) fn inner(&self) -> &Arc<Inner> {

@@ -5,15 +5,17 @@
 //! certificate; it then asks to join and gets a seat. Demote: the seat goes first,
 //! then the role, then the certificate.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use swarmw_model::{NodeId, NodeRole, RaftMember};
-use swarmw_raft::{Raft, Received};
-use swarmw_state::{Change, State};
+use swarmw_raft::{Raft, Received, Subscription};
+use swarmw_state::{Change, Event, State};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use crate::propose::write;
+use crate::propose::Proposer;
 
 /// A change of members that failed (a manager that cannot be reached, a change in
 /// flight) is tried again after this time.
@@ -26,62 +28,104 @@ enum Next {
     SetRole(NodeId, NodeRole),
     /// Make a seat's holder a voter.
     Add(RaftMember),
-    /// Take a voter out.
+    /// Take a voter, or one on the way to be, out.
     Remove(u64),
 }
 
+/// The seats that Raft has given.
+#[derive(Debug, Default)]
+struct Seats {
+    voters: Vec<u64>,
+    /// On their way in.
+    learners: Vec<u64>,
+}
+
 /// Runs while this manager leads.
-pub(crate) async fn keep_roles(raft: Raft, own: NodeId, cancel: CancellationToken) {
+pub(crate) async fn keep_roles(log: Proposer, own: NodeId, cancel: CancellationToken) {
+    let raft = &log.raft;
     let mut events = raft.subscribe();
+    let mut later = BTreeSet::new();
     loop {
-        let mut failed = false;
-        while let Some(next) = next_step(&raft.state(), &raft.member_ids(), own) {
-            if let Err(why) = act(&raft, &next).await {
-                warn!(?next, %why, "managers could not be changed yet");
-                failed = true;
-                break;
-            }
-            info!(?next, "managers changed");
-        }
-        let pause = if failed { RETRY } else { Duration::MAX };
+        let again = settle(&log, own, &mut later).await.then(|| Instant::now() + RETRY);
         tokio::select! {
             () = cancel.cancelled() => return,
-            () = tokio::time::sleep(pause) => {}
-            received = events.next() => match received {
-                Some(Received::Batch(_) | Received::Lagged) => while events.try_next().is_some() {},
-                None => return,
-            },
+            () = at(again) => later.clear(),
+            moved = node_changed(&mut events) => if !moved { return },
         }
     }
 }
 
-async fn act(raft: &Raft, next: &Next) -> Result<(), String> {
+async fn at(time: Option<Instant>) {
+    match time {
+        Some(time) => tokio::time::sleep_until(time).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Waits until a node may have changed; whether Raft still runs.
+async fn node_changed(events: &mut Subscription) -> bool {
+    loop {
+        match events.next().await {
+            Some(Received::Batch(batch)) => {
+                if batch.events.iter().any(|e| matches!(e, Event::Node { .. })) {
+                    return true;
+                }
+            }
+            Some(Received::Lagged) => return true,
+            None => return false,
+        }
+    }
+}
+
+/// Does what can be done now; whether something is left. A manager that does not
+/// come in goes to `later`: it must not keep the others waiting.
+async fn settle(log: &Proposer, own: NodeId, later: &mut BTreeSet<u64>) -> bool {
+    let raft = &log.raft;
+    // One step may be to hand the leadership on.
+    while raft.role().leading
+        && let Some(next) = next_step(&raft.state(), &Seats::of(raft), own, later)
+    {
+        let Err(why) = act(log, &next).await else {
+            info!(?next, "managers changed");
+            continue;
+        };
+        warn!(?next, %why, "managers could not be changed yet");
+        match next {
+            Next::Add(member) => later.insert(member.raft_id),
+            Next::SetRole(..) | Next::Remove(_) => return true,
+        };
+    }
+    !later.is_empty()
+}
+
+async fn act(log: &Proposer, next: &Next) -> Result<(), String> {
     match next {
         Next::SetRole(id, role) => {
             let change = Change::SetNodeRole { id: *id, role: *role, member: None };
-            write(raft, None, change).await.map(drop).map_err(|e| e.to_string())
+            log.write(None, change).await.map(drop).map_err(|e| e.to_string())
         }
         Next::Add(member) => {
-            raft.add_member(member.raft_id, &member.addr).await.map_err(|e| e.to_string())
+            log.raft.add_member(member.raft_id, &member.addr).await.map_err(|e| e.to_string())
         }
-        Next::Remove(raft_id) => raft.remove_member(*raft_id).await.map_err(|e| e.to_string()),
+        Next::Remove(raft_id) => log.raft.remove_member(*raft_id).await.map_err(|e| e.to_string()),
     }
 }
 
 /// What to do next, if anything. Others are changed before ourselves.
-fn next_step(state: &State, members: &[u64], own: NodeId) -> Option<Next> {
+fn next_step(state: &State, seats: &Seats, own: NodeId, later: &BTreeSet<u64>) -> Option<Next> {
     let mut nodes: Vec<_> = state.nodes().collect();
     nodes.sort_by_key(|n| n.id == own);
     for node in nodes {
-        let seated = node.member.as_ref().filter(|m| members.contains(&m.raft_id));
         match (node.spec.role, node.role, &node.member) {
             (NodeRole::Manager, NodeRole::Worker, _) => {
                 return Some(Next::SetRole(node.id, NodeRole::Manager));
             }
-            (NodeRole::Manager, NodeRole::Manager, Some(member)) if seated.is_none() => {
+            (NodeRole::Manager, NodeRole::Manager, Some(member))
+                if !seats.voters.contains(&member.raft_id) && !later.contains(&member.raft_id) =>
+            {
                 return Some(Next::Add(member.clone()));
             }
-            (NodeRole::Worker, _, Some(member)) if seated.is_some() => {
+            (NodeRole::Worker, _, Some(member)) if seats.all().any(|id| id == member.raft_id) => {
                 return Some(Next::Remove(member.raft_id));
             }
             (NodeRole::Worker, NodeRole::Manager, _) | (NodeRole::Worker, _, Some(_)) => {
@@ -90,9 +134,20 @@ fn next_step(state: &State, members: &[u64], own: NodeId) -> Option<Next> {
             _ => {}
         }
     }
-    let seats =
-        |id: &u64| state.nodes().any(|n| n.member.as_ref().is_some_and(|m| m.raft_id == *id));
-    members.iter().find(|id| !seats(id)).map(|id| Next::Remove(*id))
+    let held = |id: u64| state.nodes().any(|n| n.member.as_ref().is_some_and(|m| m.raft_id == id));
+    seats.all().find(|id| !held(*id)).map(Next::Remove)
+}
+
+// === impl Seats ===
+
+impl Seats {
+    fn of(raft: &Raft) -> Self {
+        Self { voters: raft.member_ids(), learners: raft.learner_ids() }
+    }
+
+    fn all(&self) -> impl Iterator<Item = u64> {
+        self.voters.iter().chain(&self.learners).copied()
+    }
 }
 
 #[cfg(test)]
@@ -125,23 +180,32 @@ mod tests {
     fn roles_follow_the_wish_one_step_at_a_time() {
         use NodeRole::{Manager, Worker};
         let own = (OWN, Manager, Manager, Some(1));
-        for (other, members, want) in [
-            ((OTHER, Manager, Manager, Some(2)), &[1, 2][..], None),
-            ((OTHER, Worker, Worker, None), &[1], None),
-            ((OTHER, Manager, Worker, None), &[1], Some(Next::SetRole(OTHER, Manager))),
+        let add = || Some(Next::Add(RaftMember { raft_id: 2, addr: "m2:2377".into() }));
+        for (other, voters, learners, later, want) in [
+            ((OTHER, Manager, Manager, Some(2)), &[1, 2][..], &[][..], None, None),
+            ((OTHER, Worker, Worker, None), &[1], &[], None, None),
+            ((OTHER, Manager, Worker, None), &[1], &[], None, Some(Next::SetRole(OTHER, Manager))),
             // The certificate is on its way; the node has not asked for a seat yet.
-            ((OTHER, Manager, Manager, None), &[1], None),
+            ((OTHER, Manager, Manager, None), &[1], &[], None, None),
+            ((OTHER, Manager, Manager, Some(2)), &[1], &[], None, add()),
+            ((OTHER, Manager, Manager, Some(2)), &[1], &[2], None, add()),
+            ((OTHER, Manager, Manager, Some(2)), &[1], &[2], Some(2), None),
+            ((OTHER, Worker, Manager, Some(2)), &[1, 2], &[], None, Some(Next::Remove(2))),
+            ((OTHER, Worker, Manager, Some(2)), &[1], &[2], None, Some(Next::Remove(2))),
             (
-                (OTHER, Manager, Manager, Some(2)),
+                (OTHER, Worker, Manager, Some(2)),
                 &[1],
-                Some(Next::Add(RaftMember { raft_id: 2, addr: "m2:2377".into() })),
+                &[],
+                None,
+                Some(Next::SetRole(OTHER, Worker)),
             ),
-            ((OTHER, Worker, Manager, Some(2)), &[1, 2], Some(Next::Remove(2))),
-            ((OTHER, Worker, Manager, Some(2)), &[1], Some(Next::SetRole(OTHER, Worker))),
-            ((OTHER, Worker, Worker, None), &[1, 9], Some(Next::Remove(9))),
+            ((OTHER, Worker, Worker, None), &[1, 9], &[], None, Some(Next::Remove(9))),
+            ((OTHER, Worker, Worker, None), &[1], &[9], None, Some(Next::Remove(9))),
         ] {
-            let shown = format!("{other:?} {members:?}");
-            assert_eq!(next_step(&state(&[own, other]), members, OWN), want, "{shown}");
+            let shown = format!("{other:?} {voters:?} {learners:?}");
+            let seats = Seats { voters: voters.to_vec(), learners: learners.to_vec() };
+            let later = later.into_iter().collect();
+            assert_eq!(next_step(&state(&[own, other]), &seats, OWN, &later), want, "{shown}");
         }
     }
 }

@@ -16,7 +16,6 @@ use tonic::{Request, Response, Status, Streaming};
 use crate::dispatcher::{self, SessionStream};
 use crate::logs::LogLine;
 use crate::manager::Manager;
-use crate::propose::write;
 use crate::{authority, forward, peers, replicate};
 
 /// Metadata of a refusal that names the manager to ask instead.
@@ -52,7 +51,7 @@ impl ManagerServices {
         request: Request<pb::RaftBytes>,
     ) -> Result<Response<pb::RaftBytes>, Status> {
         require(&request, Allowed::Manager)?;
-        peers::answer(&self.manager()?.inner().raft, rpc, request.into_inner()).await
+        peers::answer(&self.manager()?.inner().log.raft, rpc, request.into_inner()).await
     }
 
     fn manager(&self) -> Result<Arc<Manager>, Status> {
@@ -109,7 +108,7 @@ impl pb::raft_server::Raft for ManagerServices {
         request: Request<Streaming<pb::RaftBytes>>,
     ) -> Result<Response<pb::RaftBytes>, Status> {
         require(&request, Allowed::Manager)?;
-        peers::take_snapshot(&self.manager()?.inner().raft, request.into_inner()).await
+        peers::take_snapshot(&self.manager()?.inner().log.raft, request.into_inner()).await
     }
 }
 
@@ -128,7 +127,7 @@ impl pb::ca_server::Ca for ManagerServices {
     ) -> Result<Response<pb::IssueReply>, Status> {
         let manager = self.leader()?;
         let identity = caller(&request).identity.clone();
-        authority::issue(&manager.inner().raft, identity.as_ref(), request.into_inner())
+        authority::issue(&manager.inner().log, identity.as_ref(), request.into_inner())
             .await
             .map(Response::new)
     }
@@ -142,7 +141,6 @@ impl pb::membership_server::Membership for ManagerServices {
     ) -> Result<Response<pb::JoinReply>, Status> {
         let identity = require(&request, Allowed::Manager)?;
         let manager = self.leader()?;
-        let raft = &manager.inner().raft;
         let address = request.into_inner().address;
         let state = manager.state();
         let Some(node) = state.node(identity.node) else {
@@ -158,7 +156,8 @@ impl pb::membership_server::Membership for ManagerServices {
         // A manager that comes back under another address keeps its seat.
         let member = Some(RaftMember { raft_id: 0, addr: address });
         let change = Change::SetNodeRole { id: identity.node, role: NodeRole::Manager, member };
-        write(raft, None, change)
+        let log = &manager.inner().log;
+        log.write(None, change)
             .await
             .map_err(|refusal| Status::failed_precondition(refusal.to_string()))?;
         let seat = |node: &Arc<swarmw_model::Node>| {
@@ -193,7 +192,7 @@ impl pb::membership_server::Membership for ManagerServices {
             let mut spec = node.spec.clone();
             spec.role = NodeRole::Worker;
             let change = Change::UpdateNode { id: node.id, version: node.version, spec };
-            match write(&manager.inner().raft, None, change).await {
+            match manager.inner().log.write(None, change).await {
                 Ok(_) => return done,
                 Err(refusal) if refusal == Refusal::out_of_sequence() => {}
                 Err(refusal) => return Err(Status::failed_precondition(refusal.message)),
@@ -249,9 +248,7 @@ impl pb::dispatcher_server::Dispatcher for ManagerServices {
         let mut subscription = 0;
         while let Some(message) = incoming.message().await? {
             subscription = message.subscription;
-            let Some(sink) = broker.sink(subscription) else {
-                return Err(Status::cancelled("nobody reads these lines any more"));
-            };
+            let sink = broker.sink(subscription, identity.node)?;
             for line in message.lines {
                 let Ok(task) = line.task.parse() else { continue };
                 let line = LogLine {
@@ -260,9 +257,7 @@ impl pb::dispatcher_server::Dispatcher for ManagerServices {
                     at: Time::from_nanos(line.at_nanos),
                     text: line.text,
                 };
-                if sink.send(line).await.is_err() {
-                    return Err(Status::cancelled("nobody reads these lines any more"));
-                }
+                sink.take(line).await?;
             }
         }
         broker.finished(subscription, identity.node);

@@ -172,6 +172,10 @@ pub struct Assignment {
     pub spec: Arc<TaskSpec>,
     /// Where to bring it.
     pub desired_state: TaskState,
+    /// What the leader last heard of it: a node that has lost its own record does not
+    /// run a task again that has ended.
+    #[serde(default)]
+    pub status: TaskStatus,
 }
 
 /// One status on its way from an agent to the leader.
@@ -251,6 +255,7 @@ impl Task {
             node_id: self.node_id?,
             spec: self.spec.clone(),
             desired_state: self.desired_state,
+            status: self.status.clone(),
         })
     }
 }

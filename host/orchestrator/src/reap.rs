@@ -2,19 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use swarmw_model::{ServiceId, Slot, Task, TaskState};
+use swarmw_model::{Service, ServiceId, Slot, Task, TaskState};
 use swarmw_state::{Change, State};
 
 /// Forgets what a service does not need any more.
 pub(crate) fn service(state: &State, id: ServiceId, changes: &mut Vec<Change>) {
     let service = state.service(id);
-    let limit = state.cluster().map_or(5, |c| c.spec.orchestration.task_history_retention_limit);
-    let attempts = service
-        .and_then(|s| s.spec.task_template.restart_policy.as_ref())
-        .and_then(|p| p.max_attempts)
-        .filter(|n| *n > 0)
-        .and_then(|n| i64::try_from(n).ok());
-    let limit = attempts.map_or(limit, |n| n + 1);
+    let limit = limit(state, service.map(|s| &**s));
     let mut slots: BTreeMap<Slot, Vec<&Task>> = BTreeMap::new();
     for task in state.tasks_of_service(id) {
         if is_gone(task) || (service.is_none() && task.status.state == TaskState::Orphaned) {
@@ -41,6 +35,22 @@ pub(crate) fn service(state: &State, id: ServiceId, changes: &mut Vec<Change>) {
             }
         }
     }
+}
+
+/// Whether the task that another one replaced stays known while that one starts.
+pub(crate) fn keeps_predecessor(state: &State, service: &Service) -> bool {
+    !(0..2).contains(&limit(state, Some(service)))
+}
+
+/// Tasks kept per slot, the one that runs included; negative keeps all.
+fn limit(state: &State, service: Option<&Service>) -> i64 {
+    let attempts = service
+        .and_then(|s| s.spec.task_template.restart_policy.as_ref())
+        .and_then(|p| p.max_attempts)
+        .filter(|n| *n > 0)
+        .and_then(|n| i64::try_from(n).ok());
+    let general = state.cluster().map_or(5, |c| c.spec.orchestration.task_history_retention_limit);
+    attempts.map_or(general, |n| n.saturating_add(1))
 }
 
 /// Told to go, and nothing of it is left on a node.

@@ -10,6 +10,7 @@ use swarmw_model::{
 use swarmw_state::{Change, NewTask, State, TaskChange};
 
 use crate::nodes::{Ground, ground};
+use crate::reap;
 use crate::restart::{self, Verdict};
 use crate::slots::{SlotTasks, Slots, is_live, slots_of};
 use crate::update::{Memory, Update};
@@ -83,9 +84,9 @@ impl Reconcile<'_, '_> {
             self.keep(&service, *slot, &slots[slot]);
         }
         for slot in plan.create {
-            // Where an order got lost half-way, the old task may still be stopping.
-            let stopping =
-                |t: &Arc<Task>| t.desired_state == TaskState::Shutdown && self.is_in_the_way(t);
+            // Scaled down and up again, or an order got lost half-way: the old task
+            // may still be stopping.
+            let stopping = |t: &Arc<Task>| self.is_in_the_way(t);
             let waits = slots.get(&slot).is_some_and(|tasks| tasks.all().any(stopping));
             let desired = if waits { TaskState::Ready } else { TaskState::Running };
             self.create(&service, slot, desired);
@@ -234,6 +235,8 @@ impl Reconcile<'_, '_> {
             Some(old) if old.spec_version != new.spec_version => Duration::ZERO,
             // It did not end by itself.
             Some(old) if on == Ground::Firm && was_told(old) => Duration::ZERO,
+            // Its slot had been given up; one that ended by itself were in the history.
+            None if reap::keeps_predecessor(self.state, service) => Duration::ZERO,
             _ => restart::delay(service),
         };
         let from = new.created_at + delay;

@@ -9,13 +9,15 @@ use http::Uri;
 use hyper_util::rt::TokioIo;
 use rustls::ClientConfig;
 use rustls_pki_types::ServerName;
+use swarmw_ambient::Ambient;
 use swarmw_ca::{SERVER_NAME, Tls};
-use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 use tonic::Status;
 use tonic::transport::{Channel, Endpoint};
 use tower::service_fn;
+
+use crate::{Tcp, Transport, Wire};
 
 /// Until a connection stands.
 const CONNECT_DEADLINE: Duration = Duration::from_secs(5);
@@ -28,15 +30,21 @@ const KEEPALIVE_PATIENCE: Duration = Duration::from_secs(5);
 #[derive(Clone)]
 pub struct Channels {
     tls: Tls,
+    transport: Arc<dyn Transport>,
     open: Arc<Mutex<HashMap<String, Channel>>>,
 }
 
 // === impl Channels ===
 
 impl Channels {
-    /// Connections that prove this node by its certificate.
+    /// Connections over TCP that prove this node by its certificate.
     pub fn new(tls: Tls) -> Self {
-        Self { tls, open: Arc::default() }
+        Self::over(Arc::new(Tcp), tls)
+    }
+
+    /// The same, over another transport.
+    pub fn over(transport: Arc<dyn Transport>, tls: Tls) -> Self {
+        Self { tls, transport, open: Arc::default() }
     }
 
     /// The connection to `host:port`. Nothing is sent before the first call.
@@ -48,7 +56,7 @@ impl Channels {
             return Ok(channel.clone());
         }
         let tls = self.tls.clone();
-        let channel = channel(address, move || tls.client_config())?;
+        let channel = channel(address, self.transport.clone(), move || tls.client_config())?;
         self.open().insert(address.to_owned(), channel.clone());
         Ok(channel)
     }
@@ -66,9 +74,22 @@ impl Channels {
     /// # Errors
     /// The text is no address, or the root no certificate.
     pub fn bootstrap(address: &str, root_pem: Option<&str>) -> Result<Channel, Status> {
-        let config = Tls::bootstrap_client_config(root_pem)
+        Self::bootstrap_over(Arc::new(Tcp), &Ambient::system(), address, root_pem)
+    }
+
+    /// The same, over another transport and by another clock.
+    ///
+    /// # Errors
+    /// The text is no address, or the root no certificate.
+    pub fn bootstrap_over(
+        transport: Arc<dyn Transport>,
+        ambient: &Ambient,
+        address: &str,
+        root_pem: Option<&str>,
+    ) -> Result<Channel, Status> {
+        let config = Tls::bootstrap_client_config(root_pem, ambient)
             .map_err(|e| Status::invalid_argument(e.to_string()))?;
-        channel(address, move || config.clone())
+        channel(address, transport, move || config.clone())
     }
 
     fn open(&self) -> MutexGuard<'_, HashMap<String, Channel>> {
@@ -78,6 +99,7 @@ impl Channels {
 
 fn channel(
     address: &str,
+    transport: Arc<dyn Transport>,
     config: impl Fn() -> Arc<ClientConfig> + Send + Clone + 'static,
 ) -> Result<Channel, Status> {
     let invalid = |_| Status::invalid_argument(format!("not an address: {address:?}"));
@@ -88,14 +110,15 @@ fn channel(
         .keep_alive_timeout(KEEPALIVE_PATIENCE);
     let target = address.to_owned();
     Ok(endpoint.connect_with_connector_lazy(service_fn(move |_: Uri| {
-        let (target, config) = (target.clone(), config());
-        async move { connect(&target, config).await.map(TokioIo::new) }
+        let (stream, config) = (transport.connect(&target), config());
+        async move { shake(stream.await?, config).await.map(TokioIo::new) }
     })))
 }
 
-async fn connect(address: &str, config: Arc<ClientConfig>) -> io::Result<TlsStream<TcpStream>> {
-    let stream = TcpStream::connect(address).await?;
-    stream.set_nodelay(true)?;
+async fn shake(
+    stream: Box<dyn Wire>,
+    config: Arc<ClientConfig>,
+) -> io::Result<TlsStream<Box<dyn Wire>>> {
     let name = ServerName::try_from(SERVER_NAME).map_err(io::Error::other)?;
     TlsConnector::from(config).connect(name, stream).await
 }

@@ -3,16 +3,19 @@
 //! [`pb`] is generated from `proto/node.proto`. [`serve`] accepts connections and
 //! puts the caller's identity beside each request; [`require`] holds it against
 //! the roles that a method allows; [`Channels`] keeps connections to other nodes.
+//! Both stand on a [`Transport`], which is TCP.
 //! What the messages do is the business of `swarmw-manager` and `swarmw-agent`.
 
 mod caller;
 mod channels;
 mod serve;
+mod transport;
 pub mod wire;
 
 pub use caller::{Allowed, Caller, caller, require};
 pub use channels::Channels;
 pub use serve::{CONNECTIONS_MAX, serve};
+pub use transport::{Listener, Tcp, Transport, Wire};
 
 /// The messages and services of `proto/node.proto`.
 #[allow(missing_docs, clippy::all, clippy::pedantic)]

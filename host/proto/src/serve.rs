@@ -10,7 +10,6 @@ use std::time::Duration;
 
 use swarmw_ca::{Identity, Tls};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
@@ -20,7 +19,7 @@ use tonic::transport::Server;
 use tonic::transport::server::Connected;
 use tracing::{debug, warn};
 
-use crate::Caller;
+use crate::{Caller, Listener, Wire};
 
 /// Connections of other nodes at a time; more wait to be accepted.
 pub const CONNECTIONS_MAX: usize = 16_384;
@@ -40,7 +39,7 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// # Errors
 /// The server failed as a whole; single connections fail by themselves.
 pub async fn serve(
-    listener: TcpListener,
+    listener: impl Listener,
     tls: Tls,
     routes: Routes,
     shutdown: impl Future<Output = ()> + Send + 'static,
@@ -58,7 +57,7 @@ pub async fn serve(
 }
 
 async fn accept(
-    listener: TcpListener,
+    mut listener: impl Listener,
     tls: Tls,
     accepted: mpsc::Sender<Result<Connection, io::Error>>,
 ) {
@@ -90,10 +89,9 @@ async fn accept(
 
 async fn shake(
     tls: Tls,
-    stream: TcpStream,
+    stream: Box<dyn Wire>,
     addr: SocketAddr,
-) -> io::Result<(TlsStream<TcpStream>, Caller)> {
-    stream.set_nodelay(true)?;
+) -> io::Result<(TlsStream<Box<dyn Wire>>, Caller)> {
     let stream = TlsAcceptor::from(tls.server_config()).accept(stream).await?;
     let identity = match stream.get_ref().1.peer_certificates().and_then(|chain| chain.first()) {
         Some(leaf) => Some(Identity::of_certificate(leaf).map_err(io::Error::other)?),
@@ -104,7 +102,7 @@ async fn shake(
 
 /// A connection that has shaken hands.
 struct Connection {
-    stream: TlsStream<TcpStream>,
+    stream: TlsStream<Box<dyn Wire>>,
     caller: Caller,
     _place: OwnedSemaphorePermit,
 }

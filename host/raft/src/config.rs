@@ -1,7 +1,8 @@
 //! Settings.
 
-use std::path::PathBuf;
 use std::time::Duration;
+
+use crate::storage::Storage;
 
 /// What a manager's Raft works with.
 pub struct RaftConfig {
@@ -13,19 +14,6 @@ pub struct RaftConfig {
     pub address: String,
     /// Elections and snapshots.
     pub timing: Timing,
-}
-
-/// Where log and snapshots are kept.
-pub enum Storage {
-    /// In files, encrypted.
-    Disk {
-        /// The folder.
-        dir: PathBuf,
-        /// The key.
-        key: [u8; 32],
-    },
-    /// In memory, for tests of whole clusters in one process.
-    Memory,
 }
 
 /// How quickly a dead leader is replaced, and how long the log grows.
@@ -48,6 +36,21 @@ pub struct Timing {
     pub snapshot_every: u64,
     /// Entries kept behind a snapshot for managers that lag.
     pub keep_entries: u64,
+    /// How long one attempt to add a manager waits until it has copied the log. It
+    /// goes on copying afterwards, and the next attempt finds it further.
+    pub catch_up: Duration,
+}
+
+/// A manager that has not been heard for this many heartbeats is silent.
+const SILENT_HEARTBEATS: u32 = 6;
+
+// === impl Timing ===
+
+impl Timing {
+    /// After so long without a word a leader is none, and a peer unreachable.
+    pub fn silence(&self) -> Duration {
+        self.heartbeat * SILENT_HEARTBEATS
+    }
 }
 
 impl Default for Timing {
@@ -58,6 +61,7 @@ impl Default for Timing {
             election_max: Duration::from_millis(800),
             snapshot_every: 10_000,
             keep_entries: 500,
+            catch_up: Duration::from_secs(10),
         }
     }
 }

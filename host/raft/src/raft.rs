@@ -1,7 +1,6 @@
 //! The front door.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,22 +9,20 @@ use futures::StreamExt;
 use futures::stream::BoxStream;
 use openraft::async_runtime::WatchReceiver as _;
 use openraft::errors::{ClientWriteError, Fatal, RaftError as OpenraftError};
+use openraft::raft::AppendEntriesResponse;
 use openraft::storage::Snapshot;
-use openraft::{BasicNode, ChangeMembers, Config, Instant as _, ReadPolicy, SnapshotPolicy};
+use openraft::{BasicNode, Config, ReadPolicy, SnapshotPolicy};
 use swarmw_state::{Outcome, State, Transaction, encode_transaction};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use crate::config::{RaftConfig, Storage, Timing};
+use crate::config::{RaftConfig, Timing};
 use crate::error::{ProposeError, RaftError};
-use crate::log::{Disk, LogStore};
 use crate::machine::Machine;
 use crate::network::{Factory, SnapshotHeader, decode, encode};
 use crate::peers::{PeerError, Peers, Rpc};
 use crate::publish::{Publisher, Subscription};
-use crate::role::{Role, follow};
-use crate::seal::Seal;
-use crate::snapshot::{NAME, Shelf};
+use crate::role::{Heard, Role, Watch};
 use crate::types::{Proposal, TypeConfig};
 
 /// A leader whose lease has just run out, or that waits for a change of members,
@@ -35,30 +32,17 @@ const PATIENCE: Duration = Duration::from_secs(2);
 const PAUSE: Duration = Duration::from_millis(50);
 /// The largest snapshot that is taken in.
 const SNAPSHOT_MAX: usize = 1 << 30;
-/// A peer is called unreachable after this many heartbeats without an answer.
-const SILENT_HEARTBEATS: u32 = 6;
 
 /// A manager's part in the replicated log. Cheap to clone.
 #[derive(Clone)]
 pub struct Raft {
-    inner: openraft::Raft<TypeConfig, Machine>,
+    pub(crate) inner: openraft::Raft<TypeConfig, Machine>,
     publisher: Publisher,
-    role: watch::Receiver<Role>,
-    own: u64,
+    pub(crate) role: watch::Receiver<Role>,
+    pub(crate) own: u64,
     address: Arc<str>,
-    timing: Timing,
-}
-
-/// A manager as Raft sees it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Member {
-    /// Its seat.
-    pub raft_id: u64,
-    /// Where it is reached.
-    pub address: String,
-    /// Whether the leader has heard it lately. Followers believe in the leader and
-    /// take the others for reachable.
-    pub reachable: bool,
+    pub(crate) timing: Timing,
+    heard: Heard,
 }
 
 // === impl Raft ===
@@ -69,16 +53,22 @@ impl Raft {
     /// # Errors
     /// The files are damaged or written by a newer swarmw.
     pub async fn open(config: RaftConfig, peers: Arc<dyn Peers>) -> Result<Self, RaftError> {
-        let (log, machine, publisher) =
-            tokio::task::spawn_blocking(move || open_storage(config.storage))
-                .await
-                .map_err(|e| RaftError::Stopped(e.to_string()))??;
+        let (log, machine, publisher) = tokio::task::spawn_blocking(move || config.storage.open())
+            .await
+            .map_err(|e| RaftError::Stopped(e.to_string()))??;
         let settings = settings(&config.timing)?;
         let inner = openraft::Raft::new(config.raft_id, settings, Factory(peers), log, machine)
             .await
             .map_err(|e| RaftError::Stopped(e.to_string()))?;
         let (role, watched) = watch::channel(Role::default());
-        tokio::spawn(follow(inner.clone(), config.raft_id, role));
+        let heard = Heard::now();
+        let watch = Watch {
+            raft: inner.clone(),
+            own: config.raft_id,
+            timing: config.timing,
+            heard: heard.clone(),
+        };
+        tokio::spawn(watch.tell(role));
         Ok(Self {
             inner,
             publisher,
@@ -86,6 +76,7 @@ impl Raft {
             own: config.raft_id,
             address: config.address.into(),
             timing: config.timing,
+            heard,
         })
     }
 
@@ -115,7 +106,12 @@ impl Raft {
         let proposal = Proposal(Bytes::from(encode_transaction(&transaction)));
         let start = Instant::now();
         loop {
-            match self.inner.client_write(proposal.clone()).await {
+            let written = tokio::select! {
+                written = self.inner.client_write(proposal.clone()) => written,
+                // A leader that is cut off would wait until it is not.
+                () = self.led_no_more() => return Err(ProposeError::Lost),
+            };
+            match written {
                 Ok(response) => return Ok(response.data.0),
                 Err(OpenraftError::Fatal(_)) => return Err(ProposeError::Closed),
                 Err(OpenraftError::APIError(ClientWriteError::ForwardToLeader(to))) => {
@@ -130,6 +126,17 @@ impl Raft {
                 Err(OpenraftError::APIError(_)) => return Err(ProposeError::Lost),
             }
             tokio::time::sleep(PAUSE).await;
+        }
+    }
+
+    /// Returns when this manager has led, and leads no more.
+    async fn led_no_more(&self) {
+        let mut role = self.role.clone();
+        for leading in [true, false] {
+            if role.wait_for(|role| role.leading == leading).await.is_err() {
+                // Raft has stopped, and says so to those who wait for it.
+                std::future::pending::<()>().await;
+            }
         }
     }
 
@@ -185,92 +192,6 @@ impl Raft {
         &self.address
     }
 
-    /// The seats of the voters.
-    pub fn member_ids(&self) -> Vec<u64> {
-        self.inner.voter_ids().collect()
-    }
-
-    /// The voters, and whether the leader hears them.
-    pub fn members(&self) -> Vec<Member> {
-        let metrics = self.inner.metrics();
-        let metrics = metrics.borrow_watched().clone();
-        let silence = self.timing.heartbeat * SILENT_HEARTBEATS;
-        let heard = |id: u64| match &metrics.heartbeat {
-            Some(beats) if id != self.own => {
-                beats.get(&id).and_then(|at| at.as_ref()).is_some_and(|at| at.elapsed() < silence)
-            }
-            _ => true,
-        };
-        let members = metrics.membership_config.membership();
-        let voters: BTreeSet<u64> = members.voter_ids().collect();
-        members
-            .nodes()
-            .filter(|(id, _)| voters.contains(id))
-            .map(|(id, node)| Member {
-                raft_id: *id,
-                address: node.addr.clone(),
-                reachable: heard(*id),
-            })
-            .collect()
-    }
-
-    /// Adds a voter, which first catches up as a learner.
-    ///
-    /// # Errors
-    /// This manager does not lead, the new one cannot be reached, or another change
-    /// is under way.
-    pub async fn add_member(&self, raft_id: u64, address: &str) -> Result<(), RaftError> {
-        self.inner
-            .add_learner(raft_id, BasicNode::new(address), true)
-            .await
-            .map_err(|e| RaftError::Members(e.to_string()))?;
-        let voters = ChangeMembers::AddVoterIds(BTreeSet::from([raft_id]));
-        self.inner
-            .change_membership(voters, false)
-            .await
-            .map(drop)
-            .map_err(|e| RaftError::Members(e.to_string()))
-    }
-
-    /// Takes a voter out. A leader that is to go hands over first; the next one
-    /// takes it out.
-    ///
-    /// # Errors
-    /// This manager does not lead, or another change is under way.
-    pub async fn remove_member(&self, raft_id: u64) -> Result<(), RaftError> {
-        if raft_id == self.own {
-            return self.transfer_leadership().await;
-        }
-        let gone = BTreeSet::from([raft_id]);
-        self.inner
-            .change_membership(ChangeMembers::RemoveVoters(gone.clone()), false)
-            .await
-            .map_err(|e| RaftError::Members(e.to_string()))?;
-        Ok(())
-    }
-
-    /// Hands the leadership to another voter and waits until it has it.
-    ///
-    /// # Errors
-    /// There is no other voter that is heard, or it did not take over in time.
-    pub async fn transfer_leadership(&self) -> Result<(), RaftError> {
-        let next = self.members().into_iter().find(|m| m.raft_id != self.own && m.reachable);
-        let Some(next) = next else {
-            return Err(RaftError::Members("no other manager can take over".to_owned()));
-        };
-        self.inner
-            .trigger()
-            .transfer_leader(next.raft_id)
-            .await
-            .map_err(|e| RaftError::Stopped(e.to_string()))?;
-        let mut role = self.role.clone();
-        let moved = role.wait_for(|role| !role.leading && role.leader.is_some());
-        match tokio::time::timeout(self.timing.election_max, moved).await {
-            Ok(Ok(_)) => Ok(()),
-            _ => Err(RaftError::Members(format!("{} did not take over in time", next.address))),
-        }
-    }
-
     /// Answers a peer's message.
     ///
     /// # Errors
@@ -280,7 +201,11 @@ impl Raft {
         match rpc {
             Rpc::Append => {
                 let answer = self.inner.append_entries(decode(body)?).await;
-                encode(&answer.map_err(|e| stopped(&e))?)
+                let answer = answer.map_err(|e| stopped(&e))?;
+                if !matches!(answer, AppendEntriesResponse::HigherVote(_)) {
+                    self.heard.note();
+                }
+                encode(&answer)
             }
             Rpc::Vote => encode(&self.inner.vote(decode(body)?).await.map_err(|e| stopped(&e))?),
             Rpc::PreVote => {
@@ -313,6 +238,7 @@ impl Raft {
         }
         let snapshot = Snapshot { meta: header.meta, snapshot: Bytes::from(data) };
         let answer = self.inner.install_full_snapshot(header.vote, snapshot).await;
+        self.heard.note();
         encode(&answer.map_err(|e| PeerError(e.to_string()))?)
     }
 
@@ -338,39 +264,6 @@ impl Raft {
             tracing::warn!(error = %e, "raft did not stop in order");
         }
     }
-}
-
-fn open_storage(storage: Storage) -> Result<(LogStore, Machine, Publisher), RaftError> {
-    let (dir, key) = match storage {
-        Storage::Memory => {
-            let shelf = Shelf::Memory(Arc::default());
-            let (machine, publisher) = Machine::open(shelf).map_err(|e| failed(NAME.into(), &e))?;
-            return Ok((LogStore::in_memory(), machine, publisher));
-        }
-        Storage::Disk { dir, key } => (dir, key),
-    };
-    std::fs::create_dir_all(&dir).map_err(|e| failed(dir.clone(), &e))?;
-    let seal = Seal::new(key);
-    let file = dir.join("log.redb");
-    let (disk, recovered) = Disk::open(&file, seal.clone()).map_err(|e| failed(file, &e))?;
-    let log = LogStore::on_disk(disk, recovered);
-    let snapshot = dir.join(NAME);
-    let (machine, publisher) = Machine::open(Shelf::Disk { folder: dir, seal })
-        .map_err(|e| failed(snapshot.clone(), &e))?;
-    match log.purged() {
-        Some(purged) if machine.applied() < Some(purged) => Err(failed(
-            snapshot,
-            &format!(
-                "missing or too old: the log begins after entry {purged}; \
-                 take the manager out and let it join again"
-            ),
-        )),
-        _ => Ok((log, machine, publisher)),
-    }
-}
-
-fn failed(path: PathBuf, why: &dyn std::fmt::Display) -> RaftError {
-    RaftError::Storage { path, message: why.to_string() }
 }
 
 fn settings(timing: &Timing) -> Result<Arc<Config>, RaftError> {

@@ -21,7 +21,7 @@ pub(crate) struct Header {
     members: MembersRecord,
 }
 
-/// The latest snapshot: in a file, or in memory for tests.
+/// The latest snapshot: in a file, or in memory for simulations.
 #[derive(Clone)]
 pub(crate) enum Shelf {
     Disk { folder: PathBuf, seal: Seal },

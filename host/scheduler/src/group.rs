@@ -4,20 +4,23 @@
 use std::sync::Arc;
 
 use swarmw_model::{
-    NodeId, ServiceId, Slot, Task, TaskId, TaskSpec, TaskState, TaskStatus, Time, Version,
+    NodeId, ServiceId, Slot, TaskId, TaskSpec, TaskState, TaskStatus, Time, Version,
 };
 use swarmw_state::{Change, State, TaskChange};
 
 use crate::batch::Policy;
 use crate::hash::FastMap;
 use crate::usage::{Port, host_ports};
+use crate::waiting::Waiter;
 
-/// A task to be placed.
-pub(crate) enum Item {
-    /// To be made by the change at this place of the decisions.
-    New(usize),
-    /// Waits in the state.
-    Waiting(Arc<Task>),
+/// A task to be placed. The lower slot comes first.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Item {
+    slot: u64,
+    id: TaskId,
+    /// Place of the change among the decisions that will make it; without one it
+    /// waits in the state.
+    made_by: Option<usize>,
 }
 
 /// Tasks that are alike but for their slots.
@@ -59,24 +62,27 @@ impl Groups {
                     .then(|| (service.spec.task_template.clone(), ports))
             });
             let Some(group) = group else { continue };
+            let item = |slot| Item { slot, id: new.id, made_by: Some(at) };
             match new.slot {
-                Slot::Node(node) => group.preassigned.push((node, Item::New(at))),
-                Slot::Replica(_) => group.items.push(Item::New(at)),
+                Slot::Node(node) => group.preassigned.push((node, item(0))),
+                Slot::Replica(slot) => group.items.push(item(slot)),
             }
         }
     }
 
     /// Takes in a task that waits in the state; one whose service is gone is left
     /// to the orchestrator.
-    pub(crate) fn add_waiting(&mut self, task: &Arc<Task>, state: &State) {
-        let group = self.group(task.service_id, task.spec_version, || {
-            state.service(task.service_id)?;
+    pub(crate) fn add_waiting(&mut self, waiter: &Waiter, state: &State) {
+        let group = self.group(waiter.service, waiter.version, || {
+            state.service(waiter.service)?;
+            let task = state.task(waiter.id)?;
             Some((task.spec.clone(), host_ports(&task.service.ports).collect()))
         });
         let Some(group) = group else { return };
-        match task.node_id {
-            Some(node) => group.preassigned.push((node, Item::Waiting(task.clone()))),
-            None => group.items.push(Item::Waiting(task.clone())),
+        let item = Item { slot: waiter.slot, id: waiter.id, made_by: None };
+        match waiter.node {
+            Some(node) => group.preassigned.push((node, item)),
+            None => group.items.push(item),
         }
     }
 
@@ -106,10 +112,10 @@ impl Groups {
     }
 
     /// The groups: those whose spec is older first, and within each the lower slots.
-    pub(crate) fn sorted(mut self, decisions: &[Change]) -> Vec<Group> {
+    pub(crate) fn sorted(mut self) -> Vec<Group> {
         self.all.sort_unstable_by_key(|g| (g.version, g.service));
         for group in &mut self.all {
-            group.items.sort_by_cached_key(|item| item.order(decisions));
+            group.items.sort_unstable();
         }
         self.all
     }
@@ -118,54 +124,45 @@ impl Groups {
 // === impl Item ===
 
 impl Item {
-    fn order(&self, decisions: &[Change]) -> (u64, TaskId) {
-        match self {
-            Self::Waiting(task) => (task.slot, task.id),
-            Self::New(at) => match &decisions[*at] {
-                Change::CreateTask(new) => match new.slot {
-                    Slot::Replica(slot) => (slot, new.id),
-                    Slot::Node(_) => (0, new.id),
-                },
-                _ => (0, TaskId::from_bits(0)),
-            },
-        }
+    /// The task's id, where it waits in the state.
+    pub(crate) fn waiting(&self) -> Option<TaskId> {
+        self.made_by.is_none().then_some(self.id)
     }
 
     /// Gives the task its node.
     pub(crate) fn assign(&self, node: NodeId, decisions: &mut Vec<Change>) {
-        match self {
-            Self::New(at) => {
-                if let Change::CreateTask(new) = &mut decisions[*at] {
+        match self.made_by {
+            Some(at) => {
+                if let Change::CreateTask(new) = &mut decisions[at] {
                     new.node = Some(node);
                     new.error = Arc::default();
                 }
             }
-            Self::Waiting(task) => decisions
-                .push(Change::Task(TaskChange { assign: Some(node), ..TaskChange::of(task.id) })),
+            None => decisions
+                .push(Change::Task(TaskChange { assign: Some(node), ..TaskChange::of(self.id) })),
         }
     }
 
     /// Says why the task waits; true where that is news.
-    pub(crate) fn leave(&self, why: &Arc<str>, now: Time, decisions: &mut Vec<Change>) -> bool {
-        match self {
-            Self::New(at) => {
-                if let Change::CreateTask(new) = &mut decisions[*at] {
-                    new.error = why.clone();
-                }
-                true
+    pub(crate) fn leave(
+        &self,
+        why: &Arc<str>,
+        state: &State,
+        now: Time,
+        decisions: &mut Vec<Change>,
+    ) -> bool {
+        if let Some(at) = self.made_by {
+            if let Change::CreateTask(new) = &mut decisions[at] {
+                new.error = why.clone();
             }
-            Self::Waiting(task) if task.status.error == *why => false,
-            Self::Waiting(task) => {
-                decisions.push(Change::Task(TaskChange {
-                    status: Some(TaskStatus {
-                        timestamp: now,
-                        error: why.clone(),
-                        ..task.status.clone()
-                    }),
-                    ..TaskChange::of(task.id)
-                }));
-                true
-            }
+            return true;
         }
+        let Some(task) = state.task(self.id).filter(|task| task.status.error != *why) else {
+            return false;
+        };
+        let status = TaskStatus { timestamp: now, error: why.clone(), ..task.status.clone() };
+        let told = TaskChange { status: Some(status), ..TaskChange::of(self.id) };
+        decisions.push(Change::Task(told));
+        true
     }
 }

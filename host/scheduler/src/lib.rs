@@ -38,6 +38,7 @@ mod table;
 mod tree;
 mod usage;
 mod verdicts;
+mod waiting;
 
 pub use judge::{Judgement, place_anew};
 pub use pass::{Consequence, Pass, PolicyEvent};

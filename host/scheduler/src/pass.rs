@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use swarmw_model::{ServiceId, TaskState, TaskStatus, Time};
+use swarmw_model::{NodeId, ServiceId, TaskState, TaskStatus, Time};
 use swarmw_state::{Change, State, TaskChange};
 
 use crate::batch::{Batch, Policy};
@@ -97,22 +97,17 @@ impl Scheduler {
     fn collect(&mut self, state: &State, decisions: &[Change], all: bool) -> Vec<Group> {
         let mut groups = Groups::default();
         groups.add_new(decisions, state);
-        if all {
-            for task in state.unassigned() {
-                groups.add_waiting(task, state);
-            }
-        } else {
-            for task in self.due.values() {
-                groups.add_waiting(task, state);
-            }
+        for waiter in self.waiting.to_try(all) {
+            groups.add_waiting(waiter, state);
         }
-        groups.sorted(decisions)
+        groups.sorted()
     }
 
     /// Tasks of an older spec that never had a node end here, as there is no agent
     /// to end them.
     fn shut_down_stale(&mut self, state: &State, decisions: &mut Vec<Change>, now: Time) {
-        let mut stale: Vec<_> = self.stale.iter().filter_map(|id| state.task(*id)).collect();
+        let mut stale: Vec<_> =
+            self.waiting.stale.iter().filter_map(|id| state.task(*id)).collect();
         stale.sort_unstable_by_key(|task| task.id);
         for task in stale {
             let newer =
@@ -263,8 +258,7 @@ impl Scheduler {
                     self.usage.place(row, filters.need.reserved, &filters.need.ports);
                     *counts.entry(row).or_default() += 1;
                     work.pass.placed += 1;
-                    self.await_confirmation(item);
-                    item.assign(*node, work.decisions);
+                    self.assign(item, *node, work);
                 }
                 (_, miss) => self.leave(item, &miss.unwrap_or_default().into(), work),
             }
@@ -289,8 +283,7 @@ impl Scheduler {
             let group = &groups[run.group];
             for (item, row) in group.items.iter().zip(&run.placed) {
                 if let Some(node) = self.table.node(*row).map(|node| node.id) {
-                    self.await_confirmation(item);
-                    item.assign(node, work.decisions);
+                    self.assign(item, node, work);
                 }
             }
             work.pass.placed += run.placed.len();
@@ -336,24 +329,19 @@ impl Scheduler {
 
     fn leave(&mut self, item: &Item, why: &Arc<str>, work: &mut Work<'_>) {
         work.pass.waiting += 1;
-        let news = item.leave(why, work.now, work.decisions);
-        if let Item::Waiting(task) = item {
-            if news {
-                self.due.insert(task.id, task.clone());
-            } else {
-                self.due.remove(&task.id);
-            }
+        let news = item.leave(why, work.state, work.now, work.decisions);
+        match item.waiting() {
+            Some(id) if news => self.waiting.await_confirmation(id),
+            Some(id) => self.waiting.stays_answered(id),
+            None => {}
         }
     }
 
-    /// A decision may get lost before it is committed: the task stays due until an
-    /// event shows its node. Those that were due are so already.
-    fn await_confirmation(&mut self, item: &Item) {
-        if let Item::Waiting(task) = item
-            && !self.due.contains_key(&task.id)
-        {
-            self.due.insert(task.id, task.clone());
+    fn assign(&mut self, item: &Item, node: NodeId, work: &mut Work<'_>) {
+        if let Some(id) = item.waiting() {
+            self.waiting.await_confirmation(id);
         }
+        item.assign(node, work.decisions);
     }
 }
 

@@ -2,15 +2,15 @@
 
 use std::sync::Arc;
 
-use swarmw_model::{Node, NodeId, ServiceSpec, Task, TaskId, TaskState};
+use swarmw_model::{Node, NodeId, ServiceSpec, Task};
 use swarmw_state::{Event, State};
 
 use crate::failures::Failures;
-use crate::hash::{FastMap, FastSet};
 use crate::need::Need;
 use crate::table::Table;
 use crate::usage::{Usage, holds, same};
 use crate::verdicts::Verdicts;
+use crate::waiting::Waiting;
 use crate::{Policies, PolicyFailure};
 
 /// Puts tasks on nodes. See the crate's head.
@@ -20,10 +20,7 @@ pub struct Scheduler {
     pub(crate) usage: Usage,
     pub(crate) failures: Failures,
     pub(crate) verdicts: Verdicts,
-    /// Waiting tasks that have no answer yet which the events confirm.
-    pub(crate) due: FastMap<TaskId, Arc<Task>>,
-    /// Tasks that never had a node and are to be shut down.
-    pub(crate) stale: FastSet<TaskId>,
+    pub(crate) waiting: Waiting,
     /// Something changed that could help a task already answered.
     pub(crate) retry: bool,
 }
@@ -94,7 +91,7 @@ impl Scheduler {
             (None, None) => {}
         }
         if let Some(task) = new.or(old) {
-            self.note_waiting(task, new.is_some());
+            self.waiting.note(task, new.is_some());
         }
     }
 
@@ -108,23 +105,6 @@ impl Scheduler {
         if let Some(row) = task.node_id.and_then(|node| self.table.row(node)) {
             self.usage.take_away(row, task);
             self.retry |= holds(task);
-        }
-    }
-
-    /// Keeps track of the tasks that want an answer: a task without a node and
-    /// without a reason, until the events show that it got the one or the other.
-    fn note_waiting(&mut self, task: &Arc<Task>, exists: bool) {
-        let unplaced = exists && task.status.state <= TaskState::Pending;
-        let wanted = task.desired_state <= TaskState::Complete;
-        if unplaced && wanted && task.status.error.is_empty() {
-            self.due.insert(task.id, task.clone());
-        } else {
-            self.due.remove(&task.id);
-        }
-        if unplaced && task.desired_state == TaskState::Shutdown {
-            self.stale.insert(task.id);
-        } else {
-            self.stale.remove(&task.id);
         }
     }
 

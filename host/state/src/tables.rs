@@ -36,7 +36,6 @@ pub struct State {
     pub(crate) facts: HashMap<ServiceId, Arc<ServiceFacts>>,
     pub(crate) tasks_of_service: HashMap<ServiceId, OrdSet<(Slot, TaskId)>>,
     pub(crate) tasks_of_node: HashMap<NodeId, OrdSet<TaskId>>,
-    pub(crate) unassigned: OrdSet<TaskId>,
     pub(crate) ports: OrdMap<(PortProtocol, u16), ServiceId>,
 }
 
@@ -135,11 +134,6 @@ impl State {
         ids.into_iter().flatten().filter_map(|task| self.tasks.get(task))
     }
 
-    /// Tasks that wait for the scheduler's word: pending, and wanted to run.
-    pub fn unassigned(&self) -> impl Iterator<Item = &Arc<Task>> {
-        self.unassigned.iter().filter_map(|task| self.tasks.get(task))
-    }
-
     /// A plugin.
     pub fn plugin(&self, id: PluginId) -> Option<&Arc<Plugin>> {
         self.plugins.get(&id)
@@ -199,7 +193,6 @@ impl State {
         }
         let mut of_service: StdHashMap<_, Vec<_>> = StdHashMap::new();
         let mut of_node: StdHashMap<_, Vec<_>> = StdHashMap::new();
-        self.unassigned.clear();
         for task in self.tasks.values() {
             if let Some(slot) = task.slot() {
                 of_service.entry(task.service_id).or_default().push((slot, task.id));
@@ -207,19 +200,10 @@ impl State {
             if let Some(node) = task.node_id {
                 of_node.entry(node).or_default().push(task.id);
             }
-            if waits(task) {
-                self.unassigned.insert(task.id);
-            }
         }
         self.tasks_of_service =
             of_service.into_iter().map(|(id, tasks)| (id, tasks.into_iter().collect())).collect();
         self.tasks_of_node =
             of_node.into_iter().map(|(id, tasks)| (id, tasks.into_iter().collect())).collect();
     }
-}
-
-/// Whether a task waits for the scheduler.
-pub(crate) fn waits(task: &Task) -> bool {
-    use swarmw_model::TaskState;
-    task.status.state <= TaskState::Pending && task.desired_state <= TaskState::Complete
 }

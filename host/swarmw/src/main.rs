@@ -4,7 +4,7 @@ mod address;
 mod bench;
 mod daemon;
 mod demo;
-mod state_dir;
+mod local;
 mod top;
 
 use std::process::ExitCode;

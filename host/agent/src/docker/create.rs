@@ -280,6 +280,7 @@ mod tests {
             node_id: NodeId::from_bits(4),
             spec: Arc::new(serde_json::from_value(spec).expect("a task spec")),
             desired_state: TaskState::Running,
+            status: Default::default(),
         }
     }
 

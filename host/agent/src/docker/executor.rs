@@ -1,6 +1,6 @@
 //! Tasks as containers.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -13,9 +13,10 @@ use bollard::query_parameters::{
 use futures::FutureExt;
 use futures::future::{BoxFuture, Shared, ready};
 use swarmw_model::{Assignment, PortProtocol, TaskId};
+use tokio::sync::Semaphore;
 use tracing::debug;
 
-use super::engine::{CALL_DEADLINE, Engine};
+use super::engine::{CALL_DEADLINE, Engine, Wake};
 use super::failure::Failure;
 use super::image::Pulls;
 use super::state::{Health, Life, UNHEALTHY, address, exit, life, started};
@@ -29,6 +30,13 @@ pub(crate) struct DockerExecutor {
     /// The node's name, for templates.
     hostname: String,
     pulls: Pulls,
+    /// For calls that keep the engine busy: more at a time take longer each, and
+    /// all of them together.
+    turns: Arc<Semaphore>,
+    /// Containers that were made and never told to start.
+    made: Mutex<HashSet<TaskId>>,
+    /// Ears that have listened since before the last look at a running container.
+    listening: Mutex<HashMap<TaskId, Wake>>,
     /// Starts under way: the engine goes on with one that nobody waits for any more.
     starts: Mutex<HashMap<TaskId, Start>>,
     /// Where running containers are reached on the node's bridge.
@@ -47,6 +55,9 @@ impl DockerExecutor {
             engine,
             hostname,
             pulls: Pulls::new(),
+            turns: Arc::new(Semaphore::new(turns())),
+            made: Mutex::default(),
+            listening: Mutex::default(),
             starts: Mutex::default(),
             addresses: Mutex::default(),
         }
@@ -64,7 +75,7 @@ impl DockerExecutor {
     async fn look(
         &self,
         task: &Assignment,
-        wake: &mut super::engine::Wake,
+        wake: &mut Wake,
     ) -> Result<Option<ContainerInspectResponse>, TaskError> {
         let name = &task.name();
         let inspect =
@@ -102,19 +113,27 @@ impl DockerExecutor {
             let options = CreateContainerOptions { name: Some(name.clone()), ..Default::default() };
             docker.create_container(Some(options), body.clone()).await.map(drop)
         };
-        match self.engine.call(make).await {
+        let turn = self.turns.acquire().await;
+        let made = self.engine.call(make).await;
+        drop(turn);
+        match made {
             // Made before the daemon, or the engine, was away: names end in the task's id.
             Err(failure) if failure.is_conflict() => {
                 self.inspect(task).await.map(drop).map_err(|_| failure.into())
             }
-            made => Ok(made?),
+            made => {
+                made?;
+                self.made().insert(task.id);
+                Ok(())
+            }
         }
     }
 
     async fn do_start(&self, task: &Assignment) -> Result<Started, TaskError> {
         let mut wake = self.engine.wake(task.id);
         let name = &task.name();
-        if life(&self.inspect(task).await?) == Life::Created {
+        let is_new = self.made().remove(&task.id);
+        if is_new || life(&self.inspect(task).await?) == Life::Created {
             let started = self.begin(task).await;
             self.starts().remove(&task.id);
             started?;
@@ -124,7 +143,10 @@ impl DockerExecutor {
                 return Err(TaskError(format!("No such container: {name}")));
             };
             match life(&seen) {
-                Life::Running(Health::Good) => return Ok(self.started(task, &seen)),
+                Life::Running(Health::Good) => {
+                    self.listening().insert(task.id, wake);
+                    return Ok(self.started(task, &seen));
+                }
                 Life::Running(Health::Starting) => wake.changed().await,
                 Life::Running(Health::Bad) => {
                     self.do_stop(task).await?;
@@ -148,8 +170,9 @@ impl DockerExecutor {
 
     /// Has the engine start the container, whether or not somebody waits for that.
     fn begin(&self, task: &Assignment) -> Start {
-        let (engine, name) = (self.engine.clone(), task.name());
+        let (engine, turns, name) = (self.engine.clone(), self.turns.clone(), task.name());
         let start = tokio::spawn(async move {
+            let _turn = turns.acquire().await;
             let name = &name;
             let start =
                 move |docker: Docker| async move { docker.start_container(name, None).await };
@@ -172,7 +195,14 @@ impl DockerExecutor {
     }
 
     async fn do_wait(&self, task: &Assignment) -> Result<Exit, TaskError> {
-        let mut wake = self.engine.wake(task.id);
+        let listening = self.listening().remove(&task.id);
+        let mut wake = match listening {
+            Some(mut wake) => {
+                wake.changed().await;
+                wake
+            }
+            None => self.engine.wake(task.id),
+        };
         let ended = loop {
             let Some(seen) = self.look(task, &mut wake).await? else {
                 break Err(TaskError(format!("No such container: {}", task.name())));
@@ -222,6 +252,8 @@ impl DockerExecutor {
     }
 
     async fn do_remove(&self, task: &Assignment) -> Result<(), TaskError> {
+        self.made().remove(&task.id);
+        self.listening().remove(&task.id);
         // Removal is by force: what could not be stopped in order goes too.
         if let Err(error) = self.do_stop(task).await {
             debug!(task = %task.id, %error, "a container did not stop in order");
@@ -237,6 +269,14 @@ impl DockerExecutor {
         }
     }
 
+    fn made(&self) -> MutexGuard<'_, HashSet<TaskId>> {
+        self.made.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn listening(&self) -> MutexGuard<'_, HashMap<TaskId, Wake>> {
+        self.listening.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn starts(&self) -> MutexGuard<'_, HashMap<TaskId, Start>> {
         self.starts.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -244,6 +284,11 @@ impl DockerExecutor {
     fn addresses(&self) -> MutexGuard<'_, HashMap<TaskId, IpAddr>> {
         self.addresses.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Calls at a time that keep the engine busy.
+fn turns() -> usize {
+    2 * std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
 }
 
 fn checks_health(seen: &ContainerInspectResponse) -> bool {

@@ -72,7 +72,7 @@ fn line(frame: LogOutput) -> Line {
     match (space, time) {
         (Some(space), Some(at)) => Line { at, output, text: bytes[space + 1..].to_vec() },
         // Some log drivers keep no time.
-        _ => Line { at: crate::clock::now(), output, text: bytes.to_vec() },
+        _ => Line { at: swarmw_ambient::Ambient::system().now(), output, text: bytes.to_vec() },
     }
 }
 

@@ -8,6 +8,7 @@ use std::time::Duration;
 use bollard::Docker;
 use bollard::query_parameters::EventsOptions;
 use futures::StreamExt;
+use swarmw_ambient::Ambient;
 use swarmw_model::NodeDescription;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -16,7 +17,6 @@ use tracing::{info, warn};
 use super::describe::{trouble, with_engine};
 use super::engine::{Engine, HELLO_DEADLINE};
 use super::failure::Failure;
-use crate::clock::now;
 
 /// Swarm's time between looks at what the engine says of itself; an engine that
 /// does not answer then is away.
@@ -27,6 +27,8 @@ const BACKOFF_FIRST: Duration = Duration::from_millis(100);
 const BACKOFF_MAX: Duration = Duration::from_secs(3);
 /// Events this long before the stream began are asked for: seconds are its grain.
 const OVERLAP_SECONDS: i64 = 2;
+/// What may end a task, or make it healthy.
+const EVENTS: [&str; 4] = ["die", "oom", "destroy", "health_status"];
 /// On every container of a task.
 const TASK_LABEL: &str = "com.docker.swarm.task";
 /// The task's id.
@@ -66,7 +68,7 @@ async fn follow(
     description: &watch::Sender<NodeDescription>,
     times: &mut u64,
 ) -> Failure {
-    let began = now().as_nanos() / 1_000_000_000 - OVERLAP_SECONDS;
+    let began = Ambient::system().now().as_nanos() / 1_000_000_000 - OVERLAP_SECONDS;
     let client = match engine.connect().await {
         Ok(client) => client,
         Err(failure) => return failure,
@@ -77,10 +79,11 @@ async fn follow(
     *times += 1;
     info!(socket = %engine.socket().display(), "the Docker engine answers");
     engine.is_up(*times);
-    let filters = HashMap::from([
-        ("type".to_owned(), vec!["container".to_owned()]),
-        ("label".to_owned(), vec![TASK_LABEL.to_owned()]),
-    ]);
+    let filters = [("type", &["container"][..]), ("label", &[TASK_LABEL]), ("event", &EVENTS)];
+    let filters: HashMap<_, _> = filters
+        .into_iter()
+        .map(|(key, values)| (key.to_owned(), values.iter().map(|v| (*v).to_owned()).collect()))
+        .collect();
     let options =
         EventsOptions { since: Some(began.to_string()), until: None, filters: Some(filters) };
     // Never silent for good: an engine that hangs does not answer `describe`.

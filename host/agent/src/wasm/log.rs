@@ -8,12 +8,12 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 
+use swarmw_ambient::Ambient;
 use swarmw_model::Time;
 use tokio::io::AsyncWrite;
 use wasmtime_wasi::cli::{IsTerminal, StdoutStream};
 
 use super::folder::Folder;
-use crate::clock::now;
 use crate::logs::{Line, Output};
 
 /// Bytes of each of the two files.
@@ -90,7 +90,8 @@ impl Writer {
 impl Inner {
     /// `NANOS OUTPUT TEXT\n`: a text that ends without a line end stands before `\\`.
     fn line(&mut self, output: Output, text: &[u8]) -> io::Result<()> {
-        let mut record = format!("{} {} ", now().as_nanos(), output as u8).into_bytes();
+        let mut record =
+            format!("{} {} ", Ambient::system().now().as_nanos(), output as u8).into_bytes();
         record.extend_from_slice(text.strip_suffix(b"\n").unwrap_or(text));
         record.push(b'\n');
         if self.size + record.len() as u64 > FILE_MAX {

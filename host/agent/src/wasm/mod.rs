@@ -5,6 +5,7 @@
 //! there: where it listens, how it ended, what it printed. So a task outlives the
 //! daemon and is adopted by the next one.
 
+mod bench;
 mod executor;
 mod folder;
 mod http;
@@ -12,5 +13,6 @@ mod log;
 mod process;
 mod run;
 
+pub use bench::{TaskFigures, measure_wasm_tasks};
 pub use executor::WasmExecutor;
 pub use run::run_wasm_task;

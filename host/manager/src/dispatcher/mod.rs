@@ -14,11 +14,11 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use swarmw_model::{NodeId, PublishedPort};
-use swarmw_raft::Raft;
 use tokio::sync::watch as tokio_watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::logs::LogBroker;
+use crate::propose::Proposer;
 use inbox::Inbox;
 use liveness::Liveness;
 
@@ -29,7 +29,7 @@ pub(crate) use session::{SessionStream, open};
 pub(crate) struct Dispatcher(Arc<Shared>);
 
 struct Shared {
-    raft: Raft,
+    log: Proposer,
     sessions: Mutex<HashMap<NodeId, Session>>,
     liveness: Mutex<Liveness>,
     heard: tokio::sync::Notify,
@@ -50,9 +50,9 @@ struct Session {
 // === impl Dispatcher ===
 
 impl Dispatcher {
-    pub(crate) fn new(raft: Raft, logs: LogBroker, cancel: CancellationToken) -> Self {
+    pub(crate) fn new(log: Proposer, logs: LogBroker, cancel: CancellationToken) -> Self {
         Self(Arc::new(Shared {
-            raft,
+            log,
             sessions: Mutex::default(),
             liveness: Mutex::default(),
             heard: tokio::sync::Notify::new(),

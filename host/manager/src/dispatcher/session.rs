@@ -13,7 +13,7 @@ use swarmw_model::{
 use swarmw_proto::pb::from_agent::Message as FromAgent;
 use swarmw_proto::pb::to_agent::Message as ToAgent;
 use swarmw_proto::{pb, wire};
-use swarmw_state::{Change, TaskChange, Transaction};
+use swarmw_state::{Change, TaskChange};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
@@ -23,7 +23,6 @@ use tracing::{debug, info};
 use super::inbox::{Inbox, Marks};
 use super::watch::heartbeat_period;
 use super::{Dispatcher, Session};
-use crate::clock::now;
 
 /// Messages on their way to one agent; the session waits when they are this many.
 const MESSAGES_IN_FLIGHT: usize = 64;
@@ -137,15 +136,15 @@ impl Conversation {
     }
 
     fn heard(&self) {
-        let period = heartbeat_period(&self.dispatcher.0.raft.state());
-        self.dispatcher.liveness().heard(self.node, now(), period);
+        let period = heartbeat_period(&self.dispatcher.0.log.raft.state());
+        self.dispatcher.liveness().heard(self.node, self.dispatcher.0.log.now(), period);
         self.dispatcher.0.heard.notify_one();
     }
 
     /// A node that was called down while its session stayed open (a machine that
     /// stood still for a while) is ready again with its next heartbeat.
     async fn revive(&mut self) -> Result<(), Status> {
-        let state = self.dispatcher.0.raft.state();
+        let state = self.dispatcher.0.log.raft.state();
         match state.node(self.node) {
             Some(node) if node.status.state != NodeState::Ready => {
                 self.register(self.description.clone()).await
@@ -156,7 +155,7 @@ impl Conversation {
     }
 
     async fn register(&mut self, describe: pb::Describe) -> Result<(), Status> {
-        let now = now();
+        let now = self.dispatcher.0.log.now();
         self.registrations.retain(|at| now.since(*at) < REGISTRATION_WINDOW);
         if self.registrations.len() >= REGISTRATIONS_MAX {
             return Err(Status::unavailable(format!(
@@ -165,7 +164,7 @@ impl Conversation {
             )));
         }
         self.registrations.push_back(now);
-        if self.dispatcher.0.raft.state().node(self.node).is_none() {
+        if self.dispatcher.0.log.raft.state().node(self.node).is_none() {
             return Err(Status::not_found(format!("node {} not found", self.node)));
         }
         let description: NodeDescription = wire::decode(&describe.description)
@@ -186,7 +185,7 @@ impl Conversation {
     async fn accept(&mut self, statuses: pb::Statuses) -> Result<(), Status> {
         let reports: Vec<StatusReport> =
             wire::decode(&statuses.reports).map_err(|e| Status::invalid_argument(e.to_string()))?;
-        let state = self.dispatcher.0.raft.state();
+        let state = self.dispatcher.0.log.raft.state();
         let mut changes = Vec::with_capacity(reports.len());
         for report in reports {
             let Some(task) = state.task(report.task) else { continue };
@@ -206,11 +205,8 @@ impl Conversation {
     }
 
     async fn propose(&self, changes: Vec<Change>) -> Result<(), Status> {
-        for part in Transaction::cut(now(), changes) {
-            let raft = &self.dispatcher.0.raft;
-            raft.propose(part).await.map_err(|e| Status::unavailable(e.to_string()))?;
-        }
-        Ok(())
+        let decided = self.dispatcher.0.log.decide(changes).await;
+        decided.map_err(|e| Status::unavailable(e.to_string()))
     }
 
     async fn tell(&mut self, marks: Marks) -> Result<(), Status> {
@@ -234,7 +230,7 @@ impl Conversation {
     }
 
     async fn welcome(&self) -> Result<(), Status> {
-        let state = self.dispatcher.0.raft.state();
+        let state = self.dispatcher.0.log.raft.state();
         let Some(node) = state.node(self.node) else {
             return Err(Status::not_found(format!("node {} not found", self.node)));
         };
@@ -262,7 +258,7 @@ impl Conversation {
     /// Everything the node should have: the first message of a session, and after
     /// events were missed.
     async fn tell_all_tasks(&mut self) -> Result<(), Status> {
-        let state = self.dispatcher.0.raft.state();
+        let state = self.dispatcher.0.log.raft.state();
         let tasks: Vec<_> =
             state.tasks_of_node(self.node).filter(|t| is_sent(t)).cloned().collect();
         self.told = tasks.iter().map(|t| (t.id, telling(t))).collect();
@@ -280,7 +276,7 @@ impl Conversation {
 
     /// What changed of some tasks.
     async fn tell_tasks(&mut self, marked: Vec<TaskId>) -> Result<(), Status> {
-        let state = self.dispatcher.0.raft.state();
+        let state = self.dispatcher.0.log.raft.state();
         for part in marked.chunks(ASSIGNMENTS_MAX) {
             let mut update = Vec::new();
             let mut remove = Vec::new();

@@ -5,12 +5,11 @@ use std::sync::Arc;
 
 use swarmw_model::{Duration, NodeId, NodeState};
 use swarmw_raft::Received;
-use swarmw_state::{Change, Event, State, Transaction};
+use swarmw_state::{Change, Event, State};
 use tracing::{info, warn};
 
 use super::Dispatcher;
 use super::ports::PortTable;
-use crate::clock::now;
 
 /// Swarm's words for a node that is silent for too long.
 const SILENT: &str = "heartbeat failure";
@@ -24,7 +23,7 @@ pub(super) fn heartbeat_period(state: &State) -> Duration {
 
 /// Marks sessions for every change that concerns them.
 pub(super) async fn route(dispatcher: Dispatcher) {
-    let raft = dispatcher.0.raft.clone();
+    let raft = dispatcher.0.log.raft.clone();
     let mut events = raft.subscribe();
     let mut ports = PortTable::new(&raft.state());
     publish(&dispatcher, &mut ports);
@@ -66,7 +65,7 @@ pub(super) async fn route(dispatcher: Dispatcher) {
 }
 
 fn publish(dispatcher: &Dispatcher, ports: &mut PortTable) {
-    if let Some(list) = ports.refresh(&dispatcher.0.raft.state()) {
+    if let Some(list) = ports.refresh(&dispatcher.0.log.raft.state()) {
         dispatcher.0.ports.send_replace(Arc::new(list));
         dispatcher.sessions().values().for_each(|s| s.inbox.mark_ports());
     }
@@ -100,7 +99,8 @@ fn mark(dispatcher: &Dispatcher, event: &Event) {
 /// the same grace, and calls it unknown until it is heard of, so that nothing new
 /// is placed on a node that may have died with the old leader.
 pub(super) async fn watch_silence(dispatcher: Dispatcher) {
-    let state = dispatcher.0.raft.state();
+    let log = &dispatcher.0.log;
+    let state = log.raft.state();
     let period = heartbeat_period(&state);
     let known: Vec<_> =
         state.nodes().filter(|n| n.status.state != NodeState::Down).map(|n| n.id).collect();
@@ -109,7 +109,7 @@ pub(super) async fn watch_silence(dispatcher: Dispatcher) {
         known.into_iter().filter(|id| !sessions.contains_key(id)).collect()
     };
     for node in &unheard {
-        dispatcher.liveness().heard(*node, now(), period);
+        dispatcher.liveness().heard(*node, log.now(), period);
     }
     judge(&dispatcher, &unheard, NodeState::Unknown, NEW_LEADER).await;
     loop {
@@ -117,9 +117,9 @@ pub(super) async fn watch_silence(dispatcher: Dispatcher) {
         tokio::select! {
             () = dispatcher.0.cancel.cancelled() => return,
             () = dispatcher.0.heard.notified() => {}
-            () = until(next) => {}
+            () = log.until(next) => {}
         }
-        let late = dispatcher.liveness().expire(now());
+        let late = dispatcher.liveness().expire(log.now());
         for node in &late {
             info!(%node, "node is down: {SILENT}");
         }
@@ -132,16 +132,7 @@ async fn judge(dispatcher: &Dispatcher, nodes: &[NodeId], state: NodeState, mess
         .iter()
         .map(|id| Change::SetNodeState { id: *id, state, message: message.to_owned() })
         .collect();
-    for part in Transaction::cut(now(), changes) {
-        if let Err(why) = dispatcher.0.raft.propose(part).await {
-            warn!(%why, ?nodes, "a verdict on nodes was not accepted");
-        }
-    }
-}
-
-async fn until(at: Option<swarmw_model::Time>) {
-    match at {
-        Some(at) => tokio::time::sleep(at.since(now()).to_std()).await,
-        None => std::future::pending().await,
+    if let Err(why) = dispatcher.0.log.decide(changes).await {
+        warn!(%why, ?nodes, "a verdict on nodes was not accepted");
     }
 }

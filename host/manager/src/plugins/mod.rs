@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use rand::Rng;
+use swarmw_ambient::Ambient;
 use swarmw_model::{Blob, Plugin, PluginId, PluginRelease, Refusal, RefusalKind, Version};
 use swarmw_plugin_host::{COMPONENT, Compiler, Inspected, builtin, inspect as inspect_component};
 use swarmw_raft::Received;
@@ -36,6 +37,7 @@ const FETCH_RETRY: Duration = Duration::from_secs(5);
 pub(crate) async fn built_in(
     blobs: &BlobStore,
     compiler: &Compiler,
+    ambient: &Ambient,
 ) -> Result<Vec<Plugin>, Refusal> {
     let mut all = Vec::new();
     for component in builtin() {
@@ -43,7 +45,7 @@ pub(crate) async fn built_in(
         let inspected = inspect(compiler, bytes.clone(), COMPONENT).await?;
         let blob =
             blobs.put(&bytes).map_err(|e| Refusal::plain(RefusalKind::Unknown, e.to_string()))?;
-        let id = PluginId::from_bits(rand::rng().random());
+        let id = PluginId::from_bits(ambient.chance().random());
         all.push(Plugin { built_in: true, ..record(id, inspected, blob) });
     }
     Ok(all)
@@ -77,7 +79,7 @@ pub(crate) type Given = BTreeSet<(PluginId, Version)>;
 /// and the next call tries again. Whether all could be had.
 pub(crate) async fn sync(inner: &Arc<Inner>) -> bool {
     let mut given = inner.given.lock().await;
-    let state = inner.raft.state();
+    let state = inner.log.raft.state();
     let named: Given = state.plugins().map(|p| (p.id, p.version)).collect();
     if *given == named {
         return true;
@@ -121,7 +123,7 @@ pub(crate) async fn component(inner: &Inner, state: &State, digest: &str) -> Res
 /// Follows changes of plugins, on every manager: a new leader has them compiled and
 /// loaded already.
 pub(crate) async fn follow(inner: &Arc<Inner>, end: CancellationToken) {
-    let mut events = inner.raft.subscribe();
+    let mut events = inner.log.raft.subscribe();
     let mut complete = sync(inner).await;
     loop {
         let again = if complete { Duration::MAX } else { FETCH_RETRY };

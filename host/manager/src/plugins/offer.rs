@@ -14,9 +14,7 @@ use swarmw_state::{Change, Outcome, State, Transaction};
 
 use super::{compare, inspect, record, sync};
 use crate::blobs::digest_of;
-use crate::clock::now;
 use crate::manager::Inner;
-use crate::propose::write;
 use crate::replicate;
 
 /// The publisher of what comes with the binary.
@@ -43,15 +41,16 @@ pub(super) async fn add(
 ) -> Result<Plugin, Refusal> {
     let inspected = look_at(inner, &component, offer).await?;
     // What will be refused anyway is refused before it is stored.
-    let judged = judge(&inner.raft.state(), inspected, blob_of(&component), offer)?;
+    let judged =
+        judge(&inner.log.raft.state(), fresh(inner), inspected, blob_of(&component), offer)?;
     if judged.present.is_none() && !judged.powers.wanted.is_empty() {
         return Err(unconsented(&judged));
     }
-    try_out(&inner.raft.state(), &judged.change)?;
-    let state = inner.raft.state();
+    try_out(inner, &judged.change)?;
+    let state = inner.log.raft.state();
     replicate::store(&inner.blobs, &inner.channels, &state, inner.node, component).await?;
     let id = judged.plugin.id;
-    let made = write(&inner.raft, request, judged.change).await?;
+    let made = inner.log.write(request, judged.change).await?;
     sync(inner).await;
     Ok(stored(inner, made.map_or(id, |id| PluginId::from_bits(id.bits())), judged.plugin))
 }
@@ -64,9 +63,9 @@ pub(super) async fn report(
     plan: bool,
 ) -> Result<PluginReport, Refusal> {
     let inspected = look_at(inner, &component, offer).await?;
-    let state = inner.raft.state();
-    let judged = judge(&state, inspected, blob_of(&component), offer)?;
-    try_out(&state, &judged.change)?;
+    let state = inner.log.raft.state();
+    let judged = judge(&state, fresh(inner), inspected, blob_of(&component), offer)?;
+    try_out(inner, &judged.change)?;
     let plan = match plan {
         true => Some(compared(inner, state, &judged.plugin, component).await?),
         false => None,
@@ -86,7 +85,7 @@ pub(super) async fn promote(
     id: PluginId,
     consent: &Consent,
 ) -> Result<Plugin, Refusal> {
-    let state = inner.raft.state();
+    let state = inner.log.raft.state();
     let present = state.plugin(id).ok_or_else(|| Refusal::not_found("plugin", id))?;
     let Some(candidate) = &present.candidate else {
         return Err(Refusal::plain(
@@ -111,7 +110,7 @@ pub(super) async fn promote(
         candidate: candidate.release.blob.digest.clone(),
         granted: powers.granted,
     };
-    write(&inner.raft, request, change).await?;
+    inner.log.write(request, change).await?;
     sync(inner).await;
     Ok(stored(inner, id, Plugin::clone(present)))
 }
@@ -137,11 +136,11 @@ fn blob_of(component: &Bytes) -> Blob {
 /// Decides what an offer comes to. Pure.
 fn judge(
     state: &State,
+    id: PluginId,
     inspected: Inspected,
     blob: Blob,
     offer: &PluginOffer,
 ) -> Result<Judged, Refusal> {
-    let id = PluginId::from_bits(rand::rng().random());
     let mut plugin = record(id, inspected, blob);
     let present = match offer.upgrades {
         Some(id) => Some(state.plugin(id).ok_or_else(|| Refusal::not_found("plugin", id))?),
@@ -214,19 +213,18 @@ fn check_same(present: &Plugin, offered: &Plugin) -> Result<(), Refusal> {
 }
 
 /// Refuses what the state would refuse.
-fn try_out(state: &State, change: &Change) -> Result<(), Refusal> {
-    match after(state, change).1 {
+fn try_out(inner: &Inner, change: &Change) -> Result<(), Refusal> {
+    let mut state = (*inner.log.raft.state()).clone();
+    let changes = vec![change.clone()];
+    let transaction = Transaction { at: inner.log.ambient.now(), request: None, changes };
+    match state.apply(state.index() + 1, &transaction).outcomes.into_iter().next() {
         Some(Outcome::Refused(why)) => Err(why),
         _ => Ok(()),
     }
 }
 
-/// The state as a change would leave it.
-fn after(state: &State, change: &Change) -> (State, Option<Outcome>) {
-    let mut then = state.clone();
-    let transaction = Transaction { at: now(), request: None, changes: vec![change.clone()] };
-    let applied = then.apply(state.index() + 1, &transaction);
-    (then, applied.outcomes.into_iter().next())
+fn fresh(inner: &Inner) -> PluginId {
+    PluginId::from_bits(inner.log.ambient.chance().random())
 }
 
 async fn compared(
@@ -243,7 +241,7 @@ async fn compared(
 }
 
 fn stored(inner: &Inner, id: PluginId, otherwise: Plugin) -> Plugin {
-    inner.raft.state().plugin(id).map_or(otherwise, |p| Plugin::clone(p))
+    inner.log.raft.state().plugin(id).map_or(otherwise, |p| Plugin::clone(p))
 }
 
 fn unconsented(judged: &Judged) -> Refusal {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use swarmw_model::{CandidateState, Comparison, Plugin, PluginId, ShadowReport};
+use swarmw_model::{CandidateState, Comparison, Plugin, PluginId, ShadowReport, Time};
 use swarmw_plugin_host::PluginHost;
 use swarmw_raft::Received;
 use swarmw_state::{Event, State};
@@ -13,7 +13,6 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use super::{compare, component};
-use crate::clock::now;
 use crate::manager::Inner;
 
 /// Between two comparisons, however much changes.
@@ -52,12 +51,12 @@ impl Shadows {
         });
     }
 
-    fn note(&self, plugin: &Plugin, found: Comparison) {
+    fn note(&self, plugin: &Plugin, found: Comparison, now: Time) {
         let digest = plugin.release.blob.digest.clone();
         let mut all = self.all();
         let report = all.entry(plugin.id).or_default();
         if report.digest != digest {
-            *report = ShadowReport { digest, since: now(), ..ShadowReport::default() };
+            *report = ShadowReport { digest, since: now, ..ShadowReport::default() };
         }
         report.comparisons += 1;
         if found.differs() {
@@ -71,7 +70,7 @@ impl Shadows {
                     "the version in shadow decides otherwise"
                 );
             }
-            report.last_differing = Some((now(), found.clone()));
+            report.last_differing = Some((now, found.clone()));
         }
         report.last = found;
     }
@@ -79,7 +78,7 @@ impl Shadows {
 
 /// Compares while this manager leads.
 pub(crate) async fn keep(inner: &Arc<Inner>, end: CancellationToken) {
-    let mut events = inner.raft.subscribe();
+    let mut events = inner.log.raft.subscribe();
     let mut at_work = BTreeMap::new();
     loop {
         compare_all(inner, &mut at_work).await;
@@ -118,7 +117,7 @@ fn matters(event: &Event) -> bool {
 }
 
 async fn compare_all(inner: &Arc<Inner>, at_work: &mut BTreeMap<PluginId, Shadow>) {
-    let state = inner.raft.state();
+    let state = inner.log.raft.state();
     inner.shadows.keep_only(&state);
     let in_shadow = |plugin: &&Arc<Plugin>| {
         plugin.candidate.as_ref().is_some_and(|c| c.state == CandidateState::Shadow)
@@ -138,7 +137,7 @@ async fn compare_all(inner: &Arc<Inner>, at_work: &mut BTreeMap<PluginId, Shadow
         let compared =
             tokio::task::spawn_blocking(move || compare::compare(&state, &subject, present, then));
         match compared.await {
-            Ok(found) => inner.shadows.note(&plugin, found),
+            Ok(found) => inner.shadows.note(&plugin, found, inner.log.ambient.now()),
             Err(panic) => warn!(plugin = %plugin.name, %panic, "a comparison ended badly"),
         }
     }

@@ -10,7 +10,6 @@ use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
 use crate::manager::Inner;
-use crate::propose::write;
 
 /// Incidents that wait to be written down; of more only the log tells. A plugin makes
 /// one in ten minutes.
@@ -48,7 +47,7 @@ pub(crate) async fn keep(inner: &Arc<Inner>, end: CancellationToken) {
             },
         };
         let name = incident.name.clone();
-        if let Err(why) = write(&inner.raft, None, change(incident)).await {
+        if let Err(why) = inner.log.write(None, change(incident)).await {
             warn!(plugin = %name, %why, "its trouble was not written down");
         }
     }

@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwapOption;
 use futures::stream;
+use swarmw_ambient::Ambient;
 use swarmw_ca::{Credentials, Identity, JoinToken, KeyPair, RootCa, Tls};
-use swarmw_manager::{LEADER, ManagerServices, now};
+use swarmw_manager::{LEADER, ManagerServices};
 use swarmw_model::{ClusterId, Duration, NodeId, NodeRole};
 use swarmw_proto::{Channels, pb};
 use swarmw_state::Change;
@@ -36,6 +37,27 @@ const METHODS: [&str; 15] = [
     "Blobs.Put",
     "Blobs.Has",
 ];
+
+/// What every node serves, managers or not; whole nodes are needed to call it: see
+/// `tests/sim`.
+const OF_NODES: [&str; 1] = ["Tunnel.Open"];
+
+#[test]
+fn every_method_of_the_protocol_is_in_these_tables() {
+    let mut service = "";
+    for line in include_str!("../../../proto/proto/node.proto").lines() {
+        let mut words = line.split([' ', '(']).filter(|word| !word.is_empty());
+        match (words.next(), words.next()) {
+            (Some("service"), Some(name)) => service = name,
+            (Some("rpc"), Some(name)) => {
+                let method = format!("{service}.{name}");
+                let listed = METHODS.iter().chain(&OF_NODES).any(|known| *known == method);
+                assert!(listed, "nobody looks who may call {method}");
+            }
+            _ => {}
+        }
+    }
+}
 
 async fn call(method: &str, channel: Channel) -> Result<(), Status> {
     use pb::{
@@ -72,6 +94,10 @@ async fn call(method: &str, channel: Channel) -> Result<(), Status> {
         "Blobs.Has" => blobs.has(pb::BlobRequest::default()).await.map(drop),
         _ => panic!("{method} is not called here"),
     }
+}
+
+fn now() -> swarmw_model::Time {
+    Ambient::system().now()
 }
 
 fn node(root: &RootCa, bits: u128, role: NodeRole) -> Credentials {
@@ -167,7 +193,7 @@ async fn only_the_clusters_own_tokens_let_a_node_in() {
         JoinToken::new(&root, &mut rand::rng()).to_string(),
         foreign.clone(),
         format!("{}-{}", digest(&foreign), secret(worker)),
-        format!("{}x", &worker[..worker.len() - 1]),
+        format!("{}{}", &worker[..worker.len() - 1], if worker.ends_with('x') { 'y' } else { 'x' }),
     ] {
         let refused = swarm.join(&token).await.map(|c| c.identity).unwrap_err();
         assert_eq!(refused.code(), Code::InvalidArgument, "{token}: {refused}");

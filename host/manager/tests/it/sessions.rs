@@ -122,6 +122,50 @@ async fn a_session_that_breaks_the_rules_is_ended() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn only_the_node_of_a_task_may_say_what_it_prints() {
+    let swarm = Swarm::of(1).await;
+    let credentials = swarm.join(&swarm.tokens.worker).await.unwrap();
+    let owner = Obedient::start(&credentials, swarm.addresses());
+    let web = swarm.create("web", 1).await;
+    let task = swarm.running(web, 1).await[0].id;
+    let manager = swarm.leader().await.manager();
+    let request = swarmw_manager::LogsRequest {
+        tasks: vec![(task, owner.node)],
+        follow: true,
+        tail: None,
+        since: swarmw_model::Time::ZERO,
+        stdout: true,
+        stderr: true,
+    };
+    let mut lines = manager.logs(&request).unwrap();
+    const FIRST: u64 = 1;
+    let line = |text: &str| pb::LogLine {
+        task: task.to_string(),
+        stream: 1,
+        at_nanos: 1,
+        text: text.into(),
+    };
+    let publish = async |channels: &Channels, line: pb::LogLine| {
+        let address = swarm.leader().await.address.clone();
+        let channel = channels.get(&address).unwrap();
+        let mut client = pb::dispatcher_client::DispatcherClient::new(channel);
+        let message = pb::LogLines { subscription: FIRST, lines: vec![line] };
+        client.publish_logs(futures::stream::iter([message])).await
+    };
+
+    let (thief, _) = channels(&swarm).await;
+    let refused = publish(&thief, line("I am web")).await.unwrap_err();
+    assert_eq!(refused.code(), Code::PermissionDenied, "{refused}");
+    let own = Channels::new(Tls::new(&credentials).unwrap());
+    let other = pb::LogLine { task: TaskId::from_bits(7).to_string(), ..line("not mine") };
+    let refused = publish(&own, other).await.unwrap_err();
+    assert_eq!(refused.code(), Code::PermissionDenied, "{refused}");
+    publish(&own, line("it is me")).await.unwrap();
+    assert_eq!(lines.next().await.unwrap().text, b"it is me");
+    assert!(lines.next().await.is_none());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_follower_sends_agents_to_the_leader() {
     let swarm = Swarm::of(3).await;
     let leader = swarm.leader().await.address.clone();

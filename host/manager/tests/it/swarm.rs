@@ -8,17 +8,16 @@ use std::time::{Duration, Instant};
 use arc_swap::ArcSwapOption;
 use futures::{FutureExt, StreamExt, stream};
 use rand::Rng;
+use swarmw_ambient::Ambient;
 use swarmw_ca::{Credentials, Identity, KeyPair, Tls};
-use swarmw_manager::{
-    Founding, GrpcPeers, Manager, ManagerConfig, ManagerServices, new_cluster, now,
-};
+use swarmw_manager::{Founding, GrpcPeers, Manager, ManagerConfig, ManagerServices, new_cluster};
 use swarmw_model::{
     Availability, ClusterSpec, ContainerSpec, DispatcherConfig, JoinTokens, NodeId, Replicated,
     ServiceId, ServiceMode, ServiceSpec, Task, TaskSpec, TaskState,
 };
 use swarmw_plugin_host::Compiler;
 use swarmw_proto::{Channels, pb};
-use swarmw_raft::Timing;
+use swarmw_raft::{Storage, Timing};
 use swarmw_state::Change;
 use tempfile::TempDir;
 use tokio::net::TcpListener;
@@ -33,6 +32,7 @@ pub const TIMING: Timing = Timing {
     election_max: Duration::from_millis(1_000),
     snapshot_every: 10_000,
     keep_entries: 500,
+    catch_up: Duration::from_secs(2),
 };
 
 /// Between an agent's heartbeats; three missed ones make a node `down`.
@@ -93,10 +93,11 @@ impl Seat {
         let before = ["--exact", "compiling_child"].map(Into::into).to_vec();
         let cache = Path::new(env!("CARGO_TARGET_TMPDIR")).join("compiled");
         ManagerConfig {
-            state_dir: self.folder.path().to_owned(),
+            storage: Storage::Disk { dir: self.folder.path().join("raft"), key: [1; 32] },
+            blobs: self.folder.path().join("blobs"),
             node: self.tls.identity().node,
             address: self.address.clone(),
-            log_key: [1; 32],
+            ambient: Ambient::system(),
             tls: self.tls.clone(),
             channels: self.channels.clone(),
             compiler: Compiler::with_arguments(exe, before, cache, [1; 32]),
@@ -123,7 +124,7 @@ impl Swarm {
             availability: Availability::Active,
             address: listener.local_addr().unwrap().to_string(),
         };
-        let founded = new_cluster(&founding, now(), &mut rand::rng()).unwrap();
+        let founded = new_cluster(&founding, Ambient::system().now(), &mut rand::rng()).unwrap();
         let first = Seat::listen(listener, &founded.credentials).await;
         let manager = Manager::found(first.config(), &founded).await.unwrap();
         first.slot.store(Some(Arc::new(manager)));

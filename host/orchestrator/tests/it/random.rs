@@ -93,7 +93,7 @@ fn happen(world: &mut World<Swarm>, id: ServiceId, event: &Event, is_global: boo
 
 /// At rest each slot has one task that should run, all of the present spec, and
 /// they do.
-fn at_rest(world: &World<Swarm>, id: ServiceId, is_global: bool) {
+fn at_rest(world: &World<Swarm>, id: ServiceId) {
     let live = world.live(id);
     let mut slots: Vec<_> = live.iter().map(|t| t.slot()).collect();
     slots.dedup();
@@ -107,7 +107,6 @@ fn at_rest(world: &World<Swarm>, id: ServiceId, is_global: bool) {
     assert!(live.iter().all(|t| t.spec_version == service.spec_version));
     assert!(live.iter().all(|t| t.status.state == TaskState::Running));
     assert!(world.state.rollout(id).is_none());
-    let _ = is_global;
 }
 
 proptest! {
@@ -154,7 +153,7 @@ proptest! {
         });
         world.run(180_000);
         prop_assert!(world.state.nodes().all(|n| n.status.state == NodeState::Ready));
-        at_rest(&world, id, case.is_global);
+        at_rest(&world, id);
         let status = world.status(id).0;
         prop_assert!(
             matches!(status, None | Some(UpdateState::Completed)),

@@ -104,6 +104,21 @@ fn removed_tasks_go_only_once_they_have_stopped() {
     assert_eq!(world.state.task_count(), 1);
 }
 
+#[test]
+fn a_slot_given_up_and_wanted_again_is_filled_when_its_old_task_has_stopped() {
+    let mut world = World::new(1, Swarm::default());
+    let id = world.create(replicated("v1", 2));
+    world.run(2_000);
+    world.scale(id, 0);
+    world.scale(id, 2);
+    world.run(STOP);
+    assert_eq!(slots(&world, id), [1, 2]);
+    world.run(1_000);
+    // No restart, so no restart delay either.
+    assert_eq!(world.count(id, "v1"), 2);
+    assert_eq!((world.state.task_count(), world.overlap), (2, 1));
+}
+
 /// The limit of the cluster, that of the restart policy, how many tasks of a slot
 /// that crashes without end are kept.
 #[test]

@@ -556,7 +556,7 @@ impl<P: UpdatePolicies> World<P> {
                 new.node = place(new.service, Some(new.slot));
             }
         }
-        for task in state.unassigned() {
+        for task in state.tasks().filter(|t| waits(t)) {
             if let Some(node) = place(task.service_id, task.slot()) {
                 let assign = Some(node);
                 changes.push(Change::Task(TaskChange { assign, ..TaskChange::of(task.id) }));
@@ -627,4 +627,9 @@ impl<P: UpdatePolicies> World<P> {
         self.ids += 1;
         self.ids
     }
+}
+
+/// Whether a task waits for the scheduler.
+fn waits(task: &Task) -> bool {
+    task.status.state <= TaskState::Pending && task.desired_state <= TaskState::Complete
 }

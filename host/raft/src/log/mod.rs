@@ -4,4 +4,4 @@ mod disk;
 mod store;
 
 pub(crate) use disk::Disk;
-pub(crate) use store::LogStore;
+pub(crate) use store::{Log, LogStore};

@@ -25,12 +25,13 @@ const MESSAGE_BYTES: usize = 2 << 20;
 #[derive(Clone)]
 pub(crate) struct LogStore {
     log: Arc<Mutex<Log>>,
-    /// Without one the log is in memory alone, for tests.
+    /// Without one the log is in memory alone, for simulations.
     disk: Option<Disk>,
 }
 
-#[derive(Default)]
-struct Log {
+/// What of the log is in memory: all that is not purged.
+#[derive(Clone, Default)]
+pub(crate) struct Log {
     entries: BTreeMap<u64, Entry>,
     vote: Option<Vote>,
     committed: Option<LogId>,
@@ -40,8 +41,10 @@ struct Log {
 // === impl LogStore ===
 
 impl LogStore {
-    pub(crate) fn in_memory() -> Self {
-        Self { log: Arc::default(), disk: None }
+    /// As from a disk: what is committed the leader has to say again.
+    pub(crate) fn in_memory(log: Arc<Mutex<Log>>) -> Self {
+        log.lock().unwrap_or_else(PoisonError::into_inner).committed = None;
+        Self { log, disk: None }
     }
 
     pub(crate) fn on_disk(disk: Disk, recovered: Recovered) -> Self {

@@ -127,3 +127,19 @@ async fn members_come_and_go() {
         cluster.holds(id, &set(["first", "web"])).await;
     }
 }
+
+#[tokio::test]
+async fn a_manager_that_never_comes_up_gets_no_vote_and_can_be_taken_out() {
+    let cluster = Cluster::in_memory(1).await;
+    let leader = cluster.leader().await;
+    for address in ["m2:1", "m2:2"] {
+        let refused = leader.add_member(2, address).await.unwrap_err().to_string();
+        assert!(refused.contains("manager 2 has not copied the log"), "{refused}");
+        assert_eq!((leader.member_ids(), leader.learner_ids()), (vec![1], vec![2]));
+        assert_eq!(cluster.create(address, 7).await, created(7), "one manager is a majority");
+    }
+    leader.remove_member(2).await.unwrap();
+    assert_eq!((leader.member_ids(), leader.learner_ids()), (vec![1], vec![]));
+    cluster.add(2).await;
+    assert_eq!(leader.member_ids(), [1, 2]);
+}

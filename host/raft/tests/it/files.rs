@@ -21,7 +21,15 @@ async fn a_follower_that_restarts_has_what_it_had_and_catches_up() {
 
 #[tokio::test]
 async fn all_managers_restart_and_every_acknowledged_write_is_there() {
-    let cluster = Cluster::on_disk(3).await;
+    restart_all(&Cluster::on_disk(3).await).await;
+}
+
+#[tokio::test]
+async fn what_stands_in_for_a_disk_keeps_as_much() {
+    restart_all(&Cluster::in_memory(3).await).await;
+}
+
+async fn restart_all(cluster: &Cluster) {
     let mut want = set(["first"]);
     for round in 0..3u128 {
         for n in 0..20 {

@@ -10,7 +10,9 @@ use futures::future::BoxFuture;
 use futures::stream::BoxStream;
 use futures::{FutureExt, StreamExt};
 use swarmw_model::{Id, RequestId, ServiceId, ServiceSpec, Time};
-use swarmw_raft::{Peer, PeerError, Peers, ProposeError, Raft, RaftConfig, Rpc, Storage, Timing};
+use swarmw_raft::{
+    Memory, Peer, PeerError, Peers, ProposeError, Raft, RaftConfig, Rpc, Storage, Timing,
+};
 use swarmw_state::{Change, Outcome, State, Transaction};
 use tempfile::TempDir;
 
@@ -24,6 +26,7 @@ pub const TIMING: Timing = Timing {
     election_max: Duration::from_millis(600),
     snapshot_every: 10_000,
     keep_entries: 500,
+    catch_up: Duration::from_secs(2),
 };
 
 /// Asks again until there is an answer.
@@ -135,6 +138,7 @@ pub struct Cluster {
     pub wires: Wires,
     pub timing: Timing,
     folder: Option<TempDir>,
+    memories: Mutex<BTreeMap<u64, Memory>>,
 }
 
 impl Cluster {
@@ -153,7 +157,7 @@ impl Cluster {
     }
 
     async fn founded(size: u64, timing: Timing, folder: Option<TempDir>) -> Self {
-        let cluster = Self { wires: Wires::default(), timing, folder };
+        let cluster = Self { wires: Wires::default(), timing, folder, memories: Mutex::default() };
         let first = cluster.start(1).await;
         first.found(create("first", 1)).await.unwrap();
         for id in 2..=size {
@@ -186,7 +190,7 @@ impl Cluster {
     pub async fn open(&self, id: u64, key: [u8; 32]) -> Result<Raft, swarmw_raft::RaftError> {
         let storage = match &self.folder {
             Some(_) => Storage::Disk { dir: self.dir(id), key },
-            None => Storage::Memory,
+            None => Storage::Memory(self.memories.lock().unwrap().entry(id).or_default().clone()),
         };
         let config = RaftConfig { storage, raft_id: id, address: address(id), timing: self.timing };
         Raft::open(config, Arc::new(End { own: id, wires: self.wires.clone() })).await

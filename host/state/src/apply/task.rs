@@ -5,7 +5,6 @@ use std::sync::Arc;
 use swarmw_model::{Availability, Id, NodeState, Slot, Task, TaskId, TaskState, TaskStatus};
 
 use super::{Context, Step};
-use crate::tables::waits;
 use crate::{Dropped, Event, NewTask, State, TaskChange};
 
 /// The messages of Swarm's allocator and scheduler.
@@ -56,9 +55,6 @@ impl State {
         self.tasks_of_service.entry(new.service).or_default().insert((new.slot, new.id));
         if let Some(node) = task.node_id {
             self.tasks_of_node.entry(node).or_default().insert(new.id);
-        }
-        if waits(&task) {
-            self.unassigned.insert(new.id);
         }
         self.tasks.insert(new.id, task.clone());
         context.events.push(Event::Task { old: None, new: Some(task) });
@@ -139,7 +135,6 @@ impl State {
                 self.tasks_of_node.remove(&node);
             }
         }
-        self.unassigned.remove(&id);
         if let Some(rollout) = self.rollouts.get_mut(&task.service_id)
             && [&rollout.told_ended, &rollout.before].iter().any(|told| told.contains(&id))
         {
@@ -172,11 +167,6 @@ impl State {
         {
             self.tasks_of_node.entry(node).or_default().insert(id);
         }
-        match (waits(&old), waits(&new)) {
-            (true, false) => drop(self.unassigned.remove(&id)),
-            (false, true) => drop(self.unassigned.insert(id)),
-            _ => {}
-        }
         context.events.push(Event::Task { old: Some(old), new: Some(new) });
         Ok(None)
     }
@@ -188,4 +178,9 @@ impl State {
             n.spec.availability == Availability::Active && n.status.state == NodeState::Ready
         })
     }
+}
+
+/// Whether a task waits for the scheduler.
+fn waits(task: &Task) -> bool {
+    task.status.state <= TaskState::Pending && task.desired_state <= TaskState::Complete
 }

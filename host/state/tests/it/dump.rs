@@ -29,8 +29,6 @@ pub fn dump(state: &State) -> String {
         let first: Vec<_> = state.tasks_of_slot(id, Slot::Replica(1)).map(|t| t.id).collect();
         writeln!(out, "tasks of {id}: {tasks:?}, of slot 1: {first:?}").unwrap();
     }
-    let waiting: Vec<_> = state.unassigned().map(|t| t.id).collect();
-    writeln!(out, "waiting {waiting:?}").unwrap();
     for plugin in state.plugins() {
         let named: Option<PluginId> = state.plugin_named(&plugin.name).map(|p| p.id);
         writeln!(out, "{plugin:?} named {named:?}").unwrap();

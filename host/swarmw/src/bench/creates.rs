@@ -1,17 +1,17 @@
 //! `swarmw bench creates`: acknowledged writes per second of a running cluster.
 
-use std::path::PathBuf;
+use std::fmt;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail};
+use anyhow::Result;
 use clap::Args;
 use serde::Serialize;
 use serde_json::json;
-use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
-use tokio::net::UnixStream;
 use tokio::task::JoinSet;
 
-use super::Format;
+use super::client::Connection;
+use super::{Format, share};
 
 /// Whom to ask, and how much.
 #[derive(Args, Clone, Debug)]
@@ -30,17 +30,15 @@ pub(super) struct CreatesArgs {
     format: Format,
 }
 
+/// How fast services were created.
 #[derive(Serialize)]
-struct Figures {
+pub(super) struct Creates {
     clients: usize,
     services: usize,
     per_second: f64,
     p50_ms: f64,
     p99_ms: f64,
 }
-
-/// A connection that is kept for all requests of one client.
-struct Connection(BufReader<UnixStream>);
 
 /// Creates the services, prints how fast, and removes them.
 ///
@@ -49,51 +47,52 @@ struct Connection(BufReader<UnixStream>);
 pub(super) fn run(args: &CreatesArgs) -> Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
-        let clients = args.clients.max(1);
-        let each = args.services.div_ceil(clients);
-        let began = Instant::now();
-        let mut took =
-            every_client(args, |connection, client| create(connection, client, each)).await?;
-        let seconds = began.elapsed().as_secs_f64();
-        took.sort_unstable();
-        let at = |share: usize| {
-            let place = (took.len() * share / 100).min(took.len().saturating_sub(1));
-            took.get(place).map_or(0.0, |t| t.as_secs_f64() * 1e3)
-        };
-        let figures = Figures {
-            clients,
-            services: took.len(),
-            per_second: took.len() as f64 / seconds,
-            p50_ms: at(50),
-            p99_ms: at(99),
-        };
+        let figures = measure(&args.socket, args.clients.max(1), args.services).await?;
         match args.format {
             Format::Json => println!("{}", serde_json::to_string(&figures)?),
-            Format::Text => println!(
-                "{} services from {} clients: {:.0} per second, p50 {:.2} ms, p99 {:.2} ms",
-                figures.services, clients, figures.per_second, figures.p50_ms, figures.p99_ms
-            ),
+            Format::Text => println!("{figures}"),
         }
-        every_client(args, |connection, client| remove(connection, client, each)).await.map(drop)
+        Ok(())
+    })
+}
+
+/// Creates services from so many clients at once, and removes them again.
+///
+/// # Errors
+/// The daemon cannot be reached, or refuses a service.
+pub(super) async fn measure(socket: &Path, clients: usize, services: usize) -> Result<Creates> {
+    let each = services.div_ceil(clients);
+    let began = Instant::now();
+    let mut took =
+        every_client(socket, clients, |connection, client| create(connection, client, each))
+            .await?;
+    let seconds = began.elapsed().as_secs_f64();
+    every_client(socket, clients, |connection, client| remove(connection, client, each)).await?;
+    took.sort_unstable();
+    let at = |percent| share(&took, percent).map_or(0.0, |t: Duration| t.as_secs_f64() * 1e3);
+    Ok(Creates {
+        clients,
+        services: took.len(),
+        per_second: took.len() as f64 / seconds,
+        p50_ms: at(50),
+        p99_ms: at(99),
     })
 }
 
 async fn every_client<F>(
-    args: &CreatesArgs,
+    socket: &Path,
+    clients: usize,
     work: impl Fn(Connection, usize) -> F,
 ) -> Result<Vec<Duration>>
 where
     F: Future<Output = Result<Vec<Duration>>> + Send + 'static,
 {
-    let mut clients = JoinSet::new();
-    for client in 0..args.clients.max(1) {
-        let stream = UnixStream::connect(&args.socket)
-            .await
-            .with_context(|| format!("cannot connect to {}", args.socket.display()))?;
-        clients.spawn(work(Connection(BufReader::new(stream)), client));
+    let mut at_work = JoinSet::new();
+    for client in 0..clients {
+        at_work.spawn(work(Connection::open(socket).await?, client));
     }
     let mut all = Vec::new();
-    while let Some(done) = clients.join_next().await {
+    while let Some(done) = at_work.join_next().await {
         all.extend(done??);
     }
     Ok(all)
@@ -125,39 +124,15 @@ fn name(client: usize, n: usize) -> String {
     format!("bench-{}-{client}-{n}", std::process::id())
 }
 
-// === impl Connection ===
+// === impl Creates ===
 
-impl Connection {
-    /// One request; its answer is read and dropped.
-    async fn ask(&mut self, method: &str, path: &str, body: &str, want: u16) -> Result<()> {
-        let request = format!(
-            "{method} {path} HTTP/1.1\r\nHost: swarmw\r\nContent-Type: application/json\r\n\
-             Content-Length: {}\r\n\r\n{body}",
-            body.len()
-        );
-        self.0.write_all(request.as_bytes()).await?;
-        let mut line = String::new();
-        self.0.read_line(&mut line).await?;
-        let status = line.split(' ').nth(1).and_then(|word| word.parse::<u16>().ok());
-        let mut length = 0;
-        loop {
-            let mut header = String::new();
-            if self.0.read_line(&mut header).await? == 0 {
-                bail!("the daemon closed the connection");
-            }
-            let header = header.trim_end().to_ascii_lowercase();
-            if header.is_empty() {
-                break;
-            }
-            if let Some(value) = header.strip_prefix("content-length:") {
-                length = value.trim().parse().context("a length")?;
-            }
-        }
-        let mut answer = vec![0; length];
-        self.0.read_exact(&mut answer).await?;
-        if status != Some(want) {
-            bail!("{method} {path}: {} {}", line.trim_end(), String::from_utf8_lossy(&answer));
-        }
-        Ok(())
+impl fmt::Display for Creates {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { clients, services, per_second, p50_ms, p99_ms } = self;
+        write!(
+            f,
+            "{services} services from {clients} clients: {per_second:.0} per second, \
+             p50 {p50_ms:.2} ms, p99 {p99_ms:.2} ms"
+        )
     }
 }

@@ -1,7 +1,10 @@
 //! `swarmw bench`: what this machine, or a cluster, can do.
 
+mod client;
+mod cluster;
 mod creates;
 mod scheduler;
+mod tasks;
 
 use anyhow::Result;
 use clap::{Args, Subcommand, ValueEnum};
@@ -21,6 +24,11 @@ enum What {
     Scheduler(scheduler::SchedulerArgs),
     /// Creates services without replicas on a running cluster, and removes them
     Creates(creates::CreatesArgs),
+    /// Starts three managers and two workers on 127.0.0.2 to 127.0.0.6 and measures
+    /// them at rest, writing, and losing their leader
+    Cluster(cluster::ClusterArgs),
+    /// Starts tasks of an HTTP component on this machine, without a cluster
+    Tasks(tasks::TasksArgs),
 }
 
 #[derive(ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,5 +45,13 @@ pub fn run(args: BenchArgs) -> Result<()> {
     match args.what {
         What::Scheduler(args) => scheduler::run(&args),
         What::Creates(args) => creates::run(&args),
+        What::Cluster(args) => cluster::run(&args),
+        What::Tasks(args) => tasks::run(&args),
     }
+}
+
+/// Of sorted values the one that this percentage does not exceed.
+fn share<T: Copy>(sorted: &[T], percent: usize) -> Option<T> {
+    let place = (sorted.len() * percent / 100).min(sorted.len().saturating_sub(1));
+    sorted.get(place).copied()
 }

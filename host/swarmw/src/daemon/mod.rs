@@ -1,8 +1,6 @@
 //! `swarmw daemon`: a node, in a cluster or not yet.
 
-mod active;
 mod args;
-mod certificates;
 mod defaults;
 mod logs;
 mod node;
@@ -15,9 +13,10 @@ use std::sync::{Arc, OnceLock, Weak};
 use anyhow::{Context, Result, bail};
 use arc_swap::ArcSwapOption;
 use swarmw_agent::AgentConfig;
+use swarmw_ambient::Ambient;
 use swarmw_api::Api;
-use swarmw_ca::Credentials;
 use swarmw_manager::Handler;
+use swarmw_node::{Ground, Member, Parts, StateDir};
 use swarmw_registry::{Registries, TrustedKey};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
@@ -25,9 +24,6 @@ use tracing::{error, info, warn};
 
 pub use args::{ApiAddress, DaemonArgs, EngineChoice, LogFormat};
 pub use defaults::state_dir;
-
-use crate::state_dir::StateDir;
-use active::{Active, Parts};
 
 /// Who may use the API's socket: its owner and group, as Docker's.
 const SOCKET_MODE: u32 = 0o660;
@@ -40,8 +36,9 @@ pub struct Daemon {
     agent: AgentConfig,
     /// Who may sign plugins; empty: they need no signature.
     plugin_keys: Vec<TrustedKey>,
+    ambient: Ambient,
     /// What the node is in a cluster by, while it is in one.
-    active: ArcSwapOption<Active>,
+    active: ArcSwapOption<Member>,
     /// One init, join or leave at a time.
     changing: tokio::sync::Mutex<()>,
     /// Why the node, though a member, takes no part.
@@ -61,7 +58,7 @@ pub async fn run(args: DaemonArgs) -> Result<()> {
     };
     let dir = Arc::new(StateDir::open(&folder)?);
     let exe = std::env::current_exe().context("cannot find this binary")?;
-    let agent = agent_config(&args, &dir, &exe).await?;
+    let agent = agent_config(&args, &dir).await?;
     let plugin_keys = registry::plugin_keys(&args.plugin_keys)?;
     let daemon = Arc::new_cyclic(|me| Daemon {
         me: me.clone(),
@@ -69,6 +66,7 @@ pub async fn run(args: DaemonArgs) -> Result<()> {
         exe,
         agent,
         plugin_keys,
+        ambient: Ambient::system(),
         active: ArcSwapOption::empty(),
         changing: tokio::sync::Mutex::new(()),
         trouble: ArcSwapOption::empty(),
@@ -144,11 +142,7 @@ async fn serve(
     Ok(())
 }
 
-async fn agent_config(
-    args: &DaemonArgs,
-    dir: &StateDir,
-    exe: &std::path::Path,
-) -> Result<AgentConfig> {
+async fn agent_config(args: &DaemonArgs, dir: &StateDir) -> Result<AgentConfig> {
     let engine = match &args.engine {
         Some(EngineChoice::None) => None,
         Some(EngineChoice::Unix(path)) => {
@@ -166,9 +160,6 @@ async fn agent_config(
     };
     Ok(AgentConfig {
         state_dir: dir.join("agent"),
-        exe: exe.to_owned(),
-        compiled_dir: dir.join("compiled"),
-        compiled_key: dir.key("compiled")?,
         engine,
         hostname,
         engine_labels: args.labels(),
@@ -200,10 +191,7 @@ impl Daemon {
     /// Takes the node's place in its cluster again, if it has one.
     async fn resume(self: &Arc<Self>) {
         let resumed = async {
-            let Some(membership) = self.dir.membership()? else { return Ok(()) };
-            let credentials = Credentials::load(&self.dir.join("certificates"))?;
-            let active = Active::start(self.parts(), membership, credentials, None).await?;
-            self.active.store(Some(active));
+            self.active.store(Member::resume(self.parts()?).await?);
             anyhow::Ok(())
         };
         if let Err(e) = resumed.await {
@@ -212,12 +200,14 @@ impl Daemon {
         }
     }
 
-    fn parts(self: &Arc<Self>) -> Parts {
+    fn parts(self: &Arc<Self>) -> Result<Parts> {
         let daemon = Arc::downgrade(self);
         let handler: Handler = Arc::new(move |request| {
             let daemon = daemon.upgrade();
             Box::pin(async move { node::answer_forwarded(daemon, request).await })
         });
-        Parts { dir: self.dir.clone(), exe: self.exe.clone(), agent: self.agent.clone(), handler }
+        let ground =
+            Ground { ambient: self.ambient.clone(), ..Ground::machine(&self.dir, &self.exe)? };
+        Ok(Parts { dir: self.dir.clone(), ground, agent: self.agent.clone(), handler })
     }
 }

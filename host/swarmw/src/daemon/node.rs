@@ -16,19 +16,18 @@ use swarmw_api::{
     Answer, Fetched, InitRequest, JoinRequest, LogLine, LogsRequest, Node, RemoteManager, Standing,
 };
 use swarmw_ca::JoinToken;
-use swarmw_manager::{Founding, Manager, StreamedResponse, WholeRequest, new_cluster, now};
+use swarmw_manager::{Founding, Manager, StreamedResponse, WholeRequest};
 use swarmw_model::{
     Blob, Consent, Id, ManagerStatus, NodeDescription, NodeId, NodeRole, Plugin, PluginId,
     PluginLine, PluginOffer, PluginReport, PluginUse, Refusal, RefusalKind, RequestId, ServiceSpec,
     ShadowReport, Time,
 };
+use swarmw_node::{Member, Membership};
 use swarmw_raft::Received;
 use swarmw_state::{Change, Event, State};
 
-use super::active::Active;
-use super::{Daemon, certificates, logs, registry};
+use super::{Daemon, logs, registry};
 use crate::address;
-use crate::state_dir::Membership;
 
 /// Swarm's daemon answers a join after this time and goes on trying.
 const JOIN_PATIENCE: Duration = Duration::from_secs(20);
@@ -87,35 +86,12 @@ impl Daemon {
             availability: request.availability,
             address: advertise.to_string(),
         };
-        let founded =
-            new_cluster(&founding, now(), &mut rand::rng()).map_err(|e| failed(e.into()))?;
-        let identity = founded.credentials.identity.clone();
-        let membership = Membership {
-            node: identity.node,
-            cluster: identity.cluster,
-            listen: listen.to_string(),
-            advertise: advertise.to_string(),
-            managers: vec![advertise.to_string()],
-            raft_id: Some(1),
-        };
-        let credentials = founded.credentials.clone();
-        let begun = async {
-            credentials.save(&self.dir.join("certificates"))?;
-            let active =
-                Active::start(self.parts(), membership.clone(), credentials, Some(founded)).await?;
-            self.dir.remember(&membership)?;
-            anyhow::Ok(active)
-        };
-        match begun.await {
-            Ok(active) => self.active.store(Some(active)),
-            Err(e) => {
-                // Nothing was promised yet: leave no half cluster behind.
-                self.dir.forget().map_err(failed)?;
-                return Err(failed(e));
-            }
-        }
+        let parts = self.parts().map_err(failed)?;
+        let member = Member::found(parts, &founding, &listen.to_string()).await.map_err(failed)?;
+        let node = member.membership().node;
+        self.active.store(Some(member));
         self.arrive().await?;
-        Ok(identity.node)
+        Ok(node)
     }
 
     async fn do_join(self: Arc<Self>, request: JoinRequest) -> Result<(), Refusal> {
@@ -135,7 +111,14 @@ impl Daemon {
         let remote = remotes.first().map(String::as_str);
         let advertise = address::advertise(&request.advertise_addr, listen, remote)?;
         let told = advertise.to_string();
-        let joined = certificates::join(&remotes, &request.join_token, request.availability, &told);
+        let parts = self.parts().map_err(failed)?;
+        let joined = swarmw_node::ask_to_join(
+            &remotes,
+            &request.join_token,
+            request.availability,
+            &told,
+            &parts.ground,
+        );
         let credentials = match tokio::time::timeout(JOIN_PATIENCE, joined).await {
             Ok(Ok(credentials)) => credentials,
             Ok(Err(e)) => return Err(Refusal::rpc(RefusalKind::Unknown, format!("{e:#}"))),
@@ -149,15 +132,8 @@ impl Daemon {
             managers: remotes,
             raft_id: None,
         };
-        credentials.save(&self.dir.join("certificates")).map_err(|e| failed(e.into()))?;
-        self.dir.remember(&membership).map_err(failed)?;
-        match Active::start(self.parts(), membership, credentials, None).await {
-            Ok(active) => self.active.store(Some(active)),
-            Err(e) => {
-                self.dir.forget().map_err(failed)?;
-                return Err(failed(e));
-            }
-        }
+        let member = Member::join(parts, credentials, membership).await.map_err(failed)?;
+        self.active.store(Some(member));
         self.arrive().await
     }
 
@@ -176,7 +152,7 @@ impl Daemon {
     }
 
     fn has_arrived(&self) -> bool {
-        let welcomed = |active: Arc<Active>| active.agent().welcomed().borrow().is_some();
+        let welcomed = |active: Arc<Member>| active.agent().welcomed().borrow().is_some();
         self.active.load_full().is_some_and(welcomed)
             && matches!(
                 self.standing(),
@@ -203,7 +179,7 @@ fn failed(error: anyhow::Error) -> Refusal {
     Refusal::plain(RefusalKind::Unknown, format!("{error:#}"))
 }
 
-fn seen(active: &Active) -> swarmw_api::Membership {
+fn seen(active: &Member) -> swarmw_api::Membership {
     let known = active.membership();
     let managers = active.agent().managers();
     swarmw_api::Membership {
@@ -258,11 +234,11 @@ impl Node for Daemon {
     }
 
     fn now(&self) -> Time {
-        now()
+        self.ambient.now()
     }
 
     fn random(&self) -> u128 {
-        rand::rng().random()
+        self.ambient.chance().random()
     }
 
     fn state(&self) -> Option<Arc<State>> {
@@ -286,7 +262,7 @@ impl Node for Daemon {
     }
 
     fn join_token(&self, root_certificate: &str) -> String {
-        JoinToken::new(root_certificate, &mut rand::rng()).to_string()
+        JoinToken::new(root_certificate, &mut self.ambient.chance()).to_string()
     }
 
     fn init(&self, request: InitRequest) -> Answer<'_, NodeId> {

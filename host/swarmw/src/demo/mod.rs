@@ -4,17 +4,13 @@
 //! workers; everything else is done with the commands a person would type, which
 //! are shown as they are run.
 
-mod cluster;
-mod shell;
-
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 use clap::Args;
 use tokio::signal::unix::{SignalKind, signal};
 
-use cluster::{Cluster, PORT};
-use shell::Shell;
+use crate::local::{Cluster, PORT, Shell, get};
 
 /// The example HTTP service, a `wasi:http` component built from `examples/tasks`.
 const HELLO: &[u8] = include_bytes!(env!("SWARMW_HELLO_HTTP"));
@@ -76,20 +72,9 @@ async fn play(args: &DemoArgs) -> Result<()> {
 
 async fn form(cluster: &Cluster) -> Result<()> {
     say("The first node founds the cluster, the others join it.");
-    let first = cluster.shell(1);
-    first.run("swarmw swarm init --listen-addr 127.0.0.2 --advertise-addr 127.0.0.2 --dispatcher-heartbeat 1s").await?;
-    for (role, nodes) in [("manager", 2..=3), ("worker", 4..=5)] {
-        let token = first.capture(&format!("swarmw swarm join-token -q {role}")).await?;
-        for number in nodes {
-            let ip = Cluster::ip(number);
-            let join = format!(
-                "swarmw swarm join --token {} --listen-addr {ip} --advertise-addr {ip} 127.0.0.2:2377",
-                token.trim()
-            );
-            cluster.shell(number).run(&join).await?;
-        }
-    }
-    first.run("swarmw node ls").await.map(drop)
+    // Each line is shown, and a demo has no time to wait 15 s for a dead node.
+    cluster.form("--dispatcher-heartbeat 1s", Shell::run).await?;
+    cluster.shell(1).run("swarmw node ls").await
 }
 
 async fn label(cluster: &Cluster) -> Result<()> {
@@ -204,7 +189,7 @@ async fn call_everywhere(cluster: &Cluster, want: &str) -> Result<()> {
         let url = format!("http://{}:{PORT}/", Cluster::ip(number));
         let answer = cluster
             .until(&format!("{url} answers with {want}"), PATIENCE, || async {
-                let answer = cluster::get(number).await?;
+                let answer = get(number).await?;
                 if answer.contains(want) { Ok(answer) } else { bail!("got {answer:?}") }
             })
             .await?;

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use rand::Rng;
+use swarmw_ambient::Ambient;
 use swarmw_ca::{Credentials, Identity, JoinToken, KeyPair, Tls};
 use swarmw_manager::LEADER;
 use swarmw_model::{Availability, NodeRole};
@@ -11,6 +12,8 @@ use swarmw_proto::{Channels, pb};
 use tonic::transport::Channel;
 use tonic::{Code, Status};
 use tracing::{debug, warn};
+
+use crate::Ground;
 
 /// Swarm tries this often to read the root certificate…
 const ROOT_TRIES: usize = 5;
@@ -29,9 +32,10 @@ pub async fn join(
     token: &str,
     availability: Availability,
     address: &str,
+    ground: &Ground,
 ) -> Result<Credentials> {
     let token = JoinToken::parse(token)?;
-    let root_pem = root_certificate(remotes).await?;
+    let root_pem = root_certificate(remotes, ground).await?;
     token.matches_root(&root_pem)?;
     let key = KeyPair::generate()?;
     let request = pb::IssueRequest {
@@ -40,8 +44,7 @@ pub async fn join(
         availability: availability.to_string(),
         address: address.to_owned(),
     };
-    let root = root_pem.clone();
-    let connect = move |address: &str| Channels::bootstrap(address, Some(&root));
+    let connect = |address: &str| bootstrap(ground, address, Some(&root_pem));
     let reply = issue(remotes, request, connect).await?;
     credentials(reply, key.key_pem, root_pem)
 }
@@ -50,7 +53,11 @@ pub async fn join(
 ///
 /// # Errors
 /// No manager answers, or the node has been removed.
-pub async fn renew(managers: &[String], channels: &Channels, tls: &Tls) -> Result<Credentials> {
+pub(crate) async fn renew(
+    managers: &[String],
+    channels: &Channels,
+    tls: &Tls,
+) -> Result<Credentials> {
     let key = KeyPair::generate()?;
     let request = pb::IssueRequest { csr_pem: key.csr_pem.clone(), ..Default::default() };
     let reply = issue(managers, request, |address| channels.get(address)).await?;
@@ -58,7 +65,7 @@ pub async fn renew(managers: &[String], channels: &Channels, tls: &Tls) -> Resul
     credentials(reply, key.key_pem, root)
 }
 
-async fn root_certificate(remotes: &[String]) -> Result<String> {
+async fn root_certificate(remotes: &[String], ground: &Ground) -> Result<String> {
     let mut last = Status::unavailable("no manager was named");
     for attempt in 0..ROOT_TRIES {
         if attempt > 0 {
@@ -66,7 +73,7 @@ async fn root_certificate(remotes: &[String]) -> Result<String> {
         }
         for address in remotes {
             let asked = async {
-                let channel = Channels::bootstrap(address, None)?;
+                let channel = bootstrap(ground, address, None)?;
                 let mut client = pb::ca_client::CaClient::new(channel);
                 client.root_certificate(pb::RootRequest {}).await
             };
@@ -80,6 +87,11 @@ async fn root_certificate(remotes: &[String]) -> Result<String> {
         }
     }
     bail!("error while validating Root CA Certificate: {}: {}", remotes.join(", "), last.message())
+}
+
+fn bootstrap(ground: &Ground, address: &str, root_pem: Option<&str>) -> Result<Channel, Status> {
+    let transport = ground.transport.clone();
+    Channels::bootstrap_over(transport, &ground.ambient, address, root_pem)
 }
 
 /// Asks managers in turn for a certificate, following hints to the leader.
@@ -135,10 +147,10 @@ fn credentials(reply: pb::IssueReply, key_pem: String, root_pem: String) -> Resu
 
 /// Waits until the certificate in use should be renewed: at a random point of
 /// 50–80 % of its life, so that a cluster's nodes do not renew all at once.
-pub async fn renewal_due(tls: &Tls) {
-    let share: f64 = rand::rng().random();
+pub(crate) async fn renewal_due(tls: &Tls, ambient: &Ambient) {
+    let share: f64 = ambient.chance().random();
     let due = tls.renew_at(share);
-    let wait = due.since(swarmw_manager::now());
+    let wait = due.since(ambient.now());
     if wait.is_negative() {
         warn!("the certificate should have been renewed at {due}");
     }

@@ -26,6 +26,14 @@ impl Shell {
         Ok(())
     }
 
+    /// Runs a command without showing it.
+    ///
+    /// # Errors
+    /// It fails: with what it said.
+    pub async fn quietly(&self, command: &str) -> Result<()> {
+        self.capture(command).await.map(drop)
+    }
+
     /// Runs a command without showing it; its output.
     pub async fn capture(&self, command: &str) -> Result<String> {
         let output = self

@@ -1,4 +1,4 @@
-//! The demo's five daemons: started, killed, and never left behind.
+//! Five daemons: started, killed, and never left behind.
 
 use std::collections::BTreeMap;
 use std::future::Future;
@@ -15,18 +15,20 @@ use tokio::net::TcpStream;
 
 use super::shell::Shell;
 
-/// The port that the demo's service publishes.
+/// The port that a service may publish.
 pub const PORT: u16 = 8080;
 /// The port between nodes.
 const NODE_PORT: u16 = 2377;
-const NODES: usize = 5;
+/// Nodes, of which the first few are managers.
+pub const NODES: usize = 5;
+const MANAGERS: usize = 3;
 /// Disk that five small nodes and their compiled components take at the most.
 const ROOM_MIN: u64 = 300 << 20;
 /// Lines of each log that are shown when something goes wrong.
 const LAST_LINES: usize = 5;
 const LOOK: Duration = Duration::from_millis(100);
 
-/// The demo's cluster; dropping it ends every process and removes every file.
+/// The cluster; dropping it ends every process and removes every file.
 pub struct Cluster {
     exe: PathBuf,
     folder: Option<TempDir>,
@@ -50,14 +52,14 @@ impl Cluster {
             }
         }
         let folder = tempfile::Builder::new()
-            .prefix("swarmw-demo-")
+            .prefix("swarmw-local-")
             .tempdir()
-            .context("cannot make a folder for the demo")?;
+            .context("cannot make a folder for the cluster")?;
         let disk = rustix::fs::statvfs(folder.path()).context("cannot look at the disk")?;
         let room = disk.f_bavail * disk.f_frsize;
         ensure!(
             room >= ROOM_MIN,
-            "{} has {} MiB of room, the demo wants {}",
+            "{} has {} MiB of room, the cluster wants {}",
             folder.path().display(),
             room >> 20,
             ROOM_MIN >> 20
@@ -86,7 +88,10 @@ impl Cluster {
     fn spawn(&self, number: usize) -> Result<Child> {
         use std::os::unix::process::CommandExt;
         let folder = self.folder()?;
-        let log = std::fs::File::create(folder.join(format!("n{number}.log")))
+        let log = std::fs::File::options()
+            .create(true)
+            .append(true)
+            .open(folder.join(format!("n{number}.log")))
             .context("cannot write a log file")?;
         Command::new(&self.exe)
             .args(["daemon", "--engine", "none", "--node-name", &format!("n{number}")])
@@ -102,6 +107,35 @@ impl Cluster {
             .process_group(0)
             .spawn()
             .context("cannot start a daemon")
+    }
+
+    /// Makes a swarm of the daemons: nodes 1 to 3 are managers, 4 and 5 workers. `run`
+    /// is how each command is run.
+    ///
+    /// # Errors
+    /// A command fails.
+    pub async fn form(
+        &self,
+        settings: &str,
+        run: impl AsyncFn(&Shell, &str) -> Result<()>,
+    ) -> Result<()> {
+        let first = self.shell(1);
+        let ip = Self::ip(1);
+        let init = format!("swarmw swarm init --listen-addr {ip} --advertise-addr {ip} {settings}");
+        run(&first, init.trim_end()).await?;
+        for (role, nodes) in [("manager", 2..=MANAGERS), ("worker", MANAGERS + 1..=NODES)] {
+            let token = first.capture(&format!("swarmw swarm join-token -q {role}")).await?;
+            for number in nodes {
+                let own = Self::ip(number);
+                let join = format!(
+                    "swarmw swarm join --token {} --listen-addr {own} --advertise-addr {own} \
+                     {ip}:{NODE_PORT}",
+                    token.trim()
+                );
+                run(&self.shell(number), &join).await?;
+            }
+        }
+        Ok(())
     }
 
     /// The address of a node.
@@ -140,6 +174,24 @@ impl Cluster {
         daemon.wait().context("cannot wait for the daemon")?;
         kill_all(&self.folder()?.join(format!("n{number}")));
         Ok(())
+    }
+
+    /// Starts a node's daemon again.
+    ///
+    /// # Errors
+    /// It cannot be started.
+    pub fn power_on(&mut self, number: usize) -> Result<()> {
+        let daemon = self.spawn(number)?;
+        self.daemons.insert(number, daemon);
+        Ok(())
+    }
+
+    /// The process of a node's daemon.
+    ///
+    /// # Errors
+    /// It is down.
+    pub fn pid(&self, number: usize) -> Result<u32> {
+        self.daemons.get(&number).map(Child::id).context("the node is down")
     }
 
     /// Waits until `look` succeeds.
@@ -207,11 +259,15 @@ impl Cluster {
     fn folder(&self) -> Result<&Path> {
         match &self.folder {
             Some(folder) => Ok(folder.path()),
-            None => bail!("the demo's folder is gone"),
+            None => bail!("the cluster's folder is gone"),
         }
     }
 
-    fn socket(&self, number: usize) -> Result<PathBuf> {
+    /// Where a node serves the API.
+    ///
+    /// # Errors
+    /// The folder is gone.
+    pub fn socket(&self, number: usize) -> Result<PathBuf> {
         Ok(self.folder()?.join(format!("n{number}.sock")))
     }
 }

@@ -1,0 +1,131 @@
+//! What a node has to run tasks with, and what it says of itself.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use swarmw_model::{Assignment, ImageKind, ImageReference, NodeDescription, Platform};
+use swarmw_plugin_host::Compiler;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::agent::AgentConfig;
+use crate::describe::describe_machine;
+use crate::docker::{DockerExecutor, Engine, Standing, monitor};
+use crate::executor::Executor;
+use crate::images::Images;
+use crate::no_engine::NoEngine;
+use crate::wasm::WasmExecutor;
+
+/// How long a starting agent waits for the engine's first answer.
+const ENGINE_FIRST_WORD: Duration = Duration::from_secs(5);
+
+/// What runs a node's tasks.
+#[derive(Clone)]
+pub enum Runs {
+    /// This machine: components in child processes, images in its Docker engine.
+    Here {
+        /// This binary, for child processes.
+        exe: PathBuf,
+        /// Compiles components.
+        compiler: Compiler,
+    },
+    /// Executors of the caller's, on a node that describes itself so.
+    Given {
+        /// What runs tasks.
+        executors: Executors,
+        /// What the node says of itself, but for name and address.
+        description: Box<NodeDescription>,
+    },
+}
+
+/// The executors of a node.
+#[derive(Clone)]
+pub struct Executors {
+    /// For components.
+    pub wasm: Arc<dyn Executor>,
+    /// For images, on a node that has an engine.
+    pub docker: Option<Arc<dyn Executor>>,
+}
+
+/// What a node's agent works with.
+pub(crate) struct Equipment {
+    pub(crate) executors: Executors,
+    pub(crate) engine: Option<Arc<Engine>>,
+    pub(crate) description: watch::Sender<NodeDescription>,
+}
+
+// === impl Executors ===
+
+impl Executors {
+    /// The executor of a task: its image decides.
+    pub(crate) fn of(&self, task: &Assignment) -> Arc<dyn Executor> {
+        let platforms = task.spec.placement.iter().flat_map(|p| &p.platforms);
+        let uploaded =
+            ImageReference::parse(task.spec.image()).kind() == ImageKind::UploadedComponent;
+        let wasm = uploaded || platforms.clone().any(|p| *p == Platform::wasm());
+        match &self.docker {
+            Some(docker) if !wasm => docker.clone(),
+            None if !wasm => Arc::new(NoEngine),
+            _ => self.wasm.clone(),
+        }
+    }
+}
+
+impl fmt::Debug for Executors {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Executors").field("docker", &self.docker.is_some()).finish_non_exhaustive()
+    }
+}
+
+// === impl Equipment ===
+
+impl Equipment {
+    /// Looks for the engine, if the node has one, and follows how it stands.
+    pub(crate) async fn of(
+        config: &AgentConfig,
+        runs: Runs,
+        images: Images,
+        tasks: &TaskTracker,
+        cancel: &CancellationToken,
+    ) -> Self {
+        let (exe, compiler) = match runs {
+            Runs::Here { exe, compiler } => (exe, compiler),
+            Runs::Given { executors, mut description } => {
+                description.hostname.clone_from(&config.hostname);
+                description.agent_address.clone_from(&config.agent_address);
+                let description = watch::Sender::new(*description);
+                return Self { executors, engine: None, description };
+            }
+        };
+        let description = watch::Sender::new(describe_machine(config));
+        let engine = match &config.engine {
+            Some(socket) => {
+                let engine = Engine::new(socket.clone());
+                tasks.spawn(monitor(engine.clone(), description.clone(), cancel.clone()));
+                first_word(&engine).await;
+                Some(engine)
+            }
+            None => None,
+        };
+        let docker = engine.clone().map(|engine| {
+            let docker: Arc<dyn Executor> =
+                Arc::new(DockerExecutor::new(engine, config.hostname.clone()));
+            docker
+        });
+        let folder = config.state_dir.join("wasm");
+        let wasm = WasmExecutor::new(exe, folder, config.hostname.clone(), compiler, images);
+        Self { executors: Executors { wasm: Arc::new(wasm), docker }, engine, description }
+    }
+}
+
+/// Waits until the engine has answered, or is known to be away: the node then says
+/// from its first word on what it can run.
+async fn first_word(engine: &Engine) {
+    let mut standing = engine.standing();
+    let known = standing.wait_for(|standing| *standing != Standing::Unknown);
+    // An engine that takes its time is taken up when it answers.
+    let _ = tokio::time::timeout(ENGINE_FIRST_WORD, known).await;
+}

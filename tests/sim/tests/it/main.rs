@@ -1,0 +1,13 @@
+//! Stories of whole clusters, told in seconds: see `swarmw-sim`.
+
+mod callers;
+mod certificates;
+mod faults;
+mod leaders;
+mod logs;
+mod nodes;
+mod rest;
+mod restarts;
+mod roles;
+mod support;
+mod updates;
