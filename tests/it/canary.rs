@@ -18,7 +18,7 @@ fn an_update_goes_on_while_prometheus_likes_it_and_back_when_it_does_not() {
     let first = &cluster.nodes[0];
     let prometheus = Prometheus::start(cluster.spare_address());
     let plugin = cluster.file("canary.wasm", CANARY);
-    first.swarmw(&["plugin", "add", &plugin.to_string_lossy()]);
+    first.swarmw(&["plugin", "add", "--yes", &plugin.to_string_lossy()]);
     let hello = cluster.file("hello.wasm", HELLO);
     let query = format!("canary.query={}", prometheus.query());
     let create = ["service", "create", "--quiet", "--name", "web", "--replicas", "3"];

@@ -69,7 +69,7 @@ fn host_of(host: &PluginHost, plugins: Vec<(Plugin, Bytes)>) -> Result<()> {
     }
 }
 
-/// What a cluster's state would hold of a component.
+/// What a cluster's state would hold of a component whose every power was granted.
 fn record(inspected: &Inspected, bytes: &[u8]) -> Result<Plugin> {
     let digest = digest_of(bytes);
     let id = u128::from_str_radix(&digest["sha256:".len()..][..24], 16)?;
@@ -78,7 +78,8 @@ fn record(inspected: &Inspected, bytes: &[u8]) -> Result<Plugin> {
         "CreatedAt": Time::ZERO, "UpdatedAt": Time::ZERO,
         "Name": inspected.name, "Kind": inspected.kind,
         "Blob": {"Digest": digest, "Size": bytes.len()},
-        "Metadata": inspected.metadata,
+        "Metadata": inspected.metadata, "Interface": inspected.interface,
+        "Granted": inspected.metadata.grants.iter().map(|g| &g.request).collect::<Vec<_>>(),
     });
     Ok(serde_json::from_value(record)?)
 }

@@ -41,7 +41,7 @@ fn what_a_cluster_would_refuse_is_refused_by_build_with_the_file_to_change() {
             "near/src/lib.rs",
             "vec![Claim::call(\"near\")]",
             "vec![Claim::name(\"near\")]",
-            "a constraint claims keys, operators and calls, not near: look at claims()",
+            "a constraint claims keys, operators and calls, not \"near\": look at claims()",
         ),
         (
             "near/src/lib.rs",

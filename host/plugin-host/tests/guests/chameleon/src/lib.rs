@@ -4,7 +4,7 @@
 #[path = "../../attacks.rs"]
 mod attacks;
 
-use swarmw_sdk::*;
+use swarmw_sdk::raw::*;
 
 struct Chameleon;
 

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use swarmw_sdk::*;
+use swarmw_sdk::raw::*;
 
 struct Fickle;
 

@@ -1,6 +1,6 @@
 //! A constraint that passes every node. Its second version is another guest.
 
-use swarmw_sdk::*;
+use swarmw_sdk::raw::*;
 
 struct Picky;
 

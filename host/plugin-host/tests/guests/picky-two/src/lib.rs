@@ -1,6 +1,6 @@
 //! A constraint whose first version passed every node: this passes one.
 
-use swarmw_sdk::*;
+use swarmw_sdk::raw::*;
 
 struct Picky;
 

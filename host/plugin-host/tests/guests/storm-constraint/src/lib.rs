@@ -3,7 +3,7 @@
 #[path = "../../attacks.rs"]
 mod attacks;
 
-use swarmw_sdk::*;
+use swarmw_sdk::raw::*;
 
 struct Storm;
 

@@ -3,8 +3,8 @@
 #[path = "../../attacks.rs"]
 mod attacks;
 
-use swarmw_sdk::preference::{Allocation, Bins, Class, Compiled, Questions, Refusal};
-use swarmw_sdk::*;
+use swarmw_sdk::raw::preference::{Allocation, Bins, Class, Compiled, Questions, Refusal};
+use swarmw_sdk::raw::*;
 
 struct Storm;
 

@@ -3,8 +3,8 @@
 #[path = "../../attacks.rs"]
 mod attacks;
 
-use swarmw_sdk::update::*;
-use swarmw_sdk::*;
+use swarmw_sdk::raw::update::*;
+use swarmw_sdk::raw::*;
 
 struct Storm;
 

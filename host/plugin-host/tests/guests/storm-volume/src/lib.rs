@@ -3,8 +3,8 @@
 #[path = "../../attacks.rs"]
 mod attacks;
 
-use swarmw_sdk::volume::{Measure, Node, Scope, Step, Volume, VolumeError};
-use swarmw_sdk::*;
+use swarmw_sdk::raw::volume::{Measure, Node, Scope, Step, Volume, VolumeError};
+use swarmw_sdk::raw::*;
 
 struct Storm;
 

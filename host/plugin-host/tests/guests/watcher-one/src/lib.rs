@@ -1,7 +1,7 @@
 //! An update policy that replaces all at once. Its second version is another guest.
 
-use swarmw_sdk::update::*;
-use swarmw_sdk::*;
+use swarmw_sdk::raw::update::*;
+use swarmw_sdk::raw::*;
 
 struct Watcher;
 

@@ -1,7 +1,7 @@
 //! An update policy whose first version asked for nothing: this asks to look.
 
-use swarmw_sdk::update::*;
-use swarmw_sdk::*;
+use swarmw_sdk::raw::update::*;
+use swarmw_sdk::raw::*;
 
 struct Watcher;
 
