@@ -57,7 +57,7 @@ pub fn run_ctors_once() {
     }
 }
 
-/// Keeps [`cabi_realloc`] in the module.
+/// Keeps `cabi_realloc` in the module.
 pub fn maybe_link_cabi_realloc() {
     #[cfg(target_arch = "wasm32")]
     {
