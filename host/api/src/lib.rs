@@ -36,6 +36,7 @@ mod services;
 mod swarm;
 mod tasks;
 mod version;
+mod volumes;
 mod words;
 
 pub use api::Api;

@@ -272,7 +272,7 @@ fn remove_groups(group: &Path) {
 }
 
 /// Starts a process that says `ready`.
-fn until_ready(command: &mut Command) -> Child {
+pub(super) fn until_ready(command: &mut Command) -> Child {
     let mut child = command
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
