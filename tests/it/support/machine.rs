@@ -100,7 +100,7 @@ impl Machine {
         let mut command = Command::new(DIES_WITH_US[0]);
         command
             .args(&DIES_WITH_US[1..])
-            .args(["unshare", "--net", "--mount", "--propagation", "private", "--uts", "--pid"])
+            .args(["unshare", "--net", "--mount", "--propagation", "slave", "--uts", "--pid"])
             .args(["--fork", "--kill-child=KILL", "--mount-proc", "sh", "-c", INIT])
             .env("EMPTY", &empty)
             .env("NAME", &name);

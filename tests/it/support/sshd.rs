@@ -28,6 +28,8 @@ pub struct Sshd {
     pub data: PathBuf,
     holder: Child,
     server: Option<Child>,
+    /// There is one such network at a time.
+    _turn: fs::File,
 }
 
 // === impl Sshd ===
@@ -36,6 +38,9 @@ impl Sshd {
     /// Makes keys and the network, and starts it.
     pub fn start(folder: &Path) -> Self {
         assert!(Path::new("/usr/sbin/sshd").exists(), "missing: apt-get install openssh-server");
+        let turn = std::env::temp_dir().join("swarmw-it-sshd.lock");
+        let turn = fs::File::create(turn).expect("a lock file");
+        turn.lock().expect("a lock");
         let folder = folder.join("sshd");
         let data = folder.join("data");
         fs::create_dir_all(&data).expect("a folder");
@@ -76,7 +81,7 @@ impl Sshd {
             folder = folder.display()
         );
         fs::write(folder.join("config"), config).expect("a file");
-        let mut sshd = Self { folder, data, holder, server: None };
+        let mut sshd = Self { folder, data, holder, server: None, _turn: turn };
         sshd.serve();
         sshd
     }
@@ -101,16 +106,15 @@ impl Sshd {
         });
     }
 
-    /// A volume's options as a mount has them.
-    pub fn options(&self) -> String {
+    /// A volume's options.
+    pub fn options(&self) -> [String; 4] {
         let folder = self.folder.display();
-        let options = [
+        [
             format!("host=root@{THERE}"),
             format!("path={folder}/data"),
             format!("identity={folder}/key"),
             format!("hosts={folder}/known_hosts"),
-        ];
-        options.map(|option| format!("volume-opt={option}")).join(",")
+        ]
     }
 }
 

@@ -1,5 +1,7 @@
 //! With real file systems, mounts and servers.
 
+use std::process::Command;
+
 use super::{create, error, fails_with, visit};
 use crate::main_job::running;
 use crate::support::{Cluster, Sshd, eventually, mounts_below};
@@ -66,7 +68,7 @@ fn what_was_not_granted_or_allowed_is_not_done() {
     let first = &cluster.nodes[0];
     add(&cluster, "sshfs.wasm", SSHFS, &["helper=sshfs"]);
     create(&cluster, "volume-driver=sshfs,volume-opt=host=nowhere,volume-opt=path=/srv", &[]);
-    fails_with(first, "helper sshfs) is not allowed on this node: its daemon would need");
+    fails_with(first, "missing plugin on 1 node");
     first.swarmw(&["service", "rm", "web"]);
 
     let file = cluster.file("ext4.wasm", EXT4);
@@ -77,8 +79,8 @@ fn what_was_not_granted_or_allowed_is_not_done() {
     nothing_is_left(&cluster);
 }
 
-#[test]
-fn a_task_finds_its_data_on_another_node() {
+/// A manager and two workers whose admin allows sshfs, and the driver.
+fn three_with_sshfs() -> Cluster {
     let mut cluster = Cluster::of_daemons(3);
     for node in &mut cluster.nodes {
         node.stop();
@@ -88,20 +90,86 @@ fn a_task_finds_its_data_on_another_node() {
     cluster.init(0);
     (1..3).for_each(|index| cluster.join(index, "worker"));
     cluster.wait_ready(3);
-    let sshd = Sshd::start(cluster.folder());
     add(&cluster, "sshfs.wasm", SSHFS, &["helper=sshfs"]);
-    let mount = format!("volume-driver=sshfs,{}", sshd.options());
+    cluster
+}
+
+/// The index of the node that the one task that runs runs on.
+fn place(cluster: &Cluster) -> usize {
+    let id = running(&cluster.nodes[0], "web", 1)[0]["NodeID"].clone();
+    let node = cluster.nodes[0].json(&format!("/nodes/{}", id.as_str().expect("an id")));
+    let name = node.expect("a node")["Description"]["Hostname"].clone();
+    cluster.nodes.iter().position(|n| name == n.name.as_str()).expect("a node")
+}
+
+#[test]
+fn one_task_at_a_time_writes_and_a_node_that_hears_no_leader_stops_writing() {
+    let cluster = three_with_sshfs();
+    let first = &cluster.nodes[0];
+    let sshd = Sshd::start(cluster.folder());
+    let options = sshd.options();
+    let options = options.iter().flat_map(|option| ["--opt", option.as_str()]);
+    let words = ["volume", "create", "--driver", "sshfs", "--sharing", "onewriter"];
+    let words: Vec<_> = words.into_iter().chain(options).chain(["visits"]).collect();
+    assert_eq!(first.swarmw(&words), "visits\n");
+    create(&cluster, "readonly=false", &["--replicas", "2", "--constraint", "node.role==worker"]);
+    assert_eq!(visit(first), 1);
+    let before = place(&cluster);
+    eventually("the other waits", || match error(first) {
+        all if all.contains("Preparing") => Ok(()),
+        all => Err(all),
+    });
+    let listed = first.swarmw(&["volume", "ls", "--cluster", "--format", "{{.Name}} {{.Status}}"]);
+    assert_eq!(listed, "visits in use (2 nodes)\n");
+    let refused = first.try_swarmw(&["volume", "rm", "visits"]);
+    assert!(refused.stderr.contains("remove visits: volume is in use - [web]"), "{refused}");
+
+    // It ends, and the other may.
+    let name = cluster.nodes[before].name.clone();
+    first.swarmw(&["node", "update", "--availability", "drain", &name]);
+    let after = eventually("the other runs", || match place(&cluster) {
+        now if now != before => Ok(now),
+        _ => Err(error(first)),
+    });
+    assert_eq!(visit(first), 2);
+
+    // The leader says nothing any more: the writer stops by itself.
+    let signal = |signal: &str| {
+        let pid = first.pid().to_string();
+        assert!(Command::new("kill").args([signal, &pid]).status().is_ok_and(|s| s.success()));
+    };
+    signal("-STOP");
+    eventually("the writer has let go", || match mounts_below(&cluster.nodes[after].state_dir()) {
+        (mounts, _) if mounts.is_empty() => Ok(()),
+        left => Err(format!("{left:?}")),
+    });
+    signal("-CONT");
+    eventually("it is told why", || match error(first) {
+        all if all.contains("no leader was heard for 15 s") => Ok(()),
+        all => Err(all),
+    });
+
+    first.swarmw(&["service", "rm", "web"]);
+    nothing_is_left(&cluster);
+    eventually("nobody uses it", || match first.try_swarmw(&["volume", "rm", "visits"]) {
+        output if output.code == 0 => Ok(()),
+        output => Err(output.to_string()),
+    });
+    let kept = std::fs::read_to_string(sshd.data.join("visits"));
+    assert_eq!(kept.expect("the data are the server's"), "2\n");
+}
+
+#[test]
+fn a_task_finds_its_data_on_another_node() {
+    let mut cluster = three_with_sshfs();
+    let sshd = Sshd::start(cluster.folder());
+    let options = sshd.options().map(|option| format!("volume-opt={option}")).join(",");
+    let mount = format!("volume-driver=sshfs,{options}");
     create(&cluster, &mount, &["--constraint", "node.role==worker"]);
     assert_eq!(visit(&cluster.nodes[0]), 1);
     assert_eq!(std::fs::read_to_string(sshd.data.join("visits")).expect("its file"), "1\n");
 
     // Drained, the node hands its task over; nothing stays mounted on it.
-    let place = |cluster: &Cluster| {
-        let id = running(&cluster.nodes[0], "web", 1)[0]["NodeID"].clone();
-        let node = cluster.nodes[0].json(&format!("/nodes/{}", id.as_str().expect("an id")));
-        let name = node.expect("a node")["Description"]["Hostname"].clone();
-        cluster.nodes.iter().position(|n| name == n.name.as_str()).expect("a node")
-    };
     let before = place(&cluster);
     let name = cluster.nodes[before].name.clone();
     cluster.nodes[0].swarmw(&["node", "update", "--availability", "drain", &name]);

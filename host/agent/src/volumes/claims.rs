@@ -48,7 +48,10 @@ impl Claims {
             None => true,
         };
         let waited = tokio::time::timeout(PATIENCE, known.wait_for(has)).await;
-        if matches!(waited, Ok(Ok(_))) {
+        // What it gives back keeps the leader's next word out.
+        let has = matches!(waited, Ok(Ok(_)));
+        drop(waited);
+        if has {
             let known = self.known.borrow();
             return match known.volumes.iter().any(|v| v.id == volume) {
                 true => Ok(()),

@@ -12,3 +12,4 @@ mod logs;
 mod plugins;
 mod services;
 mod shapes;
+mod volumes;

@@ -16,14 +16,15 @@ const V: VolumeId = VolumeId::from_bits(71);
 fn world(sharing: Sharing, replicas: u64, read_only: bool) -> (World<Swarm>, ServiceId) {
     let mut world = World::new(3, Swarm::default());
     let spec = VolumeSpec {
-        name: "data".into(),
+        name: "data-web".into(),
         driver: Driver { name: "nfs".into(), ..Driver::default() },
         sharing,
         ..VolumeSpec::default()
     };
     world.commit(Change::CreateVolume(Box::new(ClusterVolume::new(V, spec))));
     let mut spec = replicated("v1", replicas);
-    let source = "{{.Service.Name}}".replace("{{.Service.Name}}", "data");
+    // The service is called `web`.
+    let source = "data-{{.Service.Name}}".to_owned();
     let mount = Mount { source, target: "/data".into(), read_only, ..Mount::default() };
     template(&mut spec).container_spec.as_mut().expect("a container").mounts.push(mount);
     let id = world.create(spec);

@@ -10,11 +10,12 @@ use futures::FutureExt;
 use futures::future::BoxFuture;
 
 use super::pretended::{plan, task, volume};
-use crate::volumes::action::{Action, Value, Word};
+use crate::volumes::action::{Action, Undo, Value, Word};
 use crate::volumes::check::Phase;
-use crate::volumes::hands::Machine;
+use crate::volumes::hands::{Hands, Machine, SoFar};
 use crate::volumes::keeper::Keeper;
 use crate::volumes::planner::{NoPlan, Planner};
+use crate::volumes::record::Place;
 use crate::volumes::wanted::{Seen, Wanted};
 
 /// A driver whose mount plan the test gives.
@@ -105,6 +106,158 @@ async fn what_a_dead_daemon_had_mounted_is_adopted_or_unmounted() {
     third.settle().await;
     assert_eq!(left(folder.path()), "");
     third.remove(&volume()).await.expect("removed");
+}
+
+/// This machine's hands, of a daemon that dies at one of the things it does.
+struct Dying {
+    machine: Machine,
+    /// How many more things are done, and whether the last is done before it dies.
+    dies: Mutex<Option<(usize, bool)>>,
+}
+
+impl Dying {
+    /// Whether the daemon dies now, and if so whether it does this first.
+    fn now(&self) -> Option<bool> {
+        let mut dies = self.dies.lock().unwrap_or_else(PoisonError::into_inner);
+        match *dies {
+            Some((0, after)) => {
+                *dies = None;
+                Some(after)
+            }
+            Some((count, after)) => {
+                *dies = Some((count - 1, after));
+                None
+            }
+            None => None,
+        }
+    }
+
+    async fn act(&self, act: impl Future<Output = Result<(), String>>) -> Result<(), String> {
+        match self.now() {
+            None => act.await,
+            Some(true) => {
+                act.await.expect("done");
+                panic!("killed after");
+            }
+            Some(false) => panic!("killed before"),
+        }
+    }
+}
+
+impl Hands for Dying {
+    fn foresee<'a>(
+        &'a self,
+        place: &'a Place,
+        action: &'a Action,
+    ) -> BoxFuture<'a, Result<Vec<Undo>, String>> {
+        self.machine.foresee(place, action)
+    }
+
+    fn perform<'a>(
+        &'a self,
+        place: &'a Place,
+        action: &'a Action,
+        so_far: &'a mut SoFar,
+    ) -> BoxFuture<'a, Result<(), String>> {
+        self.act(self.machine.perform(place, action, so_far)).boxed()
+    }
+
+    fn undo<'a>(&'a self, place: &'a Place, undo: &'a Undo) -> BoxFuture<'a, Result<(), String>> {
+        self.act(self.machine.undo(place, undo)).boxed()
+    }
+
+    fn stands(&self, place: &Place, undo: &Undo) -> bool {
+        self.machine.stands(place, undo)
+    }
+
+    fn end_strays<'a>(&'a self, place: &'a Place) -> BoxFuture<'a, ()> {
+        self.machine.end_strays(place)
+    }
+
+    fn seen(&self, place: &Place, so_far: &SoFar) -> Result<Seen, String> {
+        self.machine.seen(place, so_far)
+    }
+
+    fn erase(&self, place: &Place) -> Result<(), String> {
+        match self.now() {
+            None => self.machine.erase(place),
+            Some(_) => panic!("killed before"),
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_daemon_that_is_killed_at_any_step_leaves_nothing_that_the_next_cannot_undo() {
+    for after in [false, true] {
+        for count in 0.. {
+            let folder = tempfile::tempdir().expect("a folder");
+            let machine = Machine { helpers: BTreeMap::new(), engine: None };
+            let hands = Arc::new(Dying { machine, dies: Mutex::new(Some((count, after))) });
+            let planner = Arc::new(Given { mount: Mutex::new(plan(Phase::Mount)) });
+            let first = Keeper::open(folder.path(), hands.clone(), planner).expect("a folder");
+            if first.hold(volume(), task(1)).await.is_ok() {
+                first.release(&volume().key(), task(1)).await;
+                let _ = first.remove(&volume()).await;
+            }
+            if hands.now().is_some() || hands.dies.lock().is_ok_and(|dies| dies.is_some()) {
+                assert_eq!(left(folder.path()), "");
+                assert!(count >= 10, "only {count} things were done");
+                break;
+            }
+            drop(first);
+
+            let second = image_keeper(folder.path());
+            second.settle().await;
+            assert_eq!(left(folder.path()), "", "{count}, after: {after}");
+            let seen = directory(second.hold(volume(), task(2)).await.expect("mounted"));
+            std::fs::write(seen.join("kept"), "data").expect("a file");
+            second.release(&volume().key(), task(2)).await;
+            second.remove(&volume()).await.expect("removed");
+            assert_eq!(left(folder.path()), "");
+        }
+    }
+}
+
+/// A small disk; it goes when this is dropped.
+struct SmallDisk(tempfile::TempDir);
+
+impl SmallDisk {
+    fn of(size: &str) -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        let mut mount = Command::new("mount");
+        mount.args(["-t", "tmpfs", "-o", &format!("size={size}"), "small"]).arg(folder.path());
+        assert!(mount.status().is_ok_and(|status| status.success()));
+        Self(folder)
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg("-l").arg(self.0.path()).status();
+    }
+}
+
+#[tokio::test]
+async fn a_full_disk_fails_the_plan_and_leaves_nothing() {
+    let disk = SmallDisk::of("3m");
+    let volumes = disk.0.path().join("volumes");
+    let keeper = image_keeper(&volumes);
+    let filler = disk.0.path().join("filler");
+    // As much as there is: what is written is what fits.
+    let _ = std::fs::write(&filler, vec![1; 4 << 20]);
+
+    keeper.hold(volume(), task(1)).await.expect_err("no room for the journal");
+    std::fs::write(&filler, vec![1; 2 << 20]).expect("room for the journal, none for mkfs");
+    let failed = keeper.hold(volume(), task(1)).await;
+    assert_eq!(failed.is_ok(), left(&volumes).contains("/dev/loop"), "{failed:?}");
+    keeper.release(&volume().key(), task(1)).await;
+    assert_eq!(left(&volumes), "");
+
+    std::fs::remove_file(&filler).expect("room");
+    keeper.hold(volume(), task(2)).await.expect("mounted");
+    keeper.release(&volume().key(), task(2)).await;
+    keeper.remove(&volume()).await.expect("removed");
+    assert_eq!(left(&volumes), "");
 }
 
 #[tokio::test]
