@@ -10,13 +10,17 @@ use crate::{lint, system};
 /// Cases of each random test at night; by day it says so itself.
 const NIGHTLY_CASES: &str = "2000";
 
-/// Installs what is missing, lints, and runs every test.
+/// Installs what is missing, lints, runs every test, and then the demo.
 pub fn run() -> Result<()> {
     system::prepare()?;
     lint::run()?;
     // One selection for everything: another one resolves other features and
     // builds the dependencies again.
-    run_command(Command::new("cargo").args(["test", "--workspace", "--locked"]).current_dir(root()))
+    run_command(
+        Command::new("cargo").args(["test", "--workspace", "--locked"]).current_dir(root()),
+    )?;
+    // What the README begins with, as it is typed but for the profile.
+    run_command(Command::new("cargo").args(["run", "--locked", "--", "demo"]).current_dir(root()))
 }
 
 /// What takes too long for every commit: the tests that are marked so, and the random

@@ -173,8 +173,8 @@ impl Runner {
         }
     }
 
-    /// Another task may write to this one's volumes by now, or soon: it is stopped in
-    /// the time that the leader gives it for that.
+    /// Another task may write to this one's volumes by now, or soon, or nobody can: it is
+    /// stopped in the time that the leader gives it for that.
     async fn fence(&mut self, why: String) {
         warn!(task = %self.task.id, %why, "a task is stopped");
         let mut task = Assignment::clone(&self.task);

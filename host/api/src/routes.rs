@@ -6,8 +6,8 @@ use axum::routing::{get, post};
 
 use crate::api::Host;
 use crate::{
-    engine, events, forward, info, logs, nodes, plugins, reply, secrets, services, swarm, tasks,
-    volumes,
+    engine, events, forward, info, logs, metrics, nodes, plugins, reply, secrets, services, swarm,
+    tasks, volumes,
 };
 
 /// Every path, relative to the version in front of it.
@@ -58,6 +58,7 @@ pub(crate) fn router(host: Host) -> Router {
         .route("/volumes/create", post(volumes::create))
         .route("/volumes/prune", post(volumes::prune))
         .route("/volumes/{name}", get(volumes::inspect).delete(volumes::remove))
+        .route("/swarmw/metrics", get(metrics::metrics))
         .route("/networks", get(engine::networks))
         .route("/networks/create", post(engine::create_network))
         .route_layer(from_fn_with_state(host.clone(), forward::in_time));

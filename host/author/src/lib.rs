@@ -33,6 +33,7 @@ mod steps;
 mod subject;
 mod test;
 mod toolchain;
+mod wanted;
 mod workbench;
 
 use std::io::Write;

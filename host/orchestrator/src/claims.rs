@@ -3,8 +3,8 @@
 //!
 //! A claim ends when its task has said from its own node that it has ended, for by then
 //! nothing of the volume is mounted there. A node that says nothing has stopped its
-//! writers by itself once it had not heard of the leader for a while (`fence` of the agent); the leader
-//! calls it down later than that, and waits [`LEASE`] more.
+//! writers by itself once it had not heard of the leader for a while (`FENCE` of the
+//! agent); the leader calls it down later than that, and waits [`LEASE`] more.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

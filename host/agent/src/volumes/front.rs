@@ -136,17 +136,22 @@ impl Volumes {
         self.claims.in_touch(at);
     }
 
-    /// Returns, with the reason, when the task must not write to its volumes any more.
+    /// Returns, with the reason, when the task must not write to its volumes any more,
+    /// or cannot.
     pub(crate) async fn lost(&self, task: &Assignment) -> String {
         let mounts = task.spec.container_spec.iter().flat_map(|c| &c.mounts);
         let wanted = self.wanted_by(task).unwrap_or_default();
+        let keys: Vec<_> = wanted.iter().flatten().map(Wanted::key).collect();
         let claimed: Vec<_> = mounts
             .zip(wanted)
             .filter_map(|(mount, wanted)| Some((mount, self.of_cluster(&wanted?)?)))
             .filter(|(mount, volume)| volume.spec.wants_claim(mount))
             .map(|(_, volume)| volume.id)
             .collect();
-        self.claims.lost(&claimed, task.id).await
+        tokio::select! {
+            why = self.claims.lost(&claimed, task.id) => why,
+            why = self.keeper.fallen(&keys) => why,
+        }
     }
 
     fn of_cluster(&self, wanted: &Wanted) -> Option<ClusterVolume> {

@@ -1,6 +1,8 @@
 //! The volumes of a node: which there are, who uses them, and what is done to them,
 //! one thing at a time each.
 
+mod work;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -12,19 +14,13 @@ use tracing::{info, warn};
 
 use super::action::Undo;
 use super::check::Phase;
-use super::hands::{Hands, SoFar};
-use super::planner::{NoPlan, Planner};
+use super::hands::Hands;
+use super::planner::Planner;
 use super::record::{Place, Record, Stage};
 use super::wanted::{Key, Seen, Wanted};
 
-/// A plan as a whole may take no longer.
-const PLAN_DEADLINE: Duration = Duration::from_secs(900);
-/// One undoing may take no longer.
-const UNDO_DEADLINE: Duration = Duration::from_secs(60);
-/// A driver that asks to be asked again is heard for this long.
-const RETRIES: Duration = Duration::from_secs(300);
-/// The most that such a driver lets us wait at a time.
-const RETRY_MAX: Duration = Duration::from_secs(30);
+/// How often volumes with helpers are looked at while tasks use them.
+const LOOK_AGAIN: Duration = Duration::from_secs(5);
 
 /// The volumes of a node.
 pub(crate) struct Keeper {
@@ -136,6 +132,27 @@ impl Keeper {
         working.await.unwrap_or_else(|panic| Err(panic.to_string()))
     }
 
+    /// Returns, with the reason, when one of these volumes is mounted and its helper has
+    /// ended: whoever uses it sees nothing but errors from then on.
+    pub(crate) async fn fallen(&self, keys: &[Key]) -> String {
+        if keys.is_empty() {
+            return std::future::pending().await;
+        }
+        loop {
+            tokio::time::sleep(LOOK_AGAIN).await;
+            for key in keys {
+                let Some(slot) = self.slots().get(key).cloned() else { continue };
+                // One that something is done to is looked at later.
+                let Ok(held) = slot.record.try_lock() else { continue };
+                let Some(record) = held.as_ref() else { continue };
+                let helped = record.undo.contains(&Undo::EndHelper);
+                if helped && record.stage == Stage::Mounted && !self.stands(&slot.place, record) {
+                    return format!("volume {}: its helper has ended", record.name);
+                }
+            }
+        }
+    }
+
     /// A task uses a volume no more. Returns when nothing of it is mounted, where it
     /// was the last; what cannot be unmounted is tried again at the next use.
     pub(crate) async fn release(self: &Arc<Self>, key: &Key, task: TaskId) {
@@ -235,226 +252,6 @@ impl Keeper {
             });
         }
         volumes
-    }
-
-    async fn bring_up(
-        &self,
-        slot: &Slot,
-        held: &mut Option<Record>,
-        wanted: &Wanted,
-        task: TaskId,
-    ) -> Result<Seen, String> {
-        let record = held.get_or_insert_with(|| Record::new(wanted));
-        match (&record.stage, &record.seen) {
-            (Stage::Removing(_), _) => return Err("it is being removed".to_owned()),
-            (Stage::Mounted, Some(seen)) if self.stands(&slot.place, record) => {
-                if !wanted.options.is_empty() && record.options != wanted.options {
-                    return Err("it is mounted here with other options".to_owned());
-                }
-                return Ok(seen.clone());
-            }
-            (Stage::Idle, _) => {}
-            _ => self.tear_down(&slot.place, record).await?,
-        }
-        // One that is named without options has those that it was made with.
-        if !wanted.options.is_empty() {
-            record.options.clone_from(&wanted.options);
-        }
-        record.labels.clone_from(&wanted.labels);
-        // Another volume of the name: what was made here was the one before.
-        record.created &= record.id == wanted.id;
-        record.id = wanted.id;
-        if !record.created {
-            self.carry_out(slot, record, Phase::Create, Some(task)).await?;
-        }
-        self.carry_out(slot, record, Phase::Mount, Some(task)).await?;
-        record.seen.clone().ok_or_else(|| "nothing was mounted".to_owned())
-    }
-
-    /// Plans and does what was planned; all of it, or nothing of it is left.
-    async fn carry_out(
-        &self,
-        slot: &Slot,
-        record: &mut Record,
-        phase: Phase,
-        task: Option<TaskId>,
-    ) -> Result<(), String> {
-        let plan = self.plan(slot, &record.wanted(), phase, task).await?;
-        let place = &slot.place;
-        place.make().map_err(|e| format!("{}: {e}", place.folder().display()))?;
-        record.stage = if phase == Phase::Create { Stage::Creating } else { Stage::Mounting };
-        let mut so_far = SoFar {
-            half_formatted: record.formatting,
-            labels: record.labels.clone(),
-            ..SoFar::default()
-        };
-        let done = async {
-            for action in &plan {
-                if task.is_some_and(|task| !slot.users().contains(&task)) {
-                    return Err("its task is to stop".to_owned());
-                }
-                self.step(place, record, action, &mut so_far).await?;
-            }
-            match phase {
-                Phase::Mount => self.hands.seen(place, &so_far).map(Some),
-                Phase::Create | Phase::Remove => Ok(None),
-            }
-        };
-        let done = tokio::time::timeout(PLAN_DEADLINE, done)
-            .await
-            .unwrap_or_else(|_| Err("its driver's plan takes too long".to_owned()));
-        let finished = done.and_then(|seen| self.finish(place, record, phase, seen));
-        match (finished, phase) {
-            (Ok(()), Phase::Mount) => Ok(()),
-            // What was mounted to make it is not needed any more.
-            (Ok(()), Phase::Create | Phase::Remove) => self.tear_down(place, record).await,
-            (Err(why), _) => match self.tear_down(place, record).await {
-                Ok(()) => Err(why),
-                Err(also) => Err(format!("{why}; and it could not be undone yet: {also}")),
-            },
-        }
-    }
-
-    /// A plan has been carried out once that is on disk.
-    fn finish(
-        &self,
-        place: &Place,
-        record: &mut Record,
-        phase: Phase,
-        seen: Option<Seen>,
-    ) -> Result<(), String> {
-        let mut finished = record.clone();
-        finished.undo.retain(|undo| !undo.is_of_what_lasts());
-        finished.created = true;
-        if phase == Phase::Mount {
-            finished.stage = Stage::Mounted;
-            finished.seen = seen;
-        }
-        self.write(place, &finished)?;
-        *record = finished;
-        Ok(())
-    }
-
-    /// Does one step, with what undoes it on disk before.
-    async fn step(
-        &self,
-        place: &Place,
-        record: &mut Record,
-        action: &super::action::Action,
-        so_far: &mut SoFar,
-    ) -> Result<(), String> {
-        let formats = matches!(action, super::action::Action::Format { .. });
-        let failed = |why: String| format!("{action}: {why}");
-        let undo = self.hands.foresee(place, action).await.map_err(failed)?;
-        record.undo.extend(undo);
-        record.formatting |= formats;
-        self.write(place, record).map_err(failed)?;
-        let performed = self.hands.perform(place, action, so_far);
-        tokio::time::timeout(action.deadline(), performed)
-            .await
-            .unwrap_or_else(|_| Err(format!("not done in {} s", action.deadline().as_secs())))
-            .map_err(failed)?;
-        if formats {
-            record.formatting = false;
-            self.write(place, record).map_err(failed)?;
-        }
-        Ok(())
-    }
-
-    async fn plan(
-        &self,
-        slot: &Slot,
-        wanted: &Wanted,
-        phase: Phase,
-        task: Option<TaskId>,
-    ) -> Result<Vec<super::action::Action>, String> {
-        let give_up = tokio::time::Instant::now() + RETRIES;
-        loop {
-            let (pause, why) = match self.planner.plan(phase, wanted).await {
-                Err(NoPlan::Retry(pause, why)) => (pause.min(RETRY_MAX), why),
-                planned => return planned.map_err(|why| why.to_string()),
-            };
-            tokio::time::sleep(pause).await;
-            if task.is_some_and(|task| !slot.users().contains(&task)) {
-                return Err("its task is to stop".to_owned());
-            }
-            if tokio::time::Instant::now() > give_up {
-                return Err(why);
-            }
-        }
-    }
-
-    /// Undoes what the journal says, from its end. Needs no driver.
-    async fn tear_down(&self, place: &Place, record: &mut Record) -> Result<(), String> {
-        if matches!(record.stage, Stage::Creating | Stage::Mounting) {
-            // An earlier daemon may have left a program at work.
-            self.hands.end_strays(place).await;
-        } else {
-            record.stage = Stage::Unmounting;
-        }
-        record.seen = None;
-        self.put(place, record);
-        while let Some(undo) = record.undo.last() {
-            tokio::time::timeout(UNDO_DEADLINE, self.hands.undo(place, undo))
-                .await
-                .unwrap_or_else(|_| Err(format!("not undone in {} s", UNDO_DEADLINE.as_secs())))?;
-            record.undo.pop();
-            self.put(place, record);
-        }
-        record.stage = Stage::Idle;
-        self.put(place, record);
-        Ok(())
-    }
-
-    async fn take_away(&self, slot: &Slot, held: &mut Option<Record>) -> Result<(), String> {
-        let Some(record) = held.as_mut() else { return Ok(()) };
-        if !matches!(record.stage, Stage::Removing(_)) {
-            if record.stage != Stage::Idle {
-                self.tear_down(&slot.place, record).await?;
-            }
-            let plan = self.plan(slot, &record.wanted(), Phase::Remove, None).await?;
-            record.stage = Stage::Removing(plan);
-            self.write(&slot.place, record)?;
-        }
-        self.finish_removal(slot, held).await
-    }
-
-    async fn finish_removal(&self, slot: &Slot, held: &mut Option<Record>) -> Result<(), String> {
-        let Some(record) = held.as_mut() else { return Ok(()) };
-        let Stage::Removing(plan) = record.stage.clone() else { return Ok(()) };
-        let place = &slot.place;
-        let mut so_far = SoFar::default();
-        let mut done = Ok(());
-        for action in &plan {
-            done = self.step(place, record, action, &mut so_far).await;
-            if done.is_err() {
-                break;
-            }
-        }
-        record.undo.retain(|undo| !undo.is_of_what_lasts());
-        while let Some(undo) = record.undo.last() {
-            self.hands.undo(place, undo).await?;
-            record.undo.pop();
-        }
-        done?;
-        self.hands.erase(place)?;
-        *held = None;
-        Ok(())
-    }
-
-    fn stands(&self, place: &Place, record: &Record) -> bool {
-        record.undo.iter().all(|undo: &Undo| self.hands.stands(place, undo))
-    }
-
-    fn write(&self, place: &Place, record: &Record) -> Result<(), String> {
-        place.write(record).map_err(|e| format!("its journal cannot be written: {e}"))
-    }
-
-    /// What is undone needs no word on disk before it: to undo it twice does nothing.
-    fn put(&self, place: &Place, record: &Record) {
-        if let Err(why) = self.write(place, record) {
-            warn!(volume = %record.name, %why, "what was undone will be looked at again");
-        }
     }
 
     fn slot(&self, wanted: &Wanted) -> Arc<Slot> {

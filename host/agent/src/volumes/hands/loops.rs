@@ -83,7 +83,14 @@ pub(super) async fn format_if_blank(
     let program = format!("mkfs.{fs_type}");
     // XFS and Btrfs want to be told that what is there may go; ext has another word.
     let (quiet, force) = if fs_type.starts_with("ext") { ("-q", "-F") } else { ("-q", "-f") };
-    must(&program, [Path::new(quiet), Path::new(force), device], place).await.map(drop)
+    must(&program, [Path::new(quiet), Path::new(force), device], place).await?;
+    // What the node's disk had no room for is told here at the latest.
+    let synced = tokio::fs::File::open(device).await;
+    let synced = match synced {
+        Ok(file) => file.sync_all().await,
+        Err(e) => Err(e),
+    };
+    synced.map_err(|e| format!("{program}: {}: {e}", device.display()))
 }
 
 /// Grows the file system on a device to the device's size.

@@ -2,9 +2,12 @@
 
 use std::time::Duration;
 
+use swarmw_model::VolumeId;
+
 use super::pretended::{World, task, volume};
 use crate::volumes::keeper::NotRemoved;
 use crate::volumes::record::{Place, Stage};
+use crate::volumes::wanted::Wanted;
 
 #[tokio::test]
 async fn a_volume_is_made_once_mounted_for_its_first_task_and_unmounted_after_its_last() {
@@ -110,6 +113,31 @@ async fn nothing_is_done_that_cannot_be_written_down_before() {
     keeper.hold(volume(), task(1)).await.expect("mounted");
     let record = place.read().expect("read").expect("a record");
     assert_eq!(record.stage, Stage::Mounted);
+}
+
+#[tokio::test]
+async fn a_volume_of_the_cluster_is_removed_from_a_node_that_never_had_it() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let world = World::default();
+    let keeper = world.keeper(folder.path());
+    let of_cluster = Wanted { id: Some(VolumeId::from_bits(1)), ..volume() };
+    keeper.remove(&of_cluster).await.expect("removed");
+    assert_eq!(world.take_log(), ["remove-tree image", "remove-tree meta", "erase"]);
+    assert_eq!(std::fs::read_dir(folder.path()).expect("a folder").count(), 0);
+}
+
+#[tokio::test]
+async fn another_volume_of_the_same_name_is_made_anew() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let world = World::default();
+    let keeper = world.keeper(folder.path());
+    let first = Wanted { id: Some(VolumeId::from_bits(1)), ..volume() };
+    let second = Wanted { id: Some(VolumeId::from_bits(2)), ..volume() };
+    keeper.hold(first, task(1)).await.expect("mounted");
+    keeper.release(&volume().key(), task(1)).await;
+    world.take_log();
+    keeper.hold(second, task(2)).await.expect("mounted");
+    assert!(world.take_log().iter().any(|step| step == "format-if-blank ext4"));
 }
 
 #[tokio::test]

@@ -247,13 +247,14 @@ async fn a_full_disk_fails_the_plan_and_leaves_nothing() {
     let _ = std::fs::write(&filler, vec![1; 4 << 20]);
 
     keeper.hold(volume(), task(1)).await.expect_err("no room for the journal");
-    std::fs::write(&filler, vec![1; 2 << 20]).expect("room for the journal, none for mkfs");
+    std::fs::write(&filler, vec![1; 2900 << 10]).expect("room for the journal, none for mkfs");
     let failed = keeper.hold(volume(), task(1)).await;
     assert_eq!(failed.is_ok(), left(&volumes).contains("/dev/loop"), "{failed:?}");
     keeper.release(&volume().key(), task(1)).await;
     assert_eq!(left(&volumes), "");
 
     std::fs::remove_file(&filler).expect("room");
+    keeper.remove(&volume()).await.expect("removed");
     keeper.hold(volume(), task(2)).await.expect("mounted");
     keeper.release(&volume().key(), task(2)).await;
     keeper.remove(&volume()).await.expect("removed");
@@ -321,6 +322,8 @@ async fn a_helper_serves_its_mount_and_ends_with_it() {
         pid.trim().to_owned()
     };
     Command::new("kill").args(["-9", &pid()]).status().expect("killed");
+    let why = second.fallen(&[volume().key()]).await;
+    assert_eq!(why, "volume data: its helper has ended");
     let anew = directory(second.hold(volume(), task(3)).await.expect("mounted anew"));
     assert!(!anew.join("kept").exists(), "a new tmpfs");
     for number in 1..=3 {
