@@ -5,6 +5,7 @@ mod life;
 mod registry;
 mod spec;
 mod tutorial;
+mod volumes;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 

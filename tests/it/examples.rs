@@ -6,16 +6,18 @@ use std::path::Path;
 use crate::support::Node;
 
 /// Each example and its component.
-const EXAMPLES: [(&str, &str); 10] = [
+const EXAMPLES: [(&str, &str); 12] = [
     ("apart", env!("SWARMW_APART")),
     ("binpack", env!("SWARMW_BINPACK")),
     ("canary", env!("SWARMW_CANARY")),
     ("cheapest", env!("SWARMW_CHEAPEST")),
     ("error-budget", env!("SWARMW_ERROR_BUDGET")),
+    ("ext4-image", env!("SWARMW_EXT4_IMAGE")),
     ("max-skew", env!("SWARMW_MAX_SKEW")),
     ("near", env!("SWARMW_NEAR")),
     ("pack", env!("SWARMW_PACK")),
     ("progressive", env!("SWARMW_PROGRESSIVE")),
+    ("sshfs", env!("SWARMW_SSHFS")),
     ("where", env!("SWARMW_WHERE")),
 ];
 

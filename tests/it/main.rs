@@ -13,4 +13,5 @@ mod main_job;
 mod plugins;
 mod support;
 mod trouble;
+mod volumes;
 mod wasm_registry;

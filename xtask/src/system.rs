@@ -18,6 +18,9 @@ const PROGRAMS: &[(&str, &str)] = &[
     ("ip", "iproute2"),
     ("iptables", "iptables"),
     ("nsenter", "util-linux"),
+    ("mkfs.ext4", "e2fsprogs"),
+    ("sshfs", "sshfs"),
+    ("sshd", "openssh-server"),
     ("curl", "curl"),
     ("cc", "gcc"),
 ];

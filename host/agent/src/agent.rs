@@ -7,7 +7,9 @@ use std::sync::{Arc, RwLock};
 
 use swarmw_ambient::Ambient;
 use swarmw_ca::Tls;
-use swarmw_model::{Node, NodeDescription, NodeId};
+use swarmw_model::{
+    Node, NodeDescription, NodeId, NodeVolume, Refusal, VolumeId, VolumeScope, VolumeSpec,
+};
 use swarmw_network::PublishedPorts;
 use swarmw_proto::Channels;
 use swarmw_registry::Registries;
@@ -21,6 +23,7 @@ use crate::images::Images;
 use crate::session::Link;
 use crate::store::Store;
 use crate::traffic::{NodeReach, TunnelService};
+use crate::volumes::Volumes;
 use crate::worker::Worker;
 
 /// What an agent needs of its node.
@@ -28,6 +31,11 @@ use crate::worker::Worker;
 pub struct AgentConfig {
     /// Where tasks are remembered.
     pub state_dir: PathBuf,
+    /// Where volumes are kept, which stay when the node leaves its cluster.
+    pub volumes_dir: PathBuf,
+    /// Programs that volume drivers may run if they were granted them, and where they
+    /// are.
+    pub volume_helpers: BTreeMap<String, PathBuf>,
     /// The socket of the node's Docker engine, if it has one.
     pub engine: Option<PathBuf>,
     /// The node's name.
@@ -71,6 +79,7 @@ pub struct Welcomed {
 /// A node's agent, running.
 pub struct Agent {
     worker: Worker,
+    volumes: Option<Arc<Volumes>>,
     ports: PublishedPorts,
     description: watch::Sender<NodeDescription>,
     welcomed: watch::Receiver<Option<Welcomed>>,
@@ -98,10 +107,13 @@ impl Agent {
         );
         let cancel = CancellationToken::new();
         let tasks = TaskTracker::new();
-        let Equipment { executors, engine, description } =
-            Equipment::of(&config, runs, images, &tasks, &cancel).await;
+        let Equipment { executors, engine, volumes, description } =
+            Equipment::of(&config, runs, images, &tasks, &cancel).await?;
         let described = description.subscribe();
-        let worker = Worker::resume(store.clone(), executors, ambient.clone())?;
+        let worker = Worker::resume(store.clone(), executors, volumes.clone(), ambient.clone())?;
+        if let Some(volumes) = volumes.clone() {
+            tasks.spawn(async move { volumes.settle().await });
+        }
         if let Some(engine) = engine {
             tasks.spawn(sweep(engine, tls.identity().node, worker.clone(), cancel.clone()));
         }
@@ -119,6 +131,7 @@ impl Agent {
             managers,
             worker: worker.clone(),
             store,
+            volumes: volumes.clone(),
             ports: ports.clone(),
             description: described,
             welcomed: welcome,
@@ -126,7 +139,7 @@ impl Agent {
             cancel: cancel.clone(),
         };
         tasks.spawn(Arc::new(link).keep());
-        Ok(Self { worker, ports, description, welcomed, cancel, tasks })
+        Ok(Self { worker, volumes, ports, description, welcomed, cancel, tasks })
     }
 
     /// Answers other nodes' agents that forward traffic to tasks here.
@@ -147,6 +160,54 @@ impl Agent {
     /// What the node says of itself.
     pub fn description(&self) -> NodeDescription {
         self.description.borrow().clone()
+    }
+
+    /// The volumes that the node's drivers keep here.
+    pub async fn volumes(&self) -> Vec<NodeVolume> {
+        match &self.volumes {
+            Some(volumes) => volumes.list().await,
+            None => Vec::new(),
+        }
+    }
+
+    /// Where a volume's data would be; `None` where no plugin drives it.
+    ///
+    /// # Errors
+    /// The driver refuses it, or fails.
+    pub async fn volume_scope(&self, spec: &VolumeSpec) -> Result<Option<VolumeScope>, Refusal> {
+        match &self.volumes {
+            Some(volumes) => volumes.scope(spec).await,
+            None => Ok(None),
+        }
+    }
+
+    /// Makes a volume on this node.
+    ///
+    /// # Errors
+    /// Its driver fails, or its plan may not be carried out.
+    pub async fn create_volume(&self, spec: &VolumeSpec) -> Result<(), Refusal> {
+        match &self.volumes {
+            Some(volumes) => volumes.create(spec).await,
+            None => {
+                Err(Refusal::invalid(format!("no volume driver is called {}", spec.driver.name)))
+            }
+        }
+    }
+
+    /// Deletes a volume and its data; whether there was one here. One of the cluster,
+    /// by its id, is deleted wherever its data are.
+    ///
+    /// # Errors
+    /// Tasks here use it, or its driver's plan failed: it stays.
+    pub async fn remove_volume(
+        &self,
+        spec: &VolumeSpec,
+        id: Option<VolumeId>,
+    ) -> Result<bool, Refusal> {
+        match &self.volumes {
+            Some(volumes) => volumes.remove(spec, id).await,
+            None => Ok(false),
+        }
     }
 
     /// Ends the session and the published ports; tasks go on.

@@ -4,11 +4,14 @@ use std::io;
 use std::path::Path;
 use std::time::Duration;
 
-use swarmw_model::{EngineDescription, NodeDescription, Platform, Resources};
+use swarmw_model::{EngineDescription, EnginePlugin, NodeDescription, Platform, Resources};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
 
 use crate::agent::AgentConfig;
+
+/// The kind of such a program among what an engine has.
+pub(crate) const VOLUME_HELPER: &str = "VolumeHelper";
 
 /// What can be said of the machine without asking an engine.
 pub fn describe_machine(config: &AgentConfig) -> NodeDescription {
@@ -26,13 +29,18 @@ pub fn describe_machine(config: &AgentConfig) -> NodeDescription {
         engine: EngineDescription {
             engine_version: format!("swarmw-{}", env!("CARGO_PKG_VERSION")),
             labels: config.engine_labels.clone(),
-            plugins: Vec::new(),
+            plugins: config.volume_helpers.keys().map(|name| helper(name)).collect(),
         },
         tls_info: None,
         runs: vec![Platform::wasm()],
         trouble: String::new(),
         agent_address: config.agent_address.clone(),
     }
+}
+
+/// A program that volume drivers may run here.
+fn helper(name: &str) -> EnginePlugin {
+    EnginePlugin { kind: VOLUME_HELPER.to_owned(), name: name.to_owned() }
 }
 
 /// The longest that an engine may take to answer a ping at the daemon's start.

@@ -1,6 +1,7 @@
 //! What a node has to run tasks with, and what it says of itself.
 
 use std::fmt;
+use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,6 +18,7 @@ use crate::docker::{DockerExecutor, Engine, Standing, monitor};
 use crate::executor::Executor;
 use crate::images::Images;
 use crate::no_engine::NoEngine;
+use crate::volumes::{EngineVolumes, Setup, Volumes};
 use crate::wasm::WasmExecutor;
 
 /// How long a starting agent waits for the engine's first answer.
@@ -54,6 +56,8 @@ pub struct Executors {
 pub(crate) struct Equipment {
     pub(crate) executors: Executors,
     pub(crate) engine: Option<Arc<Engine>>,
+    /// None where executors are the caller's: those see mounts as they are written.
+    pub(crate) volumes: Option<Arc<Volumes>>,
     pub(crate) description: watch::Sender<NodeDescription>,
 }
 
@@ -62,16 +66,20 @@ pub(crate) struct Equipment {
 impl Executors {
     /// The executor of a task: its image decides.
     pub(crate) fn of(&self, task: &Assignment) -> Arc<dyn Executor> {
-        let platforms = task.spec.placement.iter().flat_map(|p| &p.platforms);
-        let uploaded =
-            ImageReference::parse(task.spec.image()).kind() == ImageKind::UploadedComponent;
-        let wasm = uploaded || platforms.clone().any(|p| *p == Platform::wasm());
+        let wasm = is_component(task);
         match &self.docker {
             Some(docker) if !wasm => docker.clone(),
             None if !wasm => Arc::new(NoEngine),
             _ => self.wasm.clone(),
         }
     }
+}
+
+/// Whether a task is a component, by its image.
+pub(crate) fn is_component(task: &Assignment) -> bool {
+    let mut platforms = task.spec.placement.iter().flat_map(|p| &p.platforms);
+    let uploaded = ImageReference::parse(task.spec.image()).kind() == ImageKind::UploadedComponent;
+    uploaded || platforms.any(|p| *p == Platform::wasm())
 }
 
 impl fmt::Debug for Executors {
@@ -90,14 +98,14 @@ impl Equipment {
         images: Images,
         tasks: &TaskTracker,
         cancel: &CancellationToken,
-    ) -> Self {
+    ) -> io::Result<Self> {
         let (exe, compiler) = match runs {
             Runs::Here { exe, compiler } => (exe, compiler),
             Runs::Given { executors, mut description } => {
                 description.hostname.clone_from(&config.hostname);
                 description.agent_address.clone_from(&config.agent_address);
                 let description = watch::Sender::new(*description);
-                return Self { executors, engine: None, description };
+                return Ok(Self { executors, engine: None, volumes: None, description });
             }
         };
         let description = watch::Sender::new(describe_machine(config));
@@ -116,8 +124,19 @@ impl Equipment {
             docker
         });
         let folder = config.state_dir.join("wasm");
+        let setup = Setup {
+            file: config.state_dir.join("drivers"),
+            compiler: compiler.clone(),
+            images: images.clone(),
+            hostname: config.hostname.clone(),
+            helpers: config.volume_helpers.clone(),
+            engine: engine.is_some(),
+        };
+        let volumes_of_engine = engine.clone().map(|engine| engine as Arc<dyn EngineVolumes>);
+        let volumes = Volumes::open(&config.volumes_dir, setup, volumes_of_engine)?;
         let wasm = WasmExecutor::new(exe, folder, config.hostname.clone(), compiler, images);
-        Self { executors: Executors { wasm: Arc::new(wasm), docker }, engine, description }
+        let executors = Executors { wasm: Arc::new(wasm), docker };
+        Ok(Self { executors, engine, volumes: Some(Arc::new(volumes)), description })
     }
 }
 

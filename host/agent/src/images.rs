@@ -39,17 +39,23 @@ impl Images {
         Self { folder, channels, managers, registries }
     }
 
+    /// A component that the managers hold, by its digest.
+    pub(crate) async fn component(&self, digest: &str) -> Result<Bytes, TaskError> {
+        if let Some(bytes) = self.kept(digest) {
+            return Ok(bytes);
+        }
+        let bytes = self.fetch(digest).await?;
+        self.keep(digest, &bytes)?;
+        Ok(bytes)
+    }
+
     /// The image of a task.
     pub(crate) async fn get(&self, task: &Assignment) -> Result<Image, TaskError> {
         let text = task.spec.image();
         let reference = ImageReference::parse(text);
         match (reference.kind(), reference.digest) {
             (ImageKind::UploadedComponent, Some(digest)) => {
-                if let Some(bytes) = self.kept(digest) {
-                    return Ok(Image { digest: digest.to_owned(), bytes });
-                }
-                let bytes = self.fetch(digest).await?;
-                self.keep(digest, &bytes)?;
+                let bytes = self.component(digest).await?;
                 Ok(Image { digest: digest.to_owned(), bytes })
             }
             (_, digest) => {

@@ -4,14 +4,19 @@
 use std::sync::Arc;
 
 use swarmw_ambient::Ambient;
-use swarmw_model::{Assignment, TaskState, TaskStatus};
+use swarmw_model::{Assignment, DEFAULT_STOP_GRACE_PERIOD, Duration, TaskState, TaskStatus};
 use tokio::sync::watch;
 use tracing::{debug, warn};
 
+use crate::equipment::is_component;
 use crate::executor::{Executor, Exit, Found, Started, TaskError};
 use crate::machine::{Next, after_error, after_exit, next};
 use crate::store::{Kept, Store};
+use crate::volumes::Volumes;
 use crate::worker::Reports;
+
+/// A task that lost its claim on a volume has no longer than this to stop.
+const FENCE_GRACE: Duration = Duration::from_secs(10);
 
 /// What the leader wants of a task now.
 #[derive(Clone, Debug)]
@@ -28,6 +33,7 @@ pub(crate) struct Runner {
     pub(crate) task: Arc<Assignment>,
     pub(crate) status: TaskStatus,
     pub(crate) executor: Arc<dyn Executor>,
+    pub(crate) volumes: Option<Arc<Volumes>>,
     pub(crate) store: Store,
     pub(crate) reports: Reports,
     pub(crate) ambient: Ambient,
@@ -67,15 +73,16 @@ impl Runner {
                 self.status.state = TaskState::Starting;
             }
             Ok(Found::Starting(started) | Found::Running(started)) => self.is_running(started),
-            Ok(Found::Ended(exit)) => self.has_ended(exit),
+            Ok(Found::Ended(exit)) => self.has_ended(exit).await,
             Ok(Found::Prepared) if state <= TaskState::Starting => {}
             Ok(Found::Nothing) if state <= TaskState::Ready => {
                 self.status.state = TaskState::Accepted
             }
             Ok(Found::Nothing | Found::Prepared) => {
-                self.failed(TaskError("the task was gone when the daemon came back".to_owned()));
+                self.failed(TaskError("the task was gone when the daemon came back".to_owned()))
+                    .await;
             }
-            Err(error) => self.failed(error),
+            Err(error) => self.failed(error).await,
         }
     }
 
@@ -85,10 +92,7 @@ impl Runner {
             Next::Accept => self.report(TaskState::Accepted, "accepted"),
             Next::Prepare => {
                 self.report(TaskState::Preparing, "preparing");
-                match self.executor.prepare(&self.task).await {
-                    Ok(()) => self.report(TaskState::Ready, "prepared"),
-                    Err(error) => self.failed(error),
-                }
+                self.prepare().await;
             }
             Next::Start => self.start().await,
             Next::Watch => self.watch().await,
@@ -101,11 +105,43 @@ impl Runner {
             Next::Forgo => self.report(TaskState::Shutdown, "shutdown"),
             Next::Stop => match self.executor.stop(&self.task).await {
                 Ok(exit) => {
+                    self.give_back().await;
                     self.status.container_status = Some(Box::new(exit.container));
                     self.report(TaskState::Shutdown, "shutdown");
                 }
-                Err(error) => self.failed(error),
+                Err(error) => self.failed(error).await,
             },
+        }
+    }
+
+    async fn prepare(&mut self) {
+        let given = match self.volumes.clone() {
+            Some(volumes) => {
+                let task = self.task.clone();
+                let in_engine = !is_component(&task);
+                tokio::select! {
+                    given = volumes.give(&task, in_engine) => given,
+                    // A driver that is waited for does not keep a task from being stopped.
+                    () = told_to_stop(&mut self.orders) => return,
+                }
+            }
+            None => Ok(Assignment::clone(&self.task)),
+        };
+        let prepared = match given {
+            Ok(task) => self.executor.prepare(&task).await,
+            Err(error) => Err(error),
+        };
+        match prepared {
+            Ok(()) => self.report(TaskState::Ready, "prepared"),
+            Err(error) => self.failed(error).await,
+        }
+    }
+
+    /// The task's volumes are not used by it any more. Whoever hears that the task has
+    /// ended may mount them elsewhere.
+    async fn give_back(&self) {
+        if let Some(volumes) = &self.volumes {
+            volumes.release(&self.task).await;
         }
     }
 
@@ -116,8 +152,9 @@ impl Runner {
         tokio::select! {
             started = executor.start(&task) => match started {
                 Ok(started) => self.is_running(started),
-                Err(error) => self.failed(error),
+                Err(error) => self.failed(error).await,
             },
+            why = lost(self.volumes.clone(), &task) => self.fence(why).await,
             // A task that never gets healthy can still be told to stop.
             () = told_to_stop(&mut self.orders) => {}
         }
@@ -128,11 +165,29 @@ impl Runner {
         let task = self.task.clone();
         tokio::select! {
             ended = executor.wait(&task) => match ended {
-                Ok(exit) => self.has_ended(exit),
-                Err(error) => self.failed(error),
+                Ok(exit) => self.has_ended(exit).await,
+                Err(error) => self.failed(error).await,
             },
+            why = lost(self.volumes.clone(), &task) => self.fence(why).await,
             () = told_to_stop(&mut self.orders) => {}
         }
+    }
+
+    /// Another task may write to this one's volumes by now, or soon, or nobody can: it is
+    /// stopped in the time that the leader gives it for that.
+    async fn fence(&mut self, why: String) {
+        warn!(task = %self.task.id, %why, "a task is stopped");
+        let mut task = Assignment::clone(&self.task);
+        let mut spec = (*task.spec).clone();
+        if let Some(container) = &mut spec.container_spec {
+            let grace = container.stop_grace_period.unwrap_or(DEFAULT_STOP_GRACE_PERIOD);
+            container.stop_grace_period = Some(grace.min(FENCE_GRACE));
+        }
+        task.spec = Arc::new(spec);
+        if let Err(error) = self.executor.stop(&task).await {
+            warn!(task = %self.task.id, %error, "a task without its claim could not be stopped");
+        }
+        self.failed(TaskError(why)).await;
     }
 
     fn is_running(&mut self, started: Started) {
@@ -141,14 +196,16 @@ impl Runner {
         self.report(TaskState::Running, "started");
     }
 
-    fn has_ended(&mut self, exit: Exit) {
+    async fn has_ended(&mut self, exit: Exit) {
+        self.give_back().await;
         let (state, error) = after_exit(exit.container.exit_code, exit.error);
         self.status.container_status = Some(Box::new(exit.container));
         self.status.error = error.into();
         self.report(state, if state == TaskState::Complete { "finished" } else { "started" });
     }
 
-    fn failed(&mut self, error: TaskError) {
+    async fn failed(&mut self, error: TaskError) {
+        self.give_back().await;
         let state = after_error(self.status.state);
         let message = self.status.message.clone();
         self.status.error = error.0.into();
@@ -174,9 +231,18 @@ impl Runner {
         if let Err(error) = self.executor.remove(&self.task).await {
             warn!(task = %self.task.id, %error, "what is left of a task could not be removed");
         }
+        self.give_back().await;
         if let Err(error) = self.store.remove(self.task.id) {
             warn!(task = %self.task.id, %error, "a task could not be forgotten");
         }
+    }
+}
+
+/// Returns when the task must not write to its volumes any more.
+async fn lost(volumes: Option<Arc<Volumes>>, task: &Assignment) -> String {
+    match volumes {
+        Some(volumes) => volumes.lost(task).await,
+        None => std::future::pending().await,
     }
 }
 

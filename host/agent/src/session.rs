@@ -27,6 +27,7 @@ use tracing::{debug, info, warn};
 use crate::agent::Welcomed;
 use crate::logs::{Line, LogOptions};
 use crate::store::Store;
+use crate::volumes::{Known, Volumes};
 use crate::worker::Worker;
 
 /// Messages on their way to the leader.
@@ -50,6 +51,7 @@ pub(crate) struct Link {
     pub(crate) managers: Arc<RwLock<Vec<String>>>,
     pub(crate) worker: Worker,
     pub(crate) store: Store,
+    pub(crate) volumes: Option<Arc<Volumes>>,
     pub(crate) ports: PublishedPorts,
     pub(crate) description: watch::Receiver<NodeDescription>,
     pub(crate) welcomed: watch::Sender<Option<Welcomed>>,
@@ -139,6 +141,8 @@ impl Link {
         let mut sent: HashMap<u64, Vec<StatusReport>> = HashMap::new();
         let mut seq = 0;
         let mut begun = false;
+        // When the first heartbeat was sent that has not been answered.
+        let mut beaten: Option<Instant> = None;
         // Not a wait that begins anew with each message: a leader that has much to
         // tell must hear of the node nevertheless.
         let mut beat = Instant::now() + *period;
@@ -174,11 +178,18 @@ impl Link {
                                 self.worker.reports().accepted(&reports);
                             }
                         }
+                        ToAgent::Heard(_) => {
+                            if let (Some(at), Some(volumes)) = (beaten.take(), &self.volumes) {
+                                volumes.in_touch(at);
+                            }
+                        }
                         message => self.hear(address, message)?,
                     }
                 }
                 () = tokio::time::sleep_until(beat) => {
                     beat = Instant::now() + *period;
+                    // An answer speaks of the last beat at the latest.
+                    beaten.get_or_insert_with(Instant::now);
                     send(&out, FromAgent::Heartbeat(pb::Heartbeat {})).await?;
                 }
                 changed = description.changed() => {
@@ -231,13 +242,25 @@ impl Link {
                 }
                 self.ports.set(ports);
             }
+            ToAgent::Drivers(drivers) => {
+                let known = Known {
+                    drivers: wire::decode(&drivers.plugins).map_err(invalid)?,
+                    volumes: wire::decode(&drivers.volumes).map_err(invalid)?,
+                };
+                if let Some(volumes) = &self.volumes {
+                    volumes.learn(known);
+                }
+            }
             ToAgent::Logs(wanted) => {
                 let channel = self.channels.get(leader)?;
                 tokio::spawn(publish(self.worker.clone(), channel, wanted));
             }
             // A subscription ends when its stream is refused: see `publish`.
             ToAgent::LogsDone(_) => {}
-            ToAgent::Redirect(_) | ToAgent::Welcome(_) | ToAgent::Accepted(_) => {}
+            ToAgent::Redirect(_)
+            | ToAgent::Welcome(_)
+            | ToAgent::Accepted(_)
+            | ToAgent::Heard(_) => {}
         }
         Ok(())
     }

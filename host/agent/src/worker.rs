@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use swarmw_ambient::Ambient;
-use swarmw_model::{Assignment, StatusReport, TaskId, TaskStatus};
+use swarmw_model::{Assignment, StatusReport, TaskId, TaskState, TaskStatus};
 use tokio::sync::{Notify, watch};
 use tokio_util::task::TaskTracker;
 use tracing::warn;
@@ -13,6 +13,7 @@ use crate::equipment::Executors;
 use crate::executor::Executor;
 use crate::runner::{Order, Runner};
 use crate::store::{Kept, Store};
+use crate::volumes::Volumes;
 
 /// Statuses on their way to the leader: the latest of each task, until accepted.
 #[derive(Clone, Debug, Default)]
@@ -29,6 +30,7 @@ struct Waiting {
 pub(crate) struct Worker {
     tasks: Arc<Mutex<HashMap<TaskId, Held>>>,
     executors: Executors,
+    volumes: Option<Arc<Volumes>>,
     store: Store,
     reports: Reports,
     runners: TaskTracker,
@@ -88,18 +90,28 @@ impl Worker {
     pub(crate) fn resume(
         store: Store,
         executors: Executors,
+        volumes: Option<Arc<Volumes>>,
         ambient: Ambient,
     ) -> std::io::Result<Self> {
         let worker = Self {
             tasks: Arc::default(),
             executors,
+            volumes,
             store: store.clone(),
             reports: Reports::default(),
             runners: TaskTracker::new(),
             told: watch::Sender::new(0),
             ambient,
         };
-        for Kept { assignment, status } in store.load()? {
+        let all = store.load()?;
+        // All of them before the first begins: what somebody uses is not unmounted.
+        for Kept { assignment, status } in &all {
+            let prepared = status.state >= TaskState::Preparing && !status.state.is_terminal();
+            if let Some(volumes) = worker.volumes.as_ref().filter(|_| prepared) {
+                volumes.adopt(assignment);
+            }
+        }
+        for Kept { assignment, status } in all {
             worker.begin(Arc::new(assignment), status);
         }
         Ok(worker)
@@ -184,6 +196,7 @@ impl Worker {
                 task,
                 status,
                 executor,
+                volumes: self.volumes.clone(),
                 store: self.store.clone(),
                 reports: self.reports.clone(),
                 ambient: self.ambient.clone(),

@@ -123,6 +123,32 @@ fn silent(socket: &Path, why: impl std::fmt::Display) -> Refusal {
     )
 }
 
+/// Passes a request on to the engine, where there is one.
+pub(crate) async fn pass_on(host: &Host, request: Request) -> Reply {
+    let socket = host.engine().ok_or_else(no_engine)?;
+    pass(host, &socket, request).await
+}
+
+/// The engine's answer to a question of the client's, in the newest version that both
+/// speak; `None` without an engine, or where it knows of no such thing.
+pub(crate) async fn ask_in_version(host: &Host, path: &str) -> Reply<Option<Value>> {
+    let Some(socket) = host.engine() else {
+        return Ok(None);
+    };
+    let mut request = Request::new(Body::empty());
+    *request.uri_mut() = uri(path)?;
+    let answer = pass(host, &socket, request).await?;
+    match answer.status() {
+        StatusCode::NOT_FOUND => Ok(None),
+        status if status.is_success() => {
+            let whole = body::bytes(answer.into_body(), body::JSON_MAX).await?;
+            let told = serde_json::from_slice(&whole).map_err(|error| silent(&socket, error))?;
+            Ok(Some(told))
+        }
+        status => Err(silent(&socket, format!("{path} gives {status}")).into()),
+    }
+}
+
 /// Passes a request to the engine and its answer back.
 async fn pass(host: &Host, socket: &Path, mut request: Request) -> Reply {
     let asked = request.extensions().get::<ApiVersion>().copied();

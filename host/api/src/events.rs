@@ -114,6 +114,13 @@ fn message(event: &Event, now: Time) -> Option<Value> {
             let (action, attributes) = plugin_news(old.as_deref(), new.as_deref())?;
             ("plugin", plugin.id.to_string(), attributes, action)
         }
+        Event::Volume { old, new } => {
+            let volume = new.as_ref().or(old.as_ref())?;
+            let mut attributes = Map::new();
+            attributes.insert("name".to_owned(), json!(volume.spec.name));
+            attributes.insert("driver".to_owned(), json!(volume.spec.driver.name));
+            ("volume", volume.id.to_string(), attributes, action(old, new))
+        }
         Event::Cluster | Event::Task { .. } => return None,
     };
     Some(json!({

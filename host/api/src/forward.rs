@@ -76,7 +76,8 @@ pub(crate) async fn to_the_leader(
         true => UPLOAD_DEADLINE,
         false => REQUEST_DEADLINE,
     };
-    let answer = async { led(&host, request, next).await.unwrap_or_else(Refused::into_response) };
+    let run = |request| next.clone().run(request);
+    let answer = async { led(&host, request, run).await.unwrap_or_else(Refused::into_response) };
     within(patience, answer).await
 }
 
@@ -99,7 +100,39 @@ async fn within(patience: Duration, answer: impl Future<Output = Response>) -> R
     }
 }
 
-async fn led(host: &Host, request: Request, next: Next) -> Reply {
+/// Hands a request of our own to its handler on the leader, here or elsewhere. Its path
+/// is one of the leader's.
+pub(crate) async fn at_the_leader<F>(
+    host: &Host,
+    request: Request,
+    handler: impl Fn(State<Host>, Request) -> F,
+) -> Reply
+where
+    F: Future<Output = Reply>,
+{
+    let run = |request| {
+        let answer = handler(State(host.clone()), request);
+        async { answer.await.unwrap_or_else(Refused::into_response) }
+    };
+    led(host, request, run).await
+}
+
+/// What a refusal of another manager is, by its status.
+pub(crate) fn kind_of(status: u16) -> RefusalKind {
+    use RefusalKind::{
+        AlreadyExists, InvalidArgument, NotFound, PermissionDenied, Unavailable, Unimplemented,
+        Unknown,
+    };
+    [AlreadyExists, InvalidArgument, NotFound, PermissionDenied, Unavailable, Unimplemented]
+        .into_iter()
+        .find(|kind| kind.http_status() == status)
+        .unwrap_or(Unknown)
+}
+
+async fn led<F>(host: &Host, request: Request, run: impl Fn(Request) -> F) -> Reply
+where
+    F: Future<Output = Response>,
+{
     leads(host)?;
     let _turn = match is_upload(&request) {
         true => host.uploads.acquire().await.ok(),
@@ -110,7 +143,7 @@ async fn led(host: &Host, request: Request, next: Next) -> Reply {
     let began = Instant::now();
     loop {
         let answer = match (leads(host)?, was_forwarded) {
-            (true, _) => next.clone().run(whole.again()).await,
+            (true, _) => run(whole.again()).await,
             (false, true) => return Ok(moved()),
             (false, false) => match host.forward(whole.outward()?).await {
                 Ok(answer) => answer,

@@ -37,6 +37,7 @@ mod services;
 mod swarm;
 mod tasks;
 mod version;
+mod volumes;
 mod words;
 
 pub use api::Api;

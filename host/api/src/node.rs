@@ -13,8 +13,9 @@ use serde::{Deserialize, Serialize};
 
 use swarmw_model::{
     Availability, Blob, ClusterId, ClusterSpec, Consent, Id, ManagerStatus, NodeDescription,
-    NodeId, Plugin, PluginId, PluginLine, PluginOffer, PluginReport, PluginUse, Refusal, RequestId,
-    ServiceId, ServiceSpec, ShadowReport, TaskId, Time,
+    NodeId, NodeVolume, Plugin, PluginId, PluginLine, PluginOffer, PluginReport, PluginUse,
+    Refusal, RequestId, ServiceId, ServiceSpec, ShadowReport, TaskId, Time, VolumeId, VolumeScope,
+    VolumeSpec,
 };
 use swarmw_state::{Change, Event, State};
 
@@ -111,6 +112,19 @@ pub trait Node: Send + Sync + 'static {
 
     /// The leader's: stores bytes with a majority of managers.
     fn put_blob(&self, bytes: Bytes) -> Answer<'_, Blob>;
+
+    /// The volumes that plugins keep on this node.
+    fn node_volumes(&self) -> Answer<'_, Vec<NodeVolume>>;
+
+    /// Where a volume's data would be; `None` where no plugin has the driver.
+    fn volume_scope<'a>(&'a self, spec: &'a VolumeSpec) -> Answer<'a, Option<VolumeScope>>;
+
+    /// Makes a volume on this node.
+    fn create_node_volume(&self, spec: VolumeSpec) -> Answer<'_, ()>;
+
+    /// Deletes a volume and its data; whether there was one on this node. One of the
+    /// cluster, by its id, is deleted from here wherever its data are.
+    fn remove_node_volume(&self, spec: VolumeSpec, id: Option<VolumeId>) -> Answer<'_, bool>;
 
     /// The leader's: log lines of tasks, as they come from their nodes.
     fn logs(&self, request: LogsRequest) -> Answer<'_, BoxStream<'static, LogLine>>;

@@ -7,7 +7,7 @@ use axum::routing::{get, post};
 use crate::api::Host;
 use crate::{
     engine, events, forward, info, logs, metrics, nodes, plugins, reply, secrets, services, swarm,
-    tasks,
+    tasks, volumes,
 };
 
 /// Every path, relative to the version in front of it.
@@ -41,6 +41,8 @@ pub(crate) fn router(host: Host) -> Router {
             "/swarmw/plugins/{*id}",
             get(plugins::inspect).post(plugins::act).delete(plugins::remove),
         )
+        .route("/swarmw/volumes", post(volumes::make))
+        .route("/swarmw/volumes/{id}", post(volumes::change).delete(volumes::change))
         .route("/swarmw/blobs", post(plugins::put_blob))
         .route_layer(from_fn_with_state(host.clone(), forward::to_the_leader));
     let of_this_node = Router::new()
@@ -52,6 +54,10 @@ pub(crate) fn router(host: Host) -> Router {
         .route("/swarm/join", post(swarm::join))
         .route("/swarm/leave", post(swarm::leave))
         .route("/swarm/unlock", post(swarm::unlock))
+        .route("/volumes", get(volumes::list))
+        .route("/volumes/create", post(volumes::create))
+        .route("/volumes/prune", post(volumes::prune))
+        .route("/volumes/{name}", get(volumes::inspect).delete(volumes::remove))
         .route("/swarmw/metrics", get(metrics::metrics))
         .route("/networks", get(engine::networks))
         .route("/networks/create", post(engine::create_network))

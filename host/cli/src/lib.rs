@@ -24,6 +24,7 @@ mod tasks;
 mod terminal;
 #[cfg(test)]
 mod testing;
+mod volume;
 
 pub use client::{
     CERTIFICATES_VARIABLE, Client, ClientError, HOST_VARIABLE, Host, InvalidHost, TlsFlags,
@@ -68,6 +69,9 @@ pub enum Command {
     /// Manage plugins: placement, update policies, volume drivers
     #[command(subcommand, override_usage = "swarmw plugin COMMAND", arg_required_else_help = true)]
     Plugin(plugin::PluginCommand),
+    /// Manage volumes of this node and of the cluster
+    #[command(subcommand, override_usage = "swarmw volume COMMAND", arg_required_else_help = true)]
+    Volume(volume::VolumeCommand),
 }
 
 /// Clap's description of all commands here, for a binary that mounts nothing else.
@@ -136,5 +140,6 @@ async fn dispatch(client: &Client, command: Command, io: &mut Io) -> Result<(), 
         Command::Node(command) => node::run(client, command, io).await,
         Command::Service(command) => service::run(client, *command, io).await,
         Command::Plugin(command) => plugin::run(client, command, io).await,
+        Command::Volume(command) => volume::run(client, command, io).await,
     }
 }

@@ -11,7 +11,7 @@ use std::time::Duration;
 use swarmw_allocator::allocate;
 use swarmw_ambient::Ambient;
 use swarmw_model::{ServiceId, TaskId, Time};
-use swarmw_orchestrator::{Orchestrator, Query};
+use swarmw_orchestrator::{Claims, Orchestrator, Query};
 use swarmw_plugin_host::PluginHost;
 use swarmw_raft::Received;
 use swarmw_scheduler::{Consequence, Policies as _, Scheduler};
@@ -35,6 +35,7 @@ const BROKEN_POLICY_RETRY: swarmw_model::Duration = swarmw_model::Duration::from
 struct Loops {
     orchestrator: Orchestrator,
     scheduler: Scheduler,
+    claims: Claims,
     endpoints: BTreeSet<ServiceId>,
     policies: PluginHost,
     ambient: Ambient,
@@ -115,6 +116,7 @@ impl Loops {
         Self {
             orchestrator: Orchestrator::new(state, ambient.now()),
             scheduler: Scheduler::new(state),
+            claims: Claims::default(),
             endpoints: state.services().map(|s| s.id).collect(),
             policies,
             ambient,
@@ -161,6 +163,11 @@ impl Loops {
             });
         changes.extend(decided.changes);
         let mut wake_at = decided.wake_at;
+        let claimed = self.claims.tick(state, now);
+        changes.extend(claimed.changes);
+        if let Some(at) = claimed.wake_at {
+            wake_at = Some(wake_at.map_or(at, |sooner| sooner.min(at)));
+        }
         for trouble in self.scheduler.schedule(state, &mut changes, now, &mut policies).events {
             let (service, consequence) = (trouble.service, trouble.consequence);
             warn!(%service, failure = %trouble.failure, ?consequence, "a placement plugin failed");

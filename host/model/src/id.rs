@@ -188,6 +188,8 @@ id_types! {
     TaskId;
     /// Names an added plugin.
     PluginId;
+    /// Names a volume of the cluster.
+    VolumeId;
     /// Names one write of one client, so that a retry gets the first answer.
     RequestId;
 }

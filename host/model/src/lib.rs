@@ -28,6 +28,7 @@ pub mod template;
 mod time;
 mod update;
 pub mod validate;
+mod volume;
 
 pub use cluster::*;
 pub use container::*;
@@ -47,3 +48,4 @@ pub use service::*;
 pub use task::*;
 pub use time::{InvalidTime, Time};
 pub use update::*;
+pub use volume::*;

@@ -1,11 +1,12 @@
 //! Turns services into tasks: how many there should be, which replace which, what
-//! happens when one ends, what is kept as history.
+//! happens when one ends, what is kept as history; which task may write to a volume.
 //!
 //! Pure: [`Orchestrator::tick`] is a function of the state, the events since the
 //! last tick, and `now`. It proposes changes and carries out none. It asks two
 //! questions through traits: whether a node satisfies a service's constraints
 //! ([`Fits`]), and what an update policy wants next ([`UpdatePolicies`]).
 
+mod claims;
 mod nodes;
 mod orchestrator;
 mod orphans;
@@ -16,5 +17,6 @@ mod restart;
 mod slots;
 mod update;
 
+pub use claims::{Claimed, Claims, LEASE};
 pub use orchestrator::{Decisions, Fits, Orchestrator};
 pub use policies::*;

@@ -87,7 +87,7 @@ impl Orchestrator {
                 };
                 self.nodes.extend(old.iter().chain(new).map(|n| n.id).filter(|_| matters));
             }
-            Event::Cluster | Event::Plugin { .. } => {}
+            Event::Cluster | Event::Plugin { .. } | Event::Volume { .. } => {}
         }
     }
 

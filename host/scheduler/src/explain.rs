@@ -17,6 +17,8 @@ pub(crate) struct Filters {
     engine: Option<FixedBitSet>,
     constraints: Vec<Arc<Constraint>>,
     platform: FixedBitSet,
+    /// `None` where every node reaches the volumes.
+    volumes: Option<FixedBitSet>,
 }
 
 /// The first filter that a node fails. The order is that of the pipeline.
@@ -29,6 +31,7 @@ pub(crate) enum Miss {
     Constraint(usize),
     Platform,
     HostPort,
+    Volumes,
     MaxReplicas,
 }
 
@@ -40,6 +43,8 @@ impl Filters {
             engine: (!need.engine_plugins.is_empty())
                 .then(|| table.rows_by_engine(|engine| need.served_by(engine))),
             platform: table.rows_by_platform(|runs| need.runs_on(runs)),
+            volumes: (!need.volumes.is_empty())
+                .then(|| table.rows_by_labels(|labels| need.reached_from(labels))),
             constraints,
             need,
         }
@@ -48,7 +53,7 @@ impl Filters {
     /// Rows that pass every filter that tasks have no part in.
     pub(crate) fn mask(&self, table: &Table, verdicts: &Verdicts) -> FixedBitSet {
         let mut mask = table.ready.clone();
-        let fixed = self.engine.iter().chain([&self.platform]);
+        let fixed = self.engine.iter().chain([&self.platform]).chain(&self.volumes);
         let asked = self.constraints.iter().map(|c| verdicts.mask(c.id));
         for bits in fixed.chain(asked) {
             mask.intersect_with(bits);
@@ -85,6 +90,9 @@ impl Filters {
         if !self.need.has_ports(usage, row) {
             return Some(Miss::HostPort);
         }
+        if self.volumes.as_ref().is_some_and(|rows| !rows.contains(at)) {
+            return Some(Miss::Volumes);
+        }
         (!self.need.has_place(count)).then_some(Miss::MaxReplicas)
     }
 
@@ -98,6 +106,7 @@ impl Filters {
             Miss::Engine => of("missing plugin"),
             Miss::Constraint(at) => of(&self.constraints[at].reason),
             Miss::Platform => of("unsupported platform"),
+            Miss::Volumes => of("cannot reach its volumes"),
             Miss::HostPort => of("host-mode port already in use"),
             Miss::MaxReplicas => "max replicas per node limit exceed".into(),
         }
@@ -153,8 +162,9 @@ impl Miss {
             Self::Resources => 1,
             Self::Engine => 2,
             Self::Constraint(at) => 3 + at,
-            Self::Platform => usize::MAX - 2,
-            Self::HostPort => usize::MAX - 1,
+            Self::Platform => usize::MAX - 3,
+            Self::HostPort => usize::MAX - 2,
+            Self::Volumes => usize::MAX - 1,
             Self::MaxReplicas => usize::MAX,
         }
     }

@@ -1,8 +1,10 @@
 //! What a task asks of a node, besides what policies say.
 
+use std::collections::BTreeMap;
+
 use swarmw_model::{
-    EngineDescription, ImageKind, ImageReference, MountKind, Platform, PluginClaim, PluginKind,
-    TaskSpec,
+    EngineDescription, GrantRequest, ImageKind, ImageReference, MountKind, Platform, Plugin,
+    PluginClaim, PluginKind, TaskSpec,
 };
 use swarmw_state::State;
 
@@ -32,11 +34,16 @@ pub(crate) struct Need {
     pub(crate) ports: Vec<Port>,
     /// The most tasks of a service on one node; 0 for no limit.
     pub(crate) max_replicas: u64,
+    /// Of each volume of the cluster that not all nodes reach, the alternatives of
+    /// labels that do.
+    pub(crate) volumes: Vec<Vec<BTreeMap<String, String>>>,
 }
 
 /// Kinds of engine plugins, in the engine's words.
 const VOLUME: &str = "Volume";
 const LOG: &str = "Log";
+/// Programs that a node's admin allows volume drivers to run.
+const VOLUME_HELPER: &str = "VolumeHelper";
 
 // === impl Need ===
 
@@ -52,6 +59,7 @@ impl Need {
             component: ImageReference::parse(spec.image()).kind() == ImageKind::UploadedComponent,
             ports: ports.collect(),
             max_replicas: placement.map_or(0, |p| p.max_replicas),
+            volumes: volumes(spec, state),
         }
     }
 
@@ -79,6 +87,12 @@ impl Need {
                 (*kind == LOG && of_kind.peek().is_none())
                     || of_kind.any(|p| p.name == *name || p.name == format!("{name}:latest"))
             })
+    }
+
+    /// Whether a node with these labels reaches the volumes.
+    pub(crate) fn reached_from(&self, labels: &BTreeMap<String, String>) -> bool {
+        let has = |(key, value): (&String, &String)| labels.get(key) == Some(value);
+        self.volumes.iter().all(|any| any.iter().any(|all| all.iter().all(has)))
     }
 
     /// Whether the row has the CPU and memory.
@@ -121,17 +135,36 @@ impl Need {
     }
 }
 
+/// Of the volumes of the cluster that a spec names, those that not all nodes reach.
+/// Names with templates in them are known on their node alone.
+fn volumes(spec: &TaskSpec, state: &State) -> Vec<Vec<BTreeMap<String, String>>> {
+    let mounts = spec.container_spec.iter().flat_map(|c| &c.mounts);
+    let of_cluster = mounts.filter_map(|mount| {
+        let volume = &state.volume_named(&mount.source)?.spec;
+        let narrowed = !volume.reachable.is_empty() && volume.is_mounted_by(mount, &mount.source);
+        narrowed.then(|| volume.reachable.clone())
+    });
+    of_cluster.collect()
+}
+
 /// Plugins that the node's engine must have: drivers of volumes that no component
-/// of the cluster drives, and the log driver.
+/// of the cluster drives, and the log driver; and the programs that components which
+/// do were granted.
 fn engine_plugins(spec: &TaskSpec, state: &State) -> Vec<(&'static str, String)> {
     let mut needed = Vec::new();
     for mount in spec.container_spec.iter().flat_map(|c| &c.mounts) {
         let driver = mount.volume_options.as_ref().and_then(|v| v.driver_config.as_ref());
-        if let Some(driver) = driver.filter(|_| mount.kind == MountKind::Volume)
-            && !matches!(driver.name.as_str(), "" | "local")
-            && !is_component(state, &driver.name)
-        {
-            needed.push((VOLUME, driver.name.clone()));
+        if mount.kind != MountKind::Volume {
+            continue;
+        }
+        let named = driver.map_or("", |driver| driver.name.as_str());
+        let of_cluster = state.volume_named(&mount.source);
+        let of_cluster = of_cluster.filter(|v| v.spec.is_mounted_by(mount, &mount.source));
+        let named = of_cluster.map_or(named, |volume| &volume.spec.driver.name);
+        match component(state, named) {
+            _ if matches!(named, "" | "local") => {}
+            None => needed.push((VOLUME, named.to_owned())),
+            Some(plugin) => needed.extend(helpers(plugin).map(|name| (VOLUME_HELPER, name))),
         }
     }
     if let Some(log) = &spec.log_driver
@@ -144,11 +177,20 @@ fn engine_plugins(spec: &TaskSpec, state: &State) -> Vec<(&'static str, String)>
     needed
 }
 
-/// Whether a volume driver of the cluster's plugins claims the name.
-fn is_component(state: &State, driver: &str) -> bool {
+/// The programs that a plugin was granted by name.
+fn helpers(plugin: &Plugin) -> impl Iterator<Item = String> {
+    plugin.release.granted.iter().filter_map(|power| match power {
+        GrantRequest::Helper(name) if !name.contains('*') => Some(name.clone()),
+        _ => None,
+    })
+}
+
+/// The cluster's plugin that claims the name of a volume driver.
+fn component<'a>(state: &'a State, driver: &str) -> Option<&'a Plugin> {
     let names = |claim: &PluginClaim| matches!(claim, PluginClaim::Name(name) if name == driver);
     state
         .plugins()
         .filter(|p| p.kind == PluginKind::VolumeDriver)
-        .any(|p| p.release.metadata.claims.iter().any(names))
+        .find(|p| p.release.metadata.claims.iter().any(names))
+        .map(|plugin| &**plugin)
 }

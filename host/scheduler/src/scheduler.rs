@@ -57,7 +57,7 @@ impl Scheduler {
             Event::Service { old: Some(old), new: None } => self.failures.forget_service(old.id),
             Event::Service { .. } => {}
             Event::Task { old, new } => self.observe_task(old.as_ref(), new.as_ref()),
-            Event::Plugin { .. } => self.retry = true,
+            Event::Plugin { .. } | Event::Volume { .. } => self.retry = true,
         }
     }
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use swarmw_model::{Node, Plugin, Service, Task};
+use swarmw_model::{ClusterVolume, Node, Plugin, Service, Task};
 
 /// One object before and after: `old` is absent for a new object, `new` for a
 /// removed one.
@@ -30,6 +30,13 @@ pub enum Event {
         old: Option<Arc<Task>>,
         /// After.
         new: Option<Arc<Task>>,
+    },
+    /// A volume of the cluster.
+    Volume {
+        /// Before.
+        old: Option<Arc<ClusterVolume>>,
+        /// After.
+        new: Option<Arc<ClusterVolume>>,
     },
     /// A plugin.
     Plugin {

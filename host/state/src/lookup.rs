@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use swarmw_model::{Node, Plugin, Refusal, Service, Task};
+use swarmw_model::{ClusterVolume, Node, Plugin, Refusal, Service, Task};
 
 use crate::State;
 
@@ -68,6 +68,9 @@ lookup! {
         state.service_named(name).cloned().into_iter().collect()
     };
     Task, TaskId, "task", tasks, |_, _| Vec::new();
+    ClusterVolume, VolumeId, "volume", volumes, |state, name| {
+        state.volume_named(name).cloned().into_iter().collect()
+    };
     Plugin, PluginId, "plugin", plugins, |state, name| {
         let short = |p: &&Arc<Plugin>| p.name.rsplit('/').next() == Some(name);
         match state.plugin_named(name) {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use swarmw_model::{
-    Cluster, Node, Plugin, RequestId, Service, ServiceFacts, Task, TaskId, TaskSpec,
+    Cluster, ClusterVolume, Node, Plugin, RequestId, Service, ServiceFacts, Task, TaskId, TaskSpec,
 };
 
 use crate::{Outcome, Rollout, State, Transaction};
@@ -44,6 +44,8 @@ struct Snapshot {
     task_facts: Vec<Arc<ServiceFacts>>,
     tasks: Vec<SnapshotTask>,
     plugins: Vec<Arc<Plugin>>,
+    #[serde(default)]
+    volumes: Vec<Arc<ClusterVolume>>,
     rollouts: Vec<Arc<Rollout>>,
     next_raft_id: u64,
     requests: Vec<(RequestId, Arc<Vec<Outcome>>)>,
@@ -116,6 +118,7 @@ impl State {
             task_specs: specs.all,
             task_facts: facts.all,
             plugins: self.plugins.values().cloned().collect(),
+            volumes: self.volumes.values().cloned().collect(),
             rollouts: self.rollouts.values().cloned().collect(),
             next_raft_id: self.next_raft_id,
             requests: self
@@ -145,6 +148,7 @@ impl State {
             services: from.services.into_iter().map(|s| (s.id, s)).collect(),
             tasks: tasks.collect::<imbl::OrdMap<TaskId, _>>(),
             plugins: from.plugins.into_iter().map(|p| (p.id, p)).collect(),
+            volumes: from.volumes.into_iter().map(|v| (v.id, v)).collect(),
             rollouts: from.rollouts.into_iter().map(|r| (r.service, r)).collect(),
             next_raft_id: from.next_raft_id,
             request_order: from.requests.iter().map(|(id, _)| *id).collect(),

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use imbl::{HashMap, OrdMap, OrdSet, Vector};
 use swarmw_model::{
-    Cluster, Node, NodeId, NodeRole, Plugin, PluginId, PortProtocol, RequestId, Service,
-    ServiceFacts, ServiceId, Slot, Task, TaskId,
+    Cluster, ClusterVolume, Node, NodeId, NodeRole, Plugin, PluginId, PortProtocol, RequestId,
+    Service, ServiceFacts, ServiceId, Slot, Task, TaskId, VolumeId,
 };
 
 use crate::{Outcome, Rollout};
@@ -24,6 +24,7 @@ pub struct State {
     pub(crate) services: OrdMap<ServiceId, Arc<Service>>,
     pub(crate) tasks: OrdMap<TaskId, Arc<Task>>,
     pub(crate) plugins: OrdMap<PluginId, Arc<Plugin>>,
+    pub(crate) volumes: OrdMap<VolumeId, Arc<ClusterVolume>>,
     pub(crate) rollouts: OrdMap<ServiceId, Arc<Rollout>>,
     /// Raft ids are never given twice: the next one.
     pub(crate) next_raft_id: u64,
@@ -33,6 +34,7 @@ pub struct State {
     // Indexes, rebuilt from the tables when a snapshot is read.
     pub(crate) service_names: OrdMap<String, ServiceId>,
     pub(crate) plugin_names: OrdMap<String, PluginId>,
+    pub(crate) volume_names: OrdMap<String, VolumeId>,
     pub(crate) facts: HashMap<ServiceId, Arc<ServiceFacts>>,
     pub(crate) tasks_of_service: HashMap<ServiceId, OrdSet<(Slot, TaskId)>>,
     pub(crate) tasks_of_node: HashMap<NodeId, OrdSet<TaskId>>,
@@ -149,6 +151,21 @@ impl State {
         self.plugins.get(self.plugin_names.get(name)?)
     }
 
+    /// A volume of the cluster.
+    pub fn volume(&self, id: VolumeId) -> Option<&Arc<ClusterVolume>> {
+        self.volumes.get(&id)
+    }
+
+    /// All volumes of the cluster by id.
+    pub fn volumes(&self) -> impl Iterator<Item = &Arc<ClusterVolume>> {
+        self.volumes.values()
+    }
+
+    /// A volume of the cluster by its name.
+    pub fn volume_named(&self, name: &str) -> Option<&Arc<ClusterVolume>> {
+        self.volumes.get(self.volume_names.get(name)?)
+    }
+
     /// The update under way of a service.
     pub fn rollout(&self, service: ServiceId) -> Option<&Arc<Rollout>> {
         self.rollouts.get(&service)
@@ -183,6 +200,7 @@ impl State {
     pub(crate) fn reindex(&mut self) {
         self.service_names.clear();
         self.plugin_names.clear();
+        self.volume_names.clear();
         self.facts.clear();
         self.ports.clear();
         for service in self.services.values().cloned().collect::<Vec<_>>() {
@@ -190,6 +208,9 @@ impl State {
         }
         for plugin in self.plugins.values() {
             self.plugin_names.insert(plugin.name.clone(), plugin.id);
+        }
+        for volume in self.volumes.values() {
+            self.volume_names.insert(volume.spec.name.clone(), volume.id);
         }
         let mut of_service: StdHashMap<_, Vec<_>> = StdHashMap::new();
         let mut of_node: StdHashMap<_, Vec<_>> = StdHashMap::new();

@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use swarmw_model::{
-    CandidateState, Cluster, ClusterSpec, GrantRequest, Id, JoinTokens, Node, NodeDescription,
-    NodeId, NodeRole, NodeSpec, NodeState, Plugin, PluginId, PluginRelease, PluginState,
-    PortConfig, RaftMember, Refusal, RequestId, ServiceId, ServiceSpec, Slot, TaskId, TaskState,
-    TaskStatus, Time, UpdateStatus, Version,
+    CandidateState, Cluster, ClusterSpec, ClusterVolume, GrantRequest, Id, JoinTokens, Node,
+    NodeDescription, NodeId, NodeRole, NodeSpec, NodeState, Plugin, PluginId, PluginRelease,
+    PluginState, PortConfig, RaftMember, Refusal, RequestId, ServiceId, ServiceSpec, Slot, TaskId,
+    TaskState, TaskStatus, Time, UpdateStatus, Version, VolumeId,
 };
 
 use crate::RolloutStep;
@@ -217,6 +217,30 @@ pub enum Change {
     },
     /// Forgets a plugin; refused while a service needs it.
     RemovePlugin(PluginId),
+
+    /// A new volume of the cluster; one that is there with the same settings is
+    /// that one.
+    CreateVolume(Box<ClusterVolume>),
+    /// No task takes the volume any more; refused while somebody uses it.
+    GiveUpVolume(VolumeId),
+    /// Forgets a volume that was given up.
+    RemoveVolume(VolumeId),
+    /// A task alone may write to a volume; dropped while another may.
+    ClaimVolume {
+        /// The volume.
+        volume: VolumeId,
+        /// The task.
+        task: TaskId,
+        /// The volume's claims when it was decided.
+        claims: u64,
+    },
+    /// A claim has ended.
+    ReleaseVolume {
+        /// The volume.
+        volume: VolumeId,
+        /// The claim's epoch.
+        epoch: u64,
+    },
 }
 
 /// A task to be made from its service's present spec.

@@ -1,9 +1,11 @@
 //! Which services need a plugin.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use swarmw_model::{
-    MountKind, Plugin, PluginClaim, PluginKind, Routing, Service, ServiceSpec, answers_to,
+    MountKind, NodeId, Plugin, PluginClaim, PluginKind, Routing, Service, ServiceSpec, Task,
+    TaskSpec, VolumeSpec, answers_to,
 };
 
 use crate::State;
@@ -31,6 +33,48 @@ impl State {
         let mut users: Vec<_> = self.services().filter(|s| needs(&s.spec)).cloned().collect();
         users.sort_by(|a, b| a.spec.name.cmp(&b.spec.name));
         users
+    }
+}
+
+impl State {
+    /// Who uses a volume of the cluster, by name: services whose mounts name it, or may
+    /// by a template, and tasks that have not ended of services that did.
+    pub fn users_of_volume(&self, volume: &VolumeSpec) -> Vec<String> {
+        let by = |spec: &TaskSpec| mounts(spec, volume);
+        let services = self.services().filter(|s| by(&s.spec.task_template));
+        let mut users: Vec<_> = services.map(|s| s.spec.name.clone()).collect();
+        users.sort();
+        let lives = |task: &&Arc<Task>| !task.status.state.is_terminal() && task.node_id.is_some();
+        let gone =
+            self.tasks().filter(lives).filter(|t| by(&t.spec)).map(|t| t.service.name.clone());
+        let gone: BTreeSet<_> = gone.filter(|name| users.binary_search(name).is_err()).collect();
+        users.extend(gone);
+        users
+    }
+}
+
+impl State {
+    /// The nodes where tasks have a volume of the cluster, or are about to.
+    pub fn nodes_with_volume(&self, volume: &VolumeSpec) -> BTreeSet<NodeId> {
+        let by = |spec: &TaskSpec| mounts(spec, volume);
+        let lives = |task: &&Arc<Task>| !task.status.state.is_terminal();
+        self.tasks().filter(lives).filter(|t| by(&t.spec)).filter_map(|t| t.node_id).collect()
+    }
+}
+
+/// Whether tasks of a spec mount a volume of the cluster, or may.
+fn mounts(spec: &TaskSpec, volume: &VolumeSpec) -> bool {
+    let mut mounts = spec.container_spec.iter().flat_map(|c| &c.mounts);
+    mounts.any(|m| may_be(&m.source, &volume.name) && volume.is_mounted_by(m, &volume.name))
+}
+
+/// Whether a source that may have templates in it can become this name.
+fn may_be(source: &str, name: &str) -> bool {
+    match (source.split_once("{{"), source.rsplit_once("}}")) {
+        (Some((head, _)), Some((_, tail))) => {
+            name.len() >= head.len() + tail.len() && name.starts_with(head) && name.ends_with(tail)
+        }
+        _ => source == name,
     }
 }
 

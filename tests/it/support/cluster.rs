@@ -3,10 +3,11 @@
 use std::fs;
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use tempfile::TempDir;
 
-use super::machine::{Machine, Switch, require_root};
+use super::machine::{Machine, Switch, must, require_root};
 use super::node::Node;
 use super::subnet::Subnet;
 use super::wait::eventually;
@@ -22,7 +23,28 @@ pub struct Cluster {
     /// Held so that no other test takes the addresses.
     subnet: Option<Subnet>,
     _switch: Option<Switch>,
+    _shared: Option<SharedMounts>,
     folder: TempDir,
+}
+
+/// A folder whose mounts are seen on machines too.
+#[derive(Debug)]
+struct SharedMounts(PathBuf);
+
+// === impl SharedMounts ===
+
+impl SharedMounts {
+    fn below(folder: &Path) -> Self {
+        must(Command::new("mount").arg("--bind").args([folder, folder]));
+        must(Command::new("mount").arg("--make-shared").arg(folder));
+        Self(folder.to_owned())
+    }
+}
+
+impl Drop for SharedMounts {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg("-l").arg(&self.0).status();
+    }
 }
 
 // === impl Cluster ===
@@ -35,8 +57,14 @@ impl Cluster {
         let nodes = (1..=count)
             .map(|n| Node::new(folder.path(), &format!("n{n}"), subnet.address(n), "none"))
             .collect();
-        let mut cluster =
-            Self { nodes, machines: Vec::new(), subnet: Some(subnet), _switch: None, folder };
+        let mut cluster = Self {
+            nodes,
+            machines: Vec::new(),
+            subnet: Some(subnet),
+            _switch: None,
+            _shared: None,
+            folder,
+        };
         cluster.nodes.iter_mut().for_each(Node::start);
         cluster
     }
@@ -57,6 +85,7 @@ impl Cluster {
     pub fn of_machines(engines: usize, without: usize) -> Self {
         require_root();
         let folder = tempfile::Builder::new().prefix("swarmw-it-").tempdir().expect("a folder");
+        let shared = SharedMounts::below(folder.path());
         let switch = Switch::new();
         let mut machines: Vec<_> = (1..=engines + without)
             .map(|n| Machine::new(folder.path(), u8::try_from(n).expect("few machines"), &switch))
@@ -70,7 +99,14 @@ impl Cluster {
                 .within(machine.in_network())
         };
         let nodes = machines.iter().enumerate().map(node).collect();
-        let mut cluster = Self { nodes, machines, subnet: None, _switch: Some(switch), folder };
+        let mut cluster = Self {
+            nodes,
+            machines,
+            subnet: None,
+            _switch: Some(switch),
+            _shared: Some(shared),
+            folder,
+        };
         cluster.nodes.iter_mut().for_each(Node::start);
         cluster
     }

@@ -100,7 +100,7 @@ impl Machine {
         let mut command = Command::new(DIES_WITH_US[0]);
         command
             .args(&DIES_WITH_US[1..])
-            .args(["unshare", "--net", "--mount", "--propagation", "private", "--uts", "--pid"])
+            .args(["unshare", "--net", "--mount", "--propagation", "slave", "--uts", "--pid"])
             .args(["--fork", "--kill-child=KILL", "--mount-proc", "sh", "-c", INIT])
             .env("EMPTY", &empty)
             .env("NAME", &name);
@@ -272,7 +272,7 @@ fn remove_groups(group: &Path) {
 }
 
 /// Starts a process that says `ready`.
-fn until_ready(command: &mut Command) -> Child {
+pub(super) fn until_ready(command: &mut Command) -> Child {
     let mut child = command
         .stdin(Stdio::null())
         .stdout(Stdio::piped())

@@ -8,6 +8,7 @@ mod machine;
 mod node;
 mod prometheus;
 mod registry;
+mod sshd;
 mod subnet;
 mod wait;
 
@@ -15,7 +16,8 @@ pub use cluster::Cluster;
 pub use guests::guest;
 pub use http::unix as request;
 pub use image::RootFs;
-pub use node::{Node, Output};
+pub use node::{Node, Output, mounts_below};
 pub use prometheus::Prometheus;
 pub use registry::Registry;
+pub use sshd::Sshd;
 pub use wait::eventually;

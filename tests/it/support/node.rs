@@ -241,6 +241,35 @@ impl Drop for Node {
             eprintln!("{}", self.log_end());
         }
         kill_all(&self.folder);
+        let_go(&self.folder);
+    }
+}
+
+/// What is mounted below a folder, the innermost last, and the loop devices of files
+/// in it.
+pub fn mounts_below(folder: &Path) -> (Vec<String>, Vec<String>) {
+    let table = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
+    let folder = folder.to_string_lossy().into_owned();
+    let target = |line: &str| line.split(' ').nth(4).unwrap_or_default().to_owned();
+    let mounts = table.lines().map(target).filter(|path| path.starts_with(&folder)).collect();
+    let listed = Command::new("losetup").args(["-n", "-O", "NAME,BACK-FILE"]).output();
+    let listed = listed.map(|output| output.stdout).unwrap_or_default();
+    let loops = String::from_utf8_lossy(&listed)
+        .lines()
+        .filter(|line| line.contains(&folder))
+        .filter_map(|line| line.split_whitespace().next().map(str::to_owned))
+        .collect();
+    (mounts, loops)
+}
+
+/// Unmounts what a node left mounted: its folder is deleted with all that is below.
+fn let_go(folder: &Path) {
+    let (mounts, loops) = mounts_below(folder);
+    for target in mounts.iter().rev() {
+        let _ = Command::new("umount").args(["-l", target]).status();
+    }
+    for device in &loops {
+        let _ = Command::new("losetup").args(["-d", device]).status();
     }
 }
 

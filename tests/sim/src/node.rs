@@ -105,6 +105,8 @@ impl Node {
         };
         let agent = AgentConfig {
             state_dir: self.folder.join("agent"),
+            volumes_dir: self.folder.join("volumes"),
+            volume_helpers: Default::default(),
             engine: None,
             hostname: self.name.clone(),
             engine_labels: Default::default(),

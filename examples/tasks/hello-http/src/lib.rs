@@ -9,8 +9,9 @@
 //! | `GREETING` | `hello` | the first word |
 //! | `VERSION` | `1` | to see an update roll |
 //! | `TASK_NAME` | the first argument, else `a task` | to see who answers |
+//! | `VISITS` | none | a file, in a volume, that counts the answers |
 
-use std::env;
+use std::{env, fs};
 
 use wasip2::exports::http::incoming_handler::Guest;
 use wasip2::http::types::{
@@ -43,7 +44,19 @@ fn greeting(path: &str) -> String {
         .ok()
         .or_else(|| env::args().nth(1))
         .unwrap_or_else(|| "a task".to_owned());
-    format!("{} from {name}, version {}, at {path}\n", or("GREETING", "hello"), or("VERSION", "1"),)
+    let visits = env::var("VISITS").map(|file| count(&file)).unwrap_or_default();
+    let (greeting, version) = (or("GREETING", "hello"), or("VERSION", "1"));
+    format!("{greeting} from {name}, version {version}, at {path}{visits}\n")
+}
+
+/// Counts one more visit in a file; what goes wrong is part of the answer.
+fn count(file: &str) -> String {
+    let before = fs::read_to_string(file).unwrap_or_default();
+    let visits = before.trim().parse().unwrap_or(0) + 1_u64;
+    match fs::write(file, format!("{visits}\n")) {
+        Ok(()) => format!(", visit {visits}"),
+        Err(error) => format!(", visit {visits}, which cannot be kept: {error}"),
+    }
 }
 
 /// A stream takes at least 4096 bytes at once; the greeting may be longer.

@@ -4,6 +4,7 @@ use bollard::models::SystemInfo;
 use swarmw_model::{EnginePlugin, NodeDescription, Platform};
 
 use super::failure::Failure;
+use crate::describe::VOLUME_HELPER;
 
 /// The node with its engine: what the engine says, over what is known without it.
 pub(super) fn with_engine(node: &NodeDescription, info: SystemInfo) -> NodeDescription {
@@ -18,7 +19,9 @@ pub(super) fn with_engine(node: &NodeDescription, info: SystemInfo) -> NodeDescr
     description.resources.memory_bytes = info.mem_total.unwrap_or_default();
     description.engine.engine_version = info.server_version.unwrap_or_default();
     let plugins = info.plugins.unwrap_or_default();
-    description.engine.plugins = [
+    // What is not the engine's stays.
+    description.engine.plugins.retain(|plugin| plugin.kind == VOLUME_HELPER);
+    let of_engine = [
         ("Authorization", plugins.authorization),
         ("Log", plugins.log),
         ("Network", plugins.network),
@@ -28,8 +31,8 @@ pub(super) fn with_engine(node: &NodeDescription, info: SystemInfo) -> NodeDescr
     .flat_map(|(kind, names)| {
         let plugin = move |name| EnginePlugin { kind: kind.to_owned(), name };
         names.unwrap_or_default().into_iter().map(plugin)
-    })
-    .collect();
+    });
+    description.engine.plugins.extend(of_engine);
     for label in info.labels.unwrap_or_default() {
         let (key, value) = label.split_once('=').unwrap_or((&label, ""));
         // The daemon's own flags say it last.

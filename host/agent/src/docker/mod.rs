@@ -16,6 +16,7 @@ mod logs;
 mod monitor;
 mod orphans;
 mod state;
+mod volumes;
 
 pub(crate) use engine::{Engine, Standing};
 pub(crate) use executor::DockerExecutor;

@@ -22,10 +22,11 @@ use swarmw_api::{
 use swarmw_model::{
     Availability, Base64, Blob, Breaker, CallUse, CandidateState, Cluster, ClusterId, ClusterSpec,
     Comparison, Consent, Id, JoinTokens, LineLevel, ManagerStatus, Node, NodeDescription, NodeId,
-    NodeRole, NodeSpec, NodeState, NodeStatus, Platform, Plugin, PluginClaim, PluginId, PluginKind,
-    PluginLine, PluginMetadata, PluginOffer, PluginRelease, PluginReport, PluginUse, RaftMember,
-    Reachability, Refusal, RefusalKind, RequestId, Resources, RootCa, RowUse, ServiceSpec,
-    ShadowReport, Slot, TaskId, TaskState, TaskStatus, Time, Version,
+    NodeRole, NodeSpec, NodeState, NodeStatus, NodeVolume, Platform, Plugin, PluginClaim, PluginId,
+    PluginKind, PluginLine, PluginMetadata, PluginOffer, PluginRelease, PluginReport, PluginUse,
+    RaftMember, Reachability, Refusal, RefusalKind, RequestId, Resources, RootCa, RowUse,
+    ServiceSpec, ShadowReport, Slot, TaskId, TaskState, TaskStatus, Time, Version, VolumeId,
+    VolumeScope, VolumeSpec,
 };
 use swarmw_state::{Change, Event, NewTask, Outcome, State, TaskChange, Transaction};
 
@@ -53,6 +54,7 @@ pub struct Fake {
     pub inits: Mutex<Vec<InitRequest>>,
     pub logs_asked: Mutex<Vec<LogsRequest>>,
     pub lines: Mutex<Vec<LogLine>>,
+    pub volumes: Mutex<Vec<NodeVolume>>,
     pub leader: Mutex<Option<Api>>,
     pub forwarded: Mutex<Vec<(String, String)>>,
     /// Answers of writes that get lost, and how the node stands after each.
@@ -107,6 +109,7 @@ pub async fn serve_with(standing: Standing, shared: Arc<Shared>) -> Served {
         inits: Mutex::default(),
         logs_asked: Mutex::default(),
         lines: Mutex::default(),
+        volumes: Mutex::default(),
         leader: Mutex::default(),
         forwarded: Mutex::default(),
         lost: Mutex::default(),
@@ -353,6 +356,55 @@ impl Daemon for Fake {
                 return Err(swarmw_api::no_leader());
             }
             done
+        })
+    }
+
+    fn node_volumes(&self) -> Answer<'_, Vec<NodeVolume>> {
+        let volumes = self.volumes.lock().unwrap().clone();
+        Box::pin(async move { Ok(volumes) })
+    }
+
+    fn volume_scope<'a>(&'a self, spec: &'a VolumeSpec) -> Answer<'a, Option<VolumeScope>> {
+        let scope = match spec.driver.name.as_str() {
+            "local" | "image" => Ok(Some(VolumeScope::Local)),
+            "shared" if spec.driver.options.contains_key("host") => Ok(Some(VolumeScope::Cluster)),
+            "shared" => Err(Refusal::invalid("option host is required")),
+            _ => Ok(None),
+        };
+        Box::pin(async move { scope })
+    }
+
+    fn create_node_volume(&self, spec: VolumeSpec) -> Answer<'_, ()> {
+        self.volumes.lock().unwrap().push(NodeVolume {
+            name: spec.name,
+            driver: spec.driver.name,
+            options: spec.driver.options,
+            labels: spec.labels,
+            mountpoint: String::new(),
+            created_at: NOW,
+            users: Vec::new(),
+        });
+        Box::pin(async { Ok(()) })
+    }
+
+    fn remove_node_volume(&self, spec: VolumeSpec, id: Option<VolumeId>) -> Answer<'_, bool> {
+        let mut volumes = self.volumes.lock().unwrap();
+        let before = volumes.len();
+        let used = volumes.iter().any(|v| v.name == spec.name && !v.users.is_empty());
+        if !used {
+            volumes.retain(|volume| volume.name != spec.name);
+        }
+        let there = volumes.len() < before || id.is_some();
+        let fails = spec.driver.options.get("host").is_some_and(|host| host == "down");
+        Box::pin(async move {
+            if used {
+                let message = format!("remove {}: volume is in use - [a task]", spec.name);
+                return Err(Refusal::plain(RefusalKind::AlreadyExists, message));
+            }
+            if fails {
+                return Err(Refusal::plain(RefusalKind::Unknown, "the host is down"));
+            }
+            Ok(there)
         })
     }
 

@@ -13,3 +13,4 @@ mod metrics;
 mod plugins;
 mod services;
 mod shapes;
+mod volumes;

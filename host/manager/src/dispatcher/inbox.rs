@@ -27,6 +27,8 @@ pub(crate) struct Marks {
     pub(crate) welcome: bool,
     /// The published ports.
     pub(crate) ports: bool,
+    /// The volume drivers.
+    pub(crate) drivers: bool,
     /// Tasks of the node.
     pub(crate) tasks: BTreeSet<TaskId>,
     /// Log subscriptions to begin.
@@ -49,6 +51,11 @@ impl Inbox {
     /// Marks the published ports.
     pub(crate) fn mark_ports(&self) {
         self.mark(|m| m.ports = true);
+    }
+
+    /// Marks the volume drivers.
+    pub(crate) fn mark_drivers(&self) {
+        self.mark(|m| m.drivers = true);
     }
 
     /// Marks tasks.
@@ -91,6 +98,7 @@ impl Inbox {
 
 impl Marks {
     fn any(&self) -> bool {
-        self.all || self.welcome || self.ports || !self.tasks.is_empty() || !self.logs.is_empty()
+        let kinds = self.all || self.welcome || self.ports || self.drivers;
+        kinds || !self.tasks.is_empty() || !self.logs.is_empty()
     }
 }

@@ -7,8 +7,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use futures::StreamExt;
 use futures::stream::BoxStream;
 use swarmw_model::{
-    Duration, NodeDescription, NodeId, NodeState, StatusReport, Task, TaskId, TaskState, Time,
-    Version,
+    Duration, NodeDescription, NodeId, NodeState, PluginKind, StatusReport, Task, TaskId,
+    TaskState, Time, Version,
 };
 use swarmw_proto::pb::from_agent::Message as FromAgent;
 use swarmw_proto::pb::to_agent::Message as ToAgent;
@@ -129,7 +129,10 @@ impl Conversation {
     async fn hear(&mut self, message: FromAgent) -> Result<(), Status> {
         self.heard();
         match message {
-            FromAgent::Heartbeat(_) => self.revive().await,
+            FromAgent::Heartbeat(_) => {
+                self.revive().await?;
+                self.send(ToAgent::Heard(pb::Heard {})).await
+            }
             FromAgent::Describe(describe) => self.register(describe).await,
             FromAgent::Statuses(statuses) => self.accept(statuses).await,
         }
@@ -213,6 +216,10 @@ impl Conversation {
         if marks.all || marks.welcome {
             self.welcome().await?;
         }
+        if marks.all || marks.drivers {
+            // Before the tasks, which may need them.
+            self.tell_drivers().await?;
+        }
         if marks.all {
             self.tell_all_tasks().await?;
         } else if !marks.tasks.is_empty() {
@@ -227,6 +234,15 @@ impl Conversation {
             self.send(ToAgent::Logs(wanted)).await?;
         }
         Ok(())
+    }
+
+    async fn tell_drivers(&self) -> Result<(), Status> {
+        let state = self.dispatcher.0.log.raft.state();
+        let drivers: Vec<_> =
+            state.plugins().filter(|p| p.kind == PluginKind::VolumeDriver).collect();
+        let plugins = wire::encode(&drivers);
+        let volumes = wire::encode(&state.volumes().collect::<Vec<_>>());
+        self.send(ToAgent::Drivers(pb::Drivers { plugins, volumes })).await
     }
 
     async fn welcome(&self) -> Result<(), Status> {

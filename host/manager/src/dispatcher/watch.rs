@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use swarmw_model::{Duration, NodeId, NodeState};
+use swarmw_model::{Duration, NodeId, NodeState, PluginKind};
 use swarmw_raft::Received;
 use swarmw_state::{Change, Event, State};
 use tracing::{info, warn};
@@ -91,7 +91,13 @@ fn mark(dispatcher: &Dispatcher, event: &Event) {
                 session.inbox.mark_welcome();
             }
         }
-        Event::Service { .. } | Event::Plugin { .. } => {}
+        Event::Plugin { old, new } => {
+            if old.iter().chain(new).any(|p| p.kind == PluginKind::VolumeDriver) {
+                sessions.values().for_each(|s| s.inbox.mark_drivers());
+            }
+        }
+        Event::Volume { .. } => sessions.values().for_each(|s| s.inbox.mark_drivers()),
+        Event::Service { .. } => {}
     }
 }
 

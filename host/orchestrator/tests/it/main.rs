@@ -1,6 +1,7 @@
 //! The orchestrator's specification: Swarm's scenarios on a simulated cluster, and
 //! random events against what must always hold.
 
+mod claims;
 mod global;
 mod leader;
 mod nodes;

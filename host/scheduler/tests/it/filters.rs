@@ -1,5 +1,7 @@
 //! What each filter lets pass and says.
 
+use std::collections::BTreeMap;
+
 use swarmw_model::*;
 use swarmw_state::Change;
 
@@ -140,11 +142,45 @@ fn a_volume_driver_is_the_engines_or_a_component_of_the_cluster() {
         options: vec![],
         grants: vec![],
     };
-    let release = PluginRelease::new(Blob { digest: "sha256:ab".into(), size: 1 }, metadata);
+    let mut release = PluginRelease::new(Blob { digest: "sha256:ab".into(), size: 1 }, metadata);
+    release.granted = vec![GrantRequest::Helper("zfs-fuse".into())];
     let kind = PluginKind::VolumeDriver;
     let zfs = Plugin::new(PluginId::from_bits(1), "acme/zfs".into(), kind, release);
     cluster.commit(vec![Change::AddPlugin(Box::new(zfs))]);
+    // It runs a program, which the node's admin has to allow.
+    assert_eq!(cluster.schedule().placed, 0);
+    assert_eq!(cluster.why(other), "no suitable node (missing plugin on 1 node)");
+    cluster.describe("a", |d| d.engine.plugins.push(plugin("VolumeHelper", "zfs-fuse")));
     assert_eq!(cluster.schedule().placed, 1);
+}
+
+#[test]
+fn tasks_go_where_the_volumes_of_the_cluster_are_reached() {
+    let mut cluster = Cluster::new(vec![node("a"), node("b")]);
+    cluster.edit("b", |n| drop(n.labels.insert("zone".into(), "east".into())));
+    let zone = |zone: &str| BTreeMap::from([("zone".to_owned(), zone.to_owned())]);
+    let spec = VolumeSpec {
+        name: "data".into(),
+        driver: Driver { name: "local".into(), ..Driver::default() },
+        reachable: vec![zone("west"), zone("east")],
+        ..VolumeSpec::default()
+    };
+    let volume = ClusterVolume::new(VolumeId::from_bits(1), spec);
+    cluster.commit(vec![Change::CreateVolume(Box::new(volume))]);
+    let mut spec = service("web");
+    let mount = Mount { source: "data".into(), target: "/data".into(), ..Default::default() };
+    let container = ContainerSpec { mounts: vec![mount], ..Default::default() };
+    template(&mut spec).container_spec = Some(container);
+    let web = cluster.run(spec, 2);
+    assert_eq!((cluster.on(web, "a").len(), cluster.on(web, "b").len()), (0, 2));
+
+    cluster.edit("b", |n| drop(n.labels.insert("zone".into(), "north".into())));
+    let mut more = service("more");
+    let mount = Mount { source: "data".into(), target: "/data".into(), ..Default::default() };
+    let container = ContainerSpec { mounts: vec![mount], ..Default::default() };
+    template(&mut more).container_spec = Some(container);
+    let more = cluster.run(more, 1);
+    assert_eq!(cluster.why(more), "no suitable node (cannot reach its volumes on 2 nodes)");
 }
 
 #[test]

@@ -6,6 +6,7 @@ mod plugin;
 mod rollout;
 mod service;
 mod task;
+mod volume;
 
 use std::sync::Arc;
 
@@ -123,6 +124,15 @@ impl State {
             }
             Change::PluginTrouble { id, digest, message } => {
                 self.plugin_trouble(*id, digest, message, context)
+            }
+            Change::CreateVolume(volume) => self.create_volume(volume, context),
+            Change::GiveUpVolume(id) => self.give_up_volume(*id, context),
+            Change::RemoveVolume(id) => self.remove_volume(*id, context),
+            Change::ClaimVolume { volume, task, claims } => {
+                self.claim_volume(*volume, *task, *claims, context)
+            }
+            Change::ReleaseVolume { volume, epoch } => {
+                self.release_volume(*volume, *epoch, context)
             }
             Change::RemovePlugin(id) => self.remove_plugin(*id, context),
         }

@@ -33,6 +33,10 @@ pub fn dump(state: &State) -> String {
         let named: Option<PluginId> = state.plugin_named(&plugin.name).map(|p| p.id);
         writeln!(out, "{plugin:?} named {named:?}").unwrap();
     }
+    for volume in state.volumes() {
+        let named = state.volume_named(&volume.spec.name).map(|v| v.id);
+        writeln!(out, "{volume:?} named {named:?}").unwrap();
+    }
     writeln!(out, "ports {:?}", state.ports().collect::<Vec<_>>()).unwrap();
     text
 }

@@ -9,3 +9,4 @@ mod plugins;
 mod properties;
 mod services;
 mod tasks;
+mod volumes;

@@ -41,6 +41,11 @@ pub struct DaemonArgs {
     #[arg(long = "plugin-key", value_name = "FILE")]
     pub plugin_keys: Vec<PathBuf>,
 
+    /// A program that volume drivers may run on this node if they are granted it, such as
+    /// sshfs=/usr/bin/sshfs; repeatable
+    #[arg(long = "volume-helper", value_name = "NAME=PATH", value_parser = helper)]
+    pub volume_helpers: Vec<(String, PathBuf)>,
+
     /// The address that published ports listen on
     #[arg(long, value_name = "IP", default_value_t = IpAddr::V4(Ipv4Addr::UNSPECIFIED))]
     pub publish_addr: IpAddr,
@@ -93,6 +98,15 @@ fn label(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {
         Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
         _ => Err(format!("want KEY=VALUE, got {text:?}")),
+    }
+}
+
+fn helper(text: &str) -> Result<(String, PathBuf), String> {
+    match text.split_once('=') {
+        Some((name, path)) if !name.is_empty() && path.starts_with('/') => {
+            Ok((name.to_owned(), path.into()))
+        }
+        _ => Err(format!("want NAME=/PATH, got {text:?}")),
     }
 }
 
@@ -160,6 +174,8 @@ mod tests {
         for (flags, want) in [
             ("--engine-label foo", "want KEY=VALUE, got \"foo\""),
             ("--engine-label =x", "want KEY=VALUE, got \"=x\""),
+            ("--volume-helper sshfs", "want NAME=/PATH, got \"sshfs\""),
+            ("--volume-helper sshfs=sshfs", "want NAME=/PATH"),
             ("--node-name ", "a value is required for '--node-name <NAME>'"),
             ("--engine tcp://1.2.3.4:5", "want unix://PATH or none"),
             ("-H unix://", "unix:// wants a path"),

@@ -161,6 +161,8 @@ async fn agent_config(args: &DaemonArgs, dir: &StateDir) -> Result<AgentConfig> 
     };
     Ok(AgentConfig {
         state_dir: dir.join("agent"),
+        volumes_dir: dir.join("volumes"),
+        volume_helpers: args.volume_helpers.iter().cloned().collect(),
         engine,
         hostname,
         engine_labels: args.labels(),

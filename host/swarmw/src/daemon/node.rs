@@ -18,9 +18,9 @@ use swarmw_api::{
 use swarmw_ca::JoinToken;
 use swarmw_manager::{Founding, Manager, StreamedResponse, WholeRequest};
 use swarmw_model::{
-    Blob, Consent, Id, ManagerStatus, NodeDescription, NodeId, NodeRole, Plugin, PluginId,
-    PluginLine, PluginOffer, PluginReport, PluginUse, Refusal, RefusalKind, RequestId, ServiceSpec,
-    ShadowReport, Time,
+    Blob, Consent, Id, ManagerStatus, NodeDescription, NodeId, NodeRole, NodeVolume, Plugin,
+    PluginId, PluginLine, PluginOffer, PluginReport, PluginUse, Refusal, RefusalKind, RequestId,
+    ServiceSpec, ShadowReport, Time, VolumeId, VolumeScope, VolumeSpec,
 };
 use swarmw_node::{Member, Membership};
 use swarmw_raft::Received;
@@ -332,6 +332,44 @@ impl Node for Daemon {
 
     fn put_blob(&self, bytes: Bytes) -> Answer<'_, Blob> {
         async move { self.manager()?.put_blob(bytes).await }.boxed()
+    }
+
+    fn node_volumes(&self) -> Answer<'_, Vec<NodeVolume>> {
+        async move {
+            Ok(match self.active.load_full() {
+                Some(active) => active.agent().volumes().await,
+                None => Vec::new(),
+            })
+        }
+        .boxed()
+    }
+
+    fn volume_scope<'a>(&'a self, spec: &'a VolumeSpec) -> Answer<'a, Option<VolumeScope>> {
+        async move {
+            match self.active.load_full() {
+                Some(active) => active.agent().volume_scope(spec).await,
+                None => Ok(None),
+            }
+        }
+        .boxed()
+    }
+
+    fn create_node_volume(&self, spec: VolumeSpec) -> Answer<'_, ()> {
+        async move {
+            let active = self.active.load_full().ok_or_else(swarmw_api::not_in_swarm)?;
+            active.agent().create_volume(&spec).await
+        }
+        .boxed()
+    }
+
+    fn remove_node_volume(&self, spec: VolumeSpec, id: Option<VolumeId>) -> Answer<'_, bool> {
+        async move {
+            match self.active.load_full() {
+                Some(active) => active.agent().remove_volume(&spec, id).await,
+                None => Ok(false),
+            }
+        }
+        .boxed()
     }
 
     fn logs(&self, request: LogsRequest) -> Answer<'_, BoxStream<'static, LogLine>> {

@@ -1,0 +1,30 @@
+//! Who plans: the driver's component, whose steps are then checked.
+
+use std::time::Duration;
+
+use futures::future::BoxFuture;
+
+use super::action::Action;
+use super::check::Phase;
+use super::wanted::Wanted;
+
+/// Why there is no plan.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum NoPlan {
+    /// Not now, and why: it is asked again after this time.
+    #[error("{1}")]
+    Retry(Duration, String),
+    /// For people.
+    #[error("{0}")]
+    Failed(String),
+}
+
+/// Makes plans.
+pub(crate) trait Planner: Send + Sync + 'static {
+    /// The checked steps for a volume.
+    fn plan<'a>(
+        &'a self,
+        phase: Phase,
+        volume: &'a Wanted,
+    ) -> BoxFuture<'a, Result<Vec<Action>, NoPlan>>;
+}

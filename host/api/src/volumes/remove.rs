@@ -1,0 +1,133 @@
+//! `DELETE /volumes/{name}` and `POST /volumes/prune`.
+
+use axum::body::Body;
+use axum::extract::{Path, Request, State};
+use http::{Method, Response, StatusCode};
+use serde_json::{Value, json};
+
+use swarmw_model::{ClusterVolume, Driver, NodeVolume, Refusal, VolumeSpec};
+
+use super::{of_cluster, on_this_node, to_leader, unknown};
+use crate::api::Host;
+use crate::body::{self, Params};
+use crate::reply::{Reply, ok};
+use crate::{engine, forward};
+
+/// `DELETE /volumes/{name}`
+pub(crate) async fn remove(
+    State(host): State<Host>,
+    Path(name): Path<String>,
+    request: Request,
+) -> Reply {
+    let force = Params::of(request.uri()).is_on("force");
+    if let Some((_, volume)) = of_cluster(&host, &name) {
+        remove_of_cluster(&host, volume, force).await?;
+        return Ok(nothing());
+    }
+    if let Some(volume) = on_this_node(&host, &name).await?
+        && (volume.driver != "local" || host.engine().is_none())
+    {
+        host.remove_node_volume(spec(&volume), None).await?;
+        return Ok(nothing());
+    }
+    match host.engine() {
+        Some(_) => engine::pass_on(&host, request).await,
+        None if force => Ok(nothing()),
+        None => Err(unknown("get", &name).into()),
+    }
+}
+
+/// First nobody takes it any more, then its data go, from here, then its name. What
+/// fails on the way can be asked for again; by force the data are left to themselves.
+async fn remove_of_cluster(host: &Host, volume: ClusterVolume, force: bool) -> Reply<()> {
+    let path = format!("/swarmw/volumes/{}", volume.id);
+    let ask = async |method| {
+        let request = to_leader(method, path.clone(), Value::Null)?;
+        let answer = forward::at_the_leader(host, request, |host, request| {
+            super::change(host, Path(volume.id.to_string()), request)
+        });
+        refused(answer.await?).await
+    };
+    ask(Method::POST).await?;
+    match host.remove_node_volume(volume.spec.clone(), Some(volume.id)).await {
+        Err(why) if !force => {
+            let message = format!(
+                "{}; it is still there, and no task takes it any more: try again, on a manager \
+                 that can reach its data, or with --force, which leaves them to themselves",
+                why.message
+            );
+            return Err(Refusal { message, ..why }.into());
+        }
+        _ => {}
+    }
+    ask(Method::DELETE).await
+}
+
+/// The refusal that an answer is, if it is one.
+async fn refused(answer: Response<Body>) -> Reply<()> {
+    if answer.status().is_success() {
+        return Ok(());
+    }
+    let status = answer.status().as_u16();
+    let content = body::bytes(answer.into_body(), body::JSON_MAX).await?;
+    let told: Value = serde_json::from_slice(&content).unwrap_or_default();
+    let message = told["message"].as_str().unwrap_or("the leader refused").to_owned();
+    Err(Refusal::plain(forward::kind_of(status), message).into())
+}
+
+/// `POST /volumes/prune`
+pub(crate) async fn prune(State(host): State<Host>, request: Request) -> Reply {
+    let filters = Params::of(request.uri()).filters(&["all", "label", "label!"])?;
+    let all = filters.values("all").iter().any(|all| matches!(all.as_str(), "1" | "true"));
+    let mut told = match host.engine() {
+        Some(_) => {
+            let answer = engine::pass_on(&host, request).await?;
+            if !answer.status().is_success() {
+                return Ok(answer);
+            }
+            let content = body::bytes(answer.into_body(), body::JSON_MAX).await?;
+            serde_json::from_slice(&content).unwrap_or_default()
+        }
+        None => json!({"VolumesDeleted": [], "SpaceReclaimed": 0}),
+    };
+    let mut gone: Vec<Value> = told["VolumesDeleted"].as_array().cloned().unwrap_or_default();
+    // Each of ours was given a name: Docker prunes those only when told `all`.
+    let ours = if all { host.node_volumes().await? } else { Vec::new() };
+    for volume in ours {
+        let of_cluster = of_cluster(&host, &volume.name).is_some();
+        let of_engine = volume.driver == "local" && host.engine().is_some();
+        let unlabelled = filters.values("label!").iter().all(|label| !has(&volume, label));
+        let wanted = filters.labels("label", &volume.labels) && unlabelled;
+        if of_cluster || of_engine || !wanted || !volume.users.is_empty() {
+            continue;
+        }
+        // One that somebody has just begun to use stays.
+        if host.remove_node_volume(spec(&volume), None).await.is_ok() {
+            gone.push(json!(volume.name));
+        }
+    }
+    told["VolumesDeleted"] = json!(gone);
+    ok(told)
+}
+
+fn has(volume: &NodeVolume, label: &str) -> bool {
+    match label.split_once('=') {
+        Some((key, value)) => volume.labels.get(key).is_some_and(|have| have == value),
+        None => volume.labels.contains_key(label),
+    }
+}
+
+fn spec(volume: &NodeVolume) -> VolumeSpec {
+    VolumeSpec {
+        name: volume.name.clone(),
+        labels: volume.labels.clone(),
+        driver: Driver { name: volume.driver.clone(), options: volume.options.clone() },
+        ..VolumeSpec::default()
+    }
+}
+
+fn nothing() -> Response<Body> {
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = StatusCode::NO_CONTENT;
+    response
+}

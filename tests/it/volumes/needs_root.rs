@@ -1,0 +1,199 @@
+//! With real file systems, mounts and servers.
+
+use std::process::Command;
+
+use super::{create, error, fails_with, visit};
+use crate::main_job::running;
+use crate::support::{Cluster, Sshd, eventually, mounts_below};
+
+const EXT4: &[u8] = include_bytes!(env!("SWARMW_EXT4_IMAGE"));
+const SSHFS: &[u8] = include_bytes!(env!("SWARMW_SSHFS"));
+
+/// Waits until nothing is mounted any more for any node, and no device is attached.
+fn nothing_is_left(cluster: &Cluster) {
+    eventually("nothing is mounted", || match mounts_below(cluster.folder()) {
+        (mounts, loops) if mounts.is_empty() && loops.is_empty() => Ok(()),
+        left => Err(format!("{left:?}")),
+    });
+}
+
+fn add(cluster: &Cluster, name: &str, component: &[u8], grants: &[&str]) {
+    let file = cluster.file(name, component);
+    let words = ["plugin", "add"].into_iter().chain(grants.iter().flat_map(|g| ["--grant", g]));
+    let file = file.to_string_lossy();
+    let words: Vec<_> = words.chain([&*file]).collect();
+    cluster.nodes[0].swarmw(&words);
+}
+
+#[test]
+fn an_image_file_keeps_its_data_over_tasks_and_daemons() {
+    let mut cluster = Cluster::of(1, 0);
+    add(&cluster, "ext4.wasm", EXT4, &["mount=ext4:loop"]);
+    let refused = cluster.nodes[0].try_swarmw(&[
+        "service",
+        "create",
+        "--mount",
+        "type=volume,source=a1,target=/a,volume-driver=ext4,volume-opt=size=1k",
+        "x",
+    ]);
+    assert!(refused.stderr.contains("a volume has 8 MiB at least"), "{refused}");
+
+    create(&cluster, "volume-driver=ext4,volume-opt=size=16MiB", &[]);
+    assert_eq!(visit(&cluster.nodes[0]), 1);
+    let (mounts, loops) = mounts_below(cluster.folder());
+    assert_eq!((mounts.len(), loops.len()), (1, 1));
+
+    // The task outlives its daemon, and the mount with it.
+    cluster.nodes[0].kill();
+    cluster.nodes[0].start();
+    assert_eq!(visit(&cluster.nodes[0]), 2);
+    assert_eq!(mounts_below(cluster.folder()), (mounts, loops));
+
+    // Both are gone, as when the machine was.
+    cluster.nodes[0].power_off();
+    cluster.nodes[0].start();
+    let first = &cluster.nodes[0];
+    eventually("another task counts on", || match visit(first) {
+        visits if visits > 2 => Ok(()),
+        visits => Err(visits.to_string()),
+    });
+
+    first.swarmw(&["service", "rm", "web"]);
+    nothing_is_left(&cluster);
+}
+
+#[test]
+fn what_was_not_granted_or_allowed_is_not_done() {
+    let cluster = Cluster::of(1, 0);
+    let first = &cluster.nodes[0];
+    add(&cluster, "sshfs.wasm", SSHFS, &["helper=sshfs"]);
+    create(&cluster, "volume-driver=sshfs,volume-opt=host=nowhere,volume-opt=path=/srv", &[]);
+    fails_with(first, "missing plugin on 1 node");
+    first.swarmw(&["service", "rm", "web"]);
+
+    let file = cluster.file("ext4.wasm", EXT4);
+    let file = file.to_string_lossy();
+    first.try_swarmw(&["plugin", "add", &file]);
+    let all = first.swarmw(&["plugin", "ls"]);
+    assert!(!all.contains("ext4"), "nobody consented: {all}");
+    nothing_is_left(&cluster);
+}
+
+/// A manager and two workers whose admin allows sshfs, and the driver.
+fn three_with_sshfs() -> Cluster {
+    let mut cluster = Cluster::of_daemons(3);
+    for node in &mut cluster.nodes {
+        node.stop();
+        node.give_flags(&["--volume-helper", "sshfs=/usr/bin/sshfs"]);
+        node.start();
+    }
+    cluster.init(0);
+    (1..3).for_each(|index| cluster.join(index, "worker"));
+    cluster.wait_ready(3);
+    add(&cluster, "sshfs.wasm", SSHFS, &["helper=sshfs"]);
+    cluster
+}
+
+/// The index of the node that the one task that runs runs on.
+fn place(cluster: &Cluster) -> usize {
+    let id = running(&cluster.nodes[0], "web", 1)[0]["NodeID"].clone();
+    let node = cluster.nodes[0].json(&format!("/nodes/{}", id.as_str().expect("an id")));
+    let name = node.expect("a node")["Description"]["Hostname"].clone();
+    cluster.nodes.iter().position(|n| name == n.name.as_str()).expect("a node")
+}
+
+#[test]
+fn one_task_at_a_time_writes_and_a_node_that_hears_no_leader_stops_writing() {
+    let cluster = three_with_sshfs();
+    let first = &cluster.nodes[0];
+    let sshd = Sshd::start(cluster.folder());
+    let options = sshd.options();
+    let options = options.iter().flat_map(|option| ["--opt", option.as_str()]);
+    let words = ["volume", "create", "--driver", "sshfs", "--sharing", "onewriter"];
+    let words: Vec<_> = words.into_iter().chain(options).chain(["visits"]).collect();
+    assert_eq!(first.swarmw(&words), "visits\n");
+    create(&cluster, "readonly=false", &["--replicas", "2", "--constraint", "node.role==worker"]);
+    assert_eq!(visit(first), 1);
+    let before = place(&cluster);
+    eventually("the other waits", || match error(first) {
+        all if all.contains("Preparing") => Ok(()),
+        all => Err(all),
+    });
+    let listed = first.swarmw(&["volume", "ls", "--cluster", "--format", "{{.Name}} {{.Status}}"]);
+    assert_eq!(listed, "visits in use (2 nodes)\n");
+    let refused = first.try_swarmw(&["volume", "rm", "visits"]);
+    assert!(refused.stderr.contains("remove visits: volume is in use - [web]"), "{refused}");
+
+    // It ends, and the other may.
+    let name = cluster.nodes[before].name.clone();
+    first.swarmw(&["node", "update", "--availability", "drain", &name]);
+    let after = eventually("the other runs", || match place(&cluster) {
+        now if now != before => Ok(now),
+        _ => Err(error(first)),
+    });
+    assert_eq!(visit(first), 2);
+
+    // The leader says nothing any more: the writer stops by itself.
+    let signal = |signal: &str| {
+        let pid = first.pid().to_string();
+        assert!(Command::new("kill").args([signal, &pid]).status().is_ok_and(|s| s.success()));
+    };
+    signal("-STOP");
+    eventually("the writer has let go", || match mounts_below(&cluster.nodes[after].state_dir()) {
+        (mounts, _) if mounts.is_empty() => Ok(()),
+        left => Err(format!("{left:?}")),
+    });
+    signal("-CONT");
+    eventually("it is told why", || match error(first) {
+        all if all.contains("no leader was heard for 15 s") => Ok(()),
+        all => Err(all),
+    });
+
+    first.swarmw(&["service", "rm", "web"]);
+    nothing_is_left(&cluster);
+    eventually("nobody uses it", || match first.try_swarmw(&["volume", "rm", "visits"]) {
+        output if output.code == 0 => Ok(()),
+        output => Err(output.to_string()),
+    });
+    let kept = std::fs::read_to_string(sshd.data.join("visits"));
+    assert_eq!(kept.expect("the data are the server's"), "2\n");
+}
+
+#[test]
+fn a_task_finds_its_data_on_another_node() {
+    let mut cluster = three_with_sshfs();
+    let sshd = Sshd::start(cluster.folder());
+    let options = sshd.options().map(|option| format!("volume-opt={option}")).join(",");
+    let mount = format!("volume-driver=sshfs,{options}");
+    create(&cluster, &mount, &["--constraint", "node.role==worker"]);
+    assert_eq!(visit(&cluster.nodes[0]), 1);
+    assert_eq!(std::fs::read_to_string(sshd.data.join("visits")).expect("its file"), "1\n");
+
+    // Drained, the node hands its task over; nothing stays mounted on it.
+    let before = place(&cluster);
+    let name = cluster.nodes[before].name.clone();
+    cluster.nodes[0].swarmw(&["node", "update", "--availability", "drain", &name]);
+    let after = eventually("it runs elsewhere", || match place(&cluster) {
+        now if now != before => Ok(now),
+        _ => Err(error(&cluster.nodes[0])),
+    });
+    assert_eq!(visit(&cluster.nodes[0]), 2);
+    eventually("the first node has let go", || {
+        match mounts_below(&cluster.nodes[before].state_dir()) {
+            (mounts, _) if mounts.is_empty() => Ok(()),
+            left => Err(format!("{left:?}")),
+        }
+    });
+
+    // A node that dies hands nothing over, and the data are there all the same.
+    cluster.nodes[0].swarmw(&["node", "update", "--availability", "active", &name]);
+    cluster.nodes[after].power_off();
+    eventually("it runs elsewhere", || match place(&cluster) {
+        now if now != after => Ok(()),
+        _ => Err(error(&cluster.nodes[0])),
+    });
+    assert_eq!(visit(&cluster.nodes[0]), 3);
+    cluster.nodes[0].swarmw(&["service", "rm", "web"]);
+    cluster.nodes[after].start();
+    nothing_is_left(&cluster);
+}
