@@ -20,6 +20,8 @@ const PROGRAMS: &[(&str, &str)] = &[
     ("nsenter", "util-linux"),
     ("curl", "curl"),
     ("cc", "gcc"),
+    ("node", "nodejs"),
+    ("npm", "npm"),
 ];
 
 /// Folders that a login shell of an ordinary user may leave out of the PATH.

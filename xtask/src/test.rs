@@ -7,6 +7,9 @@ use anyhow::Result;
 use crate::shell::{root, run_command};
 use crate::{lint, system};
 
+/// Workspaces of plugins, whose own tests play their cases natively.
+const PLUGINS: [&str; 2] = ["plugins", "examples/plugins"];
+
 /// Cases of each random test at night; by day it says so itself.
 const NIGHTLY_CASES: &str = "2000";
 
@@ -16,7 +19,18 @@ pub fn run() -> Result<()> {
     lint::run()?;
     // One selection for everything: another one resolves other features and
     // builds the dependencies again.
-    run_command(Command::new("cargo").args(["test", "--workspace", "--locked"]).current_dir(root()))
+    run_command(
+        Command::new("cargo").args(["test", "--workspace", "--locked"]).current_dir(root()),
+    )?;
+    for workspace in PLUGINS {
+        run_command(
+            Command::new("cargo")
+                .args(["test", "--workspace", "--locked", "--quiet"])
+                .env("CARGO_TARGET_DIR", root().join("target/plugins"))
+                .current_dir(root().join(workspace)),
+        )?;
+    }
+    Ok(())
 }
 
 /// What takes too long for every commit: the tests that are marked so, and the random
