@@ -118,18 +118,11 @@ fn every_service_acknowledged_survives_a_sigterm_in_the_middle_of_a_storm() {
 fn a_killed_worker_adopts_its_tasks_again_and_again() {
     let mut cluster = Cluster::of(1, 1);
     let hello = cluster.file("hello.wasm", HELLO);
-    cluster.nodes[0].swarmw(&[
-        "service",
-        "create",
-        "--detach",
-        "--name",
-        "web",
-        "--replicas",
-        "3",
-        "--constraint",
-        "node.role==worker",
-        &hello.to_string_lossy(),
-    ]);
+    cluster.nodes[0].run(format!(
+        "service create --detach --name web --replicas 3 \
+         --constraint node.role==worker {}",
+        hello.display()
+    ));
     let running = |cluster: &Cluster| {
         eventually("three tasks run", || {
             let tasks = cluster.nodes[0].json("/tasks")?;

@@ -56,22 +56,12 @@ fn a_service_runs_where_its_constraint_says_and_answers_on_every_node() {
     let first = &cluster.nodes[0];
     first.swarmw(&["node", "update", "--label-add", "region=east", "n3"]);
 
-    let created = first.swarmw(&[
-        "service",
-        "create",
-        "--quiet",
-        "--name",
-        "web",
-        "--replicas",
-        "3",
-        "--constraint",
-        "node.labels.region==east",
-        "--publish",
-        "8080:80",
-        "--env",
-        "VERSION=1",
-        &hello.to_string_lossy(),
-    ]);
+    let created = first.run(format!(
+        "service create --quiet --name web --replicas 3 \
+         --constraint node.labels.region==east --publish 8080:80 \
+         --env VERSION=1 {}",
+        hello.display()
+    ));
 
     assert_eq!(created.trim().len(), 25, "an id: {created:?}");
     let tasks = running(first, "web", 3);
@@ -97,16 +87,9 @@ fn a_bad_constraint_is_refused_at_create_in_swarms_words() {
     let hello = cluster.file("hello.wasm", HELLO);
     let create = |constraint: &str| {
         let hello = hello.to_string_lossy();
-        cluster.nodes[0].try_swarmw(&[
-            "service",
-            "create",
-            "--detach",
-            "--name",
-            "bad",
-            "--constraint",
-            constraint,
-            &hello,
-        ])
+        cluster.nodes[0].try_run(format!(
+            "service create --detach --name bad --constraint {constraint} {hello}"
+        ))
     };
 
     let refused = create("node.labels.region");
@@ -130,21 +113,11 @@ fn a_command_runs_prints_and_is_replaced_when_it_fails() {
     let cluster = Cluster::of(1, 0);
     let command = cluster.file("command.wasm", COMMAND);
     let node = &cluster.nodes[0];
-    node.swarmw(&[
-        "service",
-        "create",
-        "--detach",
-        "--name",
-        "job",
-        "--restart-delay",
-        "100ms",
-        "--restart-max-attempts",
-        "2",
-        &command.to_string_lossy(),
-        "1",
-        "0",
-        "1",
-    ]);
+    node.run(format!(
+        "service create --detach --name job --restart-delay 100ms \
+         --restart-max-attempts 2 {} 1 0 1",
+        command.display()
+    ));
 
     let failed = eventually("all attempts fail", || {
         let tasks = node.json("/tasks")?;
@@ -163,16 +136,7 @@ fn a_killed_task_is_replaced_and_history_keeps_it() {
     let cluster = Cluster::of(1, 0);
     let hello = cluster.file("hello.wasm", HELLO);
     let node = &cluster.nodes[0];
-    node.swarmw(&[
-        "service",
-        "create",
-        "--detach",
-        "--name",
-        "web",
-        "--restart-delay",
-        "0s",
-        &hello.to_string_lossy(),
-    ]);
+    node.run(format!("service create --detach --name web --restart-delay 0s {}", hello.display()));
     let before = running(node, "web", 1);
 
     let pid = pids(&before)[0].to_string();
@@ -191,21 +155,31 @@ fn a_killed_task_is_replaced_and_history_keeps_it() {
 }
 
 #[test]
+fn the_process_that_tasks_are_forked_from_may_die() {
+    let cluster = Cluster::of(1, 0);
+    let hello = cluster.file("hello.wasm", HELLO);
+    let node = &cluster.nodes[0];
+    node.run(format!("service create --detach --name web --replicas 2 {}", hello.display()));
+    let before = pids(&running(node, "web", 2));
+    let status = std::fs::read_to_string(format!("/proc/{}/status", before[0])).expect("alive");
+    let parent = status.lines().find_map(|l| l.strip_prefix("PPid:")).expect("a parent").trim();
+
+    let kill = std::process::Command::new("kill").args(["-9", parent]).status();
+    assert!(kill.is_ok_and(|s| s.success()));
+    node.run("service scale --detach web=4");
+
+    let after = pids(&running(node, "web", 4));
+    assert!(before.iter().all(|pid| after.contains(pid)), "{before:?}, then {after:?}");
+}
+
+#[test]
 fn a_restarted_daemon_adopts_its_tasks_and_makes_no_new_ones() {
     let mut cluster = Cluster::of(1, 1);
     let hello = cluster.file("hello.wasm", HELLO);
-    cluster.nodes[0].swarmw(&[
-        "service",
-        "create",
-        "--detach",
-        "--name",
-        "web",
-        "--replicas",
-        "4",
-        "--publish",
-        "8080:80",
-        &hello.to_string_lossy(),
-    ]);
+    cluster.nodes[0].run(format!(
+        "service create --detach --name web --replicas 4 --publish 8080:80 {}",
+        hello.display()
+    ));
     let before = running(&cluster.nodes[0], "web", 4);
 
     // In order, then as a power cut would end the daemons alone.
@@ -269,18 +243,10 @@ fn tasks_of_a_dead_node_run_elsewhere_and_a_returning_node_gets_nothing() {
     let first = &cluster.nodes[0];
     first.swarmw(&["swarm", "update", "--dispatcher-heartbeat", "500ms"]);
     first.swarmw(&["node", "update", "--availability", "drain", "n1"]);
-    first.swarmw(&[
-        "service",
-        "create",
-        "--detach",
-        "--name",
-        "web",
-        "--replicas",
-        "4",
-        "--restart-delay",
-        "0s",
-        &hello.to_string_lossy(),
-    ]);
+    first.run(format!(
+        "service create --detach --name web --replicas 4 --restart-delay 0s {}",
+        hello.display()
+    ));
     running(first, "web", 4);
 
     cluster.nodes[2].power_off();
@@ -304,16 +270,7 @@ fn pause_keeps_drain_empties_and_active_takes_again() {
     let cluster = Cluster::of(1, 1);
     let hello = cluster.file("hello.wasm", HELLO);
     let first = &cluster.nodes[0];
-    first.swarmw(&[
-        "service",
-        "create",
-        "--detach",
-        "--name",
-        "web",
-        "--replicas",
-        "2",
-        &hello.to_string_lossy(),
-    ]);
+    first.run(format!("service create --detach --name web --replicas 2 {}", hello.display()));
     let spread = running(first, "web", 2);
     assert_ne!(node_ids(&spread)[0], node_ids(&spread)[1], "one each: {spread:?}");
 
@@ -346,18 +303,10 @@ fn an_added_preference_serves_at_once_and_cannot_go_while_named() {
     }
     let create = |name: &str| {
         let hello = hello.to_string_lossy();
-        first.try_swarmw(&[
-            "service",
-            "create",
-            "--detach",
-            "--name",
-            name,
-            "--replicas",
-            "4",
-            "--placement-pref",
-            "pack=node.labels.rack",
-            &hello,
-        ])
+        first.try_run(format!(
+            "service create --detach --name {name} --replicas 4 \
+             --placement-pref pack=node.labels.rack {hello}"
+        ))
     };
     let unknown = create("early");
     assert_eq!(unknown.code, 1, "nobody claims the name yet: {unknown}");
@@ -382,16 +331,7 @@ fn roles_change_while_services_run() {
     let cluster = Cluster::of(1, 2);
     let hello = cluster.file("hello.wasm", HELLO);
     let first = &cluster.nodes[0];
-    first.swarmw(&[
-        "service",
-        "create",
-        "--detach",
-        "--name",
-        "web",
-        "--replicas",
-        "3",
-        &hello.to_string_lossy(),
-    ]);
+    first.run(format!("service create --detach --name web --replicas 3 {}", hello.display()));
     let before = running(first, "web", 3);
 
     first.swarmw(&["node", "promote", "n2", "n3"]);
@@ -418,18 +358,11 @@ fn logs_come_from_the_nodes_that_have_them() {
     let cluster = Cluster::of(1, 1);
     let command = cluster.file("command.wasm", COMMAND);
     let first = &cluster.nodes[0];
-    first.swarmw(&[
-        "service",
-        "create",
-        "--detach",
-        "--name",
-        "job",
-        "--replicas",
-        "2",
-        "--restart-condition",
-        "none",
-        &command.to_string_lossy(),
-    ]);
+    first.run(format!(
+        "service create --detach --name job --replicas 2 \
+         --restart-condition none {}",
+        command.display()
+    ));
     let lines = eventually("both tasks' lines are there", || {
         let logs = first.try_swarmw(&["service", "logs", "job"]);
         let from = |slot: &str| logs.stdout.lines().any(|l| l.contains(slot));
@@ -445,16 +378,10 @@ fn the_docker_client_works_unchanged() {
     let node = &cluster.nodes[0];
     let pack = cluster.file("pack.wasm", PACK);
     node.swarmw(&["plugin", "add", &pack.to_string_lossy()]);
-    let uploaded = node.swarmw(&[
-        "service",
-        "create",
-        "--detach",
-        "--name",
-        "web",
-        "--policy-opt",
-        "pack.leave=1",
-        &hello.to_string_lossy(),
-    ]);
+    let uploaded = node.run(format!(
+        "service create --detach --name web --policy-opt pack.leave=1 {}",
+        hello.display()
+    ));
     assert_eq!(uploaded.trim().len(), 25);
 
     for arguments in [

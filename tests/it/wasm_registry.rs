@@ -11,17 +11,7 @@ fn an_artifact_is_pinned_at_create_pulled_once_and_never_again_while_it_is_there
     let digest = registry.push_component("apps/hello", "v1", HELLO);
     let image = format!("{}/apps/hello:v1", registry.address);
 
-    first.swarmw(&[
-        "service",
-        "create",
-        "--name",
-        "web",
-        "--replicas",
-        "2",
-        "-p",
-        "8081:80",
-        &image,
-    ]);
+    first.run(format!("service create --name web --replicas 2 -p 8081:80 {image}"));
     let service = first.json("/services/web").expect("a service");
     let template = &service["Spec"]["TaskTemplate"];
     assert_eq!(template["ContainerSpec"]["Image"], format!("{image}@{digest}"));

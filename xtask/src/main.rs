@@ -18,7 +18,7 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Task {
-    /// Installs what is missing (as root), lints, and runs every test
+    /// Installs what is missing (as root), lints, runs every test, and the demo
     Test,
     /// Formatting, clippy, documentation warnings, licences and sources
     Lint,

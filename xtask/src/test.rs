@@ -13,7 +13,7 @@ const PLUGINS: [&str; 2] = ["plugins", "examples/plugins"];
 /// Cases of each random test at night; by day it says so itself.
 const NIGHTLY_CASES: &str = "2000";
 
-/// Installs what is missing, lints, and runs every test.
+/// Installs what is missing, lints, runs every test, those of the plugins natively, and then the demo.
 pub fn run() -> Result<()> {
     system::prepare()?;
     lint::run()?;
@@ -30,7 +30,8 @@ pub fn run() -> Result<()> {
                 .current_dir(root().join(workspace)),
         )?;
     }
-    Ok(())
+    // What the README begins with, as it is typed but for the profile.
+    run_command(Command::new("cargo").args(["run", "--locked", "--", "demo"]).current_dir(root()))
 }
 
 /// What takes too long for every commit: the tests that are marked so, and the random

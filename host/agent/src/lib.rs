@@ -29,4 +29,4 @@ pub use equipment::{Executors, Runs};
 pub use executor::{Executor, Exit, Found, Started, TaskError};
 pub use logs::{Line, LogOptions, LogStream, Output};
 pub use traffic::TunnelService;
-pub use wasm::{TaskFigures, WasmExecutor, measure_wasm_tasks, run_wasm_task};
+pub use wasm::{TaskFigures, WasmExecutor, measure_wasm_tasks, run_wasm_tasks};

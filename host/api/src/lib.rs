@@ -22,6 +22,7 @@ mod forward;
 mod info;
 mod listing;
 mod logs;
+mod metrics;
 mod names;
 mod node;
 mod nodes;

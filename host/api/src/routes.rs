@@ -6,7 +6,8 @@ use axum::routing::{get, post};
 
 use crate::api::Host;
 use crate::{
-    engine, events, forward, info, logs, nodes, plugins, reply, secrets, services, swarm, tasks,
+    engine, events, forward, info, logs, metrics, nodes, plugins, reply, secrets, services, swarm,
+    tasks,
 };
 
 /// Every path, relative to the version in front of it.
@@ -51,6 +52,7 @@ pub(crate) fn router(host: Host) -> Router {
         .route("/swarm/join", post(swarm::join))
         .route("/swarm/leave", post(swarm::leave))
         .route("/swarm/unlock", post(swarm::unlock))
+        .route("/swarmw/metrics", get(metrics::metrics))
         .route("/networks", get(engine::networks))
         .route("/networks/create", post(engine::create_network))
         .route_layer(from_fn_with_state(host.clone(), forward::in_time));

@@ -7,11 +7,12 @@ use std::io::Write;
 use std::path::PathBuf;
 
 use anyhow::{Result, anyhow, bail};
-use swarmw_model::{PluginKind, Preference};
+use swarmw_model::PluginKind;
 use swarmw_sdk::testing::read_folder;
 
 use crate::project::Project;
-use crate::{Workbench, build, cluster};
+use crate::wanted::WantedFlags;
+use crate::{Workbench, build};
 
 /// `plugin bench`
 #[derive(clap::Args, Clone, Debug)]
@@ -25,18 +26,8 @@ pub struct BenchArgs {
     /// Services that the tasks belong to
     #[arg(long, value_name = "NUMBER", default_value_t = 1_000)]
     services: u32,
-    /// A constraint of each service; otherwise the first that the cases name
-    #[arg(long = "constraint", value_name = "EXPRESSION")]
-    constraints: Vec<String>,
-    /// A preference of each service; otherwise the first that the cases name
-    #[arg(long = "placement-pref", value_name = "NAME=ARGUMENT", value_parser = cluster::preference)]
-    preferences: Vec<Preference>,
-    /// An option of a plugin
-    #[arg(long = "policy-opt", value_name = "PLUGIN.OPTION=VALUE", value_parser = cluster::option)]
-    options: Vec<(String, String)>,
-    /// A label of the nodes: its values in turn, or, without values, another on each
-    #[arg(long = "label", value_name = "KEY=VALUE,VALUE", value_parser = cluster::label)]
-    labels: Vec<(String, Vec<String>)>,
+    #[command(flatten)]
+    wanted: WantedFlags,
     /// The most that the first pass may spend in the plugin, in milliseconds
     #[arg(long, value_name = "MILLISECONDS", default_value_t = 1_000)]
     budget: u64,

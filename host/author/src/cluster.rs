@@ -13,6 +13,8 @@ use swarmw_model::{
 use swarmw_scheduler::{Policies, Scheduler};
 use swarmw_state::{Change, NewTask, State, Transaction};
 
+use crate::wanted::Wanted;
+
 /// Labels of nodes, and the values that they take in turn.
 const LABELS: [(&str, &[&str]); 6] = [
     ("zone", &["a", "b", "c"]),
@@ -23,19 +25,6 @@ const LABELS: [(&str, &[&str]); 6] = [
     // London, Frankfurt, Virginia, Tokyo.
     ("geo", &["51.5,-0.1", "50.1,8.7", "38.9,-77.4", "35.7,139.7"]),
 ];
-
-/// What a service asks of placement.
-#[derive(Clone, Debug, Default)]
-pub struct Wanted {
-    /// `--constraint`.
-    pub constraints: Vec<String>,
-    /// `--placement-pref`.
-    pub preferences: Vec<Preference>,
-    /// `--policy-opt PLUGIN.OPTION`, to its text.
-    pub options: BTreeMap<String, String>,
-    /// Bytes that each task reserves.
-    pub memory: i64,
-}
 
 /// Nodes, services, tasks, and who places them.
 pub struct Cluster {
@@ -229,35 +218,4 @@ fn spec(name: &str, wanted: &Wanted) -> ServiceSpec {
         }),
         ..ServiceSpec::default()
     }
-}
-
-/// `KEY=V1,V2`, or `KEY` alone.
-///
-/// # Errors
-/// There is no key.
-pub fn label(text: &str) -> Result<(String, Vec<String>), String> {
-    let (key, values) = text.split_once('=').unwrap_or((text, ""));
-    if key.is_empty() {
-        return Err("a label is KEY=VALUE,VALUE or, another on each node, KEY".to_owned());
-    }
-    let values = values.split(',').filter(|value| !value.is_empty()).map(str::to_owned);
-    Ok((key.to_owned(), values.collect()))
-}
-
-/// `NAME=ARGUMENT`.
-///
-/// # Errors
-/// It is not of that form.
-pub fn preference(text: &str) -> Result<Preference, String> {
-    let (name, argument) = text.split_once('=').ok_or("a preference is NAME=ARGUMENT")?;
-    Ok(Preference { name: name.to_owned(), argument: argument.to_owned() })
-}
-
-/// `PLUGIN.OPTION=VALUE`.
-///
-/// # Errors
-/// It is not of that form.
-pub fn option(text: &str) -> Result<(String, String), String> {
-    let (path, value) = text.split_once('=').ok_or("an option is PLUGIN.OPTION=VALUE")?;
-    Ok((path.to_owned(), value.to_owned()))
 }

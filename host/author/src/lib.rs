@@ -33,6 +33,7 @@ mod random;
 mod steps;
 mod subject;
 mod test;
+mod wanted;
 mod workbench;
 
 use std::io::Write;

@@ -10,6 +10,7 @@ mod client;
 mod explain;
 mod failure;
 mod filter;
+mod flags;
 mod inspect;
 mod io;
 mod node;

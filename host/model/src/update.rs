@@ -64,6 +64,22 @@ pub enum UpdateState {
 /// Swarm's default time to watch a new task.
 pub const DEFAULT_MONITOR: Duration = Duration::from_secs(5);
 
+// === impl UpdateState ===
+
+impl UpdateState {
+    /// The word of the API.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Updating => "updating",
+            Self::Paused => "paused",
+            Self::Completed => "completed",
+            Self::RollbackStarted => "rollback_started",
+            Self::RollbackPaused => "rollback_paused",
+            Self::RollbackCompleted => "rollback_completed",
+        }
+    }
+}
+
 // === impl UpdateConfig ===
 
 impl UpdateConfig {

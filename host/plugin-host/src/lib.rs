@@ -46,7 +46,7 @@ pub mod volumes;
 pub use builtin::{Builtin, builtin};
 pub use cache::{LoadError, load};
 pub use compile::{COMPILE_TIMEOUT, CompileError, Compiler, compile_child};
-pub use engine::{COMPONENT, LARGE_COMPONENT, Profile, engine};
+pub use engine::{COMPILE_BUDGET, COMPONENT, LARGE_COMPONENT, Profile, engine};
 pub use host::PluginHost;
 pub use incidents::{Incident, What};
 pub use inspect::{AddError, Inspected, inspect};

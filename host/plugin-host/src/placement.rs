@@ -57,16 +57,12 @@ impl Policies for PluginHost {
             return Ok(known);
         }
         let entries = entries(loaded, options)?;
-        let answer = loaded
-            .call(
-                &self.shared.runtime,
-                "compile",
-                COMPILE_BUDGET,
-                |plugin: &AnyConstraint, store| plugin.compile(store, expression, &entries),
-                |answer| answer.as_ref().map_or(Ok(()), check_constraint),
-            )
-            .map_err(|message| broken(loaded, message))?;
-        let info = answer.map_err(|problems| refused(loaded, problems))?;
+        let info = compiled(
+            &self.shared.runtime,
+            loaded,
+            |plugin: &AnyConstraint, store| plugin.compile(store, expression, &entries),
+            check_constraint,
+        )?;
         let reads = columns::references(info.reads).map_err(|m| broken(loaded, m))?;
         let mut memo = table.memo();
         let number = || self.shared.runtime.number();
@@ -125,20 +121,15 @@ impl Policies for PluginHost {
             return Ok(known);
         }
         let entries = entries(loaded, options)?;
-        let answer = loaded
-            .call(
-                &self.shared.runtime,
-                "compile",
-                COMPILE_BUDGET,
-                |plugin: &PreferencePlugin, store| {
-                    plugin
-                        .swarmw_preference_preference()
-                        .call_compile(store, name, argument, &entries)
-                },
-                |answer| answer.as_ref().map_or(Ok(()), check_preference),
-            )
-            .map_err(|message| broken(loaded, message))?;
-        let info = answer.map_err(|problems| refused(loaded, problems))?;
+        let info = compiled(
+            &self.shared.runtime,
+            loaded,
+            |plugin: &PreferencePlugin, store| {
+                let preference = plugin.swarmw_preference_preference();
+                preference.call_compile(store, name, argument, &entries)
+            },
+            check_preference,
+        )?;
         let reads = columns::references(info.reads).map_err(|m| broken(loaded, m))?;
         let mut memo = table.memo();
         let number = || self.shared.runtime.number();
@@ -232,6 +223,20 @@ fn recall(
     found
         .map(|known| (*known).clone())
         .ok_or_else(|| broken(loaded, "was compiled before the plugins changed".to_owned()))
+}
+
+/// Asks for what a text compiles to.
+fn compiled<K: Kind + ?Sized, T>(
+    runtime: &Runtime,
+    loaded: &Loaded,
+    call: impl FnOnce(&K, &mut Store<Guest>) -> wasmtime::Result<Result<T, Vec<types::Problem>>>,
+    check: impl Fn(&T) -> Result<(), String>,
+) -> Result<T, PolicyFailure> {
+    let check = |answer: &Result<T, _>| answer.as_ref().map_or(Ok(()), &check);
+    loaded
+        .call(runtime, "compile", COMPILE_BUDGET, call, check)
+        .map_err(|message| broken(loaded, message))?
+        .map_err(|problems| refused(loaded, problems))
 }
 
 /// Asks about rows, and about some of them again in a fresh instance when that is

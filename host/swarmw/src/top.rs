@@ -1,7 +1,6 @@
 //! The top of the command line: what runs here, and what goes to a daemon.
 
 use std::ffi::OsString;
-use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args as _, FromArgMatches as _, Subcommand};
@@ -29,9 +28,9 @@ enum Own {
     /// Measures what this machine can do
     #[command(override_usage = "swarmw bench COMMAND", arg_required_else_help = true)]
     Bench(bench::BenchArgs),
-    /// Runs the Wasm task of a folder; the daemon starts this
+    /// Forks Wasm tasks; the daemon starts this
     #[command(hide = true)]
-    WasmTask { folder: PathBuf },
+    WasmTasks,
     /// Compiles a component under limits; the daemon starts this
     #[command(hide = true)]
     CompileComponent { arguments: Vec<OsString> },
@@ -110,7 +109,7 @@ fn run_own(own: Own) -> ExitCode {
         }
         Own::Demo(args) => demo::run(&args),
         Own::Bench(args) => bench::run(args),
-        Own::WasmTask { folder } => return swarmw_agent::run_wasm_task(&folder),
+        Own::WasmTasks => return swarmw_agent::run_wasm_tasks(),
         Own::CompileComponent { arguments } => {
             swarmw_plugin_host::compile_child(&arguments).map_err(Into::into)
         }

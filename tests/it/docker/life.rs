@@ -30,17 +30,10 @@ fn a_component_lands_where_no_engine_is_and_an_image_does_not(cluster: &Cluster)
     let hello = cluster.file("hello.wasm", HELLO);
     let hello = hello.to_string_lossy();
     for (name, image) in [("component", &*hello), ("image", "web:1")] {
-        first.swarmw(&[
-            "service",
-            "create",
-            "--detach",
-            "--no-resolve-image",
-            "--name",
-            name,
-            "--constraint",
-            "node.hostname==n3",
-            image,
-        ]);
+        first.run(format!(
+            "service create --detach --no-resolve-image --name {name} \
+             --constraint node.hostname==n3 {image}"
+        ));
     }
     let component = running(first, "component", 1).remove(0);
     assert_eq!(node_of(cluster, &component), 2);
@@ -56,23 +49,10 @@ fn a_component_lands_where_no_engine_is_and_an_image_does_not(cluster: &Cluster)
 
 fn an_image_lands_on_engines_only(cluster: &Cluster) {
     let first = &cluster.nodes[0];
-    first.swarmw(&[
-        "service",
-        "create",
-        "--quiet",
-        "--no-resolve-image",
-        "--name",
-        "web",
-        "--replicas",
-        "4",
-        "--restart-delay",
-        "0s",
-        "--stop-grace-period",
-        "1s",
-        "--publish",
-        "8080:80",
-        "web:1",
-    ]);
+    first.run(
+        "service create --quiet --no-resolve-image --name web --replicas 4 \
+         --restart-delay 0s --stop-grace-period 1s --publish 8080:80 web:1",
+    );
     let web = running(first, "web", 4);
     let nodes: Vec<_> = web.iter().map(|task| node_of(cluster, task)).collect();
     assert!(nodes.iter().all(|n| *n < 2), "n3 has no engine: {nodes:?}");
@@ -159,19 +139,10 @@ fn no_trouble_on_the_second(cluster: &Cluster) {
 fn containers_that_survive_their_engine_are_kept(cluster: &mut Cluster) {
     let first = &cluster.nodes[0];
     for name in ["kept", "gone"] {
-        first.swarmw(&[
-            "service",
-            "create",
-            "--detach",
-            "--no-resolve-image",
-            "--name",
-            name,
-            "--stop-grace-period",
-            "1s",
-            "--constraint",
-            "node.hostname==n2",
-            "web:1",
-        ]);
+        first.run(format!(
+            "service create --detach --no-resolve-image --name {name} \
+             --stop-grace-period 1s --constraint node.hostname==n2 web:1"
+        ));
     }
     let kept = container(&running(first, "kept", 1)[0]);
     running(first, "gone", 1);

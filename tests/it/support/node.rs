@@ -161,6 +161,17 @@ impl Node {
         Self::run_against(&self.socket(), arguments)
     }
 
+    /// Runs a command that must succeed, given as it is typed; blanks part its words.
+    #[track_caller]
+    pub fn run(&self, line: impl AsRef<str>) -> String {
+        self.swarmw(&line.as_ref().split_whitespace().collect::<Vec<_>>())
+    }
+
+    /// Runs a command, given as it is typed; blanks part its words.
+    pub fn try_run(&self, line: impl AsRef<str>) -> Output {
+        self.try_swarmw(&line.as_ref().split_whitespace().collect::<Vec<_>>())
+    }
+
     /// Runs a command against the daemon of a socket.
     pub fn run_against(socket: &Path, arguments: &[&str]) -> Output {
         let output = Command::new(SWARMW)

@@ -14,15 +14,19 @@ use futures::FutureExt;
 use futures::future::{BoxFuture, Shared, ready};
 use swarmw_model::{Assignment, PortProtocol, TaskId};
 use tokio::sync::Semaphore;
+use tokio::time::Instant;
 use tracing::debug;
 
 use super::engine::{CALL_DEADLINE, Engine, Wake};
 use super::failure::Failure;
 use super::image::Pulls;
-use super::state::{Health, Life, UNHEALTHY, address, exit, life, started};
+use super::state::{Health, Life, UNHEALTHY, address, exit, life, may_lack_memory, started};
 use super::{create, logs};
 use crate::executor::{Executor, Exit, Found, Started, TaskError};
 use crate::logs::{LogOptions, LogStream};
+
+/// The longest that is waited for an engine to say that a killed task lacked memory.
+const OUT_OF_MEMORY_GRACE: Duration = Duration::from_millis(500);
 
 /// Runs tasks as containers of the node's engine.
 pub(crate) struct DockerExecutor {
@@ -213,11 +217,34 @@ impl DockerExecutor {
                     break Ok(Exit { error: Some(UNHEALTHY.to_owned()), ..exit });
                 }
                 Life::Running(_) => wake.changed().await,
-                Life::Created | Life::Ended => break Ok(exit(&seen)),
+                Life::Created => break Ok(exit(&seen)),
+                Life::Ended => {
+                    let told = match may_lack_memory(&seen) {
+                        true => self.told_late(task, &mut wake).await?,
+                        false => None,
+                    };
+                    break Ok(exit(&told.unwrap_or(seen)));
+                }
             }
         };
         self.addresses().remove(&task.id);
         ended
+    }
+
+    /// The container once its engine had time to say why it was killed.
+    async fn told_late(
+        &self,
+        task: &Assignment,
+        wake: &mut Wake,
+    ) -> Result<Option<ContainerInspectResponse>, TaskError> {
+        let until = Instant::now() + OUT_OF_MEMORY_GRACE;
+        loop {
+            let late = tokio::time::timeout_at(until, wake.changed()).await.is_err();
+            let seen = self.look(task, wake).await?;
+            if late || !seen.as_ref().is_some_and(may_lack_memory) {
+                return Ok(seen);
+            }
+        }
     }
 
     async fn do_stop(&self, task: &Assignment) -> Result<Exit, TaskError> {

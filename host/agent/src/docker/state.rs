@@ -66,6 +66,20 @@ pub(super) fn exit(seen: &ContainerInspectResponse) -> Exit {
     Exit { container, error }
 }
 
+/// The exit code of a process that SIGKILL ended.
+const KILLED: i64 = 137;
+
+/// Whether the container may have ended for want of memory, which engines tell by an
+/// event of its own, before or after they tell of the end.
+pub(super) fn may_lack_memory(seen: &ContainerInspectResponse) -> bool {
+    let limited = seen.host_config.as_ref().and_then(|h| h.memory).is_some_and(|limit| limit > 0);
+    let killed = seen
+        .state
+        .as_ref()
+        .is_some_and(|state| state.exit_code == Some(KILLED) && state.oom_killed != Some(true));
+    limited && killed && life(seen) == Life::Ended
+}
+
 fn status(seen: &ContainerInspectResponse) -> ContainerStatus {
     let state = seen.state.as_ref();
     ContainerStatus {
@@ -110,7 +124,7 @@ pub(super) fn address(seen: &ContainerInspectResponse) -> Option<IpAddr> {
 mod tests {
     use std::collections::HashMap;
 
-    use bollard::models::{ContainerState, Health as Checked, NetworkSettings};
+    use bollard::models::{ContainerState, Health as Checked, HostConfig, NetworkSettings};
 
     use super::*;
 
@@ -173,6 +187,23 @@ mod tests {
             let exit = exit(&seen(state.clone()));
             assert_eq!(exit.error.as_deref(), want, "{state:?}");
             assert_eq!(exit.container.container_id, "c");
+        }
+    }
+
+    #[test]
+    fn only_a_killed_container_with_a_limit_may_lack_memory() {
+        let ended = |code, oom, limit| ContainerInspectResponse {
+            host_config: Some(HostConfig { memory: Some(limit), ..Default::default() }),
+            ..seen(ContainerState {
+                started_at: Some("2026-11-21T10:00:00Z".to_owned()),
+                exit_code: Some(code),
+                oom_killed: Some(oom),
+                ..Default::default()
+            })
+        };
+        assert!(may_lack_memory(&ended(137, false, 8 << 20)));
+        for told in [ended(137, true, 8 << 20), ended(137, false, 0), ended(1, false, 8 << 20)] {
+            assert!(!may_lack_memory(&told), "{told:?}");
         }
     }
 

@@ -10,6 +10,7 @@ use tokio::net::TcpStream;
 
 use super::folder::{Folder, Orders, ProcessId};
 use super::process;
+use super::zygote::Zygote;
 
 /// Between the last start and the look at the memory.
 const SETTLE: Duration = Duration::from_secs(2);
@@ -36,6 +37,7 @@ pub async fn measure_wasm_tasks(
     tasks: usize,
 ) -> io::Result<TaskFigures> {
     let mut figures = TaskFigures::default();
+    let zygote = Zygote::new(exe.to_owned());
     let mut running = Vec::new();
     let orders = Orders {
         compiled,
@@ -52,7 +54,7 @@ pub async fn measure_wasm_tasks(
         std::fs::create_dir_all(folder.path())?;
         folder.put_orders(&orders)?;
         let began = Instant::now();
-        done = first_response(exe, &folder).await;
+        done = first_response(&zygote, &folder).await;
         figures.first_response.push(began.elapsed());
         running.extend(folder.process()?);
         if done.is_err() {
@@ -71,8 +73,8 @@ pub async fn measure_wasm_tasks(
     done.map(|()| figures)
 }
 
-async fn first_response(exe: &Path, folder: &Folder) -> io::Result<()> {
-    process::start(exe, folder).await?;
+async fn first_response(zygote: &Zygote, folder: &Folder) -> io::Result<()> {
+    zygote.start(folder).await?;
     let address = folder.running()?.and_then(|running| running.address);
     let address = address.ok_or_else(|| io::Error::other("the component serves no HTTP"))?;
     let mut stream = TcpStream::connect(address).await?;

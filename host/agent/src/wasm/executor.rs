@@ -15,6 +15,7 @@ use swarmw_model::{
 use swarmw_plugin_host::{Compiler, Profile};
 
 use super::folder::{Folder, Orders, ProcessId};
+use super::zygote::Zygote;
 use super::{log, process};
 use crate::executor::{Executor, Exit, Found, Started, TaskError};
 use crate::images::Images;
@@ -30,7 +31,7 @@ const KILLED: i64 = 137;
 
 /// Runs WebAssembly components as child processes.
 pub struct WasmExecutor {
-    exe: PathBuf,
+    zygote: Zygote,
     folder: PathBuf,
     /// The node's name, for templates.
     hostname: String,
@@ -53,7 +54,7 @@ impl WasmExecutor {
         images: Images,
     ) -> Self {
         Self {
-            exe,
+            zygote: Zygote::new(exe),
             folder,
             hostname,
             compiler,
@@ -214,7 +215,7 @@ impl WasmExecutor {
 
     async fn do_start(&self, task: &Assignment) -> Result<Started, TaskError> {
         let folder = self.folder(task.id);
-        process::start(&self.exe, &folder).await.map_err(failed)?;
+        self.zygote.start(&folder).await.map_err(failed)?;
         let process = folder.process().map_err(failed)?;
         let process = process.ok_or_else(|| TaskError("the process ended at once".to_owned()))?;
         if folder.running().map_err(failed)?.is_none() {

@@ -1,5 +1,6 @@
 //! The folder of one Wasm task: what the daemon and the child tell each other.
 
+use std::fs::{File, TryLockError};
 use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -28,11 +29,16 @@ pub(crate) struct Orders {
     pub(crate) grace_millis: u64,
 }
 
-/// A process, told from a later one of the same id by when it started.
+/// A process, written by itself, told from a later one of the same id by when it started.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct ProcessId {
     pub(crate) pid: i32,
     pub(crate) started: u64,
+}
+
+/// Held by the process that runs the task, for as long as it does.
+pub(crate) struct Claim {
+    _locked: File,
 }
 
 /// Written by the child once it runs.
@@ -67,6 +73,16 @@ impl Folder {
 
     pub(crate) fn put_orders(&self, orders: &Orders) -> std::io::Result<()> {
         self.write("orders", orders)
+    }
+
+    /// The right to run the task; `None` while another process has it.
+    pub(crate) fn claim(&self) -> std::io::Result<Option<Claim>> {
+        let file = File::create(self.0.join("claim"))?;
+        match file.try_lock() {
+            Ok(()) => Ok(Some(Claim { _locked: file })),
+            Err(TryLockError::WouldBlock) => Ok(None),
+            Err(TryLockError::Error(error)) => Err(error),
+        }
     }
 
     pub(crate) fn process(&self) -> std::io::Result<Option<ProcessId>> {

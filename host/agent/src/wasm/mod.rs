@@ -1,9 +1,9 @@
-//! The Wasm executor: a task is a child process of our own binary.
+//! The Wasm executor: a task is a process of our own binary.
 //!
-//! The daemon prepares a folder (what to run, with what), starts
-//! `swarmw wasm-task FOLDER`, and learns the rest from files that the child leaves
-//! there: where it listens, how it ended, what it printed. So a task outlives the
-//! daemon and is adopted by the next one.
+//! The daemon prepares a folder (what to run, with what), has a process forked for it
+//! from `swarmw wasm-tasks`, and learns the rest from files that the process leaves
+//! there: its id, where it listens, how it ended, what it printed. So a task outlives
+//! the daemon and is adopted by the next one.
 
 mod bench;
 mod executor;
@@ -12,7 +12,8 @@ mod http;
 mod log;
 mod process;
 mod run;
+mod zygote;
 
 pub use bench::{TaskFigures, measure_wasm_tasks};
 pub use executor::WasmExecutor;
-pub use run::run_wasm_task;
+pub use zygote::run_wasm_tasks;

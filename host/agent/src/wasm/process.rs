@@ -1,54 +1,18 @@
-//! Processes of tasks: started, recognised, waited for, ended.
+//! Processes of tasks: recognised, waited for, ended.
 
 use std::io;
 use std::os::fd::OwnedFd;
-use std::process::Stdio;
-use std::time::Duration;
 
 use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open};
-use tokio::io::AsyncReadExt;
 use tokio::io::unix::AsyncFd;
-use tokio::process::Command;
 
-use super::folder::{Folder, ProcessId};
+use super::folder::ProcessId;
 
-/// A child that does not say by then that it runs has failed.
-const START_PATIENCE: Duration = Duration::from_secs(30);
-
-/// Starts the child of a folder and returns once it runs, or has ended at once.
-pub(super) async fn start(exe: &std::path::Path, folder: &Folder) -> io::Result<()> {
-    let mut child = Command::new(exe)
-        .arg("wasm-task")
-        .arg(folder.path())
-        .env_clear()
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::null())
-        .kill_on_drop(false)
-        .spawn()?;
-    let pid = child.id().and_then(|id| i32::try_from(id).ok()).unwrap_or_default();
-    if let Some(started) = started(pid) {
-        folder.put_process(ProcessId { pid, started })?;
-    }
-    let told = child.stdout.take();
-    // Reaps the child when it ends, whenever that is.
-    tokio::spawn(async move {
-        let _ = child.wait().await;
-    });
-    let until_running = async {
-        if let Some(mut told) = told {
-            let mut nothing = Vec::new();
-            told.read_to_end(&mut nothing).await?;
-        }
-        io::Result::Ok(())
-    };
-    match tokio::time::timeout(START_PATIENCE, until_running).await {
-        Ok(result) => result,
-        Err(_) => {
-            signal(ProcessId { pid, started: started(pid).unwrap_or_default() }, Signal::KILL);
-            Err(io::Error::other("the task's process did not start in time"))
-        }
-    }
+/// This process.
+pub(super) fn own() -> io::Result<ProcessId> {
+    let pid = rustix::process::getpid().as_raw_nonzero().get();
+    let started = started(pid).ok_or_else(|| io::Error::other("/proc is not there"))?;
+    Ok(ProcessId { pid, started })
 }
 
 /// Whether the process still is.

@@ -1,7 +1,6 @@
 //! The child: runs one component until it ends or is told to.
 
 use std::net::Ipv4Addr;
-use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -18,6 +17,7 @@ use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 use super::folder::{Ended, Folder, Orders, Running};
 use super::http::Server;
 use super::log::Writer;
+use super::process;
 use crate::logs::Output;
 
 /// Epochs never tick in a task's process; the deadline is out of reach.
@@ -42,15 +42,23 @@ pub(super) struct Maker {
     log: Writer,
 }
 
-/// Runs the task of a folder: what the hidden subcommand `wasm-task FOLDER` does.
-/// How it ended is written there; the exit code says the same.
-pub fn run_wasm_task(folder: &Path) -> ExitCode {
+/// Runs the task of a folder, in a process of its own. How it ended is written
+/// there; the exit code says the same.
+pub(super) fn run_wasm_task(folder: &Folder) -> ExitCode {
     // A session of its own: the daemon's end is not the task's.
     let _ = rustix::process::setsid();
-    let folder = Folder::new(folder);
-    let ended = match prepare(&folder) {
+    let claim = match folder.claim() {
+        Ok(claim) => claim,
+        Err(error) => return failed(folder, &error),
+    };
+    // A daemon that was killed in the middle may ask twice.
+    let Some(_claim) = claim else { return ExitCode::SUCCESS };
+    if let Err(error) = process::own().and_then(|own| folder.put_process(own)) {
+        return failed(folder, &error);
+    }
+    let ended = match prepare(folder) {
         Ok((orders, log)) => {
-            let ended = run(&folder, orders, &log);
+            let ended = run(folder, orders, &log);
             if !ended.error.is_empty() {
                 log.note(&ended.error);
             }
@@ -60,9 +68,14 @@ pub fn run_wasm_task(folder: &Path) -> ExitCode {
         Err(error) => Ended { exit_code: BROKEN, error: error.to_string() },
     };
     if let Err(error) = folder.put_ended(&ended) {
-        eprintln!("{}: {error}", folder.path().display());
+        return failed(folder, &error);
     }
     ExitCode::from(u8::try_from(ended.exit_code).unwrap_or(u8::MAX))
+}
+
+fn failed(folder: &Folder, error: &std::io::Error) -> ExitCode {
+    eprintln!("{}: {error}", folder.path().display());
+    ExitCode::FAILURE
 }
 
 fn prepare(folder: &Folder) -> std::io::Result<(Orders, Writer)> {

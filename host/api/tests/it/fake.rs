@@ -20,12 +20,12 @@ use swarmw_api::{
     Membership, Node as Daemon, RemoteManager, Standing,
 };
 use swarmw_model::{
-    Availability, Base64, Blob, CandidateState, Cluster, ClusterId, ClusterSpec, Comparison,
-    Consent, Id, JoinTokens, LineLevel, ManagerStatus, Node, NodeDescription, NodeId, NodeRole,
-    NodeSpec, NodeState, NodeStatus, Platform, Plugin, PluginClaim, PluginId, PluginKind,
+    Availability, Base64, Blob, Breaker, CallUse, CandidateState, Cluster, ClusterId, ClusterSpec,
+    Comparison, Consent, Id, JoinTokens, LineLevel, ManagerStatus, Node, NodeDescription, NodeId,
+    NodeRole, NodeSpec, NodeState, NodeStatus, Platform, Plugin, PluginClaim, PluginId, PluginKind,
     PluginLine, PluginMetadata, PluginOffer, PluginRelease, PluginReport, PluginUse, RaftMember,
-    Reachability, Refusal, RefusalKind, RequestId, Resources, RootCa, ServiceSpec, ShadowReport,
-    Slot, TaskId, TaskState, TaskStatus, Time, Version,
+    Reachability, Refusal, RefusalKind, RequestId, Resources, RootCa, RowUse, ServiceSpec,
+    ShadowReport, Slot, TaskId, TaskState, TaskStatus, Time, Version,
 };
 use swarmw_state::{Change, Event, NewTask, Outcome, State, TaskChange, Transaction};
 
@@ -470,7 +470,16 @@ impl Daemon for Fake {
     }
 
     fn plugin_use(&self, _plugin: &Plugin) -> (Option<PluginUse>, Option<ShadowReport>) {
-        (None, Some(ShadowReport { comparisons: 3, ..ShadowReport::default() }))
+        let compile = CallUse { count: 5, nanos: 2_000_000_000, traps: 1, ..CallUse::default() };
+        let used = PluginUse {
+            digest: String::new(),
+            since: NOW,
+            calls: [("compile".to_owned(), compile)].into(),
+            rows: RowUse { needed: 100, asked: 2 },
+            breaker: Breaker::default(),
+            last_fault: None,
+        };
+        (Some(used), Some(ShadowReport { comparisons: 3, ..ShadowReport::default() }))
     }
 
     fn plugin_lines(&self, plugin: &str, after: u64) -> Vec<PluginLine> {

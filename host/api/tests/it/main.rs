@@ -9,6 +9,7 @@ mod fake;
 mod forwarding;
 mod listening;
 mod logs;
+mod metrics;
 mod plugins;
 mod services;
 mod shapes;

@@ -11,12 +11,12 @@ use swarmw_scheduler::{
     Allocation, Class, CompiledPreference, Constraint, Policies, PolicyFailure, Questions,
     RawOptions, Tuples,
 };
-use swarmw_sdk::testing::{CaseFile, What};
+use swarmw_sdk::testing::CaseFile;
 
 use super::BenchArgs;
 use crate::Built;
-use crate::cluster::{Cluster, Wanted};
-use crate::convert::policy_options;
+use crate::cluster::Cluster;
+use crate::wanted::Wanted;
 
 /// What a pass took.
 struct Pass {
@@ -32,25 +32,15 @@ pub fn run(
     built: &Built,
     out: &mut dyn Write,
 ) -> Result<()> {
-    let wanted = wanted(args, files, built)?;
-    let names: Vec<String> = wanted
-        .constraints
-        .iter()
-        .map(|c| format!("--constraint '{c}'"))
-        .chain(
-            wanted
-                .preferences
-                .iter()
-                .map(|p| format!("--placement-pref {}={}", p.name, p.argument)),
-        )
-        .collect();
+    let Some(wanted) = args.wanted.wanted(built, files) else {
+        bail!("nothing to measure: name a --constraint or a --placement-pref, or write a case")
+    };
     writeln!(
         out,
-        "{} nodes, {} services of {} tasks each: {}",
+        "{} nodes, {} services of {} tasks each: {wanted}",
         args.nodes,
         args.services,
         args.tasks / args.services.max(1),
-        names.join(" ")
     )?;
     let mut timed = Timed { host, asked: Duration::ZERO };
     let (bare, _) = passes(args, &Wanted::default(), &mut timed)?;
@@ -87,35 +77,9 @@ fn millis(duration: Duration) -> f64 {
     duration.as_secs_f64() * 1_000.0
 }
 
-/// What the services ask: the arguments, or what the first case asks.
-fn wanted(args: &BenchArgs, files: &[CaseFile], built: &Built) -> Result<Wanted> {
-    let mut wanted = Wanted {
-        constraints: args.constraints.clone(),
-        preferences: args.preferences.clone(),
-        options: args.options.iter().cloned().collect(),
-        memory: 0,
-    };
-    if wanted.constraints.is_empty() && wanted.preferences.is_empty() {
-        let cases = files.iter().flat_map(|file| &file.cases);
-        for case in cases {
-            match &case.what {
-                What::Constraint { expression } => wanted.constraints.push(expression.clone()),
-                What::Preference { name, argument, .. } => wanted
-                    .preferences
-                    .push(Preference { name: name.clone(), argument: argument.clone() }),
-                _ => continue,
-            }
-            wanted.options.extend(policy_options(&built.inspected.name, &case.options));
-            return Ok(wanted);
-        }
-        bail!("nothing to measure: name a --constraint or a --placement-pref, or write a case");
-    }
-    Ok(wanted)
-}
-
 /// The first pass over a new cluster, and the one after a task more per service.
 fn passes(args: &BenchArgs, wanted: &Wanted, timed: &mut Timed) -> Result<(Pass, Pass)> {
-    let mut cluster = Cluster::new(args.nodes, &args.labels);
+    let mut cluster = Cluster::new(args.nodes, &args.wanted.labels);
     let services: Vec<_> =
         (0..args.services).map(|n| cluster.service(&format!("s{n}"), wanted)).collect();
     let mut pass = |count: u32| {

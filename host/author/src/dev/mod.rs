@@ -8,10 +8,10 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use anyhow::Result;
-use swarmw_model::Preference;
 
 use crate::project::Project;
-use crate::{Workbench, build, cluster};
+use crate::wanted::WantedFlags;
+use crate::{Workbench, build};
 use show::Scene;
 use watch::Watch;
 
@@ -24,18 +24,8 @@ pub struct DevArgs {
     /// Tasks of the service
     #[arg(long, value_name = "NUMBER", default_value_t = 8)]
     replicas: u32,
-    /// A constraint of the service; otherwise the first that the cases name
-    #[arg(long = "constraint", value_name = "EXPRESSION")]
-    constraints: Vec<String>,
-    /// A preference of the service; otherwise the first that the cases name
-    #[arg(long = "placement-pref", value_name = "NAME=ARGUMENT", value_parser = cluster::preference)]
-    preferences: Vec<Preference>,
-    /// An option of a plugin
-    #[arg(long = "policy-opt", value_name = "PLUGIN.OPTION=VALUE", value_parser = cluster::option)]
-    options: Vec<(String, String)>,
-    /// A label of the nodes: its values in turn, or, without values, another on each
-    #[arg(long = "label", value_name = "KEY=VALUE,VALUE", value_parser = cluster::label)]
-    labels: Vec<(String, Vec<String>)>,
+    #[command(flatten)]
+    wanted: WantedFlags,
     /// Bytes that each task reserves
     #[arg(long, value_name = "BYTES", default_value_t = 0)]
     reserve_memory: i64,

@@ -4,14 +4,14 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use anyhow::{Result, anyhow, bail};
-use swarmw_model::{PluginKind, Preference};
+use swarmw_model::PluginKind;
 use swarmw_sdk::testing::{CaseFile, Failure, PolicyText, What, play_rollout, read_folder, update};
 
 use super::DevArgs;
-use crate::cluster::{Cluster, Placed, Wanted};
-use crate::convert::policy_options;
+use crate::cluster::{Cluster, Placed};
 use crate::project::Project;
 use crate::subject::Component;
+use crate::wanted::Wanted;
 use crate::{Built, Workbench};
 
 /// What was seen.
@@ -53,8 +53,11 @@ fn placement(
     built: &Built,
     files: &[CaseFile],
 ) -> Result<Scene> {
-    let wanted = wanted(args, built, files)?;
-    let mut cluster = Cluster::new(args.nodes, &args.labels);
+    let Some(mut wanted) = args.wanted.wanted(built, files) else {
+        bail!("nothing to show: name a --constraint or a --placement-pref, or write a case")
+    };
+    wanted.memory = args.reserve_memory;
+    let mut cluster = Cluster::new(args.nodes, &args.wanted.labels);
     let mut host = bench.host(project, built)?;
     // Another service is there already, so that nodes are not all alike.
     let other = cluster.service("db", &Wanted::default());
@@ -62,48 +65,12 @@ fn placement(
     let service = cluster.service("web", &wanted);
     cluster.place(&[(service, args.replicas)], &mut host)?;
     let label = label_of(&wanted);
-    let asked: Vec<String> = wanted
-        .constraints
-        .iter()
-        .map(|c| format!("--constraint '{c}'"))
-        .chain(
-            wanted
-                .preferences
-                .iter()
-                .map(|p| format!("--placement-pref {}={}", p.name, p.argument)),
-        )
-        .collect();
     Ok(Scene::Placement {
-        asked: format!("{} nodes, {} tasks with {}", args.nodes, args.replicas, asked.join(" ")),
+        asked: format!("{} nodes, {} tasks with {wanted}", args.nodes, args.replicas),
         groups: cluster.by_label(&label),
         label,
         placed: cluster.placed(service),
     })
-}
-
-/// The arguments, or what the first case asks.
-fn wanted(args: &DevArgs, built: &Built, files: &[CaseFile]) -> Result<Wanted> {
-    let mut wanted = Wanted {
-        constraints: args.constraints.clone(),
-        preferences: args.preferences.clone(),
-        options: args.options.iter().cloned().collect(),
-        memory: args.reserve_memory,
-    };
-    if !wanted.constraints.is_empty() || !wanted.preferences.is_empty() {
-        return Ok(wanted);
-    }
-    for case in files.iter().flat_map(|file| &file.cases) {
-        match &case.what {
-            What::Constraint { expression } => wanted.constraints.push(expression.clone()),
-            What::Preference { name, argument, .. } => wanted
-                .preferences
-                .push(Preference { name: name.clone(), argument: argument.clone() }),
-            _ => continue,
-        }
-        wanted.options.extend(policy_options(&built.inspected.name, &case.options));
-        return Ok(wanted);
-    }
-    bail!("nothing to show: name a --constraint or a --placement-pref, or write a case")
 }
 
 /// The label that the preferences or constraints speak of, or the zone.

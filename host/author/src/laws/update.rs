@@ -2,11 +2,8 @@
 
 use anyhow::Result;
 use swarmw_sdk::raw::update::{Needs, Outcome, TargetInfo, View};
-use swarmw_sdk::raw::volume::{Node, Scope, Step};
-use swarmw_sdk::raw::{constraint, preference};
 use swarmw_sdk::testing::{
-    CaseFile, Failure, PlanOf, PolicyText, RolloutFacts, Rows, Script, Subject, Texts, VolumeText,
-    What, play_rollout,
+    CaseFile, Failure, PolicyText, RolloutFacts, Script, Subject, What, play_rollout,
 };
 
 use super::Law;
@@ -154,57 +151,5 @@ impl Subject for Repeated<'_, '_> {
         let second = self.component.check(policy);
         self.again.ask(first == second, || format!("check: {first:?}, then {second:?}"));
         first
-    }
-
-    // A rollout asks nothing of these.
-
-    fn constraint(&mut self, text: &str, options: &Texts) -> Result<constraint::Compiled, Failure> {
-        self.component.constraint(text, options)
-    }
-
-    fn test(&mut self, text: &str, options: &Texts, rows: &Rows) -> Result<Vec<bool>, Failure> {
-        self.component.test(text, options, rows)
-    }
-
-    fn preference(
-        &mut self,
-        name: &str,
-        argument: &str,
-        options: &Texts,
-    ) -> Result<preference::Compiled, Failure> {
-        self.component.preference(name, argument, options)
-    }
-
-    fn classify(
-        &mut self,
-        name: &str,
-        argument: &str,
-        options: &Texts,
-        rows: &Rows,
-    ) -> Result<Vec<preference::Class>, Failure> {
-        self.component.classify(name, argument, options, rows)
-    }
-
-    fn allocate(
-        &mut self,
-        name: &str,
-        argument: &str,
-        options: &Texts,
-        ask: &preference::Questions,
-    ) -> Result<preference::Allocation, Failure> {
-        self.component.allocate(name, argument, options, ask)
-    }
-
-    fn volume(&mut self, volume: &VolumeText) -> Result<Scope, Failure> {
-        self.component.volume(volume)
-    }
-
-    fn plan(
-        &mut self,
-        volume: &VolumeText,
-        node: &Node,
-        plan: PlanOf,
-    ) -> Result<Vec<Step>, Failure> {
-        self.component.plan(volume, node, plan)
     }
 }

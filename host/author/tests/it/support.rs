@@ -58,5 +58,5 @@ impl Desk {
 /// Compiles in a child that is this test's own binary.
 pub fn bench() -> Workbench {
     let exe = std::env::current_exe().expect("the test's own binary");
-    Workbench::new(exe, ["--exact", "compiling_child"].map(Into::into).to_vec())
+    Workbench::new(exe, ["--exact", "child::compiling_child"].map(Into::into).to_vec())
 }

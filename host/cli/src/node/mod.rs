@@ -9,7 +9,8 @@ use swarmw_model::Filters;
 use crate::client::Client;
 use crate::client::api::node_path;
 use crate::failure::Failure;
-use crate::filter::{collect, collect_tasks, filter};
+use crate::filter::{collect, collect_tasks};
+use crate::flags::{InspectFlags, ListFlags};
 use crate::inspect;
 use crate::io::Io;
 use crate::parse::boolean;
@@ -56,13 +57,8 @@ pub struct NodesArgs {
 #[derive(clap::Args, Clone, Debug)]
 #[command(args_override_self = true)]
 pub struct InspectArgs {
-    /// Format output using a custom template: json, or a Go template
-    #[arg(short, long, value_name = "string")]
-    format: Option<String>,
-    /// Print the information in a human friendly format
-    #[arg(long, num_args(0..=1), require_equals = true, default_value = "false",
-        default_missing_value = "true", value_parser = boolean, hide_default_value = true)]
-    pretty: bool,
+    #[command(flatten)]
+    show: InspectFlags,
     /// Ids, host names or unique id prefixes; self for the node that answers
     #[arg(value_name = "NODE", required = true, num_args(1..))]
     nodes: Vec<String>,
@@ -72,16 +68,8 @@ pub struct InspectArgs {
 #[derive(clap::Args, Clone, Debug)]
 #[command(args_override_self = true)]
 pub struct LsArgs {
-    /// Filter output based on conditions provided
-    #[arg(short, long, value_name = "filter", value_parser = filter)]
-    filter: Vec<(String, String)>,
-    /// Format output: table, table TEMPLATE, json, or a Go template
-    #[arg(long, value_name = "string")]
-    format: Option<String>,
-    /// Only display IDs
-    #[arg(short, long, num_args(0..=1), require_equals = true, default_value = "false",
-        default_missing_value = "true", value_parser = boolean, hide_default_value = true)]
-    quiet: bool,
+    #[command(flatten)]
+    list: ListFlags,
 }
 
 /// `node ps`
@@ -121,12 +109,12 @@ pub(crate) async fn run(client: &Client, command: NodeCommand, io: &mut Io) -> R
 }
 
 async fn ls(client: &Client, args: LsArgs, io: &mut Io) -> Result<(), Failure> {
-    let nodes = client.nodes(&collect(&args.filter)).await?;
-    let info = match args.quiet && args.format.is_none() {
+    let nodes = client.nodes(&collect(&args.list.filter)).await?;
+    let info = match args.list.quiet && args.list.format.is_none() {
         true => crate::client::Info::default(),
         false => client.info().await?,
     };
-    let text = list::show(nodes, &info.swarm, args.format.as_deref(), args.quiet)?;
+    let text = list::show(nodes, &info.swarm, args.list.format.as_deref(), args.list.quiet)?;
     io.text(&text)?;
     Ok(())
 }
@@ -150,9 +138,9 @@ async fn inspect(client: &Client, args: InspectArgs, io: &mut Io) -> Result<(), 
     for node in &args.nodes {
         references.push(resolve(client, node).await?);
     }
-    if !args.pretty {
+    if !args.show.pretty {
         let objects = references.iter().map(|node| (node.clone(), node_path(node)));
-        let format = args.format.as_deref();
+        let format = args.show.format.as_deref();
         return inspect::raw(client, objects, format, io, |_, error| error.into()).await;
     }
     let mut missed = Vec::new();

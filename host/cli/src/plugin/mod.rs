@@ -11,7 +11,7 @@ use swarmw_model::{Plugin, PluginView};
 
 use crate::client::{Client, segment};
 use crate::failure::Failure;
-use crate::filter::filter;
+use crate::flags::{InspectFlags, ListFlags};
 use crate::inspect;
 use crate::io::Io;
 use crate::parse::boolean;
@@ -55,13 +55,8 @@ pub enum PluginCommand {
 #[derive(clap::Args, Clone, Debug)]
 #[command(args_override_self = true)]
 pub struct InspectArgs {
-    /// Format output using a custom template: json, or a Go template
-    #[arg(short, long, value_name = "string")]
-    format: Option<String>,
-    /// Print the information in a human friendly format
-    #[arg(long, num_args(0..=1), require_equals = true, default_value = "false",
-        default_missing_value = "true", value_parser = boolean, hide_default_value = true)]
-    pretty: bool,
+    #[command(flatten)]
+    show: InspectFlags,
     /// Names or ids
     #[arg(value_name = "PLUGIN", required = true, num_args(1..))]
     plugins: Vec<String>,
@@ -71,20 +66,12 @@ pub struct InspectArgs {
 #[derive(clap::Args, Clone, Debug)]
 #[command(args_override_self = true)]
 pub struct LsArgs {
-    /// Filter output based on conditions provided: kind=KIND, name=PREFIX
-    #[arg(short, long, value_name = "filter", value_parser = filter)]
-    filter: Vec<(String, String)>,
-    /// Format output: table, table TEMPLATE, json, or a Go template
-    #[arg(long, value_name = "string")]
-    format: Option<String>,
+    #[command(flatten)]
+    list: ListFlags,
     /// Do not truncate output
     #[arg(long, num_args(0..=1), require_equals = true, default_value = "false",
         default_missing_value = "true", value_parser = boolean, hide_default_value = true)]
     no_trunc: bool,
-    /// Only display IDs
-    #[arg(short, long, num_args(0..=1), require_equals = true, default_value = "false",
-        default_missing_value = "true", value_parser = boolean, hide_default_value = true)]
-    quiet: bool,
 }
 
 pub(crate) async fn run(
@@ -106,8 +93,8 @@ pub(crate) async fn run(
 }
 
 async fn inspect(client: &Client, args: InspectArgs, io: &mut Io) -> Result<(), Failure> {
-    if args.pretty {
-        if args.format.is_some() {
+    if args.show.pretty {
+        if args.show.format.is_some() {
             return Err(Failure::new("--format is incompatible with human friendly format"));
         }
         for plugin in &args.plugins {
@@ -117,12 +104,12 @@ async fn inspect(client: &Client, args: InspectArgs, io: &mut Io) -> Result<(), 
         return Ok(());
     }
     let objects = args.plugins.iter().map(|p| (p.clone(), path(p)));
-    let format = args.format.as_deref();
+    let format = args.show.format.as_deref();
     inspect::raw(client, objects, format, io, |_, error| error.into()).await
 }
 
 async fn ls(client: &Client, args: LsArgs, io: &mut Io) -> Result<(), Failure> {
-    let filters = crate::filter::collect(&args.filter);
+    let filters = crate::filter::collect(&args.list.filter);
     if let Err(refusal) = filters.check(&["kind", "name", "id"]) {
         return Err(Failure::new(refusal.message));
     }
@@ -132,7 +119,7 @@ async fn ls(client: &Client, args: LsArgs, io: &mut Io) -> Result<(), Failure> {
             && filters.any("name", |name| plugin.name.starts_with(name))
             && filters.any("id", |id| plugin.id.to_string().starts_with(id))
     });
-    let text = list::show(plugins, args.format.as_deref(), args.quiet, args.no_trunc)?;
+    let text = list::show(plugins, args.list.format.as_deref(), args.list.quiet, args.no_trunc)?;
     io.text(&text)?;
     Ok(())
 }

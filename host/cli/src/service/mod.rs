@@ -14,10 +14,10 @@ mod update;
 use crate::client::Client;
 use crate::client::api::service_path;
 use crate::failure::Failure;
-use crate::filter::{collect, collect_tasks, filter};
+use crate::filter::{collect, collect_tasks};
+use crate::flags::{InspectFlags, ListFlags};
 use crate::inspect;
 use crate::io::Io;
-use crate::parse::boolean;
 use crate::tasks::{self, TaskListFlags};
 
 /// `service …`
@@ -56,13 +56,8 @@ pub enum ServiceCommand {
 #[derive(clap::Args, Clone, Debug)]
 #[command(args_override_self = true)]
 pub struct InspectArgs {
-    /// Format output using a custom template: json, or a Go template
-    #[arg(short, long, value_name = "string")]
-    format: Option<String>,
-    /// Print the information in a human friendly format
-    #[arg(long, num_args(0..=1), require_equals = true, default_value = "false",
-        default_missing_value = "true", value_parser = boolean, hide_default_value = true)]
-    pretty: bool,
+    #[command(flatten)]
+    show: InspectFlags,
     /// Names, ids or unique id prefixes
     #[arg(value_name = "SERVICE", required = true, num_args(1..))]
     services: Vec<String>,
@@ -72,16 +67,8 @@ pub struct InspectArgs {
 #[derive(clap::Args, Clone, Debug)]
 #[command(args_override_self = true)]
 pub struct LsArgs {
-    /// Filter output based on conditions provided
-    #[arg(short, long, value_name = "filter", value_parser = filter)]
-    filter: Vec<(String, String)>,
-    /// Format output: table, table TEMPLATE, json, or a Go template
-    #[arg(long, value_name = "string")]
-    format: Option<String>,
-    /// Only display IDs
-    #[arg(short, long, num_args(0..=1), require_equals = true, default_value = "false",
-        default_missing_value = "true", value_parser = boolean, hide_default_value = true)]
-    quiet: bool,
+    #[command(flatten)]
+    list: ListFlags,
 }
 
 /// `service ps`
@@ -114,8 +101,8 @@ pub(crate) async fn run(
 }
 
 async fn ls(client: &Client, args: LsArgs, io: &mut Io) -> Result<(), Failure> {
-    let services = client.services(&collect(&args.filter)).await?;
-    io.text(&list::show(services, args.format.as_deref(), args.quiet)?)?;
+    let services = client.services(&collect(&args.list.filter)).await?;
+    io.text(&list::show(services, args.list.format.as_deref(), args.list.quiet)?)?;
     Ok(())
 }
 
@@ -140,15 +127,15 @@ async fn ps(client: &Client, mut args: PsArgs, io: &mut Io) -> Result<(), Failur
 
 async fn inspect(client: &Client, args: InspectArgs, io: &mut Io) -> Result<(), Failure> {
     let path = |reference: &String| format!("{}?insertDefaults=true", service_path(reference));
-    if !args.pretty {
+    if !args.show.pretty {
         let objects = args.services.iter().map(|s| (s.clone(), path(s)));
-        let format = args.format.as_deref();
+        let format = args.show.format.as_deref();
         return inspect::raw(client, objects, format, io, |reference, _| {
             Failure::new(format!("Error: no such service: {reference}"))
         })
         .await;
     }
-    if args.format.is_some() {
+    if args.show.format.is_some() {
         return Err(Failure::new("--format is incompatible with human friendly format"));
     }
     let mut missed = Vec::new();

@@ -66,15 +66,7 @@ fn write(out: &mut String, service: &Service) -> fmt::Result {
 }
 
 fn update_status(out: &mut String, status: &UpdateStatus) -> fmt::Result {
-    let state = match status.state {
-        UpdateState::Updating => "updating",
-        UpdateState::Paused => "paused",
-        UpdateState::Completed => "completed",
-        UpdateState::RollbackStarted => "rollback_started",
-        UpdateState::RollbackPaused => "rollback_paused",
-        UpdateState::RollbackCompleted => "rollback_completed",
-    };
-    writeln!(out, "UpdateStatus:\n State:\t\t{state}")?;
+    writeln!(out, "UpdateStatus:\n State:\t\t{}", status.state.as_str())?;
     if !status.started_at.is_zero() {
         writeln!(out, " Started:\t{}", ago(status.started_at))?;
     }

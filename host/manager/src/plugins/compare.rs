@@ -24,23 +24,23 @@ pub(super) fn compare(
     mut then: PluginHost,
 ) -> Comparison {
     let services = concerned(state, plugin, &now, &then);
-    let mut found = Comparison { services: services.len(), ..Comparison::default() };
+    let mut found = Comparing::new(state, services.len());
     let (mut before, mut after) = (Scheduler::new(state), Scheduler::new(state));
     for service in &services {
         let old = before.judge(&service.spec, &mut now);
         let new = after.judge(&service.spec, &mut then);
         for ((text, old), (_, new)) in old.into_iter().zip(new) {
-            found.verdicts(state, service, &text, &old, &new);
-            found.violations(state, service, &text, &old, &new);
+            found.verdicts(service, &text, &old, &new);
+            found.violations(service, &text, &old, &new);
         }
         if plugin.kind == PluginKind::UpdatePolicy || plugin.kind == PluginKind::VolumeDriver {
             found.refusals(service, &now, &then);
         }
     }
     if matches!(plugin.kind, PluginKind::Constraint | PluginKind::Preference) {
-        found.moves(state, &services, now, then);
+        found.moves(&services, now, then);
     }
-    found
+    found.comparison
 }
 
 /// The services that ask something of the plugin, now or then.
@@ -63,45 +63,20 @@ fn concerned(
     ids.into_iter().filter_map(|id| state.service(id).cloned()).collect()
 }
 
-/// Grows a [`Comparison`].
-trait Grow {
-    fn verdicts(
-        &mut self,
-        state: &State,
-        service: &Service,
-        text: &str,
-        old: &Judgement,
-        new: &Judgement,
-    );
-    fn violations(
-        &mut self,
-        state: &State,
-        service: &Service,
-        text: &str,
-        old: &Judgement,
-        new: &Judgement,
-    );
-    fn refusals(&mut self, service: &Service, now: &PluginHost, then: &PluginHost);
-    fn moves(
-        &mut self,
-        state: &State,
-        services: &[Arc<Service>],
-        now: PluginHost,
-        then: PluginHost,
-    );
-    fn differ(&mut self, difference: Difference);
+/// A comparison that grows.
+struct Comparing<'a> {
+    state: &'a State,
+    comparison: Comparison,
 }
 
-impl Grow for Comparison {
-    fn verdicts(
-        &mut self,
-        state: &State,
-        service: &Service,
-        text: &str,
-        old: &Judgement,
-        new: &Judgement,
-    ) {
-        self.verdicts += state.node_count();
+impl<'a> Comparing<'a> {
+    fn new(state: &'a State, services: usize) -> Self {
+        Self { state, comparison: Comparison { services, ..Comparison::default() } }
+    }
+
+    /// What the two say of each node.
+    fn verdicts(&mut self, service: &Service, text: &str, old: &Judgement, new: &Judgement) {
+        self.comparison.verdicts += self.state.node_count();
         if old.is_err() && new.is_err() {
             return;
         }
@@ -115,7 +90,7 @@ impl Grow for Comparison {
                 then: told(new, None),
             });
         }
-        for node in state.nodes() {
+        for node in self.state.nodes() {
             let (now, then) = (told(old, Some(node.id)), told(new, Some(node.id)));
             if now != then {
                 self.differ(Difference {
@@ -129,29 +104,23 @@ impl Grow for Comparison {
         }
     }
 
-    fn violations(
-        &mut self,
-        state: &State,
-        service: &Service,
-        text: &str,
-        old: &Judgement,
-        new: &Judgement,
-    ) {
+    /// The running tasks that the new version would not have let onto their nodes.
+    fn violations(&mut self, service: &Service, text: &str, old: &Judgement, new: &Judgement) {
         let passes = |judged: &Judgement, node| {
             // A constraint that cannot be told leaves running tasks where they are.
             judged.as_ref().map_or(true, |verdicts| verdicts.get(&node).copied().unwrap_or(false))
         };
-        for task in state.tasks_of_service(service.id) {
+        for task in self.state.tasks_of_service(service.id) {
             let runs =
                 task.status.state == TaskState::Running && task.desired_state <= TaskState::Running;
             let Some(node) = task.node_id.filter(|_| runs) else { continue };
             if !passes(old, node) || passes(new, node) {
                 continue;
             }
-            self.violated += 1;
-            if self.violations.len() < COMPARISON_MAX {
-                let hostname = state.node(node).map(|n| n.description.hostname.clone());
-                self.violations.push(Violation {
+            self.comparison.violated += 1;
+            if self.comparison.violations.len() < COMPARISON_MAX {
+                let hostname = self.state.node(node).map(|n| n.description.hostname.clone());
+                self.comparison.violations.push(Violation {
                     task: match task.slot {
                         0 => format!("{}.{}", service.spec.name, node),
                         slot => format!("{}.{slot}", service.spec.name),
@@ -164,6 +133,7 @@ impl Grow for Comparison {
         }
     }
 
+    /// A service that one of the two refuses, or for another reason.
     fn refusals(&mut self, service: &Service, now: &PluginHost, then: &PluginHost) {
         let said = |host: &PluginHost| match host.check_service(&service.spec) {
             Ok(()) => "accepted".to_owned(),
@@ -178,13 +148,9 @@ impl Grow for Comparison {
         }
     }
 
-    fn moves(
-        &mut self,
-        state: &State,
-        services: &[Arc<Service>],
-        mut now: PluginHost,
-        mut then: PluginHost,
-    ) {
+    /// The tasks that would stand elsewhere, were all of a service placed anew.
+    fn moves(&mut self, services: &[Arc<Service>], mut now: PluginHost, mut then: PluginHost) {
+        let state = self.state;
         let ids: Vec<_> = services.iter().map(|s| s.id).collect();
         let tasks: usize = ids.iter().map(|id| state.tasks_of_service(*id).count()).sum();
         if tasks == 0 || tasks > PLACED_MAX {
@@ -208,17 +174,19 @@ impl Grow for Comparison {
             let waited = old.iter().filter(|node| node.is_none()).count();
             if moved > 0 || waiting > waited {
                 let service = service.spec.name.clone();
-                self.moved.push(Move { service, tasks: new.len(), moved, waiting });
+                self.comparison.moved.push(Move { service, tasks: new.len(), moved, waiting });
             }
         }
-        self.moved.sort_by(|a, b| b.moved.cmp(&a.moved).then_with(|| a.service.cmp(&b.service)));
-        self.moved.truncate(COMPARISON_MAX);
+        self.comparison
+            .moved
+            .sort_by(|a, b| b.moved.cmp(&a.moved).then_with(|| a.service.cmp(&b.service)));
+        self.comparison.moved.truncate(COMPARISON_MAX);
     }
 
     fn differ(&mut self, difference: Difference) {
-        self.differing += 1;
-        if self.differences.len() < COMPARISON_MAX {
-            self.differences.push(difference);
+        self.comparison.differing += 1;
+        if self.comparison.differences.len() < COMPARISON_MAX {
+            self.comparison.differences.push(difference);
         }
     }
 }

@@ -90,7 +90,7 @@ impl Seat {
 
     fn config(&self) -> ManagerConfig {
         let exe = std::env::current_exe().expect("the test's own binary");
-        let before = ["--exact", "compiling_child"].map(Into::into).to_vec();
+        let before = ["--exact", "child::compiling_child"].map(Into::into).to_vec();
         let cache = Path::new(env!("CARGO_TARGET_TMPDIR")).join("compiled");
         ManagerConfig {
             storage: Storage::Disk { dir: self.folder.path().join("raft"), key: [1; 32] },

@@ -18,7 +18,7 @@ pub fn scratch(name: &str) -> PathBuf {
 /// component is compiled once.
 pub fn compiler() -> Compiler {
     let exe = std::env::current_exe().expect("the test's own binary");
-    let before = ["--exact", "compiling_child"].map(Into::into).to_vec();
+    let before = ["--exact", "child::compiling_child"].map(Into::into).to_vec();
     Compiler::with_arguments(exe, before, scratch("compiled"), [1; 32])
 }
 

@@ -10,7 +10,7 @@ use serde::Serialize;
 use super::client::Connection;
 use super::creates::{self, Creates};
 use super::{Format, share};
-use crate::local::{Cluster, NODES, Shell};
+use crate::local::{Cluster, NODES, PREFERENCE, Shell};
 
 /// Before the look at the cluster at rest.
 const SETTLE: Duration = Duration::from_secs(10);
@@ -18,6 +18,8 @@ const SETTLE: Duration = Duration::from_secs(10);
 const WRITES: usize = 500;
 /// What an operator's tools may open at once.
 const CLIENTS: usize = 64;
+/// Times that a plugin is added.
+const PLUGIN_ROUNDS: usize = 3;
 /// Each wait ends long before.
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -43,6 +45,9 @@ struct Figures {
     rest: Vec<Rest>,
     /// From one client, then from many.
     creates: Vec<Creates>,
+    /// From the command that adds a plugin to the answer of one that creates a service
+    /// placed by it: the first time every manager compiles it.
+    plugin_ms: Vec<f64>,
     /// From the leader's SIGKILL to the answer of the next write, asked of another
     /// manager at once; a number per round.
     failover_ms: Vec<f64>,
@@ -89,6 +94,7 @@ async fn measure(args: &ClusterArgs) -> Result<Figures> {
     for (clients, services) in [(1, WRITES), (CLIENTS, WRITES * 16)] {
         writes.push(creates::measure(&socket, clients, services).await?);
     }
+    let plugin_ms = plugins(&cluster, leader).await?;
     let mut failover_ms = Vec::new();
     for round in 0..args.rounds {
         failover_ms.push(fail_over(&mut cluster, round).await?.as_secs_f64() * 1e3);
@@ -96,7 +102,7 @@ async fn measure(args: &ClusterArgs) -> Result<Figures> {
     let mut sorted = failover_ms.clone();
     sorted.sort_by(f64::total_cmp);
     let failover_median_ms = share(&sorted, 50).unwrap_or(0.0);
-    Ok(Figures { rest, creates: writes, failover_ms, failover_median_ms })
+    Ok(Figures { rest, creates: writes, plugin_ms, failover_ms, failover_median_ms })
 }
 
 async fn at_rest(cluster: &Cluster, leader: usize, look: Duration) -> Result<Vec<Rest>> {
@@ -126,6 +132,24 @@ async fn at_rest(cluster: &Cluster, leader: usize, look: Duration) -> Result<Vec
         })
     };
     pids.iter().enumerate().map(at).collect()
+}
+
+/// Adds a plugin that no manager knows, uses it, and removes it; and does so again.
+async fn plugins(cluster: &Cluster, leader: usize) -> Result<Vec<f64>> {
+    let shell = cluster.shell(leader);
+    let file = cluster.file("pack.wasm", PREFERENCE)?;
+    let mut took = Vec::new();
+    for _ in 0..PLUGIN_ROUNDS {
+        let started = Instant::now();
+        shell.quietly(&format!("swarmw plugin add {file}")).await?;
+        let create = "swarmw service create --detach --no-resolve-image --replicas 0 --name packed \
+                      --placement-pref pack=node.labels.rack bench";
+        shell.quietly(create).await?;
+        took.push(started.elapsed().as_secs_f64() * 1e3);
+        shell.quietly("swarmw service rm packed").await?;
+        shell.quietly("swarmw plugin rm pack").await?;
+    }
+    Ok(took)
 }
 
 /// Kills the leader, asks another manager at once, and brings the killed one back.
@@ -198,10 +222,12 @@ fn print(figures: &Figures) {
     for creates in &figures.creates {
         println!("{creates}");
     }
-    let rounds: Vec<_> = figures.failover_ms.iter().map(|ms| format!("{ms:.0}")).collect();
+    let listed =
+        |times: &[f64]| times.iter().map(|ms| format!("{ms:.0}")).collect::<Vec<_>>().join(", ");
+    println!("plugin added and in use: {} ms", listed(&figures.plugin_ms));
     println!(
         "leader killed to next accepted write: median {:.0} ms ({})",
         figures.failover_median_ms,
-        rounds.join(", ")
+        listed(&figures.failover_ms)
     );
 }

@@ -28,6 +28,10 @@ pub(super) struct SchedulerArgs {
     /// Constraints of each service
     #[arg(long, default_value_t = 0)]
     constraints: usize,
+    /// Let constraints read the host names, of which no two are alike, and not a
+    /// label of ten values
+    #[arg(long)]
+    unique: bool,
     /// Spread each service over a node label
     #[arg(long)]
     spread: bool,
@@ -43,6 +47,7 @@ struct Figures {
     tasks: usize,
     services: usize,
     constraints: usize,
+    unique: bool,
     spread: bool,
     placed: usize,
     cpu_seconds: f64,
@@ -69,6 +74,7 @@ pub(super) fn run(args: &SchedulerArgs) -> Result<()> {
         tasks: args.tasks,
         services,
         constraints: args.constraints,
+        unique: args.unique,
         spread: args.spread,
     };
     let mut marks = Vec::new();
@@ -88,6 +94,7 @@ pub(super) fn run(args: &SchedulerArgs) -> Result<()> {
         tasks: args.tasks,
         services,
         constraints: args.constraints,
+        unique: args.unique,
         spread: args.spread,
         placed: numbers.placed,
         wall_seconds,
@@ -126,11 +133,12 @@ fn print(figures: &Figures, format: Format) -> Result<()> {
         return Ok(());
     }
     println!(
-        "{} nodes, {} tasks, {} services, {} constraints each{}: {} placed",
+        "{} nodes, {} tasks, {} services, {} constraints each{}{}: {} placed",
         figures.nodes,
         figures.tasks,
         figures.services,
         figures.constraints,
+        if figures.unique { " over host names" } else { "" },
         if figures.spread { ", spread" } else { "" },
         figures.placed,
     );

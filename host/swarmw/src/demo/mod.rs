@@ -10,12 +10,10 @@ use anyhow::{Context, Result, bail, ensure};
 use clap::Args;
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::local::{Cluster, PORT, Shell, get};
+use crate::local::{Cluster, PORT, PREFERENCE, Shell, get};
 
 /// The example HTTP service, a `wasi:http` component built from `examples/tasks`.
 const HELLO: &[u8] = include_bytes!(env!("SWARMW_HELLO_HTTP"));
-/// The example preference component, built from `examples/plugins`.
-const PREFERENCE: &[u8] = include_bytes!(env!("SWARMW_PACK"));
 
 const REPLICAS: usize = 6;
 /// Each of these waits ends long before; it is there only so that the demo ends.

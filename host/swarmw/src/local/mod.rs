@@ -6,3 +6,6 @@ mod shell;
 
 pub use cluster::{Cluster, NODES, PORT, get};
 pub use shell::Shell;
+
+/// The example preference component, built from `examples/plugins`; it claims `pack`.
+pub const PREFERENCE: &[u8] = include_bytes!(env!("SWARMW_PACK"));

@@ -33,63 +33,6 @@ fn read<P: Plugin>(texts: &Texts) -> Result<raw::Options, Failure> {
     options(&P::describe(), texts).map_err(Failure::Refused)
 }
 
-fn other<T>(kind: &str) -> Result<T, Failure> {
-    Err(Failure::Broken(format!("it is a {kind}, which this case does not ask")))
-}
-
-/// The methods that another kind answers.
-macro_rules! refuse {
-    ($kind:literal: $($group:ident),*) => { $( refuse!(@$group $kind); )* };
-    (@constraint $kind:literal) => {
-        fn constraint(&mut self, _: &str, _: &Texts) -> Result<constraint::Compiled, Failure> {
-            other($kind)
-        }
-        fn test(&mut self, _: &str, _: &Texts, _: &Rows) -> Result<Vec<bool>, Failure> {
-            other($kind)
-        }
-    };
-    (@preference $kind:literal) => {
-        fn preference(
-            &mut self, _: &str, _: &str, _: &Texts,
-        ) -> Result<preference::Compiled, Failure> {
-            other($kind)
-        }
-        fn classify(
-            &mut self, _: &str, _: &str, _: &Texts, _: &Rows,
-        ) -> Result<Vec<preference::Class>, Failure> {
-            other($kind)
-        }
-        fn allocate(
-            &mut self, _: &str, _: &str, _: &Texts, _: &preference::Questions,
-        ) -> Result<preference::Allocation, Failure> {
-            other($kind)
-        }
-    };
-    (@update $kind:literal) => {
-        fn check(&mut self, _: &PolicyText) -> Result<Needs, Failure> {
-            other($kind)
-        }
-        fn begin(
-            &mut self, _: &PolicyText, _: &RolloutFacts, _: &[TargetInfo], _: &View,
-        ) -> Result<Outcome, Failure> {
-            other($kind)
-        }
-        fn step(
-            &mut self, _: &PolicyText, _: &RolloutFacts, _: &[u8], _: &View,
-        ) -> Result<Outcome, Failure> {
-            other($kind)
-        }
-    };
-    (@volume $kind:literal) => {
-        fn volume(&mut self, _: &VolumeText) -> Result<Scope, Failure> {
-            other($kind)
-        }
-        fn plan(&mut self, _: &VolumeText, _: &Node, _: PlanOf) -> Result<Vec<Step>, Failure> {
-            other($kind)
-        }
-    };
-}
-
 impl<P: Plugin + raw::Constraint> Subject for Constraint<P> {
     fn constraint(
         &mut self,
@@ -107,8 +50,6 @@ impl<P: Plugin + raw::Constraint> Subject for Constraint<P> {
     ) -> Result<Vec<bool>, Failure> {
         Ok(P::test(expression, &read::<P>(options)?, &tuples(rows)))
     }
-
-    refuse!("constraint": preference, update, volume);
 }
 
 impl<P: Plugin + raw::Preference> Subject for Preference<P> {
@@ -140,8 +81,6 @@ impl<P: Plugin + raw::Preference> Subject for Preference<P> {
     ) -> Result<preference::Allocation, Failure> {
         Ok(P::allocate(name, argument, &read::<P>(options)?, ask))
     }
-
-    refuse!("preference": constraint, update, volume);
 }
 
 impl<P: Plugin + raw::UpdatePolicy> Subject for UpdatePolicy<P> {
@@ -168,8 +107,6 @@ impl<P: Plugin + raw::UpdatePolicy> Subject for UpdatePolicy<P> {
     ) -> Result<Outcome, Failure> {
         P::step(&rollout::<P>(policy, facts)?, state, view).map_err(Failure::Broken)
     }
-
-    refuse!("update policy": constraint, preference, volume);
 }
 
 fn rollout<P: Plugin>(policy: &PolicyText, facts: &RolloutFacts) -> Result<Rollout, Failure> {
@@ -230,8 +167,6 @@ impl<P: Plugin + raw::VolumeDriver> Subject for VolumeDriver<P> {
             VolumeError::Failed(text) => Failure::Broken(text),
         })
     }
-
-    refuse!("volume driver": constraint, preference, update);
 }
 
 fn named<P: Plugin>(volume: &VolumeText) -> Result<Volume, Failure> {

@@ -38,29 +38,35 @@ pub struct PolicyText {
     pub options: Texts,
 }
 
-/// A plugin that is asked: the code itself, or its component in a host. What is
-/// not of its kind is refused as broken.
-#[allow(missing_docs)]
+/// A plugin that is asked: the code itself, or its component in a host. It answers
+/// for its kind; what another kind is asked fails as broken.
+#[allow(missing_docs, unused_variables)]
 pub trait Subject {
     fn constraint(
         &mut self,
         expression: &str,
         options: &Texts,
-    ) -> Result<constraint::Compiled, Failure>;
+    ) -> Result<constraint::Compiled, Failure> {
+        Err(other("constraint"))
+    }
 
     fn test(
         &mut self,
         expression: &str,
         options: &Texts,
         rows: &Rows,
-    ) -> Result<Vec<bool>, Failure>;
+    ) -> Result<Vec<bool>, Failure> {
+        Err(other("constraint"))
+    }
 
     fn preference(
         &mut self,
         name: &str,
         argument: &str,
         options: &Texts,
-    ) -> Result<preference::Compiled, Failure>;
+    ) -> Result<preference::Compiled, Failure> {
+        Err(other("preference"))
+    }
 
     fn classify(
         &mut self,
@@ -68,7 +74,9 @@ pub trait Subject {
         argument: &str,
         options: &Texts,
         rows: &Rows,
-    ) -> Result<Vec<preference::Class>, Failure>;
+    ) -> Result<Vec<preference::Class>, Failure> {
+        Err(other("preference"))
+    }
 
     fn allocate(
         &mut self,
@@ -76,9 +84,13 @@ pub trait Subject {
         argument: &str,
         options: &Texts,
         ask: &preference::Questions,
-    ) -> Result<preference::Allocation, Failure>;
+    ) -> Result<preference::Allocation, Failure> {
+        Err(other("preference"))
+    }
 
-    fn check(&mut self, policy: &PolicyText) -> Result<update::Needs, Failure>;
+    fn check(&mut self, policy: &PolicyText) -> Result<update::Needs, Failure> {
+        Err(other("update policy"))
+    }
 
     fn begin(
         &mut self,
@@ -86,7 +98,9 @@ pub trait Subject {
         facts: &RolloutFacts,
         targets: &[update::TargetInfo],
         view: &update::View,
-    ) -> Result<update::Outcome, Failure>;
+    ) -> Result<update::Outcome, Failure> {
+        Err(other("update policy"))
+    }
 
     fn step(
         &mut self,
@@ -94,16 +108,26 @@ pub trait Subject {
         facts: &RolloutFacts,
         state: &[u8],
         view: &update::View,
-    ) -> Result<update::Outcome, Failure>;
+    ) -> Result<update::Outcome, Failure> {
+        Err(other("update policy"))
+    }
 
-    fn volume(&mut self, volume: &VolumeText) -> Result<Scope, Failure>;
+    fn volume(&mut self, volume: &VolumeText) -> Result<Scope, Failure> {
+        Err(other("volume driver"))
+    }
 
     fn plan(
         &mut self,
         volume: &VolumeText,
         node: &Node,
         plan: PlanOf,
-    ) -> Result<Vec<Step>, Failure>;
+    ) -> Result<Vec<Step>, Failure> {
+        Err(other("volume driver"))
+    }
+}
+
+fn other(kind: &str) -> Failure {
+    Failure::Broken(format!("it is no {kind}, which this case asks"))
 }
 
 /// Of a rollout that is played.
