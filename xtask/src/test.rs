@@ -13,7 +13,8 @@ const PLUGINS: [&str; 2] = ["plugins", "examples/plugins"];
 /// Cases of each random test at night; by day it says so itself.
 const NIGHTLY_CASES: &str = "2000";
 
-/// Installs what is missing, lints, runs every test, those of the plugins natively, and then the demo.
+/// Installs what is missing, lints, runs every test, the plugins' own included, and then
+/// the demo.
 pub fn run() -> Result<()> {
     system::prepare()?;
     lint::run()?;

@@ -49,12 +49,12 @@ pub fn component(project: &Project) -> Result<PathBuf> {
 
 /// `zig cc`, of the folder's environment or of the machine.
 fn zig(project: &Project) -> Result<Command> {
-    let (mut zig, words) = match python::tool(project, "python-zig") {
-        Ok(zig) => (Command::new(zig), ["cc"]),
-        Err(_) if on_path("zig") => (Command::new("zig"), ["cc"]),
+    let mut zig = match python::tool(project, "python-zig") {
+        Ok(zig) => Command::new(zig),
+        Err(_) if on_path("zig") => Command::new("zig"),
         Err(error) => return Err(error),
     };
-    zig.args(words);
+    zig.arg("cc");
     Ok(zig)
 }
 
