@@ -28,8 +28,9 @@ pub struct Shape {
     pub services: usize,
     /// Constraints per service, each true on every node but those of one rack.
     pub constraints: usize,
-    /// Whether they read the host names instead, of which no two are alike: the first
-    /// is true on one node, the others on all nodes but one.
+    /// Whether they read the host names instead, of which no two are alike, and name as
+    /// many of them as there are racks: the first is true on one node, the others on
+    /// all nodes but one.
     pub unique: bool,
     /// Whether each service spreads over the racks.
     pub spread: bool,
@@ -131,8 +132,8 @@ fn services(shape: Shape) -> Vec<Change> {
     let service = |n: usize| {
         let constraint = |c: usize| match (shape.unique, c) {
             (false, _) => format!("node.labels.rack!={}", (n + c) % RACKS),
-            (true, 0) => format!("node.hostname==node-{}", n % shape.nodes.max(1)),
-            (true, _) => format!("node.hostname!=node-{}", (n + c) % shape.nodes.max(1)),
+            (true, 0) => format!("node.hostname==node-{}", n % RACKS),
+            (true, _) => format!("node.hostname!=node-{}", (n + c) % RACKS),
         };
         let over = PlacementPreference {
             spread: Some(SpreadOver { spread_descriptor: "node.labels.rack".into() }),
