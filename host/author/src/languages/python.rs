@@ -1,7 +1,7 @@
 //! componentize-py, and what it says.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
 
 use anyhow::{Context, Result, bail};
@@ -57,6 +57,5 @@ pub fn tool(project: &Project, name: &str) -> Result<PathBuf> {
 }
 
 fn environment(project: &Project) -> PathBuf {
-    let folder: &Path = &project.folder;
-    folder.join(".venv")
+    project.folder.join(".venv")
 }
