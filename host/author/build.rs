@@ -15,6 +15,9 @@ const MACRO: &str = "wit_bindgen::generate!({";
 /// Where that ends.
 const MACRO_END: &str = "});";
 
+/// What begins the part of C bindings that names the object file.
+const FORCE_LINK: &str = "// Ensure that the *_component_type.o object is linked in";
+
 fn main() -> Result<()> {
     let top = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
     let out = PathBuf::from(std::env::var_os("OUT_DIR").context("run by cargo")?);
@@ -29,6 +32,7 @@ fn main() -> Result<()> {
     pack(&mut code, "SDK", &pure(&sdk, &wit)?)?;
     pack(&mut code, "WIT", &read(&wit)?)?;
     pack(&mut code, "TEMPLATES", &read(&templates)?)?;
+    pack(&mut code, "C_BINDINGS", &c_bindings(&wit)?)?;
     fs::write(out.join("embedded.rs"), code).context("cannot write embedded.rs")
 }
 
@@ -59,6 +63,45 @@ fn pure(sdk: &Path, wit: &Path) -> Result<Sources> {
         });
     }
     Ok(sources)
+}
+
+/// A header and a source for each kind, so that C needs a compiler alone. What a module
+/// exports is written into it when the component is made, not by an object file.
+fn c_bindings(wit: &Path) -> Result<Sources> {
+    let mut sources = Sources::new();
+    for kind in ["constraint", "preference", "update", "volume"] {
+        let mut resolve = Resolve::default();
+        let (package, _) = resolve.push_path(wit)?;
+        let world = format!("swarmw:{kind}/{kind}-plugin");
+        let world = resolve.select_world(&[package], Some(&world))?;
+        let mut files = Files::default();
+        // Names as short as they can be told apart.
+        let short = |interface: &str, name: &str| (format!("{interface}@0.1.0"), name.to_owned());
+        let options = wit_bindgen_c::Opts {
+            no_object_file: true,
+            rename_world: Some("swarmw".to_owned()),
+            rename: vec![
+                short("swarmw:types/types", "swarmw"),
+                short("swarmw:types/host", "host"),
+                short("swarmw:types/plugin", "plugin"),
+                short(&format!("swarmw:{kind}/{kind}"), kind),
+            ],
+            ..Default::default()
+        };
+        options.build().generate(&mut resolve, world, &mut files)?;
+        for (name, bytes) in files.iter() {
+            let text = String::from_utf8(bytes.to_vec())?;
+            sources.push((format!("{kind}/{name}"), without_object_file(&text)?));
+        }
+    }
+    Ok(sources)
+}
+
+/// A source without what would have the linker ask for an object file of types.
+fn without_object_file(source: &str) -> Result<String> {
+    let Some((head, rest)) = source.split_once(FORCE_LINK) else { return Ok(source.to_owned()) };
+    let (_, tail) = rest.split_once("}\n").context("the function's end")?;
+    Ok(format!("{}\n{tail}", head.trim_end()))
 }
 
 /// The manifest without the macro's crate.

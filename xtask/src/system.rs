@@ -23,6 +23,8 @@ const PROGRAMS: &[(&str, &str)] = &[
     ("sshd", "openssh-server"),
     ("curl", "curl"),
     ("cc", "gcc"),
+    ("node", "nodejs"),
+    ("npm", "npm"),
 ];
 
 /// Folders that a login shell of an ordinary user may leave out of the PATH.

@@ -7,10 +7,14 @@ use anyhow::Result;
 use crate::shell::{root, run_command};
 use crate::{lint, system};
 
+/// Workspaces of plugins, whose own tests play their cases natively.
+const PLUGINS: [&str; 2] = ["plugins", "examples/plugins"];
+
 /// Cases of each random test at night; by day it says so itself.
 const NIGHTLY_CASES: &str = "2000";
 
-/// Installs what is missing, lints, runs every test, and then the demo.
+/// Installs what is missing, lints, runs every test, the plugins' own included, and then
+/// the demo.
 pub fn run() -> Result<()> {
     system::prepare()?;
     lint::run()?;
@@ -19,6 +23,14 @@ pub fn run() -> Result<()> {
     run_command(
         Command::new("cargo").args(["test", "--workspace", "--locked"]).current_dir(root()),
     )?;
+    for workspace in PLUGINS {
+        run_command(
+            Command::new("cargo")
+                .args(["test", "--workspace", "--locked", "--quiet"])
+                .env("CARGO_TARGET_DIR", root().join("target/plugins"))
+                .current_dir(root().join(workspace)),
+        )?;
+    }
     // What the README begins with, as it is typed but for the profile.
     run_command(Command::new("cargo").args(["run", "--locked", "--", "demo"]).current_dir(root()))
 }

@@ -8,10 +8,10 @@ use std::time::Instant;
 use anyhow::{Context, Result, anyhow};
 use bytes::Bytes;
 use swarmw_model::PluginClaim;
-use swarmw_plugin_host::{COMPONENT, Inspected, inspect};
+use swarmw_plugin_host::{COMPONENT, Inspected, LARGE_COMPONENT, inspect};
 
-use crate::project::{Builder, Project};
-use crate::{Workbench, component, javascript, toolchain};
+use crate::project::Project;
+use crate::{Workbench, component, languages};
 
 /// `plugin build`
 #[derive(clap::Args, Clone, Debug)]
@@ -52,6 +52,10 @@ pub(crate) fn run(args: &BuildArgs, bench: &Workbench, out: &mut dyn Write) -> R
         writeln!(out, "  asks     {:?}: {}", grant.request, grant.reason)?;
     }
     writeln!(out, "  imports  swarmw:types/host alone")?;
+    if built.bytes.len() > COMPONENT {
+        let most = COMPONENT >> 20;
+        writeln!(out, "  size     over {most} MiB: `plugin add` takes it with --allow-large")?;
+    }
     writeln!(out, "  digest   {}", crate::workbench::digest_of(&built.bytes))?;
     writeln!(out, "built in {:.1} s", started.elapsed().as_secs_f64())?;
     Ok(())
@@ -65,35 +69,20 @@ pub(crate) fn summary(built: &Built) -> String {
     format!("{name}  {size} KB  {kind} {plugin} {}", metadata.version)
 }
 
-/// Builds the plugin of a folder: `NAME.wasm` beside its Cargo.toml.
+/// Builds the plugin of a folder: `NAME.wasm` in it.
 ///
 /// # Errors
 /// It does not build, or no cluster would take it; with what to do.
 pub fn build(folder: &Path, bench: &Workbench) -> Result<Built> {
     let project = Project::find(folder)?;
-    if project.builder() == Builder::Jco {
-        let path = javascript::component(&project)?;
-        return take(&project, &path, bench);
-    }
-    let module = toolchain::module(&project)?;
-    let bytes = fs::read(&module).with_context(|| format!("cannot read {}", module.display()))?;
-    let bytes = component::encode(&bytes)?;
-    let name = module.file_name().context("a module has a name")?;
-    let built = checked(&project, project.folder.join(name), bytes, bench)?;
-    let shown = built.path.display();
-    fs::write(&built.path, &built.bytes).with_context(|| format!("cannot write {shown}"))?;
-    Ok(built)
+    take(&project, &languages::component(&project)?, bench)
 }
 
-/// A component that was built by other means.
+/// A component that is built, looked at as `plugin add` does. One that needs
+/// `--allow-large` there is none the worse for it.
 pub(crate) fn take(project: &Project, file: &Path, bench: &Workbench) -> Result<Built> {
     let bytes = fs::read(file).with_context(|| format!("cannot read {}", file.display()))?;
-    checked(project, file.to_owned(), bytes, bench)
-}
-
-/// Looks at a component as `plugin add` does.
-fn checked(project: &Project, path: PathBuf, bytes: Vec<u8>, bench: &Workbench) -> Result<Built> {
-    let inspected = inspect(&bytes, COMPONENT, &bench.compiler(project))
-        .map_err(|error| anyhow!(component::refused(&error)))?;
-    Ok(Built { path, bytes: bytes.into(), inspected })
+    let inspected = inspect(&bytes, LARGE_COMPONENT, &bench.compiler(project))
+        .map_err(|error| anyhow!(component::refused(&error, project.language())))?;
+    Ok(Built { path: file.to_owned(), bytes: bytes.into(), inspected })
 }

@@ -4,48 +4,74 @@ use anyhow::{Result, anyhow};
 use swarmw_plugin_host::AddError;
 use wit_component::ComponentEncoder;
 
+use crate::languages::Language;
+
 /// Makes a component of a module.
-pub fn encode(module: &[u8]) -> Result<Vec<u8>> {
+pub fn encode(module: &[u8], language: Language) -> Result<Vec<u8>> {
     ComponentEncoder::default()
         .validate(true)
         .module(module)
         .and_then(|mut encoder| encoder.encode())
-        .map_err(|error| anyhow!(explained(&format!("{error:#}"))))
+        .map_err(|error| anyhow!(explained(&format!("{error:#}"), language)))
 }
 
 /// The encoder's words, and what an author does about them.
-fn explained(error: &str) -> String {
+fn explained(error: &str, language: Language) -> String {
     let import = error.split_once("requires an import interface named `");
     let Some((_, rest)) = import else {
         return match error.contains("failed to find export") || error.contains("no export") {
-            true => format!(
+            true if language == Language::Rust => format!(
                 "the crate exports no plugin: it needs a line `export!(Type: Kind);`\n{error}"
             ),
+            true => format!("{} lacks a function of its interface: {error}", language.source()),
             false => format!("the module is no component: {error}"),
         };
     };
     let name = rest.split('`').next().unwrap_or_default();
     let cause = match name {
+        "env" if language == Language::C => "a function that is declared and nowhere defined",
         "env" => {
             "an `extern \"C\"` function that nothing defines, most often of a crate with C code"
         }
         "__wbindgen_placeholder__" => {
             "a crate made for browsers: look for a feature such as `js` or `wasm-bindgen` to turn off"
         }
+        name if name.starts_with("wasi") && language == Language::C => {
+            "a function of the C library that needs a file, a clock or the environment, such as \
+             printf or assert; write to the plugin's log instead"
+        }
         name if name.starts_with("wasi") => {
             "WASI, which plugins have not: build for wasm32-unknown-unknown"
         }
         _ => "something that plugins have not",
     };
+    let look = match language {
+        Language::Rust => "; `cargo tree` shows which crates it uses",
+        _ => "",
+    };
     format!(
-        "the module imports `{name}`: {cause}. A plugin may import swarmw:types/host alone; \
-         `cargo tree` shows which crates it uses"
+        "the module imports `{name}`: {cause}. A plugin may import swarmw:types/host alone{look}"
     )
 }
 
 /// What the host says of a component, and what an author does about it.
-pub fn refused(error: &AddError) -> String {
+pub fn refused(error: &AddError, language: Language) -> String {
     let advice = match error {
+        AddError::Compile(_) => "make it smaller, or simpler".to_owned(),
+        _ if language == Language::Rust => in_rust(error).to_owned(),
+        AddError::Metadata { .. } => {
+            format!("look at what `describe` answers in {}", language.source())
+        }
+        AddError::Describe { .. } => {
+            format!("`describe` in {} must not fail, and answer the same always", language.source())
+        }
+        AddError::NoPlugin(_) => "it must come from `swarmw plugin build`".to_owned(),
+    };
+    format!("{error}: {advice}")
+}
+
+fn in_rust(error: &AddError) -> &'static str {
+    match error {
         AddError::Metadata { reason } if reason.starts_with("name ") => {
             "set NAME in src/lib.rs to \"publisher/name\""
         }
@@ -62,10 +88,6 @@ pub fn refused(error: &AddError) -> String {
         AddError::Describe { .. } => {
             "claims(), grants() and the options must not panic, and must be the same always"
         }
-        AddError::NoPlugin(_) => {
-            "it must come from `swarmw plugin build`, with one line `export!(Type: Kind);`"
-        }
-        AddError::Compile(_) => "make it smaller, or simpler",
-    };
-    format!("{error}: {advice}")
+        _ => "it must come from `swarmw plugin build`, with one line `export!(Type: Kind);`",
+    }
 }

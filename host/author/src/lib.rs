@@ -11,7 +11,8 @@
 //! |---|---|
 //! | [`Command`] | the commands |
 //! | `project` | what a plugin's folder is |
-//! | `component` | from source to component, and what can be wrong |
+//! | `languages` | from source to component, and what is installed for that |
+//! | `component` | from module to component, and what can be wrong |
 //! | `subject` | a component as what cases and laws are played against |
 //! | `laws` | what every plugin of a kind must keep |
 //! | `dev` | the cluster of fake nodes |
@@ -23,7 +24,7 @@ mod component;
 mod convert;
 mod dev;
 mod embedded;
-mod javascript;
+mod languages;
 mod laws;
 mod new;
 mod project;
@@ -32,7 +33,6 @@ mod random;
 mod steps;
 mod subject;
 mod test;
-mod toolchain;
 mod wanted;
 mod workbench;
 
@@ -41,7 +41,8 @@ use std::io::Write;
 use anyhow::Result;
 
 pub use build::{BuildArgs, Built, build};
-pub use new::{Kind, Language, NewArgs};
+pub use languages::Language;
+pub use new::{Kind, NewArgs};
 pub use workbench::Workbench;
 
 /// The commands for authors, beside the operator's under `swarmw plugin`.

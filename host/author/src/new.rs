@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail};
 
 use crate::embedded::{SDK, TEMPLATES, WIT};
+use crate::languages::{Language, c_bindings};
 
 /// The longest name of a plugin, publisher included; the host's own bound.
 const NAME_MAX: usize = 64;
@@ -41,25 +42,6 @@ pub enum Kind {
     VolumeDriver,
 }
 
-/// What a plugin is written in.
-#[derive(clap::ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Language {
-    /// Rust
-    Rust,
-    /// JavaScript, with jco from npm
-    Javascript,
-}
-
-impl Language {
-    /// The folder of its templates, and how people call it.
-    const fn names(self) -> (&'static str, &'static str) {
-        match self {
-            Self::Rust => ("rust", "Rust"),
-            Self::Javascript => ("javascript", "JavaScript"),
-        }
-    }
-}
-
 impl Kind {
     /// As on the command line.
     pub const fn as_str(self) -> &'static str {
@@ -68,6 +50,16 @@ impl Kind {
             Self::Preference => "preference",
             Self::UpdatePolicy => "update-policy",
             Self::VolumeDriver => "volume-driver",
+        }
+    }
+
+    /// Its interface in wit/.
+    const fn interface(self) -> &'static str {
+        match self {
+            Self::Constraint => "constraint",
+            Self::Preference => "preference",
+            Self::UpdatePolicy => "update",
+            Self::VolumeDriver => "volume",
         }
     }
 
@@ -89,14 +81,7 @@ pub(crate) fn run(args: &NewArgs, out: &mut dyn Write) -> Result<()> {
         bail!("{} exists already: name another folder, or remove it", args.folder.display());
     }
     let kind = args.kind.as_str();
-    let (language, shown) = args.lang.names();
-    let there = format!("{language}/{kind}/");
-    if !TEMPLATES.iter().any(|(path, _)| path.starts_with(&there)) {
-        bail!(
-            "there is no template of a {kind} in {shown} yet: \
-             take --lang rust, or --kind constraint and the other functions of wit/"
-        );
-    }
+    let language = args.lang.folder();
     let words = Words::new(&name, &args.publisher, args.kind);
     let mut files: Vec<(PathBuf, String)> = Vec::new();
     for part in ["common", kind] {
@@ -110,8 +95,10 @@ pub(crate) fn run(args: &NewArgs, out: &mut dyn Write) -> Result<()> {
     let below = |folder: &str, all: &[(&str, &str)]| -> Vec<(PathBuf, String)> {
         all.iter().map(|(path, text)| (Path::new(folder).join(path), (*text).to_owned())).collect()
     };
-    if args.lang == Language::Rust {
-        files.extend(below("sdk", SDK));
+    match args.lang {
+        Language::Rust => files.extend(below("sdk", SDK)),
+        Language::C => files.extend(below("bindings", &c_bindings(args.kind.interface()))),
+        Language::Javascript | Language::Python => {}
     }
     files.extend(below("wit", WIT));
     for (path, text) in files {
@@ -119,13 +106,17 @@ pub(crate) fn run(args: &NewArgs, out: &mut dyn Write) -> Result<()> {
     }
     let folder = args.folder.display();
     let article = if args.kind == Kind::UpdatePolicy { "an" } else { "a" };
-    writeln!(
-        out,
-        "{folder}: {article} {kind} in {shown}, with its cases{} and the interface\n\n  \
-         cd {folder}\n  {}swarmw plugin test",
-        if args.lang == Language::Rust { ", the SDK" } else { "" },
-        if args.lang == Language::Javascript { "npm install\n  " } else { "" },
-    )?;
+    let with = match args.lang {
+        Language::Rust => "its cases, the SDK and the interface",
+        Language::C => "its cases, the bindings and the interface",
+        Language::Javascript | Language::Python => "its cases and the interface",
+    };
+    writeln!(out, "{folder}: {article} {kind} in {}, with {with}\n", args.lang.shown())?;
+    writeln!(out, "  cd {folder}")?;
+    if let Some(install) = args.lang.install() {
+        writeln!(out, "  {install}")?;
+    }
+    writeln!(out, "  swarmw plugin test")?;
     Ok(())
 }
 
@@ -187,6 +178,8 @@ impl Words {
 
 #[cfg(test)]
 mod tests {
+    use clap::ValueEnum as _;
+
     use super::*;
 
     #[test]
@@ -200,6 +193,17 @@ mod tests {
             ("spread", "Me Inc", false),
         ] {
             assert_eq!(checked_name(Path::new(name), publisher).is_ok(), good, "{name}");
+        }
+    }
+
+    #[test]
+    fn there_is_a_template_of_each_kind_in_each_language() {
+        for language in Language::value_variants() {
+            for kind in Kind::value_variants() {
+                let source =
+                    format!("{}/{}/{}", language.folder(), kind.as_str(), language.source());
+                assert!(TEMPLATES.iter().any(|(path, _)| *path == source), "{source}");
+            }
         }
     }
 

@@ -5,20 +5,17 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 
+use crate::languages::Language;
+
+/// Folders whose files are not the author's.
+const SKIPPED: [&str; 8] =
+    ["target", "sdk", "wit", "bindings", ".git", "node_modules", ".venv", "__pycache__"];
+
 /// The folder of a plugin.
 #[derive(Clone, Debug)]
 pub struct Project {
     /// The folder, as a path that exists.
     pub folder: PathBuf,
-}
-
-/// What builds a plugin.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Builder {
-    /// Cargo, and the encoder in this binary.
-    Cargo,
-    /// jco, out of the folder's own node_modules.
-    Jco,
 }
 
 impl Project {
@@ -29,14 +26,14 @@ impl Project {
     pub fn find(folder: &Path) -> Result<Self> {
         let project = Self::of(folder)?;
         let real = &project.folder;
-        if project.builder() == Builder::Jco {
+        if project.language() != Language::Rust {
             return Ok(project);
         }
         let manifest = real.join("Cargo.toml");
         let Ok(text) = fs::read_to_string(&manifest) else {
             bail!(
-                "{} holds no plugin: it has no Cargo.toml; go to the plugin's folder, name it, or \
-                 make one with `swarmw plugin new --kind constraint NAME`",
+                "{} holds no plugin: it has no Cargo.toml, plugin.js, plugin.py or plugin.c; go to \
+                 the plugin's folder, name it, or make one with `swarmw plugin new --kind constraint NAME`",
                 real.display()
             );
         };
@@ -60,12 +57,9 @@ impl Project {
         Ok(Self { folder })
     }
 
-    /// What builds it: a folder with `plugin.js` is one in JavaScript.
-    pub fn builder(&self) -> Builder {
-        match self.folder.join("plugin.js").exists() {
-            true => Builder::Jco,
-            false => Builder::Cargo,
-        }
+    /// What it is written in.
+    pub fn language(&self) -> Language {
+        Language::of(&self.folder)
     }
 
     /// Where compiled components and the like are kept.
@@ -77,4 +71,26 @@ impl Project {
     pub fn cases(&self) -> PathBuf {
         self.folder.join("cases")
     }
+}
+
+/// The author's files with one of these endings, in a fixed order.
+pub fn files(folder: &Path, endings: &[&str]) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    let mut folders = vec![folder.to_owned()];
+    while let Some(next) = folders.pop() {
+        // A folder that goes away meanwhile holds nothing.
+        let Ok(entries) = fs::read_dir(&next) else { continue };
+        for path in entries.flatten().map(|entry| entry.path()) {
+            let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            if path.is_dir() {
+                if !SKIPPED.contains(&name.as_str()) {
+                    folders.push(path);
+                }
+            } else if endings.iter().any(|end| name.ends_with(&format!(".{end}"))) {
+                found.push(path);
+            }
+        }
+    }
+    found.sort();
+    found
 }

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
-use swarmw_model::Preference;
+use swarmw_model::{LineLevel, Preference};
 use swarmw_orchestrator::UpdatePolicies as _;
 use swarmw_plugin_host::PluginHost;
 use swarmw_plugin_host::volumes::{
@@ -30,9 +30,22 @@ pub struct Component<'a> {
     digest: String,
     /// The longest that a call took, the host's part included, and what it was.
     pub slowest: (Duration, &'static str),
-    /// Calls so far.
-    pub calls: u64,
+    /// What the first call of each instance took, its making included, and the others.
+    pub took: Took,
+    /// What instances before this one logged as wrong.
+    logged: Vec<String>,
 }
+
+/// What calls took.
+#[derive(Default)]
+pub struct Took {
+    first: Vec<Duration>,
+    later: Vec<Duration>,
+    is_fresh: bool,
+}
+
+/// What is kept of a component's log: the first lines, where the cause is.
+const LOGGED_MAX: usize = 20;
 
 impl<'a> Component<'a> {
     /// The component that was built.
@@ -44,14 +57,30 @@ impl<'a> Component<'a> {
             host: bench.host_alone(project, built)?,
             digest: crate::workbench::digest_of(&built.bytes),
             slowest: (Duration::ZERO, "none"),
-            calls: 0,
+            took: Took { is_fresh: true, ..Took::default() },
+            logged: Vec::new(),
         })
     }
 
     /// From here on a fresh instance answers.
     pub fn refresh(&mut self) -> Result<()> {
+        self.logged = self.logged();
         self.host = self.bench.host_alone(self.project, self.built)?;
+        self.took.is_fresh = true;
         Ok(())
+    }
+
+    /// What it logged as wrong so far, in its own words and the host's.
+    pub fn logged(&self) -> Vec<String> {
+        let mut logged = self.logged.clone();
+        for line in self.host.lines(self.name(), 0) {
+            // What goes wrong each time is told once.
+            if line.level >= LineLevel::Warn && !logged.contains(&line.text) {
+                logged.push(line.text);
+            }
+        }
+        logged.truncate(LOGGED_MAX);
+        logged
     }
 
     /// The plugin's name.
@@ -68,7 +97,7 @@ impl<'a> Component<'a> {
         let started = Instant::now();
         let answer = call(&mut self.host);
         let took = started.elapsed();
-        self.calls += 1;
+        self.took.add(took);
         if took > self.slowest.0 {
             self.slowest = (took, what);
         }
@@ -232,6 +261,32 @@ impl Subject for Component<'_> {
         });
         planned.map(steps::steps).map_err(volume_failure)
     }
+}
+
+// === impl Took ===
+
+impl Took {
+    fn add(&mut self, took: Duration) {
+        let to = if std::mem::take(&mut self.is_fresh) { &mut self.first } else { &mut self.later };
+        to.push(took);
+    }
+
+    /// How many calls there were.
+    pub fn calls(&self) -> usize {
+        self.first.len() + self.later.len()
+    }
+
+    /// Medians: of the calls that were an instance's first, and of the others.
+    pub fn medians(&self) -> (Duration, Duration) {
+        (median(&self.first), median(&self.later))
+    }
+}
+
+/// The middle one; zero of none.
+fn median(all: &[Duration]) -> Duration {
+    let mut sorted = all.to_vec();
+    sorted.sort_unstable();
+    sorted.get(sorted.len() / 2).copied().unwrap_or_default()
 }
 
 fn named(volume: &VolumeText) -> NamedVolume {

@@ -7,10 +7,10 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, anyhow, bail};
 use swarmw_sdk::testing::{play, read_folder};
 
-use crate::project::{Builder, Project};
+use crate::project::Project;
 use crate::random::Random;
 use crate::subject::Component;
-use crate::{Workbench, build, laws, toolchain};
+use crate::{Workbench, build, languages, laws};
 
 /// `plugin test`
 #[derive(clap::Args, Clone, Debug)]
@@ -43,8 +43,8 @@ pub(crate) fn run(args: &TestArgs, bench: &Workbench, out: &mut dyn Write) -> Re
     let files = read_folder(&project.cases()).map_err(|error| anyhow!(error))?;
     let mut report = Report::default();
 
-    if args.component.is_none() && project.builder() == Builder::Cargo {
-        let (native, took) = timed(|| toolchain::tests(&project));
+    if args.component.is_none() && project.language().has_native_tests() {
+        let (native, took) = timed(|| languages::native_tests(&project));
         match native? {
             Ok(counted) => report.kept(out, "native", "cargo test", &counted, took)?,
             Err(said) => report.missed(out, "native", "cargo test", &said)?,
@@ -92,10 +92,18 @@ pub(crate) fn run(args: &TestArgs, bench: &Workbench, out: &mut dyn Write) -> Re
         }
     }
     let (slowest, what) = component.slowest;
-    let calls = format!("{} calls, the longest a `{what}`", component.calls);
+    let calls = format!("{} calls, the longest a `{what}`", component.took.calls());
     report.kept(out, "limits", &calls, &format!("{:.1} ms", millis(slowest)), Duration::ZERO)?;
+    let (first, later) = component.took.medians();
+    let speed = format!("{:.2}, {:.2} ms", millis(first), millis(later));
+    let what = "medians: an instance's first call, a later one";
+    report.kept(out, "speed", what, &speed, Duration::ZERO)?;
     for detail in &report.details {
         writeln!(out, "\n{detail}")?;
+    }
+    let logged = component.logged();
+    if report.failed > 0 && !logged.is_empty() {
+        writeln!(out, "\nlog of the component:\n  {}", logged.join("\n  "))?;
     }
     match report.failed {
         0 => {

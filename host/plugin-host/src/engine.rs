@@ -17,8 +17,9 @@ pub enum Profile {
 pub const MEMORY: usize = 64 << 20;
 /// The most elements of its tables, all together.
 pub const TABLE_ELEMENTS: usize = 20_000;
-/// The most core instances, tables and memories of one plugin.
-pub const INSTANCES: usize = 16;
+/// The most core instances, tables and memories of one plugin; one in Python has 38
+/// instances, as its libraries are linked when it starts.
+pub const INSTANCES: usize = 64;
 /// See [`INSTANCES`].
 pub const TABLES: usize = 16;
 /// See [`INSTANCES`].
@@ -40,8 +41,11 @@ pub const COMPILE_BUDGET: Duration = Duration::from_millis(50);
 pub const ROWS_BUDGET: Duration = Duration::from_millis(20);
 /// See [`ROWS_BUDGET`].
 pub const ROW_BUDGET: Duration = Duration::from_micros(1);
-/// CPU time for sharing out tasks.
+/// CPU time for sharing out tasks, and for each bin of them, of which an interpreter
+/// needs most.
 pub const ALLOCATE_BUDGET: Duration = Duration::from_millis(50);
+/// See [`ALLOCATE_BUDGET`].
+pub const BIN_BUDGET: Duration = Duration::from_micros(5);
 /// CPU time for a step of an update.
 pub const STEP_BUDGET: Duration = Duration::from_millis(100);
 /// CPU time for a plan of a volume driver.

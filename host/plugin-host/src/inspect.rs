@@ -23,6 +23,9 @@ const LINE_MAX: usize = 256;
 /// The most claims, options and grants each.
 const ENTRIES_MAX: usize = 64;
 
+/// Lines of its log that are told when it cannot say what it is.
+const LOGGED_MAX: usize = 3;
+
 /// Why a component is no plugin.
 #[derive(Debug, thiserror::Error)]
 pub enum AddError {
@@ -33,10 +36,12 @@ pub enum AddError {
     #[error(transparent)]
     NoPlugin(#[from] NoPlugin),
     /// It failed when it was asked what it is.
-    #[error("the component {fault} when it was asked to describe itself")]
+    #[error("the component {fault} when it was asked to describe itself{logged}")]
     Describe {
         /// What it did.
         fault: String,
+        /// `; it logged: …`, or nothing.
+        logged: String,
     },
     /// What it says of itself breaks a rule.
     #[error("the plugin describes itself wrongly: {reason}")]
@@ -83,8 +88,16 @@ fn describe(
     kind: PluginKind,
     minor: Minor,
 ) -> Result<(String, PluginMetadata), AddError> {
-    let fault = |error: wasmtime::Error| AddError::Describe { fault: sandbox::fault(&error).1 };
     let journal = Arc::new(Journal::new("new plugin"));
+    let fault = |error: wasmtime::Error| {
+        let lines = journal.after(0).into_iter().take(LOGGED_MAX).map(|line| line.text);
+        let lines: Vec<_> = lines.collect();
+        let logged = match lines.is_empty() {
+            true => String::new(),
+            false => format!("; it logged: {}", lines.join(" / ")),
+        };
+        AddError::Describe { fault: sandbox::fault(&error).1, logged }
+    };
     let (engine, ticker, linker) = (&runtime.engine, &runtime.ticker, &runtime.linker);
     // Every function of its kind must be there with the right type.
     Sandbox::new(engine, ticker, linker, component, (kind, minor), &journal).map_err(fault)?;

