@@ -16,6 +16,7 @@ mod logs;
 mod machine;
 mod no_engine;
 mod runner;
+mod secrets;
 mod session;
 mod store;
 mod template;

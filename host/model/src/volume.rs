@@ -12,6 +12,8 @@ use crate::{Driver, Mount, MountKind, NodeId, SecretId, TaskId, Time, Version, V
 const NAME_MIN: usize = 2;
 /// The longest name of a volume.
 const NAME_MAX: usize = 255;
+/// The longest key of a secret.
+const KEY_MAX: usize = 64;
 /// The driver of a mount that names none.
 const LOCAL: &str = "local";
 
@@ -203,6 +205,22 @@ pub fn check_volume_name(name: &str) -> Result<(), String> {
         return Err(format!("a volume's name has at most {NAME_MAX} bytes: {name:?}"));
     }
     Ok(())
+}
+
+/// What a driver may call a secret: a name that a file may have, too.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn check_secret_key(key: &str) -> Result<(), String> {
+    let fits = |c: char| c.is_ascii_alphanumeric() || "_.-".contains(c);
+    let starts = key.starts_with(|c: char| c.is_ascii_alphanumeric());
+    if starts && key.len() <= KEY_MAX && key.chars().all(fits) {
+        return Ok(());
+    }
+    Err(format!(
+        "invalid key {key:?} of a volume's secret: want at most {KEY_MAX} of [a-zA-Z0-9_.-], the \
+         first a letter or digit"
+    ))
 }
 
 #[cfg(test)]

@@ -1,8 +1,8 @@
 use std::sync::Arc;
 
 use swarmw_model::{
-    Config, ConfigId, ConfigReference, DataSpec, FileTarget, Secret, SecretId, SecretReference,
-    ServiceSpec, Version,
+    ClusterVolume, Config, ConfigId, ConfigReference, DataSpec, FileTarget, Secret, SecretId,
+    SecretReference, ServiceSpec, Version, VolumeId, VolumeSecret, VolumeSpec,
 };
 use swarmw_state::{
     Change, Event, Lookup, State, Transaction, decode_transaction, encode_transaction,
@@ -141,6 +141,42 @@ fn what_services_name_is_there_and_stays() {
     let back = Change::RollbackService { id: WEB, version, message: String::new() };
     assert_eq!(log.refusal(back), "rpc error: code = InvalidArgument desc = secret not found: pw");
     assert_eq!(log.refusal(Change::RemoveSecret(S1)), format!("secret {S1} not found"));
+}
+
+#[test]
+fn a_secret_that_a_volume_grants_is_there_and_stays() {
+    let mut log = Log::founded();
+    log.done(secret(S1, "nas-pw", "x"));
+    let volume = |keys: &[(&str, &str)]| {
+        let secrets = keys.iter().map(|(key, name)| VolumeSecret {
+            key: (*key).into(),
+            name: (*name).into(),
+            ..VolumeSecret::default()
+        });
+        let spec =
+            VolumeSpec { name: "data".into(), secrets: secrets.collect(), ..VolumeSpec::default() };
+        Change::CreateVolume(Box::new(ClusterVolume::new(VolumeId::from_bits(7), spec)))
+    };
+    for (keys, want) in [
+        (&[("pw", "other")][..], "secret not found: other"),
+        (&[("../x", "nas-pw")], "invalid key \"../x\" of a volume's secret"),
+        (&[("pw", "nas-pw"), ("pw", "nas-pw")], "secret pw of a volume is given twice"),
+    ] {
+        let refused = log.refusal(volume(keys));
+        assert!(refused.starts_with(want), "{refused}");
+    }
+    log.done(volume(&[("pw", "nas-pw")]));
+    log.done(volume(&[("pw", "nas-pw")]));
+    let made = log.state.volume_named("data").expect("a volume").clone();
+    assert_eq!(made.spec.secrets[0].id, S1);
+    assert_eq!(
+        log.refusal(Change::RemoveSecret(S1)),
+        "rpc error: code = InvalidArgument desc = secret 'nas-pw' is in use by the following \
+         volume: data"
+    );
+    log.done(Change::GiveUpVolume(made.id));
+    log.done(Change::RemoveVolume(made.id));
+    log.done(Change::RemoveSecret(S1));
 }
 
 #[test]
