@@ -86,6 +86,9 @@ pub(crate) async fn run(
             if !args.driver.is_empty() && !file.is_empty() {
                 return Err(Failure::new("When using secret driver secret data must be empty"));
             }
+            if args.driver.is_empty() && file.is_empty() {
+                return Err(Failure::new("secret file is required"));
+            }
             let new = New {
                 name: args.name,
                 labels: args.label,

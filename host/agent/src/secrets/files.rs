@@ -104,7 +104,7 @@ impl Given<'_> {
     /// Of the task's environment as it will be; nothing for one that it has not.
     fn variable(&self, name: &str) -> String {
         let variables = self.container.env.iter().filter_map(|entry| entry.split_once('='));
-        let found = variables.filter(|(key, _)| *key == name).last();
+        let found = variables.rev().find(|(key, _)| *key == name);
         found.and_then(|(_, value)| self.template.expand(value).ok()).unwrap_or_default()
     }
 }

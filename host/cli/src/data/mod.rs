@@ -47,7 +47,12 @@ pub(crate) async fn create(
     io: &mut Io,
 ) -> Result<(), Failure> {
     let data = read(&new.file).map_err(|error| {
-        Failure::new(format!("Error reading content from {:?}: {error}", new.file))
+        // Docker's client says it so, and differently for the two.
+        let what = format!("error reading from {}: {error}", new.file);
+        Failure::new(match kind.has_driver {
+            true => what,
+            false => format!("Error reading content from {:?}: {what}", new.file),
+        })
     })?;
     let named = |name: String| (!name.is_empty()).then(|| Driver { name, ..Driver::default() });
     let spec = DataSpec {

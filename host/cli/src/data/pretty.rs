@@ -17,7 +17,12 @@ pub(super) fn show(kind: &Kind, data: &Value) -> String {
 
 fn write(out: &mut String, kind: &Kind, data: &Value) -> std::fmt::Result {
     let text = |path: &str| data.pointer(path).and_then(Value::as_str).unwrap_or_default();
-    writeln!(out, "ID:\t\t\t{}\nName:\t\t\t{}", text("/ID"), text("/Spec/Name"))?;
+    let is_secret = kind.has_driver;
+    let (id, name, at) = match is_secret {
+        true => ("ID:              ", "Name:              ", "        "),
+        false => ("ID:\t\t\t", "Name:\t\t\t", "            \t"),
+    };
+    writeln!(out, "{id}{}\n{name}{}", text("/ID"), text("/Spec/Name"))?;
     let labels = data["Spec"]["Labels"].as_object().filter(|labels| !labels.is_empty());
     if labels.is_some() {
         writeln!(out, "Labels:")?;
@@ -28,20 +33,16 @@ fn write(out: &mut String, kind: &Kind, data: &Value) -> std::fmt::Result {
             Some(value) => writeln!(out, " - {key}={value}")?,
         }
     }
-    if kind.has_driver {
-        writeln!(out, "Driver:\t\t\t{}", text("/Spec/Driver/Name"))?;
+    if is_secret {
+        writeln!(out, "Driver:            {}", text("/Spec/Driver/Name"))?;
     }
-    writeln!(out, "Created at:            \t{}", date(text("/CreatedAt")))?;
-    if kind.has_driver {
-        return writeln!(out, "Updated at:            \t{}", date(text("/UpdatedAt")));
+    writeln!(out, "Created at:{at}{}", date(text("/CreatedAt")))?;
+    writeln!(out, "Updated at:{at}{}", date(text("/UpdatedAt")))?;
+    if is_secret {
+        return Ok(());
     }
     let payload: Payload = serde_json::from_value(data["Spec"]["Data"].clone()).unwrap_or_default();
-    writeln!(
-        out,
-        "Updated at:            \t{}\nData:\n{}",
-        date(text("/UpdatedAt")),
-        String::from_utf8_lossy(payload.bytes())
-    )
+    writeln!(out, "Data:\n{}", String::from_utf8_lossy(payload.bytes()))
 }
 
 /// As Go prints a time.
@@ -64,12 +65,20 @@ mod tests {
         let data = json!({"ID": "e216jshn25ckzbvmwlnh5jr3g", "CreatedAt": "2026-11-20T23:41:33.56Z",
             "UpdatedAt": "2026-11-20T23:41:33.56Z",
             "Spec": {"Name": "pw", "Labels": {"a": "b", "c": ""}}});
-        let head = "ID:\t\t\te216jshn25ckzbvmwlnh5jr3g\nName:\t\t\tpw\nLabels:\n - a=b\n - c\n";
-        let dates = "Created at:            \t2026-11-20 23:41:33.56 +0000 utc\n\
-                     Updated at:            \t2026-11-20 23:41:33.56 +0000 utc\n";
-        assert_eq!(show(&SECRET, &data), format!("{head}Driver:\t\t\t\n{dates}"));
+        assert_eq!(
+            show(&SECRET, &data),
+            "ID:              e216jshn25ckzbvmwlnh5jr3g\nName:              pw\n\
+             Labels:\n - a=b\n - c\nDriver:            \n\
+             Created at:        2026-11-20 23:41:33.56 +0000 utc\n\
+             Updated at:        2026-11-20 23:41:33.56 +0000 utc\n"
+        );
         let mut config = data;
         config["Spec"]["Data"] = json!("cG9ydD0x");
-        assert_eq!(show(&CONFIG, &config), format!("{head}{dates}Data:\nport=1\n"));
+        assert_eq!(
+            show(&CONFIG, &config),
+            "ID:\t\t\te216jshn25ckzbvmwlnh5jr3g\nName:\t\t\tpw\nLabels:\n - a=b\n - c\n\
+             Created at:            \t2026-11-20 23:41:33.56 +0000 utc\n\
+             Updated at:            \t2026-11-20 23:41:33.56 +0000 utc\nData:\nport=1\n"
+        );
     }
 }
