@@ -50,6 +50,8 @@ impl Memory {
         let digest: String = digest.iter().take(NAME_BYTES).map(|b| format!("{b:02x}")).collect();
         let name = format!("swarmw-{}-{digest}", getuid().as_raw());
         let shared = places.into_iter().find(|place| is_in_memory(place));
+        // An engine has another working directory.
+        let state_dir = std::path::absolute(state_dir).unwrap_or_else(|_| state_dir.to_owned());
         Self { mounted: state_dir.join("secrets"), shared: shared.map(|place| place.join(name)) }
     }
 
@@ -99,7 +101,10 @@ impl Memory {
         match &self.shared {
             Some(shared) if ours(shared).is_ok() => {
                 let folder = shared.join(name);
-                gone(fs::remove_dir_all(&folder)).map_err(at(&folder))
+                gone(fs::remove_dir_all(&folder)).map_err(at(&folder))?;
+                // Others may be in use there.
+                let _ = fs::remove_dir(shared);
+                Ok(())
             }
             _ => Ok(()),
         }

@@ -5,7 +5,8 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use swarmw_model::{
-    ConfigId, ConfigReference, Data, DataId, DataReference, NodeId, SecretId, SecretReference, Task,
+    ConfigId, ConfigReference, Data, DataId, DataReference, NodeId, SecretId, SecretReference,
+    Task, TaskId,
 };
 use swarmw_orchestrator::mount_source;
 use swarmw_proto::{pb, wire};
@@ -42,6 +43,21 @@ impl Given {
             needed.secrets.extend(of_volumes(state, node, task));
         }
         needed
+    }
+
+    /// Whether a change of these tasks of the node may change what it needs: most tasks
+    /// name nothing, and their reports are many.
+    pub(super) fn concerns(&self, state: &State, tasks: &BTreeSet<TaskId>) -> bool {
+        let by_volumes = state.volumes().any(|volume| !volume.spec.secrets.is_empty());
+        let names = |task: &Task| {
+            task.spec.container_spec.as_ref().is_some_and(|container| {
+                let mounts = by_volumes && !container.mounts.is_empty();
+                mounts || !container.secrets.is_empty() || !container.configs.is_empty()
+            })
+        };
+        // What a task that is gone by now has named is not known.
+        let nothing = self.secrets.is_empty() && self.configs.is_empty();
+        tasks.iter().any(|id| state.task(*id).map_or(!nothing, |task| names(task)))
     }
 
     /// The messages that bring what `needed` has more than this.

@@ -222,8 +222,8 @@ impl Conversation {
         }
         // One state for all of it: no task is told of before what it needs.
         let state = self.dispatcher.0.log.raft.state();
-        let of_tasks = marks.all || marks.drivers || !marks.tasks.is_empty();
-        let needed = of_tasks.then(|| Given::needed(&state, self.node));
+        let other = marks.all || marks.drivers || self.given.concerns(&state, &marks.tasks);
+        let needed = other.then(|| Given::needed(&state, self.node));
         if let Some(needed) = &needed {
             self.give(&state, needed).await?;
         }

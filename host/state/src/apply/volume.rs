@@ -49,7 +49,7 @@ impl State {
         Ok(Some(Id::from_bits(id.bits())))
     }
 
-    /// The secrets that an operator gives to a volume, found by their names.
+    /// The secrets that an operator gives to a volume, found by their names or ids.
     fn secrets_of_volume(&self, spec: &VolumeSpec) -> Result<Vec<VolumeSecret>, Refusal> {
         let mut keys = BTreeSet::new();
         let found = |secret: &VolumeSecret| {
@@ -58,9 +58,11 @@ impl State {
             if !keys.insert(key.clone()) {
                 return Err(Refusal::invalid(format!("secret {key} of a volume is given twice")));
             }
-            let id = self.secret_named(name).map(|secret| secret.id);
-            let id = id.ok_or_else(|| Refusal::invalid(format!("secret not found: {name}")))?;
-            Ok(VolumeSecret { id, ..secret.clone() })
+            let by_id = || self.secret(name.parse().ok()?);
+            let found = self.secret_named(name).or_else(by_id);
+            let found =
+                found.ok_or_else(|| Refusal::invalid(format!("secret not found: {name}")))?;
+            Ok(VolumeSecret { key: key.clone(), name: found.spec.name.clone(), id: found.id })
         };
         spec.secrets.iter().map(found).collect()
     }

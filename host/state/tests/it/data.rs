@@ -166,7 +166,8 @@ fn a_secret_that_a_volume_grants_is_there_and_stays() {
         assert!(refused.starts_with(want), "{refused}");
     }
     log.done(volume(&[("pw", "nas-pw")]));
-    log.done(volume(&[("pw", "nas-pw")]));
+    // The same one, by its id.
+    log.done(volume(&[("pw", &S1.to_string())]));
     let made = log.state.volume_named("data").expect("a volume").clone();
     assert_eq!(made.spec.secrets[0].id, S1);
     assert_eq!(

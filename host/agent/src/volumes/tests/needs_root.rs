@@ -46,7 +46,7 @@ fn image_keeper(folder: &Path) -> Arc<Keeper> {
     keeper(folder, plan(Phase::Mount), BTreeMap::new())
 }
 
-fn directory(seen: Seen) -> PathBuf {
+pub(super) fn directory(seen: Seen) -> PathBuf {
     match seen {
         Seen::Directory(path) => path,
         Seen::Engine { .. } => panic!("a directory"),
@@ -54,7 +54,7 @@ fn directory(seen: Seen) -> PathBuf {
 }
 
 /// What the machine has of a folder: loop devices and mounts.
-fn left(folder: &Path) -> String {
+pub(super) fn left(folder: &Path) -> String {
     let name = folder.to_string_lossy();
     let lines = |text: &str| {
         let of_ours = text.lines().filter(|line| line.contains(&*name));
