@@ -3,6 +3,7 @@
 mod datagrams;
 mod life;
 mod registry;
+mod secrets;
 mod spec;
 mod tutorial;
 mod volumes;

@@ -11,6 +11,7 @@ mod hostile;
 mod kills;
 mod main_job;
 mod plugins;
+mod secrets;
 mod support;
 mod trouble;
 mod volumes;

@@ -8,7 +8,7 @@ use std::sync::{Arc, RwLock};
 use swarmw_ambient::Ambient;
 use swarmw_ca::Tls;
 use swarmw_model::{
-    Node, NodeDescription, NodeId, NodeVolume, Refusal, VolumeId, VolumeScope, VolumeSpec,
+    Node, NodeDescription, NodeId, NodeVolume, Refusal, Secret, VolumeId, VolumeScope, VolumeSpec,
 };
 use swarmw_network::PublishedPorts;
 use swarmw_proto::Channels;
@@ -20,6 +20,7 @@ use tokio_util::task::TaskTracker;
 use crate::docker::sweep;
 use crate::equipment::{Equipment, Runs};
 use crate::images::Images;
+use crate::secrets::Secrets;
 use crate::session::Link;
 use crate::store::Store;
 use crate::traffic::{NodeReach, TunnelService};
@@ -80,6 +81,7 @@ pub struct Welcomed {
 pub struct Agent {
     worker: Worker,
     volumes: Option<Arc<Volumes>>,
+    secrets: Option<Arc<Secrets>>,
     ports: PublishedPorts,
     description: watch::Sender<NodeDescription>,
     welcomed: watch::Receiver<Option<Welcomed>>,
@@ -107,10 +109,11 @@ impl Agent {
         );
         let cancel = CancellationToken::new();
         let tasks = TaskTracker::new();
-        let Equipment { executors, engine, volumes, description } =
+        let Equipment { executors, engine, volumes, secrets, description } =
             Equipment::of(&config, runs, images, &tasks, &cancel).await?;
         let described = description.subscribe();
-        let worker = Worker::resume(store.clone(), executors, volumes.clone(), ambient.clone())?;
+        let of_tasks = (volumes.clone(), secrets.clone());
+        let worker = Worker::resume(store.clone(), executors, of_tasks, ambient.clone())?;
         if let Some(volumes) = volumes.clone() {
             tasks.spawn(async move { volumes.settle().await });
         }
@@ -132,6 +135,7 @@ impl Agent {
             worker: worker.clone(),
             store,
             volumes: volumes.clone(),
+            secrets: secrets.clone(),
             ports: ports.clone(),
             description: described,
             welcomed: welcome,
@@ -139,7 +143,7 @@ impl Agent {
             cancel: cancel.clone(),
         };
         tasks.spawn(Arc::new(link).keep());
-        Ok(Self { worker, volumes, ports, description, welcomed, cancel, tasks })
+        Ok(Self { worker, volumes, secrets, ports, description, welcomed, cancel, tasks })
     }
 
     /// Answers other nodes' agents that forward traffic to tasks here.
@@ -195,7 +199,7 @@ impl Agent {
     }
 
     /// Deletes a volume and its data; whether there was one here. One of the cluster,
-    /// by its id, is deleted wherever its data are.
+    /// by its id, is deleted wherever its data are; its driver may use these secrets.
     ///
     /// # Errors
     /// Tasks here use it, or its driver's plan failed: it stays.
@@ -203,7 +207,9 @@ impl Agent {
         &self,
         spec: &VolumeSpec,
         id: Option<VolumeId>,
+        secrets: &[Arc<Secret>],
     ) -> Result<bool, Refusal> {
+        let _lent = self.secrets.as_ref().map(|here| here.vault().lend(secrets));
         match &self.volumes {
             Some(volumes) => volumes.remove(spec, id).await,
             None => Ok(false),

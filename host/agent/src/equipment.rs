@@ -18,6 +18,7 @@ use crate::docker::{DockerExecutor, Engine, Standing, monitor};
 use crate::executor::Executor;
 use crate::images::Images;
 use crate::no_engine::NoEngine;
+use crate::secrets::{Memory, Secrets, Vault};
 use crate::volumes::{EngineVolumes, Setup, Volumes};
 use crate::wasm::WasmExecutor;
 
@@ -58,6 +59,8 @@ pub(crate) struct Equipment {
     pub(crate) engine: Option<Arc<Engine>>,
     /// None where executors are the caller's: those see mounts as they are written.
     pub(crate) volumes: Option<Arc<Volumes>>,
+    /// None likewise.
+    pub(crate) secrets: Option<Arc<Secrets>>,
     pub(crate) description: watch::Sender<NodeDescription>,
 }
 
@@ -105,7 +108,8 @@ impl Equipment {
                 description.hostname.clone_from(&config.hostname);
                 description.agent_address.clone_from(&config.agent_address);
                 let description = watch::Sender::new(*description);
-                return Ok(Self { executors, engine: None, volumes: None, description });
+                let (volumes, secrets) = (None, None);
+                return Ok(Self { executors, engine: None, volumes, secrets, description });
             }
         };
         let description = watch::Sender::new(describe_machine(config));
@@ -124,6 +128,7 @@ impl Equipment {
             docker
         });
         let folder = config.state_dir.join("wasm");
+        let (vault, memory) = (Arc::<Vault>::default(), Arc::new(Memory::new(&config.state_dir)));
         let setup = Setup {
             file: config.state_dir.join("drivers"),
             compiler: compiler.clone(),
@@ -131,12 +136,15 @@ impl Equipment {
             hostname: config.hostname.clone(),
             helpers: config.volume_helpers.clone(),
             engine: engine.is_some(),
+            vault: vault.clone(),
+            memory: memory.clone(),
         };
         let volumes_of_engine = engine.clone().map(|engine| engine as Arc<dyn EngineVolumes>);
         let volumes = Volumes::open(&config.volumes_dir, setup, volumes_of_engine)?;
         let wasm = WasmExecutor::new(exe, folder, config.hostname.clone(), compiler, images);
         let executors = Executors { wasm: Arc::new(wasm), docker };
-        Ok(Self { executors, engine, volumes: Some(Arc::new(volumes)), description })
+        let secrets = Some(Arc::new(Secrets::new(vault, memory, config.hostname.clone())));
+        Ok(Self { executors, engine, volumes: Some(Arc::new(volumes)), secrets, description })
     }
 }
 

@@ -4,7 +4,8 @@
 //! [`Agent`] is the front door. `machine.rs` decides what to do next with a task
 //! and is pure; `runner.rs` does it through an [`Executor`]; `session.rs` talks to
 //! the leader; `store.rs` remembers tasks over restarts, so that running ones are
-//! adopted; `volumes` does what volume drivers plan. This room knows nothing of Raft, the state or HTTP.
+//! adopted; `volumes` does what volume drivers plan; `secrets` shows tasks their
+//! secrets and configs. This room knows nothing of Raft, the state or HTTP.
 
 mod agent;
 mod describe;
@@ -16,6 +17,7 @@ mod logs;
 mod machine;
 mod no_engine;
 mod runner;
+mod secrets;
 mod session;
 mod store;
 mod template;

@@ -11,6 +11,7 @@ use tracing::{debug, warn};
 use crate::equipment::is_component;
 use crate::executor::{Executor, Exit, Found, Started, TaskError};
 use crate::machine::{Next, after_error, after_exit, next};
+use crate::secrets::Secrets;
 use crate::store::{Kept, Store};
 use crate::volumes::Volumes;
 use crate::worker::Reports;
@@ -34,6 +35,7 @@ pub(crate) struct Runner {
     pub(crate) status: TaskStatus,
     pub(crate) executor: Arc<dyn Executor>,
     pub(crate) volumes: Option<Arc<Volumes>>,
+    pub(crate) secrets: Option<Arc<Secrets>>,
     pub(crate) store: Store,
     pub(crate) reports: Reports,
     pub(crate) ambient: Ambient,
@@ -127,6 +129,17 @@ impl Runner {
             }
             None => Ok(Assignment::clone(&self.task)),
         };
+        let given = match (given, self.secrets.clone()) {
+            (Ok(task), Some(secrets)) => {
+                let in_folders = is_component(&task);
+                tokio::select! {
+                    given = secrets.give(&task, in_folders) => given,
+                    // Nor does a leader that is waited for.
+                    () = told_to_stop(&mut self.orders) => return,
+                }
+            }
+            (given, _) => given,
+        };
         let prepared = match given {
             Ok(task) => self.executor.prepare(&task).await,
             Err(error) => Err(error),
@@ -137,9 +150,12 @@ impl Runner {
         }
     }
 
-    /// The task's volumes are not used by it any more. Whoever hears that the task has
-    /// ended may mount them elsewhere.
+    /// The task's volumes and secrets are not used by it any more. Whoever hears that the
+    /// task has ended may mount the volumes elsewhere.
     async fn give_back(&self) {
+        if let Some(secrets) = &self.secrets {
+            secrets.release(self.task.id);
+        }
         if let Some(volumes) = &self.volumes {
             volumes.release(&self.task).await;
         }

@@ -26,6 +26,7 @@ use tracing::{debug, info, warn};
 
 use crate::agent::Welcomed;
 use crate::logs::{Line, LogOptions};
+use crate::secrets::{Change, Secrets};
 use crate::store::Store;
 use crate::volumes::{Known, Volumes};
 use crate::worker::Worker;
@@ -52,6 +53,7 @@ pub(crate) struct Link {
     pub(crate) worker: Worker,
     pub(crate) store: Store,
     pub(crate) volumes: Option<Arc<Volumes>>,
+    pub(crate) secrets: Option<Arc<Secrets>>,
     pub(crate) ports: PublishedPorts,
     pub(crate) description: watch::Receiver<NodeDescription>,
     pub(crate) welcomed: watch::Sender<Option<Welcomed>>,
@@ -168,6 +170,9 @@ impl Link {
                                 begun = true;
                                 *backoff = Duration::ZERO;
                                 self.worker.report_all();
+                                if let Some(secrets) = &self.secrets {
+                                    secrets.vault().begin();
+                                }
                             }
                             *period = Duration::from_millis(welcome.heartbeat_millis.max(1));
                             beat = beat.min(Instant::now() + *period);
@@ -233,6 +238,9 @@ impl Link {
                 let update = wire::decode(&assignments.update).map_err(invalid)?;
                 let remove: Vec<TaskId> =
                     assignments.remove.iter().filter_map(|id| id.parse().ok()).collect();
+                if let Some(secrets) = self.secrets.as_ref().filter(|_| assignments.complete) {
+                    secrets.vault().settle();
+                }
                 self.worker.assign(assignments.complete, update, &remove);
             }
             ToAgent::Ports(ports) => {
@@ -251,6 +259,12 @@ impl Link {
                     volumes.learn(known);
                 }
             }
+            ToAgent::Given(given) => {
+                let change = change(&given)?;
+                if let Some(secrets) = &self.secrets {
+                    secrets.vault().learn(change);
+                }
+            }
             ToAgent::Logs(wanted) => {
                 let channel = self.channels.get(leader)?;
                 tokio::spawn(publish(self.worker.clone(), channel, wanted));
@@ -264,6 +278,20 @@ impl Link {
         }
         Ok(())
     }
+}
+
+/// What the leader gives and takes back. An error does not show what it was.
+fn change(given: &pb::Given) -> Result<Change, Status> {
+    Ok(Change {
+        secrets: wire::decode(&given.secrets).map_err(|_| unreadable())?,
+        configs: wire::decode(&given.configs).map_err(|_| unreadable())?,
+        remove_secrets: given.remove_secrets.iter().filter_map(|id| id.parse().ok()).collect(),
+        remove_configs: given.remove_configs.iter().filter_map(|id| id.parse().ok()).collect(),
+    })
+}
+
+fn unreadable() -> Status {
+    Status::invalid_argument("secrets and configs that this binary cannot read")
 }
 
 /// Sends the log lines of some tasks until they end or nobody reads them.

@@ -25,7 +25,8 @@ impl<'a> Template<'a> {
             .map_err(|error| TaskError(format!("expanding {text:?} failed: {error}")))
     }
 
-    fn value(&self, field: Field<'_>) -> String {
+    /// What a field stands for.
+    pub(crate) fn value(&self, field: Field<'_>) -> String {
         let task = self.task;
         match field {
             Field::ServiceId => task.service_id.to_string(),

@@ -12,6 +12,7 @@ use tracing::warn;
 use crate::equipment::Executors;
 use crate::executor::Executor;
 use crate::runner::{Order, Runner};
+use crate::secrets::Secrets;
 use crate::store::{Kept, Store};
 use crate::volumes::Volumes;
 
@@ -31,6 +32,7 @@ pub(crate) struct Worker {
     tasks: Arc<Mutex<HashMap<TaskId, Held>>>,
     executors: Executors,
     volumes: Option<Arc<Volumes>>,
+    secrets: Option<Arc<Secrets>>,
     store: Store,
     reports: Reports,
     runners: TaskTracker,
@@ -90,13 +92,14 @@ impl Worker {
     pub(crate) fn resume(
         store: Store,
         executors: Executors,
-        volumes: Option<Arc<Volumes>>,
+        (volumes, secrets): (Option<Arc<Volumes>>, Option<Arc<Secrets>>),
         ambient: Ambient,
     ) -> std::io::Result<Self> {
         let worker = Self {
             tasks: Arc::default(),
             executors,
             volumes,
+            secrets,
             store: store.clone(),
             reports: Reports::default(),
             runners: TaskTracker::new(),
@@ -110,6 +113,10 @@ impl Worker {
             if let Some(volumes) = worker.volumes.as_ref().filter(|_| prepared) {
                 volumes.adopt(assignment);
             }
+        }
+        if let Some(secrets) = &worker.secrets {
+            let alive = all.iter().filter(|kept| !kept.status.state.is_terminal());
+            secrets.sweep(&alive.map(|kept| kept.assignment.id).collect());
         }
         for Kept { assignment, status } in all {
             worker.begin(Arc::new(assignment), status);
@@ -197,6 +204,7 @@ impl Worker {
                 status,
                 executor,
                 volumes: self.volumes.clone(),
+                secrets: self.secrets.clone(),
                 store: self.store.clone(),
                 reports: self.reports.clone(),
                 ambient: self.ambient.clone(),

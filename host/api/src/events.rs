@@ -1,6 +1,7 @@
 //! `/events`: the engine's stream and the cluster's, in one.
 
 use std::convert::Infallible;
+use std::sync::Arc;
 
 use axum::body::Body;
 use axum::extract::{Request, State};
@@ -14,7 +15,9 @@ use serde_json::{Map, Value, json};
 use tokio_util::codec::{FramedRead, LinesCodec};
 use tokio_util::io::StreamReader;
 
-use swarmw_model::{CandidateState, Filters, Node, Plugin, PluginState, Refusal, Service, Time};
+use swarmw_model::{
+    CandidateState, DataId, Filters, Node, Plugin, PluginState, Refusal, Service, Time,
+};
 use swarmw_state::Event;
 
 use crate::api::Host;
@@ -121,6 +124,8 @@ fn message(event: &Event, now: Time) -> Option<Value> {
             attributes.insert("driver".to_owned(), json!(volume.spec.driver.name));
             ("volume", volume.id.to_string(), attributes, action(old, new))
         }
+        Event::Secret { old, new } => named(old, new, "secret")?,
+        Event::Config { old, new } => named(old, new, "config")?,
         Event::Cluster | Event::Task { .. } => return None,
     };
     Some(json!({
@@ -131,6 +136,20 @@ fn message(event: &Event, now: Time) -> Option<Value> {
         "time": now.as_nanos() / 1_000_000_000,
         "timeNano": now.as_nanos(),
     }))
+}
+
+type Data<I> = Option<Arc<swarmw_model::Data<I>>>;
+
+/// What became of a secret or a config.
+fn named<I: DataId>(
+    old: &Data<I>,
+    new: &Data<I>,
+    kind: &'static str,
+) -> Option<(&'static str, String, Map<String, Value>, &'static str)> {
+    let data = new.as_ref().or(old.as_ref())?;
+    let mut changes = Changes(Map::new());
+    changes.set("name", &data.spec.name);
+    Some((kind, data.id.to_string(), changes.0, action(old, new)))
 }
 
 fn action<T>(old: &Option<T>, new: &Option<T>) -> &'static str {

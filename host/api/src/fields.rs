@@ -33,6 +33,9 @@ const FIELDS: &[&str] = &[
     "Isolation", "Nameservers", "OomScoreAdj", "OpenStdin", "Options", "Privileges", "ReadOnly",
     "Retries", "Search", "Secrets", "Soft", "StartInterval", "StartPeriod", "StopGracePeriod",
     "StopSignal", "Sysctls", "TTY", "Test", "Timeout", "Ulimits", "User",
+    // Secrets and configs.
+    "ConfigID", "ConfigName", "Data", "Driver", "File", "GID", "SecretID", "SecretName",
+    "Templating", "UID",
     // Mounts.
     "BindOptions", "Consistency", "CreateMountpoint", "DriverConfig", "Mounts", "NoCopy",
     "NonRecursive", "Propagation", "ReadOnlyForceRecursive", "ReadOnlyNonRecursive",
@@ -144,6 +147,9 @@ mod tests {
                         "Hosts": ["x"], "CapabilityAdd": ["x"], "CapabilityDrop": ["x"],
                         "OomScoreAdj": 1, "Sysctls": {"a": "b"}, "Labels": {"a": "b"},
                         "Ulimits": [{"Name": "x", "Hard": 1, "Soft": 1}],
+                        "Secrets": [{"SecretID": "x", "SecretName": "x", "File": {"Name": "x"}}],
+                        "Configs": [{"ConfigID": "x", "ConfigName": "x", "Runtime": {},
+                            "File": {"Name": "x"}}],
                         "DNSConfig": {"Nameservers": ["x"], "Search": ["x"], "Options": ["x"]},
                         "Healthcheck": {"Test": ["x"], "Interval": 1, "Timeout": 1,
                             "StartPeriod": 1, "StartInterval": 1, "Retries": 1},

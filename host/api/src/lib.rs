@@ -15,6 +15,7 @@
 
 mod api;
 mod body;
+mod data;
 mod engine;
 mod events;
 mod fields;
@@ -31,7 +32,6 @@ mod plugins;
 mod refusals;
 mod reply;
 mod routes;
-mod secrets;
 mod serve;
 mod services;
 mod swarm;

@@ -4,9 +4,11 @@ use axum::Router;
 use axum::middleware::from_fn_with_state;
 use axum::routing::{get, post};
 
+use swarmw_model::{ConfigId, SecretId};
+
 use crate::api::Host;
 use crate::{
-    engine, events, forward, info, logs, metrics, nodes, plugins, reply, secrets, services, swarm,
+    data, engine, events, forward, info, logs, metrics, nodes, plugins, reply, services, swarm,
     tasks, volumes,
 };
 
@@ -27,14 +29,14 @@ pub(crate) fn router(host: Host) -> Router {
         .route("/tasks", get(tasks::list))
         .route("/tasks/{id}", get(tasks::inspect))
         .route("/tasks/{id}/logs", get(logs::of_task))
-        .route("/secrets", get(secrets::none))
-        .route("/secrets/create", post(secrets::no_secrets))
-        .route("/secrets/{id}", get(secrets::no_such_secret).delete(secrets::no_such_secret))
-        .route("/secrets/{id}/update", post(secrets::no_such_secret))
-        .route("/configs", get(secrets::none))
-        .route("/configs/create", post(secrets::no_configs))
-        .route("/configs/{id}", get(secrets::no_such_config).delete(secrets::no_such_config))
-        .route("/configs/{id}/update", post(secrets::no_such_config))
+        .route("/secrets", get(data::list::<SecretId>))
+        .route("/secrets/create", post(data::create::<SecretId>))
+        .route("/secrets/{id}", get(data::inspect::<SecretId>).delete(data::remove::<SecretId>))
+        .route("/secrets/{id}/update", post(data::update::<SecretId>))
+        .route("/configs", get(data::list::<ConfigId>))
+        .route("/configs/create", post(data::create::<ConfigId>))
+        .route("/configs/{id}", get(data::inspect::<ConfigId>).delete(data::remove::<ConfigId>))
+        .route("/configs/{id}/update", post(data::update::<ConfigId>))
         .route("/swarmw/plugins", get(plugins::list).post(plugins::add))
         // Names of plugins have a slash: `publisher/name`.
         .route(

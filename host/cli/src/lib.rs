@@ -7,6 +7,8 @@
 //! starts at [`run`]; each command is a module named after it.
 
 mod client;
+mod config;
+mod data;
 mod explain;
 mod failure;
 mod filter;
@@ -17,6 +19,7 @@ mod node;
 mod parse;
 mod plugin;
 mod progress;
+mod secret;
 mod service;
 mod swarm;
 mod table;
@@ -66,6 +69,12 @@ pub enum Command {
     /// Manage Swarm services
     #[command(subcommand, override_usage = "swarmw service COMMAND", arg_required_else_help = true)]
     Service(Box<service::ServiceCommand>),
+    /// Manage Swarm configs
+    #[command(subcommand, override_usage = "swarmw config COMMAND", arg_required_else_help = true)]
+    Config(config::ConfigCommand),
+    /// Manage Swarm secrets
+    #[command(subcommand, override_usage = "swarmw secret COMMAND", arg_required_else_help = true)]
+    Secret(secret::SecretCommand),
     /// Manage plugins: placement, update policies, volume drivers
     #[command(subcommand, override_usage = "swarmw plugin COMMAND", arg_required_else_help = true)]
     Plugin(plugin::PluginCommand),
@@ -139,6 +148,8 @@ async fn dispatch(client: &Client, command: Command, io: &mut Io) -> Result<(), 
         Command::Leave(args) => swarm::run(client, swarm::SwarmCommand::Leave(args), io).await,
         Command::Node(command) => node::run(client, command, io).await,
         Command::Service(command) => service::run(client, *command, io).await,
+        Command::Config(command) => config::run(client, command, io).await,
+        Command::Secret(command) => secret::run(client, command, io).await,
         Command::Plugin(command) => plugin::run(client, command, io).await,
         Command::Volume(command) => volume::run(client, command, io).await,
     }

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::json::{is_default, null_as_default};
-use crate::{Duration, Mount};
+use crate::{ConfigReference, Duration, Mount, SecretReference};
 
 /// What a task runs. For a Wasm task the same fields hold, as far as a component
 /// has a use for them.
@@ -74,10 +74,10 @@ pub struct ContainerSpec {
     pub dns: Option<DnsConfig>,
     /// Secrets given to the task.
     #[serde(deserialize_with = "null_as_default", skip_serializing_if = "Vec::is_empty")]
-    pub secrets: Vec<Value>,
+    pub secrets: Vec<SecretReference>,
     /// Configs given to the task.
     #[serde(deserialize_with = "null_as_default", skip_serializing_if = "Vec::is_empty")]
-    pub configs: Vec<Value>,
+    pub configs: Vec<ConfigReference>,
     /// Windows isolation; `default` on Linux.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub isolation: String,

@@ -190,6 +190,10 @@ id_types! {
     PluginId;
     /// Names a volume of the cluster.
     VolumeId;
+    /// Names a secret.
+    SecretId;
+    /// Names a config.
+    ConfigId;
     /// Names one write of one client, so that a retry gets the first answer.
     RequestId;
 }

@@ -24,13 +24,20 @@ pub struct Base64(pub Vec<u8>);
 
 // === impl Base64 ===
 
+impl Base64 {
+    /// Writes bytes as this type does.
+    pub(crate) fn write<S: Serializer>(bytes: &[u8], to: S) -> Result<S::Ok, S::Error> {
+        if to.is_human_readable() {
+            to.serialize_str(&STANDARD.encode(bytes))
+        } else {
+            to.serialize_bytes(bytes)
+        }
+    }
+}
+
 impl Serialize for Base64 {
     fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
-        if to.is_human_readable() {
-            to.serialize_str(&STANDARD.encode(&self.0))
-        } else {
-            to.serialize_bytes(&self.0)
-        }
+        Self::write(&self.0, to)
     }
 }
 
@@ -48,6 +55,9 @@ impl<'de> Deserialize<'de> for Base64 {
             fn visit_bytes<E: serde::de::Error>(self, bytes: &[u8]) -> Result<Base64, E> {
                 Ok(Base64(bytes.to_vec()))
             }
+            fn visit_byte_buf<E: serde::de::Error>(self, bytes: Vec<u8>) -> Result<Base64, E> {
+                Ok(Base64(bytes))
+            }
             fn visit_unit<E: serde::de::Error>(self) -> Result<Base64, E> {
                 Ok(Base64::default())
             }
@@ -55,7 +65,8 @@ impl<'de> Deserialize<'de> for Base64 {
         if from.is_human_readable() {
             from.deserialize_any(Visitor)
         } else {
-            from.deserialize_bytes(Visitor)
+            // CBOR has a bound of its own on bytes that it lends.
+            from.deserialize_byte_buf(Visitor)
         }
     }
 }

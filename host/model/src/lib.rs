@@ -10,6 +10,7 @@
 
 mod cluster;
 mod container;
+mod data;
 mod duration;
 mod endpoint;
 mod filters;
@@ -20,6 +21,7 @@ mod mount;
 mod node;
 mod placement;
 mod plugin;
+mod references;
 mod refusal;
 mod resources;
 mod service;
@@ -32,6 +34,7 @@ mod volume;
 
 pub use cluster::*;
 pub use container::*;
+pub use data::*;
 pub use duration::{Duration, InvalidDuration};
 pub use endpoint::*;
 pub use filters::{Filters, InvalidFilters};
@@ -42,6 +45,7 @@ pub use mount::*;
 pub use node::*;
 pub use placement::*;
 pub use plugin::*;
+pub use references::*;
 pub use refusal::{Refusal, RefusalKind};
 pub use resources::*;
 pub use service::*;

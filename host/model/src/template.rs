@@ -27,6 +27,19 @@ pub enum Field<'a> {
     TaskSlot,
 }
 
+/// What a template in the data of a secret or a config names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DataField<'a> {
+    /// What templates in a spec name too.
+    OfTask(Field<'a>),
+    /// `secret "TARGET"`: another secret of the task.
+    Secret(&'a str),
+    /// `config "TARGET"`: another config of the task.
+    Config(&'a str),
+    /// `env "VARIABLE"`: of the task's environment.
+    Env(&'a str),
+}
+
 /// A text that is no template, or names what there is not.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidTemplate {
@@ -36,6 +49,9 @@ pub enum InvalidTemplate {
     /// A field that does not exist.
     #[error("template: expansion: can't evaluate field {0}")]
     Unknown(String),
+    /// What a field names is not there.
+    #[error("template: expansion: {0}")]
+    Missing(String),
 }
 
 /// Puts values in the place of fields; a text without braces stays as it is.
@@ -46,13 +62,32 @@ pub fn expand<'a>(
     text: &'a str,
     mut value: impl FnMut(Field<'a>) -> String,
 ) -> Result<String, InvalidTemplate> {
+    replace(text, |field| Ok(value(Field::parse(field)?)))
+}
+
+/// The same for the data of a secret or a config, which may name other secrets and
+/// configs of the task, and its environment.
+///
+/// # Errors
+/// The text is no template, names a field that does not exist, or `value` fails.
+pub fn expand_data<'a>(
+    text: &'a str,
+    mut value: impl FnMut(DataField<'a>) -> Result<String, InvalidTemplate>,
+) -> Result<String, InvalidTemplate> {
+    replace(text, |field| value(DataField::parse(field)?))
+}
+
+fn replace<'a>(
+    text: &'a str,
+    mut value: impl FnMut(&'a str) -> Result<String, InvalidTemplate>,
+) -> Result<String, InvalidTemplate> {
     let mut expanded = String::new();
     let mut rest = text;
     while let Some((before, after)) = rest.split_once("{{") {
         let (field, after) =
             after.split_once("}}").ok_or_else(|| InvalidTemplate::Unclosed(text.to_owned()))?;
         expanded.push_str(before);
-        expanded.push_str(&value(Field::parse(field.trim())?));
+        expanded.push_str(&value(field.trim())?);
         rest = after;
     }
     expanded.push_str(rest);
@@ -81,6 +116,27 @@ impl<'a> Field<'a> {
     }
 }
 
+// === impl DataField ===
+
+impl<'a> DataField<'a> {
+    fn parse(text: &'a str) -> Result<Self, InvalidTemplate> {
+        let named = |word: &str| {
+            let rest = text.strip_prefix(word)?.strip_prefix([' ', '\t'])?;
+            rest.trim().strip_prefix('"')?.strip_suffix('"').filter(|name| !name.contains('"'))
+        };
+        if let Some(target) = named("secret") {
+            return Ok(Self::Secret(target));
+        }
+        if let Some(target) = named("config") {
+            return Ok(Self::Config(target));
+        }
+        match named("env") {
+            Some(name) => Ok(Self::Env(name)),
+            None => Field::parse(text).map(Self::OfTask),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -101,6 +157,27 @@ mod tests {
         ] {
             assert_eq!(expand(text, value).as_deref(), Ok(want), "{text}");
         }
+    }
+
+    #[test]
+    fn data_may_name_secrets_configs_and_the_environment_and_a_spec_may_not() {
+        let value = |field: DataField<'_>| match field {
+            DataField::Secret(name) => Ok(format!("s<{name}>")),
+            DataField::Config(name) => Ok(format!("c<{name}>")),
+            DataField::Env("X") => Ok("x".to_owned()),
+            DataField::Env(name) => Err(InvalidTemplate::Missing(name.to_owned())),
+            other => panic!("{other:?}"),
+        };
+        for (text, want) in [
+            ("{{ secret \"a b\" }}{{config \"/c\"}}{{env \"X\"}}", Ok("s<a b>c</c>x")),
+            ("{{env \"Y\"}}", Err("template: expansion: Y")),
+            ("{{secret a}}", Err("template: expansion: can't evaluate field secret a")),
+            ("{{if .X}}", Err("template: expansion: can't evaluate field if .X")),
+        ] {
+            let said = expand_data(text, value).map_err(|error| error.to_string());
+            assert_eq!(said.as_deref().map_err(String::as_str), want, "{text}");
+        }
+        assert!(expand("{{secret \"a\"}}", |_| String::new()).is_err());
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 
 use crate::{
     ClusterSpec, Duration, ImageReference, MountKind, PublishMode, Refusal, RefusalKind,
-    ResolutionMode, ServiceSpec, UpdateConfig, template,
+    ResolutionMode, ServiceSpec, UpdateConfig, references, template,
 };
 
 /// Longest name of a service.
@@ -78,6 +78,7 @@ pub fn service(spec: &ServiceSpec) -> Result<(), Refusal> {
         }
     }
     mounts(spec)?;
+    references::check(container)?;
     health(spec)?;
     templates(spec)?;
     endpoint(spec)
@@ -89,8 +90,6 @@ fn not_yet(spec: &ServiceSpec) -> Result<(), Refusal> {
     let task = &spec.task_template;
     let missing = [
         (!spec.networks.is_empty() || !task.networks.is_empty(), "networks"),
-        (container.is_some_and(|c| !c.secrets.is_empty()), "secrets"),
-        (container.is_some_and(|c| !c.configs.is_empty()), "configs"),
         (
             container.is_some_and(|c| c.privileges.as_ref().is_some_and(says_something)),
             "container privileges",

@@ -5,13 +5,15 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::json::null_as_default;
-use crate::{Driver, Mount, MountKind, NodeId, TaskId, Time, Version, VolumeId};
+use crate::json::{is_default, null_as_default};
+use crate::{Driver, Mount, MountKind, NodeId, SecretId, TaskId, Time, Version, VolumeId};
 
 /// The shortest name of a volume, as Docker has it.
 const NAME_MIN: usize = 2;
 /// The longest name of a volume.
 const NAME_MAX: usize = 255;
+/// The longest key of a secret.
+const KEY_MAX: usize = 64;
 /// The driver of a mount that names none.
 const LOCAL: &str = "local";
 
@@ -57,6 +59,23 @@ pub struct VolumeSpec {
     /// Labels of the nodes that reach it: all of one of these; empty for all nodes.
     #[serde(deserialize_with = "null_as_default")]
     pub reachable: Vec<BTreeMap<String, String>>,
+    /// The secrets that its driver's plans may have put in, each under a key of its own.
+    #[serde(deserialize_with = "null_as_default", skip_serializing_if = "Vec::is_empty")]
+    pub secrets: Vec<VolumeSecret>,
+}
+
+/// A secret that a volume's driver may use, by its key, and never sees.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct VolumeSecret {
+    /// What plans call it.
+    pub key: String,
+    /// The secret's name.
+    #[serde(rename = "Secret")]
+    pub name: String,
+    /// The secret; found by its name when the volume is made.
+    #[serde(rename = "ID", skip_serializing_if = "is_default")]
+    pub id: SecretId,
 }
 
 /// How many tasks may use a volume, in Docker's words.
@@ -186,6 +205,22 @@ pub fn check_volume_name(name: &str) -> Result<(), String> {
         return Err(format!("a volume's name has at most {NAME_MAX} bytes: {name:?}"));
     }
     Ok(())
+}
+
+/// What a driver may call a secret: a name that a file may have, too.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn check_secret_key(key: &str) -> Result<(), String> {
+    let fits = |c: char| c.is_ascii_alphanumeric() || "_.-".contains(c);
+    let starts = key.starts_with(|c: char| c.is_ascii_alphanumeric());
+    if starts && key.len() <= KEY_MAX && key.chars().all(fits) {
+        return Ok(());
+    }
+    Err(format!(
+        "invalid key {key:?} of a volume's secret: want at most {KEY_MAX} of [a-zA-Z0-9_.-], the \
+         first a letter or digit"
+    ))
 }
 
 #[cfg(test)]

@@ -128,14 +128,14 @@ fn wants(state: &State, task: &Task, volume: &ClusterVolume) -> bool {
     let Some(node) = task.node_id.and_then(|node| state.node(node)) else { return false };
     let mounts = task.spec.container_spec.iter().flat_map(|c| &c.mounts);
     let mut of_it = mounts.filter(|mount| {
-        let source = source(task, node, mount);
+        let source = mount_source(task, node, mount);
         source.is_some_and(|source| volume.spec.is_mounted_by(mount, &source))
     });
     of_it.any(|mount| volume.spec.wants_claim(mount))
 }
 
-/// A mount's source as the task's node will read it.
-fn source(task: &Task, node: &Node, mount: &Mount) -> Option<String> {
+/// A mount's source as the task's node will read it; `None` where it cannot.
+pub fn mount_source(task: &Task, node: &Node, mount: &Mount) -> Option<String> {
     let platform = &node.description.platform;
     let slot = match task.assignment().map_or(0, |a| a.slot) {
         0 => node.id.to_string(),

@@ -17,6 +17,6 @@ mod restart;
 mod slots;
 mod update;
 
-pub use claims::{Claimed, Claims, LEASE};
+pub use claims::{Claimed, Claims, LEASE, mount_source};
 pub use orchestrator::{Decisions, Fits, Orchestrator};
 pub use policies::*;

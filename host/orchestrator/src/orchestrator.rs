@@ -87,7 +87,11 @@ impl Orchestrator {
                 };
                 self.nodes.extend(old.iter().chain(new).map(|n| n.id).filter(|_| matters));
             }
-            Event::Cluster | Event::Plugin { .. } | Event::Volume { .. } => {}
+            Event::Cluster
+            | Event::Plugin { .. }
+            | Event::Volume { .. }
+            | Event::Secret { .. }
+            | Event::Config { .. } => {}
         }
     }
 

@@ -58,6 +58,7 @@ impl Scheduler {
             Event::Service { .. } => {}
             Event::Task { old, new } => self.observe_task(old.as_ref(), new.as_ref()),
             Event::Plugin { .. } | Event::Volume { .. } => self.retry = true,
+            Event::Secret { .. } | Event::Config { .. } => {}
         }
     }
 

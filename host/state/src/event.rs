@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use swarmw_model::{ClusterVolume, Node, Plugin, Service, Task};
+use swarmw_model::{ClusterVolume, Config, Node, Plugin, Secret, Service, Task};
 
 /// One object before and after: `old` is absent for a new object, `new` for a
 /// removed one.
@@ -37,6 +37,20 @@ pub enum Event {
         old: Option<Arc<ClusterVolume>>,
         /// After.
         new: Option<Arc<ClusterVolume>>,
+    },
+    /// A secret.
+    Secret {
+        /// Before.
+        old: Option<Arc<Secret>>,
+        /// After.
+        new: Option<Arc<Secret>>,
+    },
+    /// A config.
+    Config {
+        /// Before.
+        old: Option<Arc<Config>>,
+        /// After.
+        new: Option<Arc<Config>>,
     },
     /// A plugin.
     Plugin {

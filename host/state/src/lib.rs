@@ -10,6 +10,7 @@
 //! This room knows the model only.
 
 mod apply;
+mod data;
 mod event;
 mod lookup;
 mod rollout;

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use swarmw_model::{ClusterVolume, Node, Plugin, Refusal, Service, Task};
+use swarmw_model::{ClusterVolume, Config, Node, Plugin, Refusal, Secret, Service, Task};
 
 use crate::State;
 
@@ -70,6 +70,12 @@ lookup! {
     Task, TaskId, "task", tasks, |_, _| Vec::new();
     ClusterVolume, VolumeId, "volume", volumes, |state, name| {
         state.volume_named(name).cloned().into_iter().collect()
+    };
+    Secret, SecretId, "secret", secrets, |state, name| {
+        state.secret_named(name).cloned().into_iter().collect()
+    };
+    Config, ConfigId, "config", configs, |state, name| {
+        state.config_named(name).cloned().into_iter().collect()
     };
     Plugin, PluginId, "plugin", plugins, |state, name| {
         let short = |p: &&Arc<Plugin>| p.name.rsplit('/').next() == Some(name);

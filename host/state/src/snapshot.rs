@@ -6,7 +6,8 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use swarmw_model::{
-    Cluster, ClusterVolume, Node, Plugin, RequestId, Service, ServiceFacts, Task, TaskId, TaskSpec,
+    Cluster, ClusterVolume, Config, Node, Plugin, RequestId, Secret, Service, ServiceFacts, Task,
+    TaskId, TaskSpec,
 };
 
 use crate::{Outcome, Rollout, State, Transaction};
@@ -46,6 +47,10 @@ struct Snapshot {
     plugins: Vec<Arc<Plugin>>,
     #[serde(default)]
     volumes: Vec<Arc<ClusterVolume>>,
+    #[serde(default)]
+    secrets: Vec<Arc<Secret>>,
+    #[serde(default)]
+    configs: Vec<Arc<Config>>,
     rollouts: Vec<Arc<Rollout>>,
     next_raft_id: u64,
     requests: Vec<(RequestId, Arc<Vec<Outcome>>)>,
@@ -119,6 +124,8 @@ impl State {
             task_facts: facts.all,
             plugins: self.plugins.values().cloned().collect(),
             volumes: self.volumes.values().cloned().collect(),
+            secrets: self.secrets.values().cloned().collect(),
+            configs: self.configs.values().cloned().collect(),
             rollouts: self.rollouts.values().cloned().collect(),
             next_raft_id: self.next_raft_id,
             requests: self
@@ -149,6 +156,8 @@ impl State {
             tasks: tasks.collect::<imbl::OrdMap<TaskId, _>>(),
             plugins: from.plugins.into_iter().map(|p| (p.id, p)).collect(),
             volumes: from.volumes.into_iter().map(|v| (v.id, v)).collect(),
+            secrets: from.secrets.into_iter().collect(),
+            configs: from.configs.into_iter().collect(),
             rollouts: from.rollouts.into_iter().map(|r| (r.service, r)).collect(),
             next_raft_id: from.next_raft_id,
             request_order: from.requests.iter().map(|(id, _)| *id).collect(),

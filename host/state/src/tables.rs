@@ -5,10 +5,11 @@ use std::sync::Arc;
 
 use imbl::{HashMap, OrdMap, OrdSet, Vector};
 use swarmw_model::{
-    Cluster, ClusterVolume, Node, NodeId, NodeRole, Plugin, PluginId, PortProtocol, RequestId,
-    Service, ServiceFacts, ServiceId, Slot, Task, TaskId, VolumeId,
+    Cluster, ClusterVolume, ConfigId, Node, NodeId, NodeRole, Plugin, PluginId, PortProtocol,
+    RequestId, SecretId, Service, ServiceFacts, ServiceId, Slot, Task, TaskId, VolumeId,
 };
 
+use crate::data::DataTable;
 use crate::{Outcome, Rollout};
 
 /// Names of client writes kept with their outcomes, so that a retry is told what
@@ -25,6 +26,8 @@ pub struct State {
     pub(crate) tasks: OrdMap<TaskId, Arc<Task>>,
     pub(crate) plugins: OrdMap<PluginId, Arc<Plugin>>,
     pub(crate) volumes: OrdMap<VolumeId, Arc<ClusterVolume>>,
+    pub(crate) secrets: DataTable<SecretId>,
+    pub(crate) configs: DataTable<ConfigId>,
     pub(crate) rollouts: OrdMap<ServiceId, Arc<Rollout>>,
     /// Raft ids are never given twice: the next one.
     pub(crate) next_raft_id: u64,

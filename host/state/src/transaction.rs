@@ -4,10 +4,11 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use swarmw_model::{
-    CandidateState, Cluster, ClusterSpec, ClusterVolume, GrantRequest, Id, JoinTokens, Node,
-    NodeDescription, NodeId, NodeRole, NodeSpec, NodeState, Plugin, PluginId, PluginRelease,
-    PluginState, PortConfig, RaftMember, Refusal, RequestId, ServiceId, ServiceSpec, Slot, TaskId,
-    TaskState, TaskStatus, Time, UpdateStatus, Version, VolumeId,
+    CandidateState, Cluster, ClusterSpec, ClusterVolume, Config, ConfigId, DataSpec, GrantRequest,
+    Id, JoinTokens, Node, NodeDescription, NodeId, NodeRole, NodeSpec, NodeState, Plugin, PluginId,
+    PluginRelease, PluginState, PortConfig, RaftMember, Refusal, RequestId, Secret, SecretId,
+    ServiceId, ServiceSpec, Slot, TaskId, TaskState, TaskStatus, Time, UpdateStatus, Version,
+    VolumeId,
 };
 
 use crate::RolloutStep;
@@ -241,6 +242,33 @@ pub enum Change {
         /// The claim's epoch.
         epoch: u64,
     },
+
+    /// A new secret; `version` and times are set by apply.
+    CreateSecret(Box<Secret>),
+    /// Replaces a secret's labels.
+    UpdateSecret {
+        /// The secret.
+        id: SecretId,
+        /// The version the writer read.
+        version: Version,
+        /// As it was but for the labels.
+        spec: Box<DataSpec>,
+    },
+    /// Forgets a secret; refused while a service or a volume names it.
+    RemoveSecret(SecretId),
+    /// A new config; `version` and times are set by apply.
+    CreateConfig(Box<Config>),
+    /// Replaces a config's labels.
+    UpdateConfig {
+        /// The config.
+        id: ConfigId,
+        /// The version the writer read.
+        version: Version,
+        /// As it was but for the labels.
+        spec: Box<DataSpec>,
+    },
+    /// Forgets a config; refused while a service names it.
+    RemoveConfig(ConfigId),
 }
 
 /// A task to be made from its service's present spec.
@@ -332,6 +360,8 @@ impl Change {
             }
             Self::RemoveTask(_) => 32,
             Self::StepRollout(step) => step.weight(),
+            Self::CreateSecret(secret) => 2_048 + secret.spec.data.bytes().len(),
+            Self::CreateConfig(config) => 2_048 + config.spec.data.bytes().len(),
             _ => 2_048,
         }
     }

@@ -19,7 +19,7 @@ use crate::{OptionSpec, OptionType, OptionValue};
 /// | `Duration` | `1m30s` |
 /// | [`Size`] | `64MiB` |
 /// | an enum with `#[derive(Choice)]` | one of its variants |
-/// | [`Secret`] | name of a secret; volume drivers only |
+/// | [`Secret`] | key of a secret that the volume has; volume drivers only |
 /// | `Option<T>` | may be left out |
 ///
 /// `#[option(default = "10s")]` says what an option is when it is left out, as an
@@ -73,7 +73,8 @@ pub trait Choice: Sized {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Size(pub u64);
 
-/// The name of a secret; the plugin sees no byte of it.
+/// The key of a secret that the volume has (`volume create --secret KEY=NAME`); the
+/// plugin sees no byte of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Secret(pub String);
 

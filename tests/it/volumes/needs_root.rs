@@ -90,7 +90,7 @@ fn three_with_sshfs() -> Cluster {
     cluster.init(0);
     (1..3).for_each(|index| cluster.join(index, "worker"));
     cluster.wait_ready(3);
-    add(&cluster, "sshfs.wasm", SSHFS, &["helper=sshfs"]);
+    add(&cluster, "sshfs.wasm", SSHFS, &["helper=sshfs", "secret=nas-*"]);
     cluster
 }
 
@@ -196,4 +196,71 @@ fn a_task_finds_its_data_on_another_node() {
     cluster.nodes[0].swarmw(&["service", "rm", "web"]);
     cluster.nodes[after].start();
     nothing_is_left(&cluster);
+}
+
+#[test]
+fn a_driver_logs_in_with_a_secret_that_it_never_sees() {
+    let cluster = three_with_sshfs();
+    let first = &cluster.nodes[0];
+    let sshd = Sshd::start(cluster.folder());
+    let key = sshd.folder.join("key");
+    for name in ["nas-key", "db-key"] {
+        first.run(format!("secret create {name} {}", key.display()));
+    }
+    std::fs::remove_file(&key).expect("no node has the key as a file");
+    let mut options: Vec<_> = sshd.options().into();
+    options.retain(|option| !option.starts_with("identity="));
+    options.push("key=ssh".to_owned());
+    let make = |secret: &str| {
+        let options = options.iter().flat_map(|option| ["--opt", option.as_str()]);
+        let words = ["volume", "create", "--driver", "sshfs", "--secret", secret];
+        let words: Vec<_> = words.into_iter().chain(options).chain(["visits"]).collect();
+        first.try_swarmw(&words)
+    };
+    let missing = make("ssh=nothing");
+    assert!(missing.stderr.contains("secret not found: nothing"), "{missing}");
+
+    // Under another key than the driver has for it.
+    assert_eq!(make("other=nas-key").stdout, "visits\n");
+    create(&cluster, "readonly=false", &["--constraint", "node.hostname==n2"]);
+    fails_with(first, "the secret ssh, which the volume does not grant");
+    first.swarmw(&["service", "rm", "web"]);
+    let gone = || {
+        eventually("it goes", || match first.try_swarmw(&["volume", "rm", "visits"]) {
+            output if output.code == 0 => Ok(()),
+            output => Err(output.to_string()),
+        })
+    };
+    gone();
+
+    // The plugin has not been granted it.
+    assert_eq!(make("ssh=db-key").stdout, "visits\n");
+    create(&cluster, "readonly=false", &["--constraint", "node.hostname==n2"]);
+    fails_with(first, "is not granted: the plugin would need secret=db-key");
+    first.swarmw(&["service", "rm", "web"]);
+    gone();
+
+    assert_eq!(make("ssh=nas-key").stdout, "visits\n");
+    create(&cluster, "readonly=false", &["--constraint", "node.hostname==n2"]);
+    assert_eq!(visit(first), 1);
+    let refused = first.try_swarmw(&["secret", "rm", "nas-key"]);
+    let told = "secret 'nas-key' is in use by the following volume: visits";
+    assert!(refused.stderr.contains(told), "{refused}");
+
+    // The journal and the command line name it, and have none of it.
+    let folder = cluster.nodes[1].state_dir();
+    let (mounts, _) = mounts_below(&folder);
+    assert_eq!(mounts.len(), 2, "the volume, and its key in memory: {mounts:?}");
+    let found = Command::new("grep")
+        .args(["-rl", "--one-file-system", "OPENSSH PRIVATE KEY"])
+        .arg(&folder)
+        .output()
+        .expect("grep");
+    assert_eq!(String::from_utf8_lossy(&found.stdout), "");
+
+    // It is unmounted, and the key goes.
+    first.swarmw(&["service", "rm", "web"]);
+    nothing_is_left(&cluster);
+    gone();
+    assert_eq!(first.run("secret rm nas-key"), "nas-key\n");
 }

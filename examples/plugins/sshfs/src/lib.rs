@@ -18,6 +18,9 @@ struct Settings {
     /// the file on each node that holds the key to log in with
     #[option(default = "/etc/swarmw/ssh/key")]
     identity: String,
+    /// what the volume calls the secret with that key; instead of the file
+    #[option(default = "")]
+    key: String,
     /// the file on each node that holds the server's own key
     #[option(default = "/etc/swarmw/ssh/known_hosts")]
     hosts: String,
@@ -47,7 +50,10 @@ impl VolumeDriver for Sshfs {
     }
 
     fn grants() -> Vec<Grant> {
-        vec![Grant::helper(PROGRAM, "serves the directory of the other machine")]
+        vec![
+            Grant::helper(PROGRAM, "serves the directory of the other machine"),
+            Grant::secret("*", "logs in with the key that the volume names, if it names one"),
+        ]
     }
 
     fn check(volume: &Volume<Settings>) -> Result<Scope, Problem> {
@@ -85,7 +91,13 @@ impl VolumeDriver for Sshfs {
             Arg { text: String::new(), value: Some(Value::Target) },
             word("-f".into()),
             word(format!("-p{}", settings.port)),
-            word(format!("-oIdentityFile={}", settings.identity)),
+            match settings.key.as_str() {
+                "" => word(format!("-oIdentityFile={}", settings.identity)),
+                key => Arg {
+                    text: "-oIdentityFile=".into(),
+                    value: Some(Value::SecretFile(key.into())),
+                },
+            },
             word(format!("-oUserKnownHostsFile={}", settings.hosts)),
         ];
         args.extend(ALWAYS.iter().map(|option| word(format!("-o{option}"))));

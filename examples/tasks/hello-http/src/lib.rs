@@ -9,6 +9,7 @@
 //! | `GREETING` | `hello` | the first word |
 //! | `VERSION` | `1` | to see an update roll |
 //! | `TASK_NAME` | the first argument, else `a task` | to see who answers |
+//! | `SHOW` | none | files, such as configs, whose text follows; parted by `:` |
 //! | `VISITS` | none | a file, in a volume, that counts the answers |
 
 use std::{env, fs};
@@ -45,8 +46,17 @@ fn greeting(path: &str) -> String {
         .or_else(|| env::args().nth(1))
         .unwrap_or_else(|| "a task".to_owned());
     let visits = env::var("VISITS").map(|file| count(&file)).unwrap_or_default();
+    let shown: String = or("SHOW", "").split(':').filter(|f| !f.is_empty()).map(show).collect();
     let (greeting, version) = (or("GREETING", "hello"), or("VERSION", "1"));
-    format!("{greeting} from {name}, version {version}, at {path}{visits}\n")
+    format!("{greeting} from {name}, version {version}, at {path}{shown}{visits}\n")
+}
+
+/// The text of a file; what goes wrong is part of the answer.
+fn show(file: &str) -> String {
+    match fs::read_to_string(file) {
+        Ok(text) => format!(", {file}: {}", text.trim_end()),
+        Err(error) => format!(", {file}: {error}"),
+    }
 }
 
 /// Counts one more visit in a file; what goes wrong is part of the answer.

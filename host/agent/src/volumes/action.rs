@@ -58,6 +58,10 @@ pub(crate) enum Value {
     Device,
     /// The directory that is mounted on.
     Target,
+    /// The bytes of the volume's secret of this key.
+    Secret(String),
+    /// The path of a file in memory that holds them.
+    SecretFile(String),
 }
 
 /// What undoes a step; each does nothing when there is nothing to undo.
@@ -73,11 +77,32 @@ pub(crate) enum Undo {
     EndHelper,
     /// Deletes a volume of the engine that the plan itself made.
     RemoveMadeVolume(String),
+    /// Forgets the files in memory that hold its secrets.
+    ForgetSecrets,
 }
 
 // === impl Action ===
 
 impl Action {
+    /// The keys of the secrets that it wants as files.
+    pub(crate) fn secret_files(&self) -> Vec<String> {
+        let words: Vec<&Word> = match self {
+            Self::Mount { source, options, .. } => std::iter::once(source).chain(options).collect(),
+            Self::Helper { args, env, stdin, .. } => {
+                args.iter().chain(env.iter().map(|(_, word)| word)).chain(stdin).collect()
+            }
+            _ => Vec::new(),
+        };
+        let key = |word: &Word| match &word.value {
+            Some(Value::SecretFile(key)) => Some(key.clone()),
+            _ => None,
+        };
+        let mut keys: Vec<_> = words.into_iter().filter_map(key).collect();
+        keys.sort();
+        keys.dedup();
+        keys
+    }
+
     /// The longest that the step may take.
     pub(crate) fn deadline(&self) -> Duration {
         match self {
@@ -114,6 +139,8 @@ impl fmt::Display for Word {
             Some(Value::Path(path)) => write!(f, "{{path {path}}}"),
             Some(Value::Device) => f.write_str("{device}"),
             Some(Value::Target) => f.write_str("{target}"),
+            Some(Value::Secret(key)) => write!(f, "{{secret {key}}}"),
+            Some(Value::SecretFile(key)) => write!(f, "{{file of secret {key}}}"),
         }
     }
 }

@@ -77,6 +77,28 @@ struct SoFar {
     engine_volume: bool,
 }
 
+/// Where a word stands: a secret is not put where others of the machine read it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stands {
+    /// What is mounted, which the table of mounts shows.
+    Source,
+    /// An option of a mount.
+    Option,
+    /// An argument of a program, which the list of processes shows.
+    Argument,
+    /// A variable of a program.
+    Variable,
+    /// A program's standard input.
+    Input,
+}
+
+/// What the words of a plan are held against.
+#[derive(Clone, Copy)]
+struct Held<'a> {
+    volume: &'a Wanted,
+    powers: &'a Powers<'a>,
+}
+
 /// The steps as they may be done.
 pub(crate) fn check(
     steps: Vec<Step>,
@@ -129,8 +151,8 @@ fn one(
             Ok(Action::Format { fs_type })
         }
         Step::GrowFileSystem => device_is_there(so_far).map(|()| Action::Grow),
-        Step::Mount(mount) => mounted(mount, powers, so_far),
-        Step::Helper(helper) => helped(helper, powers, so_far),
+        Step::Mount(mount) => mounted(mount, Held { volume, powers }, so_far),
+        Step::Helper(helper) => helped(helper, Held { volume, powers }, so_far),
         Step::Subpath(_) if so_far.subpath => Err("is the second of its kind".to_owned()),
         Step::Subpath(inner) => {
             so_far.subpath = true;
@@ -151,16 +173,12 @@ fn one(
     }
 }
 
-fn mounted(
-    mount: wit::MountStep,
-    powers: &Powers<'_>,
-    so_far: &mut SoFar,
-) -> Result<Action, String> {
+fn mounted(mount: wit::MountStep, held: Held<'_>, so_far: &mut SoFar) -> Result<Action, String> {
     if !MOUNTABLE.contains(&mount.fs_type.as_str()) {
         return Err(format!("wants a file system that volumes cannot have: {}", mount.fs_type));
     }
     only_mount(so_far)?;
-    let source = word(mount.source, so_far)?;
+    let source = held.word(mount.source, Stands::Source, so_far)?;
     let named = match (&source.value, source.text.as_str()) {
         (Some(Value::Device), "") => LOOP.to_owned(),
         (None, text) if !text.is_empty() => {
@@ -171,8 +189,8 @@ fn mounted(
         }
         _ => return Err("has a source that is neither a text nor the device".to_owned()),
     };
-    granted(powers, GrantRequest::Mount(mount.fs_type.clone(), named))?;
-    let options = words(mount.options, so_far)?;
+    granted(held.powers, GrantRequest::Mount(mount.fs_type.clone(), named))?;
+    let options = held.words(mount.options, Stands::Option, so_far)?;
     for option in &options {
         if option.text.contains(',') {
             return Err(format!("has two mount options in one: {option}"));
@@ -185,15 +203,11 @@ fn mounted(
     Ok(Action::Mount { fs_type: mount.fs_type, source, options })
 }
 
-fn helped(
-    helper: wit::HelperStep,
-    powers: &Powers<'_>,
-    so_far: &mut SoFar,
-) -> Result<Action, String> {
+fn helped(helper: wit::HelperStep, held: Held<'_>, so_far: &mut SoFar) -> Result<Action, String> {
     only_mount(so_far)?;
     let program = helper.program;
-    granted(powers, GrantRequest::Helper(program.clone()))?;
-    if !powers.helpers.contains_key(&program) {
+    granted(held.powers, GrantRequest::Helper(program.clone()))?;
+    if !held.powers.helpers.contains_key(&program) {
         return Err(format!(
             "is not allowed on this node: its daemon would need \
              --volume-helper {program}=/path/to/{program}"
@@ -207,13 +221,13 @@ fn helped(
         if name.is_empty() || !name.chars().all(plain) || reserved || !names.insert(name.clone()) {
             return Err(format!("sets the variable {name:?}, which no plugin sets"));
         }
-        env.push((name, word(value, so_far)?));
+        env.push((name, held.word(value, Stands::Variable, so_far)?));
     }
     if env.len() > WORDS_MAX {
         return Err(format!("sets {} variables; at most {WORDS_MAX}", env.len()));
     }
-    let args = words(helper.args, so_far)?;
-    let stdin = helper.stdin.map(|arg| word(arg, so_far)).transpose()?;
+    let args = held.words(helper.args, Stands::Argument, so_far)?;
+    let stdin = helper.stdin.map(|arg| held.word(arg, Stands::Input, so_far)).transpose()?;
     Ok(Action::Helper { program, args, env, stdin })
 }
 
@@ -265,33 +279,65 @@ fn only_mount(so_far: &mut SoFar) -> Result<(), String> {
     Ok(())
 }
 
-fn words(args: Vec<wit::Arg>, so_far: &SoFar) -> Result<Vec<Word>, String> {
-    if args.len() > WORDS_MAX {
-        return Err(format!("has {} words; at most {WORDS_MAX}", args.len()));
-    }
-    args.into_iter().map(|arg| word(arg, so_far)).collect()
-}
+// === impl Held ===
 
-fn word(arg: wit::Arg, so_far: &SoFar) -> Result<Word, String> {
-    let text = arg.text;
-    if text.len() > WORD_MAX || text.contains(char::is_control) {
-        return Err(format!("has a word that is longer than {WORD_MAX} or not one line"));
+impl Held<'_> {
+    fn words(
+        self,
+        args: Vec<wit::Arg>,
+        stands: Stands,
+        so_far: &SoFar,
+    ) -> Result<Vec<Word>, String> {
+        if args.len() > WORDS_MAX {
+            return Err(format!("has {} words; at most {WORDS_MAX}", args.len()));
+        }
+        args.into_iter().map(|arg| self.word(arg, stands, so_far)).collect()
     }
-    let value = match arg.value {
-        None => None,
-        Some(wit::Value::Secret(name) | wit::Value::SecretFile(name)) => {
+
+    fn word(self, arg: wit::Arg, stands: Stands, so_far: &SoFar) -> Result<Word, String> {
+        let text = arg.text;
+        if text.len() > WORD_MAX || text.contains(char::is_control) {
+            return Err(format!("has a word that is longer than {WORD_MAX} or not one line"));
+        }
+        let value = match arg.value {
+            None => None,
+            Some(wit::Value::Secret(key)) => {
+                if matches!(stands, Stands::Source | Stands::Argument) {
+                    return Err(format!(
+                        "puts the secret {} where others of the machine see it: secret-file, a \
+                         variable and the standard input are for that",
+                        shown(&key)
+                    ));
+                }
+                self.secret(&key)?;
+                Some(Value::Secret(key))
+            }
+            Some(wit::Value::SecretFile(key)) => {
+                self.secret(&key)?;
+                Some(Value::SecretFile(key))
+            }
+            Some(wit::Value::Path(inner)) => Some(Value::Path(path(inner)?)),
+            Some(wit::Value::Device) => {
+                device_is_there(so_far)?;
+                Some(Value::Device)
+            }
+            Some(wit::Value::Target) => Some(Value::Target),
+        };
+        Ok(Word { text, value })
+    }
+
+    /// The volume must have it under this key, and the plugin the power to use it.
+    fn secret(self, key: &str) -> Result<(), String> {
+        let found = self.volume.secrets.iter().find(|secret| secret.key == key);
+        let Some(secret) = found else {
+            let key = shown(key);
             return Err(format!(
-                "wants the secret {name}: secrets are not supported by this version of swarmw"
+                "wants the secret {key}, which the volume does not grant: it would be made with \
+                 --secret {key}=NAME"
             ));
-        }
-        Some(wit::Value::Path(inner)) => Some(Value::Path(path(inner)?)),
-        Some(wit::Value::Device) => {
-            device_is_there(so_far)?;
-            Some(Value::Device)
-        }
-        Some(wit::Value::Target) => Some(Value::Target),
-    };
-    Ok(Word { text, value })
+        };
+        granted(self.powers, GrantRequest::Secret(secret.name.clone()))
+    }
 }
 
 /// A relative path that names something below the volume's directory.
@@ -322,9 +368,13 @@ fn name(step: &Step) -> String {
 }
 
 fn plain(what: &str, word: &str) -> String {
-    /// Enough to know it again.
+    format!("{what} {}", shown(word))
+}
+
+/// Of a word of a plugin's, enough to know it again.
+fn shown(word: &str) -> String {
     const SHOWN: usize = 40;
-    format!("{what} {}", word.chars().take(SHOWN).collect::<String>().escape_debug())
+    word.chars().take(SHOWN).collect::<String>().escape_debug().to_string()
 }
 
 #[cfg(test)]

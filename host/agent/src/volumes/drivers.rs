@@ -3,14 +3,14 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use bytes::Bytes;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use serde::{Deserialize, Serialize};
-use swarmw_model::{ClusterVolume, Plugin, PluginClaim, VolumeScope};
+use swarmw_model::{ClusterVolume, Payload, Plugin, PluginClaim, VolumeScope, VolumeSecret};
 use swarmw_plugin_host::volumes::{NamedVolume, Node, Scope, VolumeFailure};
 use swarmw_plugin_host::{Compiler, PluginHost};
 use swarmw_proto::wire;
@@ -22,6 +22,7 @@ use super::check::{Phase, Powers, check};
 use super::planner::{NoPlan, Planner};
 use super::wanted::Wanted;
 use crate::images::Images;
+use crate::secrets::{Memory, Vault};
 
 /// Before a component that could not be fetched, or that failed, is tried again.
 const RETRY: Duration = Duration::from_secs(2);
@@ -54,6 +55,10 @@ pub(crate) struct Setup {
     pub(crate) helpers: BTreeMap<String, PathBuf>,
     /// Whether the node has an engine.
     pub(crate) engine: bool,
+    /// What the leader gave.
+    pub(crate) vault: Arc<Vault>,
+    /// For secrets that are files.
+    pub(crate) memory: Arc<Memory>,
 }
 
 // === impl Drivers ===
@@ -192,5 +197,12 @@ impl Planner for Drivers {
         volume: &'a Wanted,
     ) -> BoxFuture<'a, Result<Vec<Action>, NoPlan>> {
         self.do_plan(phase, volume).boxed()
+    }
+
+    fn secrets(&self, volume: &Wanted) -> BTreeMap<String, Payload> {
+        let found = |secret: &VolumeSecret| {
+            Some((secret.key.clone(), self.setup.vault.for_volume(secret.id)?))
+        };
+        volume.secrets.iter().filter_map(found).collect()
     }
 }

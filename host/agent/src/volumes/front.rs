@@ -36,7 +36,11 @@ impl Volumes {
         setup: Setup,
         engine: Option<Arc<dyn EngineVolumes>>,
     ) -> io::Result<Self> {
-        let hands = Machine { helpers: setup.helpers.clone(), engine: engine.clone() };
+        let hands = Machine {
+            helpers: setup.helpers.clone(),
+            engine: engine.clone(),
+            memory: setup.memory.clone(),
+        };
         let drivers = Arc::new(Drivers::open(setup));
         let keeper = Keeper::open(folder, Arc::new(hands), drivers.clone())?;
         let claims = Claims::new(drivers.known());

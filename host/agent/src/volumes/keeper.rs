@@ -196,6 +196,9 @@ impl Keeper {
             if held.is_none() && wanted.id.is_some() {
                 *held = Some(Record::new(&wanted));
             }
+            if let Some(record) = held.as_mut() {
+                record.secrets.clone_from(&wanted.secrets);
+            }
             let removed = this.take_away(&slot, &mut held).await;
             if removed.is_ok() && slot.users().is_empty() {
                 this.slots().remove(&key);

@@ -1,8 +1,10 @@
 //! Who plans: the driver's component, whose steps are then checked.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use futures::future::BoxFuture;
+use swarmw_model::Payload;
 
 use super::action::Action;
 use super::check::Phase;
@@ -27,4 +29,10 @@ pub(crate) trait Planner: Send + Sync + 'static {
         phase: Phase,
         volume: &'a Wanted,
     ) -> BoxFuture<'a, Result<Vec<Action>, NoPlan>>;
+
+    /// What the volume's secrets are, by the names that plans have for them; without
+    /// those that this node was not given.
+    fn secrets(&self, _volume: &Wanted) -> BTreeMap<String, Payload> {
+        BTreeMap::new()
+    }
 }

@@ -8,7 +8,7 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
-use swarmw_model::{Time, VolumeId};
+use swarmw_model::{Time, VolumeId, VolumeSecret};
 use swarmw_proto::wire;
 
 use super::action::{Action, Undo};
@@ -23,6 +23,9 @@ pub(crate) struct Record {
     pub(crate) labels: BTreeMap<String, String>,
     /// Of a volume of the cluster.
     pub(crate) id: Option<VolumeId>,
+    /// What its driver's plans may have put in: which, never what.
+    #[serde(default)]
+    pub(crate) secrets: Vec<VolumeSecret>,
     /// Whether its create plan has been carried out.
     pub(crate) created: bool,
     /// A file system was begun and not finished: what is on the device is nothing.
@@ -65,6 +68,7 @@ impl Record {
             options: wanted.options.clone(),
             labels: wanted.labels.clone(),
             id: wanted.id,
+            secrets: wanted.secrets.clone(),
             created: false,
             formatting: false,
             stage: Stage::Idle,
@@ -80,6 +84,7 @@ impl Record {
             options: self.options.clone(),
             labels: self.labels.clone(),
             id: self.id,
+            secrets: self.secrets.clone(),
         }
     }
 }

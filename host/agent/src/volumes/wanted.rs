@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
-use swarmw_model::{Assignment, Mount, MountKind, VolumeId, VolumeSpec};
+use swarmw_model::{Assignment, Mount, MountKind, VolumeId, VolumeSecret, VolumeSpec};
 
 use crate::executor::TaskError;
 use crate::template::Template;
@@ -27,6 +27,8 @@ pub(crate) struct Wanted {
     pub(crate) labels: BTreeMap<String, String>,
     /// Of a volume of the cluster.
     pub(crate) id: Option<VolumeId>,
+    /// What its driver's plans may have put in.
+    pub(crate) secrets: Vec<VolumeSecret>,
 }
 
 /// A volume on this node: the name of its folder, which no operator's text gets into.
@@ -80,6 +82,7 @@ impl Wanted {
             options: expand(&driver.map(|d| d.options.clone()).unwrap_or_default())?,
             labels: expand(&options.map(|o| o.labels.clone()).unwrap_or_default())?,
             id: None,
+            secrets: Vec::new(),
         }))
     }
 
@@ -91,6 +94,7 @@ impl Wanted {
             options: spec.driver.options.clone(),
             labels: spec.labels.clone(),
             id,
+            secrets: spec.secrets.clone(),
         }
     }
 

@@ -128,7 +128,6 @@ fn of_cluster(spec: &mut VolumeSpec, posted: &Value) -> Result<(), Refusal> {
     };
     for (path, what) in [
         ("/AccessMode/BlockVolume", "block volumes are"),
-        ("/Secrets", "secrets of volumes are"),
         (
             "/CapacityRange/RequiredBytes",
             "--required-bytes is (use an option of the driver); it is",
@@ -139,6 +138,11 @@ fn of_cluster(spec: &mut VolumeSpec, posted: &Value) -> Result<(), Refusal> {
         if some(path) {
             return Err(not_supported(what));
         }
+    }
+    let secrets = posted.get("Secrets").cloned().unwrap_or_default();
+    if secrets.is_array() {
+        spec.secrets = serde_json::from_value(secrets)
+            .map_err(|e| Refusal::invalid(format!("invalid secrets: {e}")))?;
     }
     let requisite = posted.pointer("/AccessibilityRequirements/Requisite");
     for topology in requisite.and_then(Value::as_array).into_iter().flatten() {

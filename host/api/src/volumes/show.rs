@@ -29,6 +29,8 @@ pub(super) fn of_cluster(state: &Cluster, volume: &ClusterVolume) -> Value {
     let requisite: Vec<Value> =
         spec.reachable.iter().map(|segments| json!({"Segments": segments})).collect();
     let scope = if spec.sharing == Sharing::None { "single" } else { "multi" };
+    let secrets: Vec<Value> =
+        spec.secrets.iter().map(|s| json!({"Key": s.key, "Secret": s.name})).collect();
     let mut shown = json!({
         "ClusterVolume": {
             "ID": volume.id,
@@ -39,6 +41,7 @@ pub(super) fn of_cluster(state: &Cluster, volume: &ClusterVolume) -> Value {
                 "AccessMode": {"Scope": scope, "Sharing": spec.sharing, "MountVolume": {}},
                 "AccessibilityRequirements": {"Requisite": requisite},
                 "CapacityRange": {},
+                "Secrets": secrets,
                 "Availability": if volume.removing { "drain" } else { "active" },
             },
             "PublishStatus": published,

@@ -1,6 +1,7 @@
 //! The API over real HTTP, in front of a daemon of one process.
 
 mod client;
+mod data;
 mod docker;
 mod engine;
 mod errors;

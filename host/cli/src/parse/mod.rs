@@ -7,6 +7,7 @@ mod mount;
 mod pairs;
 mod preference;
 mod publish;
+mod reference;
 mod words;
 
 pub(crate) use address::node_address;
@@ -15,4 +16,5 @@ pub(crate) use mount::mount;
 pub(crate) use pairs::*;
 pub(crate) use preference::{placement_preference, policy_option};
 pub(crate) use publish::{Ports, publish};
+pub(crate) use reference::{config_reference, secret_reference};
 pub(crate) use words::{Words, words};

@@ -7,6 +7,7 @@ use swarmw_model::{
     Replicated, ResourceRequirements, Resources, ServiceMode, ServiceSpec, TaskSpec, Ulimit,
 };
 
+use super::data::DataFlags;
 use super::flags::{ImageFlags, SharedFlags, Verb, WaitFlags};
 use super::{image, placement};
 use crate::client::Client;
@@ -77,6 +78,8 @@ pub struct CreateArgs {
     #[arg(long, value_name = "ulimit", value_parser = ulimit)]
     ulimit: Vec<Ulimit>,
     #[command(flatten)]
+    data: DataFlags,
+    #[command(flatten)]
     shared: SharedFlags,
     #[command(flatten)]
     image: ImageFlags,
@@ -98,6 +101,7 @@ pub(super) async fn run(client: &Client, args: CreateArgs, io: &mut Io) -> Resul
     )
     .await?;
     let unresolved = resolved.set_in(&mut spec);
+    args.data.apply(client, &mut spec).await?;
     let created = client.create_service(&spec, auth.as_deref()).await?;
     for warning in unresolved.iter().chain(created.warnings.iter().flatten()) {
         io.warn(warning)?;

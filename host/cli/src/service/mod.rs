@@ -1,6 +1,7 @@
 //! `swarmw service …`: what the cluster shall run.
 
 mod create;
+mod data;
 mod flags;
 pub(crate) mod image;
 mod list;

@@ -3,8 +3,8 @@
 use std::fmt::{self, Write as _};
 
 use swarmw_model::{
-    ContainerSpec, Driver, HealthCheck, MountKind, ResourceRequirements, ServiceMode, TaskSpec,
-    UpdateConfig, UpdateState, UpdateStatus,
+    ContainerSpec, DataReference, Driver, HealthCheck, MountKind, ResourceRequirements,
+    ServiceMode, TaskSpec, UpdateConfig, UpdateState, UpdateStatus,
 };
 
 use crate::client::Service;
@@ -171,6 +171,18 @@ fn container_spec(out: &mut String, container: &ContainerSpec) -> fmt::Result {
         writeln!(out, "  Source:\t{}", mount.source)?;
         writeln!(out, "  ReadOnly:\t{}", mount.read_only)?;
         writeln!(out, "  Type:\t\t{kind}")?;
+    }
+    references(out, "Configs:", &container.configs)?;
+    references(out, "Secrets:", &container.secrets)
+}
+
+fn references<R: DataReference>(out: &mut String, title: &str, all: &[R]) -> fmt::Result {
+    if !all.is_empty() {
+        writeln!(out, "{title}")?;
+    }
+    for reference in all {
+        let target = reference.file().map_or("", |file| &file.name);
+        writeln!(out, " Target:\t{target}\n  Source:\t{}", reference.name())?;
     }
     Ok(())
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use swarmw_model::{DnsConfig, Mount, PortConfig, Preference, ServiceSpec, TaskSpec, Ulimit};
 
+use super::data::DataChanges;
 use super::flags::{ImageFlags, SharedFlags, Verb, WaitFlags};
 use super::{image, placement};
 use crate::client::Client;
@@ -39,6 +40,8 @@ pub struct UpdateArgs {
     shared: SharedFlags,
     #[command(flatten)]
     pairs: PairFlags,
+    #[command(flatten)]
+    data: DataChanges,
     #[command(flatten)]
     images: ImageFlags,
     #[command(flatten)]
@@ -150,6 +153,7 @@ pub(super) async fn run(client: &Client, args: UpdateArgs, io: &mut Io) -> Resul
     }
     let mut service = client.service(&args.service).await?;
     change(&mut service.spec, &args)?;
+    args.data.apply(client, &mut service.spec).await?;
     let auth = image::authorization(&args.images, service.spec.task_template.image())?;
     let mut unresolved = None;
     if let Some(typed) = &args.image {

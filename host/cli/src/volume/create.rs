@@ -25,6 +25,9 @@ pub struct CreateArgs {
     /// Cluster volume access sharing: none, readonly, onewriter or all
     #[arg(long, value_name = "string", value_parser = ["none", "readonly", "onewriter", "all"])]
     sharing: Option<String>,
+    /// Cluster volume secrets, KEY=SECRET: what the driver calls it, and the secret
+    #[arg(long, value_name = "map")]
+    secret: Vec<String>,
     /// Labels of the nodes that reach a cluster volume, KEY=VALUE,…; given several
     /// times, any of them
     #[arg(long, value_name = "list")]
@@ -54,7 +57,8 @@ fn body(args: &CreateArgs) -> Value {
 }
 
 fn of_cluster(args: &CreateArgs) -> Option<Value> {
-    if args.scope.is_none() && args.sharing.is_none() && args.topology_required.is_empty() {
+    let lists = [&args.topology_required, &args.secret];
+    if args.scope.is_none() && args.sharing.is_none() && lists.iter().all(|l| l.is_empty()) {
         return None;
     }
     let sharing = args.sharing.as_deref().unwrap_or("all");
@@ -69,7 +73,12 @@ fn of_cluster(args: &CreateArgs) -> Option<Value> {
         json!({"Segments": segments})
     };
     let requisite: Vec<Value> = args.topology_required.iter().map(topology).collect();
+    let secrets: Vec<Value> = map(&args.secret)
+        .into_iter()
+        .map(|(key, secret)| json!({"Key": key, "Secret": secret}))
+        .collect();
     Some(json!({
+        "Secrets": secrets,
         "AccessMode": {"Scope": scope, "Sharing": sharing, "MountVolume": {}},
         "AccessibilityRequirements": {"Requisite": requisite},
     }))
@@ -94,9 +103,15 @@ mod tests {
         assert_eq!(posted("")["Driver"], "local");
         assert_eq!(
             posted("--sharing onewriter --topology-required zone=a,rack=1 d1")["ClusterVolumeSpec"],
-            json!({"AccessMode": {"Scope": "multi", "Sharing": "onewriter", "MountVolume": {}},
+            json!({"Secrets": [],
+                "AccessMode": {"Scope": "multi", "Sharing": "onewriter", "MountVolume": {}},
                 "AccessibilityRequirements":
                     {"Requisite": [{"Segments": {"zone": "a", "rack": "1"}}]}})
+        );
+        let with_secrets = posted("--secret key=ssh-key --secret pw=db d1");
+        assert_eq!(
+            with_secrets["ClusterVolumeSpec"]["Secrets"],
+            json!([{"Key": "key", "Secret": "ssh-key"}, {"Key": "pw", "Secret": "db"}])
         );
         let alone = posted("--sharing none d1");
         assert_eq!(alone["ClusterVolumeSpec"]["AccessMode"]["Scope"], "single");

@@ -38,7 +38,11 @@ impl PortTable {
                 if old.description.agent_address == new.description.agent_address => {}
             // Addresses have changed, or a node went: look at everything.
             Event::Node { .. } => self.dirty.extend(self.by_service.keys().copied()),
-            Event::Cluster | Event::Plugin { .. } | Event::Volume { .. } => {}
+            Event::Cluster
+            | Event::Plugin { .. }
+            | Event::Volume { .. }
+            | Event::Secret { .. }
+            | Event::Config { .. } => {}
         }
     }
 

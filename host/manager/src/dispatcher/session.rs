@@ -13,13 +13,14 @@ use swarmw_model::{
 use swarmw_proto::pb::from_agent::Message as FromAgent;
 use swarmw_proto::pb::to_agent::Message as ToAgent;
 use swarmw_proto::{pb, wire};
-use swarmw_state::{Change, TaskChange};
+use swarmw_state::{Change, State, TaskChange};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
 use tonic::{Status, Streaming};
 use tracing::{debug, info};
 
+use super::given::Given;
 use super::inbox::{Inbox, Marks};
 use super::watch::heartbeat_period;
 use super::{Dispatcher, Session};
@@ -49,6 +50,8 @@ struct Conversation {
     out: mpsc::Sender<Result<pb::ToAgent, Status>>,
     /// What the agent was last told of each task.
     told: HashMap<TaskId, (TaskState, Version)>,
+    /// The secrets and configs that the agent has.
+    given: Given,
     registrations: VecDeque<Time>,
     /// What the agent last said of its node.
     description: pb::Describe,
@@ -79,6 +82,7 @@ pub(crate) fn open(
         end,
         out,
         told: HashMap::new(),
+        given: Given::default(),
         registrations: VecDeque::new(),
         description: pb::Describe::default(),
     };
@@ -216,14 +220,24 @@ impl Conversation {
         if marks.all || marks.welcome {
             self.welcome().await?;
         }
+        // One state for all of it: no task is told of before what it needs.
+        let state = self.dispatcher.0.log.raft.state();
+        let other = marks.all || marks.drivers || self.given.concerns(&state, &marks.tasks);
+        let needed = other.then(|| Given::needed(&state, self.node));
+        if let Some(needed) = &needed {
+            self.give(&state, needed).await?;
+        }
         if marks.all || marks.drivers {
             // Before the tasks, which may need them.
-            self.tell_drivers().await?;
+            self.tell_drivers(&state).await?;
         }
         if marks.all {
-            self.tell_all_tasks().await?;
+            self.tell_all_tasks(&state).await?;
         } else if !marks.tasks.is_empty() {
-            self.tell_tasks(marks.tasks.into_iter().collect()).await?;
+            self.tell_tasks(&state, marks.tasks.into_iter().collect()).await?;
+        }
+        if let Some(needed) = needed {
+            self.take_back(needed).await?;
         }
         if marks.all || marks.ports {
             let ports = self.dispatcher.0.ports.borrow().clone();
@@ -236,8 +250,24 @@ impl Conversation {
         Ok(())
     }
 
-    async fn tell_drivers(&self) -> Result<(), Status> {
-        let state = self.dispatcher.0.log.raft.state();
+    /// What tasks need and the agent does not have.
+    async fn give(&self, state: &State, needed: &Given) -> Result<(), Status> {
+        for message in self.given.missing(needed, state) {
+            self.send(ToAgent::Given(message)).await?;
+        }
+        Ok(())
+    }
+
+    /// What no task needs any more.
+    async fn take_back(&mut self, needed: Given) -> Result<(), Status> {
+        if let Some(message) = self.given.beyond(&needed) {
+            self.send(ToAgent::Given(message)).await?;
+        }
+        self.given = needed;
+        Ok(())
+    }
+
+    async fn tell_drivers(&self, state: &State) -> Result<(), Status> {
         let drivers: Vec<_> =
             state.plugins().filter(|p| p.kind == PluginKind::VolumeDriver).collect();
         let plugins = wire::encode(&drivers);
@@ -273,8 +303,7 @@ impl Conversation {
 
     /// Everything the node should have: the first message of a session, and after
     /// events were missed.
-    async fn tell_all_tasks(&mut self) -> Result<(), Status> {
-        let state = self.dispatcher.0.log.raft.state();
+    async fn tell_all_tasks(&mut self, state: &State) -> Result<(), Status> {
         let tasks: Vec<_> =
             state.tasks_of_node(self.node).filter(|t| is_sent(t)).cloned().collect();
         self.told = tasks.iter().map(|t| (t.id, telling(t))).collect();
@@ -291,8 +320,7 @@ impl Conversation {
     }
 
     /// What changed of some tasks.
-    async fn tell_tasks(&mut self, marked: Vec<TaskId>) -> Result<(), Status> {
-        let state = self.dispatcher.0.log.raft.state();
+    async fn tell_tasks(&mut self, state: &State, marked: Vec<TaskId>) -> Result<(), Status> {
         for part in marked.chunks(ASSIGNMENTS_MAX) {
             let mut update = Vec::new();
             let mut remove = Vec::new();
@@ -338,7 +366,7 @@ impl Conversation {
 }
 
 /// What a node is told of: tasks that the scheduler has given to it.
-fn is_sent(task: &Task) -> bool {
+pub(super) fn is_sent(task: &Task) -> bool {
     task.status.state >= TaskState::Assigned
 }
 

@@ -97,6 +97,8 @@ fn mark(dispatcher: &Dispatcher, event: &Event) {
             }
         }
         Event::Volume { .. } => sessions.values().for_each(|s| s.inbox.mark_drivers()),
+        // Whoever has it keeps it, and what is new nobody needs yet.
+        Event::Secret { .. } | Event::Config { .. } => {}
         Event::Service { .. } => {}
     }
 }

@@ -138,7 +138,7 @@ pub(crate) async fn keep(inner: &Arc<Inner>, end: CancellationToken) {
 fn matters(event: &Event) -> bool {
     match event {
         Event::Node { .. } | Event::Service { .. } | Event::Plugin { .. } => true,
-        Event::Volume { .. } => false,
+        Event::Volume { .. } | Event::Secret { .. } | Event::Config { .. } => false,
         Event::Task { old, new } => {
             let place = |t: &Option<Arc<swarmw_model::Task>>| {
                 t.as_ref().map(|t| (t.node_id, t.status.state, t.desired_state))

@@ -9,6 +9,7 @@ mod agent;
 mod child;
 mod leading;
 mod roles;
+mod secrets;
 mod sessions;
 mod steady;
 mod swarm;

@@ -17,7 +17,7 @@ async fn channels(swarm: &Swarm) -> (Channels, swarmw_model::NodeId) {
 }
 
 /// A session that the leader has welcomed. Before it is ready it sends agents away.
-async fn begin(channels: &Channels, swarm: &Swarm) -> Session {
+pub async fn begin(channels: &Channels, swarm: &Swarm) -> Session {
     eventually("the leader welcomes agents", || async {
         let mut session = Session::open(channels, &swarm.leader().await.address).await.ok()?;
         session.describe("worker").await;

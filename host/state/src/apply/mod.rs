@@ -1,6 +1,7 @@
 //! How a transaction changes the state. Deterministic: see the crate's head.
 
 mod cluster;
+mod data;
 mod node;
 mod plugin;
 mod rollout;
@@ -135,6 +136,16 @@ impl State {
                 self.release_volume(*volume, *epoch, context)
             }
             Change::RemovePlugin(id) => self.remove_plugin(*id, context),
+            Change::CreateSecret(secret) => self.create_data(secret, context),
+            Change::UpdateSecret { id, version, spec } => {
+                self.update_data(*id, *version, spec, context)
+            }
+            Change::RemoveSecret(id) => self.remove_secret(*id, context),
+            Change::CreateConfig(config) => self.create_data(config, context),
+            Change::UpdateConfig { id, version, spec } => {
+                self.update_data(*id, *version, spec, context)
+            }
+            Change::RemoveConfig(id) => self.remove_config(*id, context),
         }
     }
 

@@ -30,6 +30,7 @@ impl State {
             .into());
         }
         self.check_ports(id, spec)?;
+        self.check_data(spec)?;
         let mut spec = spec.clone();
         clear_if_empty(&mut spec.swarmw);
         let service = Arc::new(Service {
@@ -69,6 +70,7 @@ impl State {
             return Err(unimplemented("service mode change is not allowed"));
         }
         self.check_ports(id, spec)?;
+        self.check_data(spec)?;
         let mut spec = spec.clone();
         // Clients that do not know the object post a spec without it.
         if spec.swarmw.is_none() {
@@ -121,6 +123,10 @@ impl State {
         };
         self.check_ports(id, &previous)?;
         let by_operator = version.is_some();
+        // A policy's word counts all the same: what is missing is told by the tasks.
+        if by_operator {
+            self.check_data(&previous)?;
+        }
         // A policy decided on an update that was under way. If the operator has
         // written since, his word counts.
         let updating = |s: &UpdateStatus| s.state == UpdateState::Updating;

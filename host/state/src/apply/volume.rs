@@ -1,9 +1,11 @@
 //! Volumes: made, claimed, let go, removed.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use swarmw_model::{
-    ClusterVolume, Id, Refusal, RefusalKind, TaskId, VolumeClaim, VolumeId, check_volume_name,
+    ClusterVolume, Id, Refusal, RefusalKind, TaskId, VolumeClaim, VolumeId, VolumeSecret,
+    VolumeSpec, check_secret_key, check_volume_name,
 };
 
 use super::{Context, Step, Stop};
@@ -20,9 +22,11 @@ impl State {
     ) -> Step {
         let name = &volume.spec.name;
         check_volume_name(name).map_err(Refusal::invalid)?;
+        let secrets = self.secrets_of_volume(&volume.spec)?;
+        let spec = VolumeSpec { secrets, ..volume.spec.clone() };
         if let Some(there) = self.volume_named(name) {
             // Docker's create is content with a volume that is as it should be.
-            if there.spec == volume.spec && !there.removing {
+            if there.spec == spec && !there.removing {
                 return Ok(Some(Id::from_bits(there.id.bits())));
             }
             let message = if there.removing {
@@ -39,11 +43,28 @@ impl State {
             return Err(Refusal::plain(RefusalKind::AlreadyExists, message).into());
         }
         let id = volume.id;
-        let made =
-            ClusterVolume { created_at: context.at, ..ClusterVolume::new(id, volume.spec.clone()) };
+        let made = ClusterVolume { created_at: context.at, ..ClusterVolume::new(id, spec) };
         self.volume_names.insert(made.spec.name.clone(), id);
         self.put_volume(None, made, context);
         Ok(Some(Id::from_bits(id.bits())))
+    }
+
+    /// The secrets that an operator gives to a volume, found by their names or ids.
+    fn secrets_of_volume(&self, spec: &VolumeSpec) -> Result<Vec<VolumeSecret>, Refusal> {
+        let mut keys = BTreeSet::new();
+        let found = |secret: &VolumeSecret| {
+            let (key, name) = (&secret.key, &secret.name);
+            check_secret_key(key).map_err(Refusal::invalid)?;
+            if !keys.insert(key.clone()) {
+                return Err(Refusal::invalid(format!("secret {key} of a volume is given twice")));
+            }
+            let by_id = || self.secret(name.parse().ok()?);
+            let found = self.secret_named(name).or_else(by_id);
+            let found =
+                found.ok_or_else(|| Refusal::invalid(format!("secret not found: {name}")))?;
+            Ok(VolumeSecret { key: key.clone(), name: found.spec.name.clone(), id: found.id })
+        };
+        spec.secrets.iter().map(found).collect()
     }
 
     /// From here on no task takes it, so that its data can go.

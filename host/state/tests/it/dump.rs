@@ -37,6 +37,14 @@ pub fn dump(state: &State) -> String {
         let named = state.volume_named(&volume.spec.name).map(|v| v.id);
         writeln!(out, "{volume:?} named {named:?}").unwrap();
     }
+    for secret in state.secrets() {
+        let named = state.secret_named(&secret.spec.name).map(|s| s.id);
+        writeln!(out, "{secret:?} {:?} named {named:?}", secret.spec.data.bytes()).unwrap();
+    }
+    for config in state.configs() {
+        let named = state.config_named(&config.spec.name).map(|c| c.id);
+        writeln!(out, "{config:?} {:?} named {named:?}", config.spec.data.bytes()).unwrap();
+    }
     writeln!(out, "ports {:?}", state.ports().collect::<Vec<_>>()).unwrap();
     text
 }

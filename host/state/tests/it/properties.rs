@@ -217,7 +217,11 @@ impl Mirror {
                 Event::Node { old, new } => follow(&mut self.nodes, |n| n.id, old, new),
                 Event::Service { old, new } => follow(&mut self.services, |s| s.id, old, new),
                 Event::Task { old, new } => follow(&mut self.tasks, |t| t.id, old, new),
-                Event::Cluster | Event::Plugin { .. } | Event::Volume { .. } => {}
+                Event::Cluster
+                | Event::Plugin { .. }
+                | Event::Volume { .. }
+                | Event::Secret { .. }
+                | Event::Config { .. } => {}
             }
         }
     }

@@ -365,7 +365,16 @@ impl Node for Daemon {
     fn remove_node_volume(&self, spec: VolumeSpec, id: Option<VolumeId>) -> Answer<'_, bool> {
         async move {
             match self.active.load_full() {
-                Some(active) => active.agent().remove_volume(&spec, id).await,
+                Some(active) => {
+                    // Its driver may need them here, where no task does.
+                    let state = self.state();
+                    let secrets: Vec<_> = spec
+                        .secrets
+                        .iter()
+                        .filter_map(|s| state.as_ref()?.secret(s.id).cloned())
+                        .collect();
+                    active.agent().remove_volume(&spec, id, &secrets).await
+                }
                 None => Ok(false),
             }
         }

@@ -3,10 +3,16 @@
 use swarmw_plugin_host::volumes::{Arg, DirectoryStep, EngineStep, HelperStep, ImageStep};
 use swarmw_plugin_host::volumes::{MountStep, Value as Given};
 
+use swarmw_model::{SecretId, VolumeSecret};
+
 use super::*;
 
 fn text(text: &str) -> Arg {
     Arg { text: text.into(), value: None }
+}
+
+fn given(value: Given) -> Arg {
+    Arg { text: "x=".into(), value: Some(value) }
 }
 
 fn device() -> Arg {
@@ -39,6 +45,13 @@ fn verdict(steps: Vec<Step>, phase: Phase) -> Result<Vec<Action>, String> {
         options: BTreeMap::from([("type".into(), "tmpfs".into())]),
         labels: BTreeMap::new(),
         id: None,
+        secrets: [("pw", "nas-pw"), ("other", "db-pw")]
+            .map(|(key, name)| VolumeSecret {
+                key: key.into(),
+                name: name.into(),
+                id: SecretId::from_bits(1),
+            })
+            .into(),
     };
     let grants = [
         "mount=ext4:loop",
@@ -48,6 +61,7 @@ fn verdict(steps: Vec<Step>, phase: Phase) -> Result<Vec<Action>, String> {
         "mount=tmpfs:*",
         "mount=overlay:*",
         "mount=ext4:/dev/disk/*",
+        "secret=nas-*",
     ];
     let granted: Vec<_> = grants.iter().map(|g| g.parse().expect(g)).collect();
     let helpers = BTreeMap::from([("sshfs".into(), "/usr/bin/sshfs".into())]);
@@ -67,6 +81,17 @@ fn what_was_granted_may_be_done() {
         vec![mount("ext4", text("/dev/disk/by-id/x"), &[])],
         vec![helper("sshfs", &["HOME"])],
         vec![engine("local", "data", &[("type", "tmpfs")])],
+        vec![Step::Mount(MountStep {
+            fs_type: "tmpfs".into(),
+            source: text("x"),
+            options: vec![given(Given::Secret("pw".into()))],
+        })],
+        vec![Step::Helper(HelperStep {
+            program: "sshfs".into(),
+            args: vec![given(Given::SecretFile("pw".into()))],
+            env: vec![("PASSWORD".into(), given(Given::Secret("pw".into())))],
+            stdin: Some(given(Given::Secret("pw".into()))),
+        })],
     ] {
         let said = verdict(steps.clone(), Phase::Mount);
         assert!(said.is_ok(), "{steps:?}: {said:?}");
@@ -77,7 +102,17 @@ fn what_was_granted_may_be_done() {
 #[test]
 fn what_was_not_granted_or_leads_out_is_denied_with_its_step() {
     let directory = |path: &str, mode| Step::Directory(DirectoryStep { path: path.into(), mode });
-    let secret = Arg { text: String::new(), value: Some(Given::Secret("key".into())) };
+    let secret = |key: &str| Arg { text: "p=".into(), value: Some(Given::Secret(key.into())) };
+    let option = |key: &str| {
+        let options = vec![secret(key)];
+        Step::Mount(MountStep { fs_type: "tmpfs".into(), source: text("x"), options })
+    };
+    let argument = Step::Helper(HelperStep {
+        program: "sshfs".into(),
+        args: vec![secret("pw")],
+        env: vec![],
+        stdin: None,
+    });
     for (steps, want) in [
         (vec![directory("../etc", 0o700)], "a path that leads out of the volume"),
         (vec![directory("/etc", 0o700)], "a path that leads out"),
@@ -110,7 +145,11 @@ fn what_was_not_granted_or_leads_out_is_denied_with_its_step() {
         (vec![helper("rclone", &[])], "--volume-helper rclone="),
         (vec![helper("sshfs", &["LD_PRELOAD"])], "which no plugin sets"),
         (vec![helper("sshfs", &["PATH"])], "which no plugin sets"),
-        (vec![mount("tmpfs", secret, &[])], "secrets are not supported"),
+        (vec![mount("tmpfs", secret("pw"), &[])], "where others of the machine see it"),
+        (vec![argument], "where others of the machine see it"),
+        (vec![option("nope")], "the secret nope, which the volume does not grant"),
+        (vec![option("nas-pw")], "the secret nas-pw, which the volume does not grant"),
+        (vec![option("other")], "need secret=db-pw"),
         (vec![Step::RemoveTree("a".into())], "removal of a volume only"),
         (vec![engine("local", "other", &[])], "names another volume"),
         (vec![engine("nfs", "data", &[])], "plugins have local"),

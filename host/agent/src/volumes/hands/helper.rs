@@ -29,7 +29,7 @@ pub(super) struct Call {
     pub(super) program: PathBuf,
     pub(super) args: Vec<String>,
     pub(super) env: Vec<(String, String)>,
-    pub(super) stdin: Option<String>,
+    pub(super) stdin: Option<Vec<u8>>,
 }
 
 /// Starts a helper and returns once it has mounted.
@@ -59,7 +59,7 @@ pub(super) async fn start(call: Call, place: &Place) -> Result<(), String> {
     if let (Some(mut pipe), Some(text)) = (child.stdin.take(), call.stdin) {
         use tokio::io::AsyncWriteExt;
         // One that does not read it will say what it misses.
-        let _ = pipe.write_all(text.as_bytes()).await;
+        let _ = pipe.write_all(&text).await;
     }
     let started = Instant::now();
     while started.elapsed() < READY_PATIENCE {

@@ -13,10 +13,15 @@ use std::sync::Arc;
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
+use swarmw_model::Payload;
 
 use super::action::{Action, Undo, Value, Word};
 use super::record::Place;
 use super::wanted::Seen;
+use crate::secrets::Memory;
+
+/// Permissions of a file that holds a secret.
+const SECRET_FILE_MODE: u32 = 0o600;
 
 /// Who makes volumes on a node's engine.
 pub(crate) trait EngineVolumes: Send + Sync + 'static {
@@ -54,6 +59,10 @@ pub(crate) struct SoFar {
     pub(crate) half_formatted: bool,
     /// For a volume that is made.
     pub(crate) labels: BTreeMap<String, String>,
+    /// The volume's secrets, by the keys that plans have for them.
+    pub(crate) secrets: BTreeMap<String, Payload>,
+    /// Files in memory that hold some of them.
+    pub(crate) secret_files: BTreeMap<String, String>,
 }
 
 /// Does steps and undoes them.
@@ -94,6 +103,8 @@ pub(crate) struct Machine {
     /// Programs that the node's admin allows, and where they are.
     pub(crate) helpers: BTreeMap<String, PathBuf>,
     pub(crate) engine: Option<Arc<dyn EngineVolumes>>,
+    /// For secrets that are files.
+    pub(crate) memory: Arc<Memory>,
 }
 
 // === impl Machine ===
@@ -110,6 +121,7 @@ impl Machine {
         so_far: &mut SoFar,
     ) -> Result<(), String> {
         let files = place.files();
+        self.put_secrets(place, action, so_far)?;
         match action {
             Action::Directory { path, mode } => {
                 beneath::make_directory(&files, path, *mode).map_err(at(path))
@@ -130,7 +142,7 @@ impl Machine {
             Action::Grow => loops::grow(&device(so_far)?, place).await,
             Action::Mount { fs_type, source, options } => {
                 let source = render(source, place, so_far)?;
-                let options = renders(options, place, so_far)?;
+                let options = mount_options(options, place, so_far)?;
                 let target = place.target();
                 mounts::make_target(&target).map_err(|e| format!("{}: {e}", target.display()))?;
                 mounts::mount(fs_type.clone(), source, options, target).await?;
@@ -152,7 +164,7 @@ impl Machine {
                     program: path.clone(),
                     args: renders(args, place, so_far)?,
                     env,
-                    stdin: stdin.as_ref().map(|w| render(w, place, so_far)).transpose()?,
+                    stdin: stdin.as_ref().map(|w| input(w, place, so_far)).transpose()?,
                 };
                 helper::start(call, place).await?;
                 so_far.mounted = true;
@@ -190,7 +202,32 @@ impl Machine {
             Undo::Unmount => mounts::unmount(place.target(), mounts::Busy::Waits).await,
             Undo::EndHelper => helper::end(place).await,
             Undo::RemoveMadeVolume(name) => self.engine()?.delete(name).await,
+            Undo::ForgetSecrets => self.memory.close(&in_memory(place)),
         }
+    }
+
+    /// Puts the secrets that a step wants as files into memory.
+    fn put_secrets(
+        &self,
+        place: &Place,
+        action: &Action,
+        so_far: &mut SoFar,
+    ) -> Result<(), String> {
+        let keys = action.secret_files();
+        if keys.is_empty() {
+            return Ok(());
+        }
+        let secrets = keys
+            .into_iter()
+            .map(|key| Ok((secret(&key, so_far)?.clone(), key)))
+            .collect::<Result<Vec<_>, String>>()?;
+        let sizes: Vec<_> = secrets.iter().map(|(data, _)| data.bytes().len() as u64).collect();
+        let folder = self.memory.open(&in_memory(place), &sizes)?;
+        for (data, key) in secrets {
+            let path = folder.write(&key, data.bytes(), SECRET_FILE_MODE, None)?;
+            so_far.secret_files.insert(key, path);
+        }
+        Ok(())
     }
 
     async fn do_foresee(&self, place: &Place, action: &Action) -> Result<Vec<Undo>, String> {
@@ -198,11 +235,16 @@ impl Machine {
             let missing = beneath::first_missing(&place.files(), path).map_err(at(path))?;
             Ok(missing.map(Undo::RemoveMade).into_iter().collect())
         };
+        // Who uses them ends before they go.
+        let then = |undo| match action.secret_files().is_empty() {
+            true => Ok(vec![undo]),
+            false => Ok(vec![Undo::ForgetSecrets, undo]),
+        };
         match action {
             Action::Directory { path, .. } | Action::ImageFile { path, .. } => made(path),
             Action::LoopDevice { path } => Ok(vec![Undo::Detach(path.clone())]),
-            Action::Mount { .. } => Ok(vec![Undo::Unmount]),
-            Action::Helper { .. } => Ok(vec![Undo::EndHelper]),
+            Action::Mount { .. } => then(Undo::Unmount),
+            Action::Helper { .. } => then(Undo::EndHelper),
             Action::EngineVolume { name, .. } => match self.engine()?.exists(name).await? {
                 true => Ok(Vec::new()),
                 false => Ok(vec![Undo::RemoveMadeVolume(name.clone())]),
@@ -293,8 +335,56 @@ fn render(word: &Word, place: &Place, so_far: &SoFar) -> Result<String, String> 
         }
         Some(Value::Device) => shown(&device(so_far)?)?,
         Some(Value::Target) => shown(&place.target())?,
+        Some(Value::Secret(key)) => one_line(key, secret(key, so_far)?)?,
+        Some(Value::SecretFile(key)) => {
+            let path = so_far.secret_files.get(key).cloned();
+            path.ok_or_else(|| format!("the secret {key} is in no file"))?
+        }
     };
     Ok(format!("{}{value}", word.text))
+}
+
+/// Options of a mount: a secret with a comma in it would be two of them.
+fn mount_options(words: &[Word], place: &Place, so_far: &SoFar) -> Result<Vec<String>, String> {
+    let option = |word: &Word| {
+        let option = render(word, place, so_far)?;
+        match &word.value {
+            Some(Value::Secret(key)) if option.contains(',') => Err(format!(
+                "the secret {key} has a comma in it, which no option of a mount can have"
+            )),
+            _ => Ok(option),
+        }
+    };
+    words.iter().map(option).collect()
+}
+
+/// What a program reads: a secret as it is, to the last byte.
+fn input(word: &Word, place: &Place, so_far: &SoFar) -> Result<Vec<u8>, String> {
+    match &word.value {
+        Some(Value::Secret(key)) => {
+            Ok([word.text.as_bytes(), secret(key, so_far)?.bytes()].concat())
+        }
+        _ => render(word, place, so_far).map(String::into_bytes),
+    }
+}
+
+fn secret<'s>(key: &str, so_far: &'s SoFar) -> Result<&'s Payload, String> {
+    so_far.secrets.get(key).ok_or_else(|| format!("this node was not given the secret {key}"))
+}
+
+/// A secret as one line, without the line end that an editor puts behind it.
+fn one_line(key: &str, data: &Payload) -> Result<String, String> {
+    let text = std::str::from_utf8(data.bytes()).ok();
+    let line = text.map(|text| text.strip_suffix('\n').unwrap_or(text));
+    let line = line.map(|line| line.strip_suffix('\r').unwrap_or(line));
+    let line = line.filter(|line| !line.contains(char::is_control));
+    line.map(str::to_owned).ok_or_else(|| format!("the secret {key} is not one line of text"))
+}
+
+/// The volume's folder in memory.
+fn in_memory(place: &Place) -> String {
+    let name = place.folder().file_name().unwrap_or_default();
+    format!("volume-{}", name.to_string_lossy())
 }
 
 /// Runs what may take long on a thread of its own.

@@ -53,6 +53,7 @@ impl Keeper {
         // Another volume of the name: what was made here was the one before.
         record.created &= record.id == wanted.id;
         record.id = wanted.id;
+        record.secrets.clone_from(&wanted.secrets);
         if !record.created {
             self.carry_out(slot, record, Phase::Create, Some(task)).await?;
         }
@@ -75,6 +76,7 @@ impl Keeper {
         let mut so_far = SoFar {
             half_formatted: record.formatting,
             labels: record.labels.clone(),
+            secrets: self.planner.secrets(&record.wanted()),
             ..SoFar::default()
         };
         let done = async {
@@ -222,7 +224,8 @@ impl Keeper {
         let Some(record) = held.as_mut() else { return Ok(()) };
         let Stage::Removing(plan) = record.stage.clone() else { return Ok(()) };
         let place = &slot.place;
-        let mut so_far = SoFar::default();
+        let secrets = self.planner.secrets(&record.wanted());
+        let mut so_far = SoFar { secrets, ..SoFar::default() };
         let mut done = Ok(());
         for action in &plan {
             done = self.step(place, record, action, &mut so_far).await;

@@ -4,3 +4,4 @@ mod crashes;
 mod life;
 mod needs_root;
 mod pretended;
+mod secrets;

@@ -10,6 +10,7 @@ use futures::FutureExt;
 use futures::future::BoxFuture;
 
 use super::pretended::{plan, task, volume};
+use crate::secrets::Memory;
 use crate::volumes::action::{Action, Undo, Value, Word};
 use crate::volumes::check::Phase;
 use crate::volumes::hands::{Hands, Machine, SoFar};
@@ -36,7 +37,7 @@ impl Planner for Given {
 }
 
 fn keeper(folder: &Path, mount: Vec<Action>, helpers: BTreeMap<String, PathBuf>) -> Arc<Keeper> {
-    let hands = Machine { helpers, engine: None };
+    let hands = Machine { helpers, engine: None, memory: Memory::new(folder).into() };
     let planner = Given { mount: Mutex::new(mount) };
     Keeper::open(folder, Arc::new(hands), Arc::new(planner)).expect("a folder")
 }
@@ -45,7 +46,7 @@ fn image_keeper(folder: &Path) -> Arc<Keeper> {
     keeper(folder, plan(Phase::Mount), BTreeMap::new())
 }
 
-fn directory(seen: Seen) -> PathBuf {
+pub(super) fn directory(seen: Seen) -> PathBuf {
     match seen {
         Seen::Directory(path) => path,
         Seen::Engine { .. } => panic!("a directory"),
@@ -53,7 +54,7 @@ fn directory(seen: Seen) -> PathBuf {
 }
 
 /// What the machine has of a folder: loop devices and mounts.
-fn left(folder: &Path) -> String {
+pub(super) fn left(folder: &Path) -> String {
     let name = folder.to_string_lossy();
     let lines = |text: &str| {
         let of_ours = text.lines().filter(|line| line.contains(&*name));
@@ -191,7 +192,8 @@ async fn a_daemon_that_is_killed_at_any_step_leaves_nothing_that_the_next_cannot
     for after in [false, true] {
         for count in 0.. {
             let folder = tempfile::tempdir().expect("a folder");
-            let machine = Machine { helpers: BTreeMap::new(), engine: None };
+            let memory = Memory::new(folder.path()).into();
+            let machine = Machine { helpers: BTreeMap::new(), engine: None, memory };
             let hands = Arc::new(Dying { machine, dies: Mutex::new(Some((count, after))) });
             let planner = Arc::new(Given { mount: Mutex::new(plan(Phase::Mount)) });
             let first = Keeper::open(folder.path(), hands.clone(), planner).expect("a folder");

@@ -42,6 +42,7 @@ pub(super) fn volume() -> Wanted {
         options: BTreeMap::new(),
         labels: BTreeMap::new(),
         id: None,
+        secrets: Vec::new(),
     }
 }
 

@@ -250,8 +250,6 @@ fn what_does_not_go_together_is_refused() {
 fn flags_that_do_not_exist_yet_are_unknown() {
     for flag in [
         "--network n",
-        "--secret s",
-        "--config c",
         "--endpoint-mode vip",
         "--generic-resource a=1",
         "--isolation x",

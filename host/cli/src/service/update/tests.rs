@@ -233,8 +233,6 @@ fn a_rollback_comes_alone() {
 fn flags_that_do_not_exist_yet_are_unknown() {
     for flag in [
         "--network-add n",
-        "--secret-add s",
-        "--config-rm c",
         "--endpoint-mode vip",
         "--generic-resource-add a=1",
         "--isolation x",
