@@ -2,7 +2,7 @@
 
 use std::process::Command;
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 
 use crate::shell::{root, run_command};
 use crate::{lint, system};
@@ -32,7 +32,26 @@ pub fn run() -> Result<()> {
         )?;
     }
     // What the README begins with, as it is typed but for the profile.
-    run_command(Command::new("cargo").args(["run", "--locked", "--", "demo"]).current_dir(root()))
+    run_command(Command::new("cargo").args(["run", "--locked", "--", "demo"]).current_dir(root()))?;
+    nothing_is_left()
+}
+
+/// Every cluster, of the tests and of the demo, takes its processes with it.
+fn nothing_is_left() -> Result<()> {
+    let binary = root().join("target/debug/swarmw");
+    let mut left = Vec::new();
+    for entry in std::fs::read_dir("/proc")?.flatten() {
+        // Not a process, one that has just ended, or another user's.
+        let Ok(exe) = std::fs::read_link(entry.path().join("exe")) else { continue };
+        // One whose file was built anew meanwhile ends in a word for that.
+        if exe.to_string_lossy().starts_with(&*binary.to_string_lossy()) {
+            let words = std::fs::read(entry.path().join("cmdline")).unwrap_or_default();
+            let words = String::from_utf8_lossy(&words).replace('\0', " ");
+            left.push(format!("{} {}", entry.file_name().display(), words.trim()));
+        }
+    }
+    ensure!(left.is_empty(), "{} processes were left behind:\n{}", left.len(), left.join("\n"));
+    Ok(())
 }
 
 /// What takes too long for every commit: the tests that are marked so, and the random

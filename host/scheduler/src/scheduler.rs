@@ -83,6 +83,8 @@ impl Scheduler {
                     self.take_away(old);
                     self.add(new);
                 }
+                // What it was told is of the spec that it had.
+                self.retry |= old.spec_version != new.spec_version && new.node_id.is_none();
                 if let Some(row) = new.node_id.and_then(|node| self.table.row(node)) {
                     self.failures.note(row, old, new);
                 }

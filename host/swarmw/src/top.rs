@@ -30,7 +30,10 @@ enum Own {
     Bench(bench::BenchArgs),
     /// Forks Wasm tasks; the daemon starts this
     #[command(hide = true)]
-    WasmTasks,
+    WasmTasks {
+        /// Room for the titles of tasks, without a meaning
+        room: Option<OsString>,
+    },
     /// Compiles a component under limits; the daemon starts this
     #[command(hide = true)]
     CompileComponent { arguments: Vec<OsString> },
@@ -109,7 +112,7 @@ fn run_own(own: Own) -> ExitCode {
         }
         Own::Demo(args) => demo::run(&args),
         Own::Bench(args) => bench::run(args),
-        Own::WasmTasks => return swarmw_agent::run_wasm_tasks(),
+        Own::WasmTasks { .. } => return swarmw_agent::run_wasm_tasks(),
         Own::CompileComponent { arguments } => {
             swarmw_plugin_host::compile_child(&arguments).map_err(Into::into)
         }

@@ -41,7 +41,8 @@ impl Drop for Cleanup {
     }
 }
 
-/// Runs static constructors before the first export; later calls do nothing.
+/// Runs static constructors before the first export, and has panics say in the log what
+/// they are; later calls do nothing.
 #[cfg(target_arch = "wasm32")]
 pub fn run_ctors_once() {
     use std::sync::atomic::{AtomicBool, Ordering};
@@ -54,6 +55,9 @@ pub fn run_ctors_once() {
     if !DONE.swap(true, Ordering::Relaxed) {
         // SAFETY: takes and gives nothing, and runs once.
         unsafe { __wasm_call_ctors() }
+        std::panic::set_hook(Box::new(|panic| {
+            crate::log(crate::Level::Error, &panic.to_string());
+        }));
     }
 }
 

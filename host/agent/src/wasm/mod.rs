@@ -12,6 +12,7 @@ mod http;
 mod log;
 mod process;
 mod run;
+mod title;
 mod zygote;
 
 pub use bench::{TaskFigures, measure_wasm_tasks};

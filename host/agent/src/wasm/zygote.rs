@@ -29,8 +29,8 @@ use tokio::process::Command;
 use tokio::sync::Semaphore;
 
 use super::folder::Folder;
-use super::process;
 use super::run::run_wasm_task;
+use super::{process, title};
 
 /// A task that does not say by then that it runs has failed.
 const START_PATIENCE: Duration = Duration::from_secs(30);
@@ -91,7 +91,7 @@ impl Zygote {
         let (ours, theirs) =
             socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)?;
         let mut zygote = Command::new(&self.exe)
-            .arg("wasm-tasks")
+            .args(["wasm-tasks", &title::room()])
             .env_clear()
             .stdin(Stdio::from(theirs))
             .stdout(Stdio::null())
@@ -165,6 +165,7 @@ fn receive() -> rustix::io::Result<Option<(PathBuf, OwnedFd)>> {
 fn run(folder: &Path, tell: OwnedFd) -> ExitCode {
     on_child_end(libc::SIG_DFL);
     // `ps` tells tasks apart.
+    title::show(folder);
     if let Some(name) = folder.file_name().and_then(|name| CString::new(name.as_bytes()).ok()) {
         let _ = rustix::thread::set_name(&name);
     }

@@ -92,8 +92,11 @@ impl Resolved {
     }
 }
 
+/// A path, or a bare name, which nobody means an image of Docker's hub by; what has a
+/// registry or a folder before it may be an artifact.
 fn is_component_file(typed: &str) -> bool {
-    typed.ends_with(".wasm") && (typed.starts_with(['.', '/']) || Path::new(typed).is_file())
+    typed.ends_with(".wasm")
+        && (typed.starts_with(['.', '/']) || !typed.contains('/') || Path::new(typed).is_file())
 }
 
 async fn upload(client: &Client, path: &Path) -> Result<Resolved, Failure> {
@@ -203,7 +206,9 @@ mod tests {
     fn only_files_of_components_are_uploaded() {
         assert!(is_component_file("./x.wasm"));
         assert!(is_component_file("/tmp/x.wasm"));
-        assert!(!is_component_file("nowhere-to-be-found.wasm"));
+        assert!(is_component_file("nowhere-to-be-found.wasm"));
+        assert!(!is_component_file("registry.example/x.wasm"));
+        assert!(!is_component_file("x.wasm:1"));
         assert!(!is_component_file("./x.tar"));
         assert!(!is_component_file("redis"));
     }

@@ -37,6 +37,29 @@ fn tasks_wait_with_a_reason_until_a_node_is_ready() {
 }
 
 #[test]
+fn a_task_that_waits_is_tried_again_when_its_service_asks_for_less() {
+    let mut cluster = Cluster::new(vec![node("a")]);
+    let web = cluster.run(constrained("web", &["node.labels.zone == 1"]), 1);
+    assert!(
+        cluster.why(web).contains("scheduling constraints not satisfied"),
+        "{}",
+        cluster.why(web)
+    );
+    // The service is updated, tried once more as its tasks are, and then they adopt it.
+    let service = cluster.state.service(web).expect("a service").clone();
+    cluster.commit(vec![Change::UpdateService {
+        id: web,
+        version: service.version,
+        spec: Box::new(constrained("web", &[])),
+    }]);
+    assert_eq!(cluster.schedule().placed, 0);
+    let adopt = Some(cluster.state.service(web).expect("a service").spec_version);
+    let task = cluster.tasks(web).remove(0);
+    cluster.commit(vec![Change::Task(TaskChange { adopt, ..TaskChange::of(task.id) })]);
+    assert_eq!(cluster.schedule().placed, 1);
+}
+
+#[test]
 fn a_node_on_which_a_service_fails_five_times_is_avoided() {
     let mut cluster = Cluster::new(vec![node("a"), node("b")]);
     let bystander = cluster.run(service("bystander"), 1);
