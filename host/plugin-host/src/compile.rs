@@ -19,7 +19,7 @@ use crate::cache::{self, LoadError};
 use crate::engine::{Profile, engine};
 
 /// How long a component may take to compile, on a machine that has other work too: what
-/// it takes of the processor has a bound of its own, [`CHILD_CPU_MAX`].
+/// it takes of the processor has a bound of its own, 60 s at most.
 pub const COMPILE_TIMEOUT: Duration = Duration::from_secs(240);
 /// Address space of the compiling child.
 const CHILD_MEMORY: u64 = 4 << 30;
