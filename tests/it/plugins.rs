@@ -222,6 +222,85 @@ fn a_version_in_shadow_tells_what_it_would_do_and_does_nothing() {
     assert_eq!((&shown["Candidate"], &shown["Shadow"]), (&Value::Null, &Value::Null));
 }
 
+/// A cluster of one node with version 1 of `test/batch`, which replaces one task at a
+/// time, and `web`, which is updated by it and has just begun to be.
+fn batched() -> Cluster {
+    let cluster = Cluster::of(1, 0);
+    let hello = cluster.file("hello.wasm", HELLO);
+    let first = &cluster.nodes[0];
+    first.swarmw(&["plugin", "add", &path("batch-one")]);
+    let words = ["service", "create", "--detach", "--name", "web", "--replicas", "6"];
+    let policy = ["--update-failure-action", "batch", &hello.to_string_lossy()];
+    first.swarmw(&[&words[..], &policy].concat());
+    running(first, "web", 6);
+    cluster
+}
+
+fn updated(node: &Node) {
+    eventually("the update completes", || {
+        let service = node.json("/services/web")?;
+        let status = &service["UpdateStatus"];
+        if status["State"] == "completed" { Ok(()) } else { Err(status.to_string()) }
+    });
+}
+
+#[test]
+fn an_update_policy_in_shadow_is_put_the_calls_of_updates_under_way() {
+    let cluster = batched();
+    let first = &cluster.nodes[0];
+    first.swarmw(&["plugin", "add", "--shadow", &path("batch-two")]);
+    let shadow = || first.json("/swarmw/plugins/test/batch").map(|shown| shown["Shadow"].clone());
+    // From here on it listens.
+    eventually("the shadow is at work", || {
+        let report = shadow()?;
+        if report["Comparisons"].as_u64() > Some(0) { Ok(()) } else { Err(report.to_string()) }
+    });
+    first.swarmw(&["service", "update", "--detach", "--env-add", "VERSION=2", "web"]);
+    updated(first);
+    let report = eventually("all calls were compared", || {
+        let report = shadow()?;
+        let differing = report["StepsDiffering"].as_u64();
+        if differing >= Some(6) { Ok(report) } else { Err(report.to_string()) }
+    });
+    // One difference for each task that version 1 replaced; waits and the end are alike.
+    assert_eq!(report["StepsDiffering"], 6, "{report}");
+    assert!(report["Steps"].as_u64() >= Some(12), "{report}");
+    for difference in report["StepDifferences"].as_array().expect("a list") {
+        assert_eq!(difference["Now"], "replace-next 1 stop-first", "{report}");
+        assert_eq!(difference["Then"], "replace-next 2 stop-first", "{report}");
+    }
+    let pretty = first.swarmw(&["plugin", "inspect", "--pretty", "batch"]);
+    let line = "web: call 1: serving replace-next 1 stop-first, shadow replace-next 2 stop-first";
+    assert!(pretty.contains(line), "{pretty}");
+}
+
+#[test]
+fn an_update_policy_takes_over_updates_under_way_where_the_operator_says_so() {
+    let cluster = batched();
+    let first = &cluster.nodes[0];
+    let calls = |call: &str| {
+        let shown = first.json("/swarmw/plugins/test/batch").expect("a plugin");
+        shown["Use"]["Calls"][call]["Count"].as_u64().unwrap_or(0)
+    };
+    first.swarmw(&["service", "update", "--detach", "--env-add", "VERSION=2", "web"]);
+    eventually("the update is under way", || match calls("step") {
+        0 => Err("no step".to_owned()),
+        _ => Ok(()),
+    });
+    first.swarmw(&["plugin", "upgrade", "--adopt", "batch", &path("batch-two")]);
+    updated(first);
+    let log = first.swarmw(&["plugin", "logs", "batch"]);
+    assert_eq!(log.matches("goes on from version 0.1.0").count(), 1, "{log}");
+    assert!(calls("step") > 0, "the new version drove the rest");
+
+    // Without a word the next version leaves updates under way to the one before.
+    let refusal = first.try_swarmw(&["plugin", "upgrade", "--adopt", "batch", &path("picky-one")]);
+    refused(&refusal, &["the component calls itself test/picky"]);
+    first.swarmw(&["plugin", "add", &path("picky-one")]);
+    let refusal = first.try_swarmw(&["plugin", "upgrade", "--adopt", "picky", &path("picky-two")]);
+    refused(&refusal, &["only an update policy has updates under way to adopt"]);
+}
+
 #[test]
 fn a_plugin_comes_from_a_registry_by_its_digest() {
     let cluster = Cluster::of(1, 0);

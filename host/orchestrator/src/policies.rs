@@ -24,7 +24,19 @@ pub trait UpdatePolicies {
         view: &View,
     ) -> Result<StepOutcome, UpdateFailure>;
 
-    /// A later call. `component` is the digest that the rollout began with.
+    /// Whether the component of this digest can be called.
+    fn has(&self, component: &str) -> bool;
+
+    /// What a component makes of the bytes that version `writer` of its plugin wrote,
+    /// before it takes over from that one.
+    fn migrate(
+        &mut self,
+        component: &str,
+        writer: &str,
+        state: &[u8],
+    ) -> Result<Vec<u8>, UpdateFailure>;
+
+    /// A later call. `component` is the digest of the one in charge.
     fn step(
         &mut self,
         component: &str,
@@ -43,6 +55,8 @@ pub struct Component {
     pub digest: Arc<str>,
     /// Its own version.
     pub version: Arc<str>,
+    /// Whether it takes over the rollouts that an earlier release began.
+    pub adopts: bool,
 }
 
 /// Why a policy gave no outcome; the text is for people. Pauses the update.

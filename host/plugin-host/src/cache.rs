@@ -9,8 +9,7 @@ use std::io;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-use hmac::{Hmac, KeyInit, Mac};
-use sha2::Sha256;
+use blake3::Hash;
 use wasmtime::Engine;
 use wasmtime::component::Component;
 
@@ -49,7 +48,7 @@ pub fn create_folder(path: &Path) -> io::Result<()> {
 /// Puts a compiled component and its MAC in place.
 pub fn store(key: &[u8; 32], path: &Path, code: &[u8]) -> io::Result<()> {
     // The MAC goes first: code without one would be made again and again.
-    replace(&mac_path(path), &tag(key, path, code).finalize().into_bytes())?;
+    replace(&mac_path(path), tag(key, path, code).as_bytes())?;
     replace(path, code)
 }
 
@@ -76,9 +75,9 @@ pub fn verify(key: &[u8; 32], path: &Path) -> Result<(), LoadError> {
     };
     let code = read(path)?;
     let mac = read(&mac_path(path))?;
-    tag(key, path, &code)
-        .verify_slice(&mac)
-        .map_err(|_| LoadError::Forged { path: path.to_owned() })
+    // Hashes compare in constant time.
+    let authentic = Hash::from_slice(&mac).is_ok_and(|mac| mac == tag(key, path, &code));
+    if authentic { Ok(()) } else { Err(LoadError::Forged { path: path.to_owned() }) }
 }
 
 /// Maps a compiled component, after its MAC was checked.
@@ -99,17 +98,16 @@ fn mac_path(path: &Path) -> PathBuf {
     path.with_extension("mac")
 }
 
-fn tag(key: &[u8; 32], path: &Path, code: &[u8]) -> Hmac<Sha256> {
-    // HMAC pads a short key with zeros to the hash's block.
-    let mut block = [0; 64];
-    block[..key.len()].copy_from_slice(key);
-    let mut mac = Hmac::<Sha256>::new(&block.into());
+/// A keyed hash; BLAKE3 is several times as fast as SHA-256 where the processor knows
+/// neither, and each load waits for it.
+fn tag(key: &[u8; 32], path: &Path, code: &[u8]) -> Hash {
+    let mut hasher = blake3::Hasher::new_keyed(key);
     if let Some(name) = path.file_name() {
-        mac.update(name.as_encoded_bytes());
+        hasher.update(name.as_encoded_bytes());
     }
-    mac.update(&[0]);
-    mac.update(code);
-    mac
+    hasher.update(&[0]);
+    hasher.update(code);
+    hasher.finalize()
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use bytes::Bytes;
-use swarmw_model::{Plugin, PluginKind, PluginLine, PluginUse};
+use swarmw_model::{Plugin, PluginId, PluginKind, PluginLine, PluginUse};
 use wasmtime::Engine;
 use wasmtime::component::Linker;
 
@@ -16,6 +16,7 @@ use crate::interface;
 use crate::loaded::Loaded;
 use crate::memo::Memo;
 use crate::sandbox::Guest;
+use crate::steps::{Step, Steps};
 use crate::ticker::Ticker;
 
 /// Components that left the cluster but may still drive a rollout: the most kept.
@@ -44,6 +45,7 @@ pub(crate) struct Runtime {
     pub linker: Linker<Guest>,
     pub ticker: Ticker,
     pub incidents: Incidents,
+    pub steps: Steps,
     calls: AtomicU64,
     /// Numbers that are never given twice: of expressions and of generations.
     numbers: AtomicU64,
@@ -90,6 +92,13 @@ impl PluginHost {
     /// It is called by whoever called the plugin, and must not block.
     pub fn on_incident(&self, listener: impl Fn(Incident) + Send + Sync + 'static) {
         self.shared.runtime.incidents.listen(listener);
+    }
+
+    /// Tells this one of every call of an update policy that serves: its plugin, and
+    /// how to have the call itself; the first listener stays. It is called by the pass
+    /// that called the policy, and must not block.
+    pub fn on_step(&self, listener: impl Fn(PluginId, &dyn Fn() -> Step) + Send + Sync + 'static) {
+        self.shared.runtime.steps.listen(listener);
     }
 
     /// The plugins that the cluster has now. Those that stayed the same keep their
@@ -186,6 +195,7 @@ impl Runtime {
             ticker: Ticker::new(&engine)?,
             engine,
             incidents: Incidents::default(),
+            steps: Steps::default(),
             calls: AtomicU64::new(0),
             numbers: AtomicU64::new(0),
         })

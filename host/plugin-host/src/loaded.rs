@@ -108,6 +108,11 @@ impl Loaded {
         Self { is_trial: true, ..Self::new(plugin, bytes) }
     }
 
+    /// Whether it is tried out beside the one that serves.
+    pub fn is_trial(&self) -> bool {
+        self.is_trial
+    }
+
     /// Whether it is the plugin as the cluster has it now.
     pub fn is(&self, plugin: &Plugin) -> bool {
         let (ours, theirs) = (&self.plugin, plugin);

@@ -18,6 +18,7 @@ use crate::host::PluginHost;
 use crate::journal::one_line;
 use crate::loaded::Loaded;
 use crate::placement::{exist, own_options};
+use crate::steps::{Step, StepCall};
 use crate::{columns, convert, options};
 
 /// The largest state.
@@ -37,7 +38,34 @@ impl UpdatePolicies for PluginHost {
             plugin: Arc::clone(&loaded.name),
             digest: loaded.digest().into(),
             version: loaded.plugin.release.metadata.version.as_str().into(),
+            adopts: loaded.plugin.release.adopt,
         })
+    }
+
+    fn has(&self, component: &str) -> bool {
+        self.table().by_digest(component).is_some()
+    }
+
+    fn migrate(
+        &mut self,
+        component: &str,
+        writer: &str,
+        state: &[u8],
+    ) -> Result<Vec<u8>, UpdateFailure> {
+        let table = self.table();
+        let loaded = table.by_digest(component).ok_or_else(|| gone(component, component))?;
+        let answer = loaded.call(
+            &self.shared.runtime,
+            "migrate",
+            STEP_BUDGET,
+            |plugin: &UpdatePlugin, store| {
+                plugin.swarmw_update_update().call_migrate(store, writer, state)
+            },
+            |answer| answer.as_ref().map_or(Ok(()), |state| check_state(state)),
+        );
+        answer
+            .and_then(|said| said.map_err(|why| one_line(&why)))
+            .map_err(|why| broken(&loaded.name, format!("does not go on from {writer}: {why}")))
     }
 
     fn check(&mut self, policy: &Policy) -> Result<Needs, UpdateFailure> {
@@ -77,11 +105,15 @@ impl UpdatePolicies for PluginHost {
         targets: &[TargetInfo],
         view: &View,
     ) -> Result<StepOutcome, UpdateFailure> {
-        let targets: Vec<wit::TargetInfo> = targets.iter().map(wit_target).collect();
-        let view = wit_view(view);
-        self.outcome("begin", component, rollout, &view, |plugin, store, rollout, view| {
-            plugin.swarmw_update_update().call_begin(store, rollout, &targets, view)
-        })
+        let told: Vec<wit::TargetInfo> = targets.iter().map(wit_target).collect();
+        let seen = wit_view(view);
+        let outcome =
+            self.outcome("begin", component, rollout, &seen, |plugin, store, rollout, view| {
+                plugin.swarmw_update_update().call_begin(store, rollout, &told, view)
+            });
+        let call = || StepCall::Begin { targets: targets.to_vec() };
+        self.tell_step(component, rollout, call, view, &outcome);
+        outcome
     }
 
     fn step(
@@ -91,10 +123,14 @@ impl UpdatePolicies for PluginHost {
         state: &[u8],
         view: &View,
     ) -> Result<StepOutcome, UpdateFailure> {
-        let view = wit_view(view);
-        self.outcome("step", component, rollout, &view, |plugin, store, rollout, view| {
-            plugin.swarmw_update_update().call_step(store, rollout, state, view)
-        })
+        let seen = wit_view(view);
+        let outcome =
+            self.outcome("step", component, rollout, &seen, |plugin, store, rollout, view| {
+                plugin.swarmw_update_update().call_step(store, rollout, state, view)
+            });
+        let call = || StepCall::Step { state: state.to_vec() };
+        self.tell_step(component, rollout, call, view, &outcome);
+        outcome
     }
 }
 
@@ -116,10 +152,9 @@ impl PluginHost {
         ) -> Answer,
     ) -> Result<StepOutcome, UpdateFailure> {
         let table = self.table();
-        let loaded = table.by_digest(component).ok_or_else(|| {
-            let message = format!("its component {component} is not in the cluster any more");
-            broken(&rollout.policy.failure_action.as_str().into(), message)
-        })?;
+        let loaded = table
+            .by_digest(component)
+            .ok_or_else(|| gone(&rollout.policy.failure_action, component))?;
         let facts = wit_rollout(loaded, rollout)?;
         let told = view.changed.len() + view.ended.len() + rollout.total as usize;
         let budget = STEP_BUDGET + ROW_BUDGET * u32::try_from(told).unwrap_or(u32::MAX);
@@ -142,6 +177,29 @@ impl PluginHost {
         });
         outcome.map(accepted).map_err(|message| broken(&loaded.name, message))
     }
+
+    /// Tells whoever tries out another version beside the one that was called.
+    fn tell_step(
+        &self,
+        component: &str,
+        rollout: &RolloutFacts,
+        call: impl Fn() -> StepCall,
+        view: &View,
+        outcome: &Result<StepOutcome, UpdateFailure>,
+    ) {
+        let table = self.table();
+        let Some(loaded) = table.by_digest(component).filter(|loaded| !loaded.is_trial()) else {
+            return;
+        };
+        self.shared.runtime.steps.tell(loaded.plugin.id, || Step {
+            plugin: loaded.plugin.id,
+            version: loaded.plugin.release.metadata.version.clone(),
+            rollout: rollout.clone(),
+            call: call(),
+            view: view.clone(),
+            outcome: outcome.clone(),
+        });
+    }
 }
 
 fn check_needs(needs: &wit::Needs) -> Result<(), String> {
@@ -153,12 +211,17 @@ fn check_needs(needs: &wit::Needs) -> Result<(), String> {
     }
 }
 
+fn check_state(state: &[u8]) -> Result<(), String> {
+    match state.len() {
+        0..=STATE_MAX => Ok(()),
+        length => Err(format!("left a state of {length} bytes; at most {STATE_MAX}")),
+    }
+}
+
 /// The bounds of `wit/deps/update`.
 fn check_outcome(loaded: &Loaded, total: u32, outcome: &wit::Outcome) -> Result<(), String> {
-    let (state, actions) = (outcome.state.len(), outcome.actions.len());
-    if state > STATE_MAX {
-        return Err(format!("left a state of {state} bytes; at most {STATE_MAX}"));
-    }
+    check_state(&outcome.state)?;
+    let actions = outcome.actions.len();
     if actions > ACTIONS_MAX {
         return Err(format!("asked for {actions} actions; at most {ACTIONS_MAX}"));
     }
@@ -332,6 +395,11 @@ fn wit_view(view: &View) -> wit::View {
             })
             .collect(),
     }
+}
+
+fn gone(plugin: &str, component: &str) -> UpdateFailure {
+    let message = format!("its component {component} is not in the cluster any more");
+    broken(&plugin.into(), message)
 }
 
 fn broken(plugin: &Arc<str>, message: String) -> UpdateFailure {

@@ -12,7 +12,8 @@ use crate::ask::{Ask, Asked};
 use crate::class::Class;
 use crate::explain::Filters;
 use crate::group::Group;
-use crate::hash::{FastMap, FastSet};
+use crate::hash::FastSet;
+use crate::levels::{Balance, Levels};
 use crate::need::Need;
 use crate::run::Run;
 use crate::tree::{ROOT, Tree};
@@ -20,7 +21,7 @@ use crate::{
     CompiledPreference, Consequence, Constraint, Policies, PolicyEvent, PolicyFailure, Scheduler,
 };
 
-/// Classes at work at once; each holds bitmaps and queues over all nodes.
+/// Classes at work at once; each holds bitmaps over all nodes.
 const CLASSES: usize = 64;
 /// Rounds of sharing out before native balance takes what is left.
 const ROUNDS: usize = 64;
@@ -131,6 +132,7 @@ impl Batch {
         policies: &mut dyn Policies,
         events: &mut Vec<PolicyEvent>,
     ) {
+        let mut levels = Levels::of(&scheduler.table, &scheduler.usage);
         for round in 0.. {
             if round == ROUNDS {
                 self.fall_to_native(|run| run.left > 0, groups, scheduler, policies);
@@ -139,7 +141,7 @@ impl Batch {
                 self.recount(scheduler);
             }
             let targets = self.share_out(groups, state, scheduler, policies, events);
-            let left: u32 = self.fill(targets, scheduler);
+            let left: u32 = self.fill(targets, scheduler, &mut levels);
             if left == 0 || round > ROUNDS {
                 break;
             }
@@ -269,7 +271,12 @@ impl Batch {
 
     /// Fills the leaves; says how many tasks found theirs full and are to be shared
     /// out again.
-    fn fill(&mut self, mut targets: Vec<Ask>, scheduler: &mut Scheduler) -> u32 {
+    fn fill(
+        &mut self,
+        mut targets: Vec<Ask>,
+        scheduler: &mut Scheduler,
+        levels: &mut Levels,
+    ) -> u32 {
         targets.sort_by_key(|target| target.run);
         let mut again = 0;
         for of_run in targets.chunk_by(|a, b| a.run == b.run) {
@@ -277,14 +284,15 @@ impl Batch {
             let class = &mut self.classes[run.class];
             let tree = &self.trees[class.tree];
             let Scheduler { table, usage, .. } = scheduler;
-            run.own = class.own_queues(run, tree, table, usage);
+            let mut balance = Balance { table, usage, levels };
+            run.marked = None;
             for target in of_run {
-                let placed = class.fill(target.branch, target.count, run, tree, table, usage);
+                let placed = class.fill(target.branch, target.count, run, tree, &mut balance);
                 if target.branch != ROOT {
                     run.left += target.count - placed;
                 }
             }
-            run.own = FastMap::default();
+            run.marked = None;
             again += run.left;
         }
         again

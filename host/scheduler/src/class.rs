@@ -1,8 +1,7 @@
 //! Tasks of equal needs, constraints and preferences are one class: they share a
-//! mask, the rooms of the branches and the queues of nodes, whatever their service.
+//! mask, the rooms of the branches and the nodes to choose from, whatever their service.
 
 use std::cmp::Reverse;
-use std::collections::BinaryHeap;
 use std::collections::binary_heap::PeekMut;
 
 use fixedbitset::FixedBitSet;
@@ -10,8 +9,9 @@ use fixedbitset::FixedBitSet;
 use crate::explain::Filters;
 use crate::failures::MANY;
 use crate::hash::FastMap;
-use crate::run::Run;
-use crate::table::{Row, Table};
+use crate::levels::{Balance, Candidates, Verdict};
+use crate::run::{OwnQueue, Run};
+use crate::table::Row;
 use crate::tree::Tree;
 use crate::usage::Usage;
 
@@ -26,14 +26,11 @@ pub(crate) struct Class {
     pub(crate) room: Vec<u64>,
     /// Per branch: rows of the mask in it.
     pub(crate) eligible: Vec<u32>,
-    /// Per leaf, once the first task goes there: total tasks and rank, least first.
-    queues: FastMap<u32, Queue>,
+    /// Per leaf, once the first task goes there: rows of the mask that have room.
+    candidates: FastMap<u32, Candidates>,
     /// Why nothing fits any more, once it has been found out.
     pub(crate) explained: Option<std::sync::Arc<str>>,
 }
-
-type Queue = BinaryHeap<Reverse<u64>>;
-type OwnQueue = BinaryHeap<Reverse<u128>>;
 
 // === impl Class ===
 
@@ -45,7 +42,7 @@ impl Class {
             mask,
             room: Vec::new(),
             eligible: Vec::new(),
-            queues: FastMap::default(),
+            candidates: FastMap::default(),
             explained: None,
         }
     }
@@ -93,147 +90,141 @@ impl Class {
 
     /// Places up to `want` tasks of the run in a leaf, each on the best node of the
     /// moment, and says how many found one.
+    ///
+    /// A node without a mark ranks before every one that has one, so those go first,
+    /// by their totals.
     pub(crate) fn fill(
         &mut self,
         leaf: u32,
         want: u32,
         run: &mut Run,
         tree: &Tree,
-        table: &Table,
-        usage: &mut Usage,
+        balance: &mut Balance<'_>,
     ) -> u32 {
-        self.open_queues(tree, table, usage);
-        let Some(queue) = self.queues.get_mut(&leaf) else {
+        self.open_leaves(tree, balance);
+        let placed = self.fill_unmarked(leaf, want, run, balance);
+        if placed == want {
+            return placed;
+        }
+        let mut queues = match run.marked.take() {
+            Some(queues) => queues,
+            None => self.marked_queues(run, tree, balance),
+        };
+        let more = match queues.get_mut(&leaf) {
+            Some(queue) => self.fill_marked(queue, want - placed, run, balance),
+            None => 0,
+        };
+        run.marked = Some(queues);
+        placed + more
+    }
+
+    fn fill_unmarked(
+        &mut self,
+        leaf: u32,
+        want: u32,
+        run: &mut Run,
+        balance: &mut Balance<'_>,
+    ) -> u32 {
+        let Some(candidates) = self.candidates.get_mut(&leaf) else {
             return 0;
         };
         let need = &self.filters.need;
-        let mut own = run.own.remove(&leaf).unwrap_or_default();
-        // Rows taken off the shared queue, which go back at the end.
-        let mut off: Vec<Row> = Vec::new();
-        let mut placed = 0;
+        let (mut placed, mut from) = (0, 0);
         while placed < want {
-            let shared = fresh_head(
-                queue,
-                &mut off,
-                |row| {
-                    if !need.has_resources(usage, row) || !need.has_ports(usage, row) {
-                        Head::Full
-                    } else if run.is_marked(row) {
-                        Head::Own
-                    } else {
-                        Head::At(usage.active[row as usize])
-                    }
-                },
-                table,
-            );
-            let mine = own.peek().map(|Reverse(key)| *key);
-            let row = match (shared, mine) {
-                (None, None) => break,
-                (Some(key), mine) if mine.is_none_or(|m| u128::from(key) < m) => {
-                    queue.pop();
-                    let row = table.at_rank(key as u32);
-                    off.push(row);
-                    row
+            let left = (want - placed) as usize;
+            let Balance { table, usage, levels } = balance;
+            let taken = levels.take(from, left, candidates, |rank| {
+                let row = table.at_rank(rank);
+                if !need.has_resources(usage, row) || !need.has_ports(usage, row) {
+                    Verdict::Full
+                } else if run.is_marked(row) {
+                    Verdict::Pass
+                } else {
+                    Verdict::Take
                 }
-                _ => table.at_rank(mine.map_or(0, |m| m as u32)),
+            });
+            let Some((total, ranks)) = taken else {
+                break;
             };
-            usage.place(row, need.reserved, &need.ports);
-            let count = run.place(row);
-            placed += 1;
-            let fits = need.has_resources(usage, row)
-                && need.has_ports(usage, row)
-                && need.has_place(count);
-            let key = fits.then(|| run.key(row, table, usage));
-            let came_from_own = mine.is_some_and(|m| m as u32 == table.rank(row));
-            match (key, came_from_own) {
-                (Some(key), true) => {
-                    if let Some(mut top) = own.peek_mut() {
-                        *top = Reverse(key);
-                    }
+            for rank in &ranks {
+                let row = table.at_rank(*rank);
+                usage.place(row, need.reserved, &need.ports);
+                let count = run.place(row);
+                if run.marked.is_some() && need.has_room(usage, row, count) {
+                    let key = Reverse(run.key(row, table, usage));
+                    let queues = run.marked.get_or_insert_default();
+                    queues.entry(leaf).or_default().push(key);
                 }
-                (Some(key), false) => own.push(Reverse(key)),
-                (None, true) => drop(own.pop()),
-                (None, false) => {}
             }
+            levels.raise(total, &ranks);
+            placed += ranks.len() as u32;
+            from = total + 1;
         }
-        queue.extend(off.into_iter().map(|row| Reverse(shared_key(row, table, usage))));
-        run.own.insert(leaf, own);
         placed
     }
 
-    /// The run's nodes that rank by more than their total: those with tasks of its
-    /// service, and those where its tasks keep failing.
-    pub(crate) fn own_queues(
+    fn fill_marked(
+        &self,
+        queue: &mut OwnQueue,
+        want: u32,
+        run: &mut Run,
+        balance: &mut Balance<'_>,
+    ) -> u32 {
+        let need = &self.filters.need;
+        let Balance { table, usage, levels } = balance;
+        let mut placed = 0;
+        while placed < want {
+            let Some(mut head) = queue.peek_mut() else {
+                break;
+            };
+            let rank = head.0 as u32;
+            let row = table.at_rank(rank);
+            levels.raise(usage.active[row as usize], &[rank]);
+            usage.place(row, need.reserved, &need.ports);
+            let count = run.place(row);
+            placed += 1;
+            if need.has_room(usage, row, count) {
+                *head = Reverse(run.key(row, table, usage));
+            } else {
+                PeekMut::pop(head);
+            }
+        }
+        placed
+    }
+
+    /// The run's nodes that rank by more than their total, per leaf: those with tasks
+    /// of its service, and those where its tasks keep failing.
+    fn marked_queues(
         &self,
         run: &Run,
         tree: &Tree,
-        table: &Table,
-        usage: &Usage,
+        Balance { table, usage, .. }: &Balance<'_>,
     ) -> FastMap<u32, OwnQueue> {
         let need = &self.filters.need;
-        let mut own: FastMap<u32, Vec<Reverse<u128>>> = FastMap::default();
+        let mut queues: FastMap<u32, Vec<Reverse<u128>>> = FastMap::default();
         let failing = run.failures.iter().filter(|(_, n)| **n >= MANY).map(|(row, _)| row);
         let unused = failing.filter(|row| !run.counts.contains_key(row));
         for row in run.counts.keys().chain(unused) {
-            let fits = self.mask.contains(*row as usize)
-                && need.has_resources(usage, *row)
-                && need.has_ports(usage, *row)
-                && need.has_place(run.counts.get(row).copied().unwrap_or(0));
+            let count = run.counts.get(row).copied().unwrap_or(0);
+            let fits = self.mask.contains(*row as usize) && need.has_room(usage, *row, count);
             if let Some(leaf) = tree.leaf(*row).filter(|_| fits) {
-                own.entry(leaf).or_default().push(Reverse(run.key(*row, table, usage)));
+                queues.entry(leaf).or_default().push(Reverse(run.key(*row, table, usage)));
             }
         }
-        own.into_iter().map(|(leaf, keys)| (leaf, keys.into())).collect()
+        queues.into_iter().map(|(leaf, keys)| (leaf, keys.into())).collect()
     }
 
-    fn open_queues(&mut self, tree: &Tree, table: &Table, usage: &Usage) {
-        if !self.queues.is_empty() {
+    fn open_leaves(&mut self, tree: &Tree, Balance { table, usage, .. }: &Balance<'_>) {
+        if !self.candidates.is_empty() {
             return;
         }
-        let mut rows: FastMap<u32, Vec<Reverse<u64>>> = FastMap::default();
+        let mut rows: FastMap<u32, Vec<Row>> = FastMap::default();
         for row in self.mask.ones().map(|row| row as Row) {
             if let Some(leaf) = tree.leaf(row) {
-                rows.entry(leaf).or_default().push(Reverse(shared_key(row, table, usage)));
+                rows.entry(leaf).or_default().push(row);
             }
         }
-        self.queues = rows.into_iter().map(|(leaf, keys)| (leaf, keys.into())).collect();
+        let of_leaf = |(leaf, rows): (u32, Vec<Row>)| (leaf, Candidates::new(&rows, table, usage));
+        self.candidates = rows.into_iter().map(of_leaf).collect();
     }
-}
-
-/// What is to be done with the head of a shared queue.
-enum Head {
-    /// No room any more in this pass.
-    Full,
-    /// It ranks in the run's own queue.
-    Own,
-    /// It ranks by this many tasks.
-    At(u32),
-}
-
-/// The key at the head of a shared queue, after rows that other runs filled or
-/// used meanwhile have been put right.
-fn fresh_head(
-    queue: &mut Queue,
-    off: &mut Vec<Row>,
-    look: impl Fn(Row) -> Head,
-    table: &Table,
-) -> Option<u64> {
-    loop {
-        let mut head = queue.peek_mut()?;
-        let key = head.0;
-        let row = table.at_rank(key as u32);
-        match look(row) {
-            Head::Full => drop(PeekMut::pop(head)),
-            Head::Own => {
-                PeekMut::pop(head);
-                off.push(row);
-            }
-            Head::At(total) if u64::from(total) == key >> 32 => return Some(key),
-            Head::At(total) => *head = Reverse(u64::from(total) << 32 | u64::from(key as u32)),
-        }
-    }
-}
-
-fn shared_key(row: Row, table: &Table, usage: &Usage) -> u64 {
-    u64::from(usage.active[row as usize]) << 32 | u64::from(table.rank(row))
 }

@@ -28,6 +28,7 @@ mod failures;
 mod group;
 mod hash;
 mod judge;
+mod levels;
 mod loads;
 mod need;
 mod pass;

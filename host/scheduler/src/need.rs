@@ -21,7 +21,7 @@ pub(crate) struct Reserved {
 }
 
 /// What a task asks of a node. Tasks of equal needs and policies are placed
-/// through one set of masks and queues, whatever their services.
+/// through one set of masks, whatever their services.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(crate) struct Need {
     pub(crate) reserved: Reserved,
@@ -110,6 +110,11 @@ impl Need {
     /// Whether the row, which has `count` tasks of the service, may have one more.
     pub(crate) fn has_place(&self, count: u32) -> bool {
         self.max_replicas == 0 || u64::from(count) < self.max_replicas
+    }
+
+    /// Whether the row, which has `count` tasks of the service, takes one more.
+    pub(crate) fn has_room(&self, usage: &Usage, row: Row, count: u32) -> bool {
+        self.has_resources(usage, row) && self.has_ports(usage, row) && self.has_place(count)
     }
 
     /// How many more tasks the row takes, of a service that has `count` there.

@@ -153,6 +153,8 @@ impl Scheduler {
             }
             self.confirm(group, &mut batch, work, policies);
         }
+        let waiting = groups.iter().flat_map(|g| &g.items).filter(|item| item.waiting().is_some());
+        work.decisions.reserve(waiting.count());
         let mut batch = Batch::default();
         for at in 0..groups.len() {
             if groups[at].items.is_empty() {
@@ -276,13 +278,12 @@ impl Scheduler {
     ) {
         batch.place(groups, work.state, self, policies, &mut work.pass.events);
         let runs = std::mem::take(&mut batch.runs);
-        work.decisions.reserve(runs.iter().map(|run| run.placed.len()).sum());
         // Explanations tell of the end of the pass, so counts come first.
         let mut left = Vec::new();
         for run in runs {
             let group = &groups[run.group];
             for (item, row) in group.items.iter().zip(&run.placed) {
-                if let Some(node) = self.table.node(*row).map(|node| node.id) {
+                if let Some(node) = self.table.id(*row) {
                     self.assign(item, node, work);
                 }
             }

@@ -25,10 +25,13 @@ pub(crate) struct Run {
     pub(crate) placed: Vec<Row>,
     /// Why preferences took no more: reason and number of nodes.
     pub(crate) refusals: Vec<(String, usize)>,
-    /// Per leaf: the rows that rank by more than their total. Made anew before its
-    /// leaves are filled, as other runs move the totals.
-    pub(crate) own: FastMap<u32, BinaryHeap<Reverse<u128>>>,
+    /// Per leaf: the rows that rank by more than their total, once they are needed.
+    /// Made anew each time the run's leaves are filled, as other runs move the totals.
+    pub(crate) marked: Option<FastMap<u32, OwnQueue>>,
 }
+
+/// Rows by [`Run::key`], the best first.
+pub(crate) type OwnQueue = BinaryHeap<Reverse<u128>>;
 
 // === impl Run ===
 

@@ -24,6 +24,8 @@ const SPARE_VALUES: usize = 10_000;
 pub(crate) struct Table {
     rows: FastMap<NodeId, Row>,
     nodes: Vec<Option<Arc<Node>>>,
+    /// Per row: its node's id, where a hundred thousand answers find it at hand.
+    ids: Vec<NodeId>,
     free: Vec<Row>,
     /// Rows of nodes that take tasks.
     pub(crate) ready: FixedBitSet,
@@ -69,6 +71,11 @@ impl Table {
         self.nodes.get(row as usize)?.as_ref()
     }
 
+    /// The id of the row's node.
+    pub(crate) fn id(&self, row: Row) -> Option<NodeId> {
+        self.node(row).map(|_| self.ids[row as usize])
+    }
+
     /// Rows with a node.
     pub(crate) fn live(&self) -> impl Iterator<Item = Row> {
         (0..self.nodes.len() as Row).filter(|row| self.nodes[*row as usize].is_some())
@@ -96,6 +103,7 @@ impl Table {
     fn seat(&mut self, node: NodeId) -> Row {
         let row = self.free.pop().unwrap_or_else(|| {
             self.nodes.push(None);
+            self.ids.push(node);
             self.changed.push(0);
             self.platform_of.push(0);
             self.engine_of.push(0);
@@ -105,6 +113,7 @@ impl Table {
             }
             self.nodes.len() as Row - 1
         });
+        self.ids[row as usize] = node;
         self.rows.insert(node, row);
         self.by_rank.clear();
         row

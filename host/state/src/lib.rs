@@ -22,7 +22,7 @@ mod users;
 pub use apply::Applied;
 pub use event::Event;
 pub use lookup::Lookup;
-pub use rollout::{Rollout, RolloutStep, TargetMove, TargetState};
+pub use rollout::{Rollout, RolloutStep, TakenOver, TargetMove, TargetState};
 pub use snapshot::{SnapshotError, decode_transaction, encode_transaction};
 pub use tables::State;
 pub use transaction::{

@@ -68,6 +68,16 @@ pub struct TargetMove {
     pub now: TargetState,
 }
 
+/// A component that took over a rollout, with what its `migrate` made of the bytes of
+/// the one before.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TakenOver {
+    /// Its digest.
+    pub component: Arc<str>,
+    /// Its own version.
+    pub writer: Arc<str>,
+}
+
 /// One accepted outcome of an update policy.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum RolloutStep {
@@ -93,6 +103,9 @@ pub enum RolloutStep {
         ran: Vec<(TaskId, Time)>,
         /// Tasks whose end it was told.
         ended: Vec<TaskId>,
+        /// The component that was called, where it took over from another one.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        taken_over: Option<TakenOver>,
     },
     /// The rollout is over: complete, paused, or handed to a rollback.
     End {

@@ -62,6 +62,8 @@ extern crate self as swarmw_sdk;
 mod claim;
 mod constraint;
 mod expression;
+#[cfg(any(target_family = "wasm", test))]
+mod heap;
 mod ip;
 mod metadata;
 mod options;

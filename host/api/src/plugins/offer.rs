@@ -69,6 +69,7 @@ fn offer(state: &Cluster, params: &Params<'_>) -> Result<PluginOffer, Refusal> {
     Ok(PluginOffer {
         upgrades,
         shadow: params.is_on("shadow"),
+        adopt: params.is_on("adopt"),
         large: params.is_on("large"),
         consent: consent(params)?,
         source: None,

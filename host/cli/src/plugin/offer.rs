@@ -30,6 +30,10 @@ pub struct AddArgs {
 pub struct UpgradeArgs {
     #[command(flatten)]
     how: How,
+    /// Have it go on with the updates that an update policy has under way
+    #[arg(long, num_args(0..=1), require_equals = true, default_value = "false",
+        default_missing_value = "true", value_parser = boolean, hide_default_value = true)]
+    adopt: bool,
     /// A name or id
     #[arg(value_name = "PLUGIN")]
     plugin: String,
@@ -55,6 +59,8 @@ struct How {
     #[arg(long, num_args(0..=1), require_equals = true, default_value = "false",
         default_missing_value = "true", value_parser = boolean, hide_default_value = true)]
     shadow: bool,
+    #[arg(skip)]
+    adopt: bool,
 }
 
 /// What the operator says of a plugin's powers.
@@ -84,7 +90,8 @@ pub(super) async fn upgrade(
     args: UpgradeArgs,
     io: &mut Io,
 ) -> Result<(), Failure> {
-    offer(client, Some(&args.plugin), &args.component, args.how, io).await
+    let how = How { adopt: args.adopt, ..args.how };
+    offer(client, Some(&args.plugin), &args.component, how, io).await
 }
 
 async fn offer(
@@ -160,7 +167,7 @@ fn call<'c>(
     if let Some(plugin) = upgrades {
         call = call.query("upgrade", plugin);
     }
-    for (name, on) in [("large", how.allow_large), ("shadow", how.shadow)] {
+    for (name, on) in [("large", how.allow_large), ("shadow", how.shadow), ("adopt", how.adopt)] {
         if on {
             call = call.query(name, 1);
         }

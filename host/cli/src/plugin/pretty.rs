@@ -8,7 +8,7 @@ use swarmw_model::{
     PluginUse, PluginView, ShadowReport,
 };
 
-use super::compared::comparison;
+use super::compared::{SHOWN, comparison};
 use super::list::claims;
 use crate::table::{ago, bytes_size};
 
@@ -231,6 +231,18 @@ fn time(nanos: u64) -> String {
     }
 }
 
+/// What the two answered to the calls of rollouts, the latest first.
+fn steps(out: &mut String, report: &ShadowReport) -> fmt::Result {
+    let (steps, differing) = (report.steps, report.steps_differing);
+    let s = if steps == 1 { "" } else { "s" };
+    writeln!(out, "Of {steps} call{s} by updates under way, {differing} were answered otherwise.")?;
+    for one in report.step_differences.iter().rev().take(SHOWN) {
+        let (service, call) = (&one.service, &one.text);
+        writeln!(out, " differs\t{service}: {call}: serving {}, shadow {}", one.now, one.then)?;
+    }
+    Ok(())
+}
+
 fn shadow(out: &mut String, report: &ShadowReport) -> fmt::Result {
     writeln!(
         out,
@@ -239,7 +251,11 @@ fn shadow(out: &mut String, report: &ShadowReport) -> fmt::Result {
         ago(report.since),
         report.differing
     )?;
-    comparison(out, &report.last, "serving", "shadow")
+    comparison(out, &report.last, "serving", "shadow")?;
+    if report.steps > 0 {
+        steps(out, report)?;
+    }
+    Ok(())
 }
 
 #[cfg(test)]

@@ -1,10 +1,11 @@
 //! Plugins on a manager: the built-in ones of a new cluster, keeping the plugin host
 //! in step with the state; what is [offered](offer), [compared](compare), run in
-//! [shadow](shadow), and what [went wrong](trouble).
+//! [shadow](shadow) and [rehearsed](rehearse) there, and what [went wrong](trouble).
 
 mod compare;
 mod front;
 mod offer;
+mod rehearse;
 mod shadow;
 mod trouble;
 
@@ -27,6 +28,7 @@ use crate::blobs::{BlobStore, digest_of};
 use crate::manager::Inner;
 use crate::replicate;
 
+pub(crate) use rehearse::Rehearsals;
 pub(crate) use shadow::{Shadows, keep as keep_shadows};
 pub(crate) use trouble::{Troubles, keep as keep_troubles};
 

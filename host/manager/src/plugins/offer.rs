@@ -6,8 +6,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 use rand::Rng;
 use swarmw_model::{
-    Blob, CandidateState, Consent, NotAsked, Plugin, PluginId, PluginOffer, PluginRelease,
-    PluginReport, Powers, Refusal, RefusalKind, RequestId, Time,
+    Blob, CandidateState, Consent, NotAsked, Plugin, PluginId, PluginKind, PluginOffer,
+    PluginRelease, PluginReport, Powers, Refusal, RefusalKind, RequestId, Time,
 };
 use swarmw_plugin_host::{COMPONENT, Inspected, LARGE_COMPONENT};
 use swarmw_state::{Change, Outcome, State, Transaction};
@@ -174,6 +174,7 @@ fn judge(
     plugin.release.granted.clone_from(&powers.granted);
     plugin.release.source.clone_from(&offer.source);
     plugin.release.signer.clone_from(&offer.signer);
+    plugin.release.adopt = adopts(&plugin, offer)?;
     let change = match present {
         None => Change::AddPlugin(Box::new(plugin.clone())),
         Some(present) => {
@@ -188,6 +189,17 @@ fn judge(
         }
     };
     Ok(Judged { plugin, present: present.cloned(), powers, change })
+}
+
+/// Whether the release takes over what its plugin has under way, which is updates.
+fn adopts(plugin: &Plugin, offer: &PluginOffer) -> Result<bool, Refusal> {
+    if offer.adopt && plugin.kind != PluginKind::UpdatePolicy {
+        return Err(Refusal::invalid(format!(
+            "plugin {} is a {}: only an update policy has updates under way to adopt",
+            plugin.name, plugin.kind
+        )));
+    }
+    Ok(offer.adopt)
 }
 
 /// What another version waits for.

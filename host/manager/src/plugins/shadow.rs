@@ -1,17 +1,21 @@
 //! Plugins in shadow: the leader compares each with the one that serves, whenever
 //! something changed that could matter.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use swarmw_model::{CandidateState, Comparison, Plugin, PluginId, ShadowReport, Time};
-use swarmw_plugin_host::PluginHost;
+use swarmw_model::{
+    COMPARISON_MAX, CandidateState, Comparison, Difference, Plugin, PluginId, PluginKind,
+    ShadowReport, Time,
+};
+use swarmw_plugin_host::{PluginHost, Step};
 use swarmw_raft::Received;
 use swarmw_state::{Event, State};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
+use super::rehearse::{self, Parts};
 use super::{compare, component};
 use crate::manager::Inner;
 
@@ -51,28 +55,55 @@ impl Shadows {
         });
     }
 
-    fn note(&self, plugin: &Plugin, found: Comparison, now: Time) {
-        let digest = plugin.release.blob.digest.clone();
+    fn with_report(&self, plugin: &Plugin, now: Time, note: impl FnOnce(&mut ShadowReport)) {
+        let digest = &plugin.release.blob.digest;
         let mut all = self.all();
         let report = all.entry(plugin.id).or_default();
-        if report.digest != digest {
+        if report.digest != *digest {
+            let digest = digest.clone();
             *report = ShadowReport { digest, since: now, ..ShadowReport::default() };
         }
-        report.comparisons += 1;
-        if found.differs() {
-            let news = report.last != found;
-            report.differing += 1;
-            if news {
-                info!(
-                    plugin = plugin.name,
-                    differing = found.differing,
-                    violated = found.violated,
-                    "the version in shadow decides otherwise"
-                );
+        note(report);
+    }
+
+    fn note(&self, plugin: &Plugin, found: Comparison, now: Time) {
+        self.with_report(plugin, now, |report| {
+            report.comparisons += 1;
+            if found.differs() {
+                let news = report.last != found;
+                report.differing += 1;
+                if news {
+                    info!(
+                        plugin = plugin.name,
+                        differing = found.differing,
+                        violated = found.violated,
+                        "the version in shadow decides otherwise"
+                    );
+                }
+                report.last_differing = Some((now, found.clone()));
             }
-            report.last_differing = Some((now, found.clone()));
-        }
-        report.last = found;
+            report.last = found;
+        });
+    }
+
+    /// What a version said to a call of a rollout.
+    fn note_step(&self, plugin: &Plugin, difference: Option<Difference>, now: Time) {
+        self.with_report(plugin, now, |report| {
+            report.steps += 1;
+            let Some(difference) = difference else { return };
+            let Difference { service, text, .. } = &difference;
+            info!(
+                plugin = plugin.name,
+                service,
+                call = text,
+                "the version in shadow answers otherwise"
+            );
+            report.steps_differing += 1;
+            if report.step_differences.len() == COMPARISON_MAX {
+                report.step_differences.remove(0);
+            }
+            report.step_differences.push(difference);
+        });
     }
 }
 
@@ -80,8 +111,9 @@ impl Shadows {
 pub(crate) async fn keep(inner: &Arc<Inner>, end: CancellationToken) {
     let mut events = inner.log.raft.subscribe();
     let mut at_work = BTreeMap::new();
+    let mut parts = Parts::new();
     loop {
-        compare_all(inner, &mut at_work).await;
+        compare_all(inner, &mut at_work, &mut parts).await;
         let mut due = false;
         while !due {
             let received = tokio::select! {
@@ -117,7 +149,11 @@ fn matters(event: &Event) -> bool {
     }
 }
 
-async fn compare_all(inner: &Arc<Inner>, at_work: &mut BTreeMap<PluginId, Shadow>) {
+async fn compare_all(
+    inner: &Arc<Inner>,
+    at_work: &mut BTreeMap<PluginId, Shadow>,
+    parts: &mut Parts,
+) {
     let state = inner.log.raft.state();
     inner.shadows.keep_only(&state);
     let in_shadow = |plugin: &&Arc<Plugin>| {
@@ -125,6 +161,10 @@ async fn compare_all(inner: &Arc<Inner>, at_work: &mut BTreeMap<PluginId, Shadow
     };
     let plugins: Vec<_> = state.plugins().filter(in_shadow).cloned().collect();
     at_work.retain(|id, _| plugins.iter().any(|p| p.id == *id));
+    parts.retain(|(id, _), _| at_work.contains_key(id));
+    let policies = plugins.iter().filter(|p| p.kind == PluginKind::UpdatePolicy);
+    inner.rehearsals.want(policies.map(|p| p.id).collect::<BTreeSet<_>>());
+    let mut steps = inner.rehearsals.take().await;
     for present in plugins {
         let Some(plugin) = present.with_candidate() else { continue };
         let then = match host(inner, &state, &plugin, at_work).await {
@@ -135,10 +175,26 @@ async fn compare_all(inner: &Arc<Inner>, at_work: &mut BTreeMap<PluginId, Shadow
             }
         };
         let (state, subject, present) = (state.clone(), plugin.clone(), inner.policies.pin());
-        let compared =
-            tokio::task::spawn_blocking(move || compare::compare(&state, &subject, present, then));
+        let (of_it, others) = steps.into_iter().partition(|step| step.plugin == plugin.id);
+        steps = others;
+        let mut kept = std::mem::take(parts);
+        let compared = tokio::task::spawn_blocking(move || {
+            let of_it: Vec<Step> = of_it;
+            let mut rehearsing = then.clone();
+            let rehearse =
+                |step: &Step| rehearse::rehearse(&subject, &mut rehearsing, step, &mut kept);
+            let rehearsed: Vec<_> = of_it.iter().map(rehearse).collect();
+            (compare::compare(&state, &subject, present, then), rehearsed, kept)
+        });
         match compared.await {
-            Ok(found) => inner.shadows.note(&plugin, found, inner.log.now()),
+            Ok((found, rehearsed, kept)) => {
+                *parts = kept;
+                let now = inner.log.now();
+                for difference in rehearsed {
+                    inner.shadows.note_step(&plugin, difference, now);
+                }
+                inner.shadows.note(&plugin, found, now);
+            }
             Err(panic) => warn!(plugin = %plugin.name, %panic, "a comparison ended badly"),
         }
     }

@@ -12,6 +12,8 @@ pub struct PluginOffer {
     pub upgrades: Option<PluginId>,
     /// It is to run beside the present version, not in its place.
     pub shadow: bool,
+    /// It takes over the updates that its plugin drives, not the next ones alone.
+    pub adopt: bool,
     /// It may be as large as components can be at all.
     pub large: bool,
     /// What the operator said of its powers.

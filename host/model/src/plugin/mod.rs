@@ -75,6 +75,10 @@ pub struct PluginRelease {
     /// Whose signature on it was checked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub signer: Option<String>,
+    /// Whether an update policy takes over the updates that an earlier release drives,
+    /// by its `migrate`; otherwise those end as they began.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub adopt: bool,
 }
 
 /// A release that does not serve yet.
@@ -196,8 +200,22 @@ impl PluginRelease {
     /// A release of the first interface, from a file, without powers.
     pub fn new(blob: Blob, metadata: PluginMetadata) -> Self {
         let interface = first_interface();
-        Self { blob, metadata, interface, granted: Vec::new(), source: None, signer: None }
+        Self {
+            blob,
+            metadata,
+            interface,
+            granted: Vec::new(),
+            source: None,
+            signer: None,
+            adopt: false,
+        }
     }
+}
+
+// The shape that serde asks for.
+#[expect(clippy::trivially_copy_pass_by_ref)]
+fn is_false(value: &bool) -> bool {
+    !value
 }
 
 fn first_interface() -> String {

@@ -55,6 +55,15 @@ pub struct ShadowReport {
     /// The last one in which they differed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_differing: Option<(Time, Comparison)>,
+    /// Calls of an update policy, by rollouts under way, that both answered.
+    #[serde(default)]
+    pub steps: u64,
+    /// Those that they answered otherwise.
+    #[serde(default)]
+    pub steps_differing: u64,
+    /// The last of them, at most [`COMPARISON_MAX`].
+    #[serde(default)]
+    pub step_differences: Vec<Difference>,
 }
 
 /// The cluster under the plugins as they are beside the cluster under a change of
@@ -87,7 +96,7 @@ pub const COMPARISON_MAX: usize = 100;
 pub struct Difference {
     /// The service.
     pub service: String,
-    /// The constraint, preference or failure action.
+    /// The constraint, preference or failure action; of a rollout, which call.
     pub text: String,
     /// The node, for a verdict.
     #[serde(default, skip_serializing_if = "String::is_empty")]

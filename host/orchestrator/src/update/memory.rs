@@ -2,6 +2,7 @@
 //! new leader finds out again, or asks the policy once more.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use swarmw_model::{Task, TaskId, TaskState, Time};
 use swarmw_state::{Rollout, TargetState};
@@ -14,6 +15,8 @@ use crate::{Answer, Query};
 pub(crate) struct Memory {
     /// Whether this leader has called the policy.
     pub(crate) asked: bool,
+    /// A release that could not go on from where the one in charge stands.
+    pub(crate) declined: Option<Arc<str>>,
     /// When the leader learnt what of tasks.
     learnt: HashMap<TaskId, Learnt>,
     /// Targets of the last orders, and when they were given.

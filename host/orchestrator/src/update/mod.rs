@@ -12,6 +12,7 @@
 //! same moment) are noticed because their targets are still outdated.
 
 mod actions;
+mod charge;
 mod memory;
 mod policy;
 mod view;
@@ -28,6 +29,7 @@ use crate::slots::{SlotTasks, Slots};
 use crate::{Counts, Needs, Order, RolloutFacts, StepOutcome, TargetInfo, UpdateFailure};
 use crate::{UpdatePolicies, View};
 use actions::Wanted;
+use charge::Charge;
 use view::News;
 
 /// Orders whose targets are still outdated are put to the policy again after this
@@ -248,8 +250,12 @@ impl Update<'_> {
             ended: news.ended.clone(),
             answers: self.memory.take_answers(now),
         };
-        match self.policies.step(&rollout.component, &facts, &rollout.state.0, &view) {
-            Ok(outcome) => self.accept(rollout, &news, outcome, now),
+        let stepped = self.in_charge(rollout, &facts.policy.failure_action).and_then(|charge| {
+            let outcome = self.policies.step(&charge.component, &facts, &charge.state, &view)?;
+            Ok((charge, outcome))
+        });
+        match stepped {
+            Ok((charge, outcome)) => self.accept(rollout, &news, charge, outcome, now),
             Err(failure) => {
                 self.end(rollout);
                 self.pause(rollout.started_at, failure.to_string());
@@ -262,6 +268,7 @@ impl Update<'_> {
         &mut self,
         rollout: &Arc<Rollout>,
         news: &News,
+        charge: Charge,
         outcome: StepOutcome,
         now: Time,
     ) -> Ordered {
@@ -272,6 +279,7 @@ impl Update<'_> {
         let nothing_new = news.is_empty()
             && wanted.is_empty()
             && wanted.wake_at == rollout.wake_at
+            && charge.taken_over.is_none()
             && outcome.state == rollout.state.0;
         if nothing_new {
             self.memory.ordered(Vec::new(), now);
@@ -289,6 +297,7 @@ impl Update<'_> {
             moves: news.told_moves(),
             ran: news.ran.clone(),
             ended: news.ended.iter().map(|e| e.task).collect::<Vec<TaskId>>(),
+            taken_over: charge.taken_over,
         })));
         self.settle(wanted, rollout.started_at)
     }

@@ -6,6 +6,7 @@ mod global;
 mod leader;
 mod nodes;
 mod random;
+mod releases;
 mod replicated;
 mod restart;
 mod rollback;

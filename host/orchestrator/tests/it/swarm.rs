@@ -21,8 +21,24 @@ pub struct Swarm {
     pub broken: Option<String>,
     /// Answers in the place of the rules, where it answers.
     pub script: Option<Script>,
+    /// A later release that serves now.
+    pub later: Option<Later>,
+    /// The first release cannot be called any more.
+    pub first_is_gone: bool,
+    /// Calls of the later release, and attempts to take over.
+    pub later_calls: usize,
+    pub migrations: usize,
     /// What was told by the call of each number.
     told: BTreeMap<u64, Told>,
+}
+
+/// A release after the first one.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Later {
+    /// Takes over rollouts under way.
+    pub adopts: bool,
+    /// Knows what to make of the first one's bytes.
+    pub migrates: bool,
 }
 
 /// Says what a policy of the test's own wants.
@@ -46,11 +62,36 @@ struct Progress {
 impl UpdatePolicies for Swarm {
     fn component(&self, failure_action: &str) -> Option<Component> {
         let known = ["pause", "continue", "rollback", "script"].contains(&failure_action);
+        let (digest, version) = if self.later.is_some() { ("e", "2") } else { ("d", "1") };
         known.then(|| Component {
             plugin: "test/swarm".into(),
-            digest: "d".into(),
-            version: "1".into(),
+            digest: digest.into(),
+            version: version.into(),
+            adopts: self.later.is_some_and(|later| later.adopts),
         })
+    }
+
+    fn has(&self, component: &str) -> bool {
+        match component {
+            "d" => !self.first_is_gone,
+            _ => component == "e" && self.later.is_some(),
+        }
+    }
+
+    fn migrate(
+        &mut self,
+        component: &str,
+        writer: &str,
+        state: &[u8],
+    ) -> Result<Vec<u8>, UpdateFailure> {
+        assert_eq!((component, writer), ("e", "1"));
+        self.migrations += 1;
+        let migrates = self.later.is_some_and(|later| later.migrates);
+        let failure = || UpdateFailure::Broken {
+            plugin: "test/swarm".into(),
+            message: "does not go on from 1".into(),
+        };
+        migrates.then(|| state.to_vec()).ok_or_else(failure)
     }
 
     fn check(&mut self, _: &Policy) -> Result<Needs, UpdateFailure> {
@@ -82,7 +123,8 @@ impl UpdatePolicies for Swarm {
         state: &[u8],
         view: &View,
     ) -> Result<StepOutcome, UpdateFailure> {
-        assert_eq!(component, "d");
+        assert!(self.has(component), "{component} was called");
+        self.later_calls += usize::from(component == "e");
         self.listen(view);
         self.decide(rollout, Progress::read(state), view)
     }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::{Step, Stop};
-use crate::{Dropped, RolloutStep, State};
+use crate::{Dropped, RolloutStep, State, TakenOver};
 
 impl State {
     pub(super) fn step_rollout(&mut self, step: &RolloutStep) -> Step {
@@ -27,6 +27,7 @@ impl State {
                 moves,
                 ran,
                 ended,
+                taken_over,
             } => {
                 let rollout = self.rollouts.get_mut(service).ok_or(Dropped::Gone)?;
                 if rollout.spec_version != *spec_version || rollout.seq + 1 != *seq {
@@ -46,6 +47,10 @@ impl State {
                     rollout.ran.entry(*task).or_insert(*at);
                 }
                 rollout.told_ended.extend(ended.iter().copied());
+                if let Some(TakenOver { component, writer }) = taken_over {
+                    rollout.component = component.clone();
+                    rollout.writer = writer.clone();
+                }
             }
             RolloutStep::End { service, spec_version } => {
                 let rollout = self.rollouts.get(service).ok_or(Dropped::Gone)?;
