@@ -145,6 +145,9 @@ pub(crate) fn check(container: &ContainerSpec) -> Result<(), Refusal> {
              of swarmw",
         ));
     }
+    if container.configs.iter().any(|config| config.file.is_none()) {
+        return Err(Refusal::invalid("invalid Config: either File or Runtime should be set"));
+    }
     check_all(&container.secrets)?;
     check_all(&container.configs)
 }
@@ -206,7 +209,14 @@ mod tests {
             (json!({"Secrets": [secret("a", "a"), secret("b", "b")]}), ""),
             (json!({"Secrets": [secret("a", "/t")], "Configs": [config("a", "/t")]}), ""),
             (json!({"Secrets": [secret("", "a")]}), "malformed secret reference"),
-            (json!({"Configs": [{"ConfigName": "a"}]}), "malformed config reference"),
+            (
+                json!({"Configs": [{"ConfigName": "a", "File": {"Name": "a"}}]}),
+                "malformed config reference",
+            ),
+            (
+                json!({"Configs": [{"ConfigID": "x", "ConfigName": "a"}]}),
+                "invalid Config: either File or Runtime should be set",
+            ),
             (
                 json!({"Secrets": [{"SecretID": "x", "SecretName": "a"}]}),
                 "malformed secret reference, no target provided",
