@@ -89,7 +89,7 @@ fn loops() {
 fn hoard() {
     let mut host = support::host_with(&["storm-constraint"]);
     let before = peak_rss_bytes();
-    let answer = host.constraint("storm==compile-memory", &support::no_options());
+    let answer = host.constraint("storm==compile-hoard", &support::no_options());
     answer.expect_err("it wants more than it gets");
     let grown = peak_rss_bytes().saturating_sub(before);
     println!("a hoarder, allowed 64 MiB: {:.0} MB more at the peak", grown as f64 / 1e6);

@@ -3,14 +3,21 @@
 use std::hint::black_box;
 
 /// Does what `text` says when it is meant for this function: `NAME-loop`, `-trap`,
-/// `-memory` or `-stack`.
+/// `-memory`, `-hoard` or `-stack`.
 pub fn strike(function: &str, text: &str) {
     match text.strip_prefix(function).and_then(|rest| rest.strip_prefix('-')) {
         Some("loop") => loop {
             black_box(());
         },
         Some("trap") => panic!("on purpose"),
+        // Not touched, and so not paid for with time: only one limit can be met.
         Some("memory") => {
+            let mut wanted: Vec<Vec<u8>> = Vec::new();
+            loop {
+                wanted.push(black_box(Vec::with_capacity(1 << 20)));
+            }
+        }
+        Some("hoard") => {
             let mut hoard: Vec<Vec<u8>> = Vec::new();
             loop {
                 hoard.push(black_box(vec![1; 1 << 20]));
