@@ -130,7 +130,8 @@ impl Equipment {
         let folder = config.state_dir.join("wasm");
         let (vault, memory) = (Arc::<Vault>::default(), Arc::new(Memory::new(&config.state_dir)));
         let setup = Setup {
-            file: config.state_dir.join("drivers"),
+            folder: config.state_dir.clone(),
+            exe: exe.clone(),
             compiler: compiler.clone(),
             images: images.clone(),
             hostname: config.hostname.clone(),

@@ -17,7 +17,10 @@ use crate::volumes::Volumes;
 use crate::worker::Reports;
 
 /// A task that lost its claim on a volume has no longer than this to stop.
-const FENCE_GRACE: Duration = Duration::from_secs(10);
+pub(crate) const FENCE_GRACE: Duration = Duration::from_secs(10);
+
+/// How often a task that starts is asked for its process.
+const LOOK_AGAIN: std::time::Duration = std::time::Duration::from_secs(1);
 
 /// What the leader wants of a task now.
 #[derive(Clone, Debug)]
@@ -170,7 +173,9 @@ impl Runner {
                 Ok(started) => self.is_running(started),
                 Err(error) => self.failed(error).await,
             },
-            why = lost(self.volumes.clone(), &task) => self.fence(why).await,
+            why = lost(self.volumes.clone(), &task, begun(&*executor, &task)) => {
+                self.fence(why).await;
+            }
             // A task that never gets healthy can still be told to stop.
             () = told_to_stop(&mut self.orders) => {}
         }
@@ -179,12 +184,13 @@ impl Runner {
     async fn watch(&mut self) {
         let executor = self.executor.clone();
         let task = self.task.clone();
+        let pid = self.status.container_status.as_ref().map_or(0, |status| status.pid);
         tokio::select! {
             ended = executor.wait(&task) => match ended {
                 Ok(exit) => self.has_ended(exit).await,
                 Err(error) => self.failed(error).await,
             },
-            why = lost(self.volumes.clone(), &task) => self.fence(why).await,
+            why = lost(self.volumes.clone(), &task, async { pid }) => self.fence(why).await,
             () = told_to_stop(&mut self.orders) => {}
         }
     }
@@ -212,7 +218,9 @@ impl Runner {
         self.report(TaskState::Running, "started");
     }
 
-    async fn has_ended(&mut self, exit: Exit) {
+    async fn has_ended(&mut self, mut exit: Exit) {
+        let fenced = self.volumes.as_ref().and_then(|volumes| volumes.fenced(self.task.id));
+        exit.error = fenced.or(exit.error);
         self.give_back().await;
         let (state, error) = after_exit(exit.container.exit_code, exit.error);
         self.status.container_status = Some(Box::new(exit.container));
@@ -255,10 +263,27 @@ impl Runner {
 }
 
 /// Returns when the task must not write to its volumes any more.
-async fn lost(volumes: Option<Arc<Volumes>>, task: &Assignment) -> String {
+async fn lost(
+    volumes: Option<Arc<Volumes>>,
+    task: &Assignment,
+    pid: impl Future<Output = i64>,
+) -> String {
     match volumes {
-        Some(volumes) => volumes.lost(task).await,
+        Some(volumes) => volumes.lost(task, pid).await,
         None => std::future::pending().await,
+    }
+}
+
+/// The process of a task that is being started, once it has one: until it is healthy
+/// nobody else is told.
+async fn begun(executor: &dyn Executor, task: &Assignment) -> i64 {
+    loop {
+        tokio::time::sleep(LOOK_AGAIN).await;
+        if let Ok(Found::Starting(started) | Found::Running(started)) = executor.find(task).await
+            && started.container.pid > 0
+        {
+            return started.container.pid;
+        }
     }
 }
 

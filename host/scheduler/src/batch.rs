@@ -113,11 +113,15 @@ impl Batch {
         now: Time,
     ) {
         self.services.insert(group.service);
+        let tasks = group.items.len();
+        let mut counts = scheduler.usage.of_service(group.service).cloned().unwrap_or_default();
+        counts.reserve(tasks.min(scheduler.table.len()));
         self.runs.push(Run {
             group: at,
             class,
-            left: u32::try_from(group.items.len()).unwrap_or(u32::MAX),
-            counts: scheduler.usage.of_service(group.service).cloned().unwrap_or_default(),
+            left: u32::try_from(tasks).unwrap_or(u32::MAX),
+            counts,
+            placed: Vec::with_capacity(tasks),
             failures: scheduler.failures.recent(group.service, group.version, now),
             ..Run::default()
         });

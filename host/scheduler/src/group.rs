@@ -11,7 +11,7 @@ use swarmw_state::{Change, State, TaskChange};
 use crate::batch::Policy;
 use crate::hash::FastMap;
 use crate::usage::{Port, host_ports};
-use crate::waiting::Waiter;
+use crate::waiting::{GroupKey, Waiter};
 
 /// A task to be placed. The lower slot comes first.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -70,19 +70,27 @@ impl Groups {
         }
     }
 
-    /// Takes in a task that waits in the state; one whose service is gone is left
-    /// to the orchestrator.
-    pub(crate) fn add_waiting(&mut self, waiter: &Waiter, state: &State) {
-        let group = self.group(waiter.service, waiter.version, || {
-            state.service(waiter.service)?;
-            let task = state.task(waiter.id)?;
+    /// Takes in tasks of one group that wait in the state; those whose service is gone
+    /// are left to the orchestrator.
+    pub(crate) fn add_waiting(
+        &mut self,
+        (service, version): GroupKey,
+        waiters: &[Waiter],
+        state: &State,
+    ) {
+        let group = self.group(service, version, || {
+            state.service(service)?;
+            let task = state.task(waiters.first()?.id)?;
             Some((task.spec.clone(), host_ports(&task.service.ports).collect()))
         });
         let Some(group) = group else { return };
-        let item = Item { slot: waiter.slot, id: waiter.id, made_by: None };
-        match waiter.node {
-            Some(node) => group.preassigned.push((node, item)),
-            None => group.items.push(item),
+        group.items.reserve(waiters.len());
+        for Waiter { id, slot, node } in waiters {
+            let item = Item { slot: *slot, id: *id, made_by: None };
+            match node {
+                Some(node) => group.preassigned.push((*node, item)),
+                None => group.items.push(item),
+            }
         }
     }
 

@@ -97,8 +97,8 @@ impl Scheduler {
     fn collect(&mut self, state: &State, decisions: &[Change], all: bool) -> Vec<Group> {
         let mut groups = Groups::default();
         groups.add_new(decisions, state);
-        for waiter in self.waiting.to_try(all) {
-            groups.add_waiting(waiter, state);
+        for (key, waiters) in self.waiting.to_try(all) {
+            groups.add_waiting(key, waiters, state);
         }
         groups.sorted()
     }
@@ -170,6 +170,7 @@ impl Scheduler {
             }
         }
         self.finish(batch, &groups, work, policies);
+        drop(groups);
     }
 
     /// Compiles a group's policies and finds its class. Constraints fail closed,

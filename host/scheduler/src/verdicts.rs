@@ -55,7 +55,10 @@ struct Classes {
 /// Answers by tuple of codes.
 struct Answers<T> {
     columns: Vec<usize>,
-    known: HashMap<Box<[u32]>, T>,
+    /// The tuples' own codes; of a single column they are its codes.
+    codes: FastMap<Box<[u32]>, u32>,
+    /// By a tuple's code.
+    known: Vec<Option<T>>,
 }
 
 // === impl Verdicts ===
@@ -175,17 +178,11 @@ impl Verdicts {
             Plan::Equals(wanted) => mask.match_column(table, since, wanted, true),
             Plan::NotEquals(wanted) => mask.match_column(table, since, wanted, false),
             Plan::Ask => {
-                let rows: Vec<Row> =
-                    table.live().filter(|row| table.changed_after(*row as usize, since)).collect();
-                mask.answers
-                    .learn(&constraint.reads, table, &rows, |batch| {
-                        policies.test(constraint, batch)
-                    })
-                    .map_err(|why| blame(why, &constraint.plugin))?;
                 let Mask { bits, answers, .. } = mask;
-                set_rows(bits, table, since, |row| {
-                    answers.of(table, row).copied().unwrap_or(false)
-                });
+                let test = |batch: &Tuples| policies.test(constraint, batch);
+                let learnt = answers.learn(&constraint.reads, table, since, test);
+                learnt.map_err(|why| blame(why, &constraint.plugin))?;
+                answers.each(table, since, |row, pass| bits.set(row, pass == Some(&true)));
             }
         }
         mask.seen = table.clock();
@@ -212,23 +209,17 @@ impl Verdicts {
         });
         classes.used = self.pass;
         if classes.seen != table.clock() {
-            let rows: Vec<Row> = table
-                .live()
-                .filter(|row| table.changed_after(*row as usize, classes.seen))
-                .collect();
-            classes
-                .answers
-                .learn(&preference.reads, table, &rows, |batch| {
-                    let answer = policies.classify(preference, batch)?;
-                    Ok(answer.into_iter().map(Arc::new).collect())
-                })
-                .map_err(|why| blame(why, &preference.plugin))?;
-            let of_row = |row: usize| {
-                table.node(row as Row)?;
-                classes.answers.of(table, row).cloned()
+            let Classes { rows, answers, seen, .. } = classes;
+            let classify = |batch: &Tuples| {
+                let answer = policies.classify(preference, batch)?;
+                Ok(answer.into_iter().map(Arc::new).collect())
             };
-            classes.rows = Arc::new((0..table.len()).map(of_row).collect());
-            classes.seen = table.clock();
+            let learnt = answers.learn(&preference.reads, table, *seen, classify);
+            learnt.map_err(|why| blame(why, &preference.plugin))?;
+            let rows = Arc::make_mut(rows);
+            rows.resize(table.len(), None);
+            answers.each(table, *seen, |row, class| rows[row] = class.cloned());
+            *seen = table.clock();
         }
         Ok(classes.rows.clone())
     }
@@ -276,40 +267,72 @@ impl<T> Answers<T> {
     fn over(reads: &[ColumnRef], table: &mut Table) -> Self {
         Self {
             columns: reads.iter().map(|r| table.column(&r.name)).collect(),
-            known: HashMap::new(),
+            codes: FastMap::default(),
+            known: Vec::new(),
         }
     }
 
-    fn tuple(&self, table: &Table, row: usize) -> Box<[u32]> {
-        let code = |place: &usize| table.column_at(*place).codes()[row];
-        self.columns.iter().map(code).collect()
+    /// The code of a row's tuple, where it was seen before or stands by itself.
+    fn code(&self, table: &Table, row: Row, tuple: &mut Vec<u32>) -> Option<u32> {
+        let of_column = |place: &usize| table.column_at(*place).codes()[row as usize];
+        if let [only] = &self.columns[..] {
+            return Some(of_column(only));
+        }
+        tuple.clear();
+        tuple.extend(self.columns.iter().map(of_column));
+        self.codes.get(&tuple[..]).copied()
     }
 
-    fn of(&self, table: &Table, row: usize) -> Option<&T> {
-        self.known.get(&self.tuple(table, row))
+    fn known(&self, code: u32) -> Option<&T> {
+        self.known.get(code as usize)?.as_ref()
     }
 
-    /// Asks for the tuples of `rows` that are new.
+    /// Tells the answer of each row that changed after `since`: `None` where it has
+    /// no node.
+    fn each(&self, table: &Table, since: u64, mut tell: impl FnMut(usize, Option<&T>)) {
+        let mut tuple = Vec::new();
+        for row in (0..table.len()).filter(|row| table.changed_after(*row, since)) {
+            let node = table.node(row as Row);
+            let code = node.and_then(|_| self.code(table, row as Row, &mut tuple));
+            tell(row, code.and_then(|code| self.known(code)));
+        }
+    }
+
+    /// Tuples without an answer of the rows that changed after `since`: the code of
+    /// each, and a row that has it.
+    fn unknown(&mut self, table: &Table, since: u64) -> Vec<(u32, Row)> {
+        let mut tuple = Vec::new();
+        let mut unknown = Vec::new();
+        for row in table.live().filter(|row| table.changed_after(*row as usize, since)) {
+            let code = self.code(table, row, &mut tuple).unwrap_or_else(|| {
+                let next = self.codes.len() as u32;
+                self.codes.insert(tuple.as_slice().into(), next);
+                next
+            });
+            if self.known(code).is_none() {
+                unknown.push((code, row));
+            }
+        }
+        unknown.sort_unstable();
+        unknown.dedup_by_key(|(code, _)| *code);
+        unknown
+    }
+
+    /// Asks for the tuples that are new among the rows that changed after `since`.
     fn learn(
         &mut self,
         reads: &[ColumnRef],
         table: &Table,
-        rows: &[Row],
+        since: u64,
         mut ask: impl FnMut(&Tuples) -> Result<Vec<T>, PolicyFailure>,
     ) -> Result<(), PolicyFailure> {
-        let mut new: Vec<_> = rows
-            .iter()
-            .map(|row| self.tuple(table, *row as usize))
-            .filter(|tuple| !self.known.contains_key(tuple))
-            .collect();
-        new.sort_unstable();
-        new.dedup();
-        for part in new.chunks(BATCH_ROWS) {
+        for part in self.unknown(table, since).chunks(BATCH_ROWS) {
             let column = |(at, read): (usize, &ColumnRef)| {
-                let texts = table.column_at(self.columns[at]);
+                let column = table.column_at(self.columns[at]);
+                let text = |row: Row| column.text(column.codes()[row as usize]).cloned();
                 TupleColumn {
                     read_as: read.read_as,
-                    values: part.iter().map(|t| texts.text(t[at]).cloned()).collect(),
+                    values: part.iter().map(|(_, row)| text(*row)).collect(),
                 }
             };
             let answers = ask(&Tuples {
@@ -322,7 +345,11 @@ impl<T> Answers<T> {
                     message: format!("answered {} rows of {}", answers.len(), part.len()),
                 });
             }
-            self.known.extend(part.iter().cloned().zip(answers));
+            let past = part.iter().map(|(code, _)| *code as usize + 1).max().unwrap_or(0);
+            self.known.resize_with(past.max(self.known.len()), || None);
+            for ((code, _), answer) in part.iter().zip(answers) {
+                self.known[*code as usize] = Some(answer);
+            }
         }
         Ok(())
     }

@@ -1,6 +1,7 @@
 //! The top of the command line: what runs here, and what goes to a daemon.
 
 use std::ffi::OsString;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args as _, FromArgMatches as _, Subcommand};
@@ -34,6 +35,9 @@ enum Own {
         /// Room for the titles of tasks, without a meaning
         room: Option<OsString>,
     },
+    /// Ends tasks that must not write to volumes any more; the daemon starts this
+    #[command(hide = true)]
+    VolumeWarden { folder: PathBuf },
     /// Compiles a component under limits; the daemon starts this
     #[command(hide = true)]
     CompileComponent { arguments: Vec<OsString> },
@@ -113,6 +117,7 @@ fn run_own(own: Own) -> ExitCode {
         Own::Demo(args) => demo::run(&args),
         Own::Bench(args) => bench::run(args),
         Own::WasmTasks { .. } => return swarmw_agent::run_wasm_tasks(),
+        Own::VolumeWarden { folder } => return swarmw_agent::run_volume_warden(&folder),
         Own::CompileComponent { arguments } => {
             swarmw_plugin_host::compile_child(&arguments).map_err(Into::into)
         }

@@ -66,6 +66,8 @@ impl Sshd {
             let words: Vec<_> = words.collect();
             must(Command::new(words[0]).args(&words[1..]));
         };
+        // The kernel takes its time to clear a network away that nobody is in any more.
+        let _ = Command::new("ip").args(["link", "del", PORT]).stderr(Stdio::null()).status();
         ip(&[], &format!("link add {PORT} type veth peer name eth0 netns {own}"));
         ip(&[], &format!("addr add {HERE} dev {PORT}"));
         ip(&[], &format!("link set {PORT} up"));

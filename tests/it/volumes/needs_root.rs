@@ -160,6 +160,45 @@ fn one_task_at_a_time_writes_and_a_node_that_hears_no_leader_stops_writing() {
 }
 
 #[test]
+fn a_writer_whose_daemon_is_dead_ends_before_another_writes() {
+    let mut cluster = three_with_sshfs();
+    let sshd = Sshd::start(cluster.folder());
+    let options = sshd.options();
+    let options = options.iter().flat_map(|option| ["--opt", option.as_str()]);
+    let words = ["volume", "create", "--driver", "sshfs", "--sharing", "onewriter"];
+    let words: Vec<_> = words.into_iter().chain(options).chain(["visits"]).collect();
+    cluster.nodes[0].swarmw(&words);
+    create(&cluster, "readonly=false", &["--constraint", "node.role==worker"]);
+    assert_eq!(visit(&cluster.nodes[0]), 1);
+    let before = place(&cluster);
+    let task = running(&cluster.nodes[0], "web", 1)[0].clone();
+    let pid = task["Status"]["ContainerStatus"]["PID"].as_u64().expect("a process");
+    let process = std::path::PathBuf::from(format!("/proc/{pid}"));
+    assert!(process.exists());
+
+    cluster.nodes[before].kill();
+    eventually("another node's task writes", || match place(&cluster) {
+        now if now != before => Ok(assert!(!process.exists(), "two write")),
+        _ => Err(error(&cluster.nodes[0])),
+    });
+    assert_eq!(visit(&cluster.nodes[0]), 2);
+
+    cluster.nodes[before].start();
+    cluster.wait_ready(3);
+    let id = task["ID"].as_str().expect("an id");
+    eventually("it is told why it ended", || {
+        let ended = cluster.nodes[0].json(&format!("/tasks/{id}"));
+        let ended = ended.map(|task| task["Status"]["Err"].to_string()).unwrap_or_default();
+        match ended.contains("its daemon was away, no leader was heard for 25 s") {
+            true => Ok(()),
+            false => Err(ended),
+        }
+    });
+    cluster.nodes[0].swarmw(&["service", "rm", "web"]);
+    nothing_is_left(&cluster);
+}
+
+#[test]
 fn a_task_finds_its_data_on_another_node() {
     let mut cluster = three_with_sshfs();
     let sshd = Sshd::start(cluster.folder());

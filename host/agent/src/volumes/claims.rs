@@ -13,7 +13,7 @@ use super::drivers::Known;
 /// Writers stop when no heartbeat was answered that was sent within this time. It is
 /// shorter than what the leader waits before it calls a node down and, after that,
 /// before it gives the claim to another (`LEASE` of the orchestrator).
-const FENCE: Duration = Duration::from_secs(15);
+pub(super) const FENCE: Duration = Duration::from_secs(15);
 /// A task waits so long for its claim before it is rejected, to be tried again.
 const PATIENCE: Duration = Duration::from_secs(300);
 
@@ -27,8 +27,9 @@ pub(crate) struct Claims {
 // === impl Claims ===
 
 impl Claims {
-    pub(crate) fn new(known: watch::Receiver<Known>) -> Self {
-        Self { known, touch: watch::Sender::new(Instant::now()) }
+    /// What is known, and when the leader last answered.
+    pub(crate) fn new(known: watch::Receiver<Known>, touch: Instant) -> Self {
+        Self { known, touch: watch::Sender::new(touch) }
     }
 
     /// The leader has heard a heartbeat that was sent then.
@@ -139,7 +140,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_task_waits_for_its_claim_and_says_who_has_it() {
         let leader = watch::Sender::new(known(Some(T1)));
-        let claims = Claims::new(leader.subscribe());
+        let claims = Claims::new(leader.subscribe(), Instant::now());
         claims.wait(V, T1).await.expect("it has it");
         let refused = claims.wait(V, T2).await.expect_err("another has it");
         assert_eq!(
@@ -158,7 +159,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_claim_is_lost_by_word_or_by_silence() {
         let leader = watch::Sender::new(known(Some(T1)));
-        let claims = Claims::new(leader.subscribe());
+        let claims = Claims::new(leader.subscribe(), Instant::now());
         let begun = Instant::now();
         let taken = async {
             tokio::time::sleep(Duration::from_secs(5)).await;

@@ -24,6 +24,8 @@ use super::wanted::Wanted;
 use crate::images::Images;
 use crate::secrets::{Memory, Vault};
 
+/// In the node's folder: which drivers there are.
+const DRIVERS: &str = "drivers";
 /// Before a component that could not be fetched, or that failed, is tried again.
 const RETRY: Duration = Duration::from_secs(2);
 
@@ -46,8 +48,10 @@ pub(crate) struct Known {
 
 /// What drivers work with on this node.
 pub(crate) struct Setup {
-    /// Remembers which there are: tasks go on without managers.
-    pub(crate) file: PathBuf,
+    /// The node's own: remembers which there are, as tasks go on without managers.
+    pub(crate) folder: PathBuf,
+    /// This binary, for child processes.
+    pub(crate) exe: PathBuf,
     pub(crate) compiler: Compiler,
     pub(crate) images: Images,
     pub(crate) hostname: String,
@@ -66,7 +70,7 @@ pub(crate) struct Setup {
 impl Drivers {
     /// Those that the node last heard of.
     pub(crate) fn open(setup: Setup) -> Self {
-        let bytes = std::fs::read(&setup.file).unwrap_or_default();
+        let bytes = std::fs::read(setup.folder.join(DRIVERS)).unwrap_or_default();
         let known = wire::decode(&bytes).unwrap_or_default();
         Self {
             setup,
@@ -78,9 +82,10 @@ impl Drivers {
 
     /// The leader's word: these there are, and no others.
     pub(crate) fn learn(&self, known: Known) {
-        let new = self.setup.file.with_extension("new");
-        let written = std::fs::write(&new, wire::encode(&known))
-            .and_then(|()| std::fs::rename(new, &self.setup.file));
+        let file = self.setup.folder.join(DRIVERS);
+        let new = file.with_extension("new");
+        let written =
+            std::fs::write(&new, wire::encode(&known)).and_then(|()| std::fs::rename(new, file));
         if let Err(error) = written {
             warn!(%error, "the volume drivers could not be written down");
         }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use swarmw_model::{
-    Assignment, ClusterVolume, Driver, Mount, MountKind, NodeVolume, Refusal, RefusalKind,
+    Assignment, ClusterVolume, Driver, Mount, MountKind, NodeVolume, Refusal, RefusalKind, TaskId,
     VolumeId, VolumeScope, VolumeSpec, check_volume_name,
 };
 
@@ -17,6 +17,8 @@ use super::hands::{EngineVolumes, Machine};
 use super::keeper::{Keeper, NotRemoved};
 use super::planner::NoPlan;
 use super::wanted::{Seen, Wanted};
+use super::warden::patience;
+use super::writers::Writers;
 use crate::executor::TaskError;
 
 /// The volumes of a node, for its tasks.
@@ -24,6 +26,7 @@ pub(crate) struct Volumes {
     keeper: Arc<Keeper>,
     drivers: Arc<Drivers>,
     claims: Claims,
+    writers: Writers,
     engine: Option<Arc<dyn EngineVolumes>>,
 }
 
@@ -41,10 +44,11 @@ impl Volumes {
             engine: engine.clone(),
             memory: setup.memory.clone(),
         };
+        let writers = Writers::open(setup.folder.clone(), setup.exe.clone());
         let drivers = Arc::new(Drivers::open(setup));
         let keeper = Keeper::open(folder, Arc::new(hands), drivers.clone())?;
-        let claims = Claims::new(drivers.known());
-        Ok(Self { keeper, drivers, claims, engine })
+        let claims = Claims::new(drivers.known(), writers.last_touch());
+        Ok(Self { keeper, drivers, claims, writers, engine })
     }
 
     /// The leader's word on drivers and volumes.
@@ -138,11 +142,12 @@ impl Volumes {
     /// The leader has heard a heartbeat that was sent then.
     pub(crate) fn in_touch(&self, at: Instant) {
         self.claims.in_touch(at);
+        self.writers.in_touch(at);
     }
 
     /// Returns, with the reason, when the task must not write to its volumes any more,
-    /// or cannot.
-    pub(crate) async fn lost(&self, task: &Assignment) -> String {
+    /// or cannot. `pid`: its process, once it has one.
+    pub(crate) async fn lost(&self, task: &Assignment, pid: impl Future<Output = i64>) -> String {
         let mounts = task.spec.container_spec.iter().flat_map(|c| &c.mounts);
         let wanted = self.wanted_by(task).unwrap_or_default();
         let keys: Vec<_> = wanted.iter().flatten().map(Wanted::key).collect();
@@ -152,10 +157,29 @@ impl Volumes {
             .filter(|(mount, volume)| volume.spec.wants_claim(mount))
             .map(|(_, volume)| volume.id)
             .collect();
+        let watched = async {
+            if !claimed.is_empty() {
+                self.writers.add(task.id, pid.await);
+            }
+            std::future::pending().await
+        };
         tokio::select! {
             why = self.claims.lost(&claimed, task.id) => why,
             why = self.keeper.fallen(&keys) => why,
+            never = watched => never,
         }
+    }
+
+    /// Why a task ended while its daemon was away, where it had to.
+    pub(crate) fn fenced(&self, task: TaskId) -> Option<String> {
+        let why = || {
+            format!(
+                "its daemon was away, no leader was heard for {} s, and another node may have the \
+                 claims on its volumes by now",
+                patience().as_secs()
+            )
+        };
+        self.writers.fenced(task).then(why)
     }
 
     fn of_cluster(&self, wanted: &Wanted) -> Option<ClusterVolume> {
@@ -181,6 +205,7 @@ impl Volumes {
         for wanted in self.wanted_by(task).into_iter().flatten().flatten() {
             self.keeper.release(&wanted.key(), task.id).await;
         }
+        self.writers.remove(task.id);
     }
 
     /// The volumes of a task's mounts, in their order; `None` for mounts that no

@@ -6,6 +6,7 @@
 //! | `keeper` | one volume's life on the node, and what becomes of it after a crash |
 //! | `check` | which steps of a plan are allowed; pure |
 //! | `claims` | volumes that one task at a time may write to |
+//! | `warden` | a process that ends their writers when the daemon cannot |
 //! | `record` | the journal: what was done, on disk before it is done |
 //! | `hands` | what touches the machine |
 //! | `drivers` | the components, fetched when a task first needs them |
@@ -27,7 +28,10 @@ mod record;
 #[cfg(test)]
 mod tests;
 mod wanted;
+mod warden;
+mod writers;
 
 pub(crate) use drivers::{Known, Setup};
 pub(crate) use front::Volumes;
 pub(crate) use hands::EngineVolumes;
+pub use warden::run_volume_warden;

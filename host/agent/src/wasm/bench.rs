@@ -8,9 +8,9 @@ use rustix::process::Signal;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use super::folder::{Folder, Orders, ProcessId};
-use super::process;
+use super::folder::{Folder, Orders};
 use super::zygote::Zygote;
+use crate::process::{self, ProcessId};
 
 /// Between the last start and the look at the memory.
 const SETTLE: Duration = Duration::from_secs(2);

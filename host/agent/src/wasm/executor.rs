@@ -14,12 +14,13 @@ use swarmw_model::{
 };
 use swarmw_plugin_host::{Compiler, Profile};
 
-use super::folder::{Folder, Orders, ProcessId};
+use super::folder::{Folder, Orders};
+use super::log;
 use super::zygote::Zygote;
-use super::{log, process};
 use crate::executor::{Executor, Exit, Found, Started, TaskError};
 use crate::images::Images;
 use crate::logs::{Line, LogOptions, LogStream};
+use crate::process::{self, ProcessId};
 use crate::template::Template;
 
 /// After SIGTERM and the grace period, until SIGKILL.

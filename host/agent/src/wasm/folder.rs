@@ -8,6 +8,8 @@ use std::path::{Path, PathBuf};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use crate::process::ProcessId;
+
 /// One task's folder.
 #[derive(Clone, Debug)]
 pub(crate) struct Folder(PathBuf);
@@ -27,13 +29,6 @@ pub(crate) struct Orders {
     pub(crate) memory: u64,
     /// From SIGTERM until the child ends itself.
     pub(crate) grace_millis: u64,
-}
-
-/// A process, written by itself, told from a later one of the same id by when it started.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct ProcessId {
-    pub(crate) pid: i32,
-    pub(crate) started: u64,
 }
 
 /// Held by the process that runs the task, for as long as it does.

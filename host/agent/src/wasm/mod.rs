@@ -10,7 +10,6 @@ mod executor;
 mod folder;
 mod http;
 mod log;
-mod process;
 mod run;
 mod title;
 mod zygote;

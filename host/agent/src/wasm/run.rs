@@ -17,8 +17,8 @@ use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 use super::folder::{Ended, Folder, Orders, Running};
 use super::http::Server;
 use super::log::Writer;
-use super::process;
 use crate::logs::Output;
+use crate::process;
 
 /// Epochs never tick in a task's process; the deadline is out of reach.
 const NO_DEADLINE: u64 = u64::MAX / 2;

@@ -30,7 +30,8 @@ use tokio::sync::Semaphore;
 
 use super::folder::Folder;
 use super::run::run_wasm_task;
-use super::{process, title};
+use super::title;
+use crate::process;
 
 /// A task that does not say by then that it runs has failed.
 const START_PATIENCE: Duration = Duration::from_secs(30);

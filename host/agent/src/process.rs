@@ -4,24 +4,34 @@ use std::io;
 use std::os::fd::OwnedFd;
 
 use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open};
+use serde::{Deserialize, Serialize};
 use tokio::io::unix::AsyncFd;
 
-use super::folder::ProcessId;
+/// A process, told from a later one of the same id by when it started.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct ProcessId {
+    pub(crate) pid: i32,
+    pub(crate) started: u64,
+}
 
 /// This process.
-pub(super) fn own() -> io::Result<ProcessId> {
+pub(crate) fn own() -> io::Result<ProcessId> {
     let pid = rustix::process::getpid().as_raw_nonzero().get();
-    let started = started(pid).ok_or_else(|| io::Error::other("/proc is not there"))?;
-    Ok(ProcessId { pid, started })
+    of_pid(pid).ok_or_else(|| io::Error::other("/proc is not there"))
+}
+
+/// The process that has this id now, if one has.
+pub(crate) fn of_pid(pid: i32) -> Option<ProcessId> {
+    started(pid).map(|started| ProcessId { pid, started })
 }
 
 /// Whether the process still is.
-pub(super) fn is_alive(process: ProcessId) -> bool {
+pub(crate) fn is_alive(process: ProcessId) -> bool {
     started(process.pid) == Some(process.started)
 }
 
 /// Returns when the process has ended.
-pub(super) async fn wait(process: ProcessId) -> io::Result<()> {
+pub(crate) async fn wait(process: ProcessId) -> io::Result<()> {
     let Some(pid) = Pid::from_raw(process.pid) else { return Ok(()) };
     let Ok(handle) = pidfd_open(pid, PidfdFlags::NONBLOCK) else { return Ok(()) };
     // The handle may be of a later process of the same id.
@@ -40,7 +50,7 @@ fn watched(handle: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
 }
 
 /// Sends a signal, if the process still is.
-pub(super) fn signal(process: ProcessId, signal: Signal) {
+pub(crate) fn signal(process: ProcessId, signal: Signal) {
     if is_alive(process)
         && let Some(pid) = Pid::from_raw(process.pid)
     {
