@@ -50,7 +50,10 @@ fn a_plugin_in_use_stays_and_shows_what_it_does() {
     let first = &cluster.nodes[0];
     let by = "plugin test/picky is in use by the following service: web";
     refused(&first.try_swarmw(&["plugin", "rm", "picky"]), &[by]);
-    refused(&first.try_swarmw(&["plugin", "disable", "picky"]), &[by, "by force"]);
+    refused(
+        &first.try_swarmw(&["plugin", "disable", "picky"]),
+        &[by, "--constraint-rm", "by --force"],
+    );
 
     let shown = inspect(first).expect("a plugin");
     assert_eq!(shown["Services"], serde_json::json!(["web"]));

@@ -199,7 +199,8 @@ fn node(n: usize, more: &[(String, Vec<String>)]) -> Change {
     }))
 }
 
-fn spec(name: &str, wanted: &Wanted) -> ServiceSpec {
+/// A service's spec that asks this of placement.
+pub fn spec(name: &str, wanted: &Wanted) -> ServiceSpec {
     let placement = Placement { constraints: wanted.constraints.clone(), ..Placement::default() };
     let reserved = (wanted.memory > 0)
         .then(|| serde_json::json!({"Reservations": {"MemoryBytes": wanted.memory}}));

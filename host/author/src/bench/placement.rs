@@ -48,10 +48,11 @@ pub fn run(
     let line = |name: &str, pass: &Pass| {
         let share = pass.asked.as_secs_f64() / pass.whole.as_secs_f64().max(1e-9) * 100.0;
         format!(
-            "  {name:<28} {:>9.1} ms   in the plugin {:>8.1} ms ({share:.0} %)   {:>5} calls",
+            "  {name:<28} {:>9.1} ms   in the plugin {:>8.1} ms ({share:.0} %)   {:>5} {}",
             millis(pass.whole),
             millis(pass.asked),
-            pass.calls
+            pass.calls,
+            calls(pass.calls)
         )
     };
     writeln!(out, "{}", line("first pass without it", &bare))?;
@@ -59,7 +60,11 @@ pub fn run(
     writeln!(out, "{}", line("one more task per service", &steady))?;
 
     if built.inspected.kind == PluginKind::Constraint && steady.calls > 0 {
-        bail!("{} calls where no node had a new value: a constraint is asked none", steady.calls);
+        bail!(
+            "{} {} where no node had a new value: a constraint is asked none",
+            steady.calls,
+            calls(steady.calls)
+        );
     }
     let budget = Duration::from_millis(args.budget);
     if first.asked > budget {
@@ -71,6 +76,11 @@ pub fn run(
         );
     }
     Ok(())
+}
+
+/// The word for so many.
+fn calls(count: u64) -> &'static str {
+    if count == 1 { "call" } else { "calls" }
 }
 
 fn millis(duration: Duration) -> f64 {
