@@ -36,9 +36,11 @@ fn one_manager_goes_on_alone_when_the_majority_is_gone() {
     // Nodes that share a machine come from its loopback; `node.ip` is their own.
     let nodes = cluster.nodes[0].json("/nodes").expect("nodes");
     for node in &cluster.nodes {
-        let own = nodes.as_array().into_iter().flatten().find(|n| {
-            n["Status"]["Addr"] == serde_json::json!(node.ip.to_string())
-        });
+        let own = nodes
+            .as_array()
+            .into_iter()
+            .flatten()
+            .find(|n| n["Status"]["Addr"] == serde_json::json!(node.ip.to_string()));
         assert!(own.is_some(), "{}: {nodes}", node.ip);
     }
     let hello = cluster.file("hello.wasm", HELLO);

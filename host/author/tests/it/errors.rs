@@ -92,10 +92,18 @@ fn what_a_cluster_would_refuse_is_refused_by_build_with_the_file_to_change() {
         desk.edit(file, bad, good);
     }
     // What an operator may set is shown with its words.
-    desk.edit("near/src/lib.rs", "    absent: bool,", "    absent: bool,\n    /// how\n    \
-        #[option(default = \"far-off\")]\n    how: How,");
-    desk.edit("near/src/lib.rs", "/// What operators may set", "/// How.\n#[derive(Choice)]\n\
-        #[allow(dead_code)]\nenum How { Close, FarOff }\n\n/// What operators may set");
+    desk.edit(
+        "near/src/lib.rs",
+        "    absent: bool,",
+        "    absent: bool,\n    /// how\n    \
+        #[option(default = \"far-off\")]\n    how: How,",
+    );
+    desk.edit(
+        "near/src/lib.rs",
+        "/// What operators may set",
+        "/// How.\n#[derive(Choice)]\n\
+        #[allow(dead_code)]\nenum How { Close, FarOff }\n\n/// What operators may set",
+    );
     let said = desk.well("build @near");
     assert!(said.contains("how: how (one of close, far-off; default far-off)"), "{said}");
 
