@@ -101,7 +101,8 @@ impl<'a> Component<'a> {
         let mut logged = self.logged.clone();
         for line in self.host.lines(self.name(), 0) {
             // What goes wrong each time is told once.
-            if line.level >= LineLevel::Warn && !logged.contains(&line.text) {
+            let is_news = !logged.contains(&line.text) && !line.text.contains(QUARANTINED);
+            if line.level >= LineLevel::Warn && is_news {
                 logged.push(line.text);
             }
         }

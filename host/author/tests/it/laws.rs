@@ -108,6 +108,7 @@ fn an_answer_that_hangs_on_a_maps_order_is_explained() {
     let (said, ended) = desk.plugin("test @moody-map");
     ended.expect_err("two answers");
     assert!(said.contains("HashMap whose order is used"), "{said}");
+    assert!(said.contains("moody_map(cores, 66): row "), "the row, too: {said}");
     assert!(!said.contains("upgrade it"), "an operator's advice: {said}");
 }
 
