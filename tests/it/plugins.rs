@@ -389,7 +389,7 @@ fn a_plugin_comes_from_a_registry_by_its_digest() {
     refused(&first.try_swarmw(&["plugin", "add", &missing]), &[&registry.address]);
     registry.push_component("acme/text", "1", b"no component at all");
     let text = format!("{}/acme/text:1", registry.address);
-    refused(&first.try_swarmw(&["plugin", "add", &text]), &["does not compile"]);
+    refused(&first.try_swarmw(&["plugin", "add", &text]), &["no WebAssembly component"]);
 }
 
 #[test]
