@@ -59,7 +59,7 @@ pub fn laws(
         let Ok(verdicts) = &verdicts else {
             let fault = fault(&verdicts).unwrap_or_default();
             let row = culprit(component, expression, options, &rows);
-            let row = row.map_or_else(|| "all rows together".to_owned(), |row| row);
+            let row = row.unwrap_or_else(|| "all rows together".to_owned());
             for law in [&mut shuffled, &mut split, &mut full] {
                 law.ask(false, || format!("{expression}: {row}: {fault}"));
             }
