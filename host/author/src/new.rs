@@ -228,5 +228,12 @@ mod tests {
             assert!(!text.replace("${{", "").contains("{{"), "{path}: {text}");
         }
         assert_eq!(words.fill("{{Type}} {{word}}"), "SpreadAz spread_az");
+        let words = Words::new("gentle", "me", Kind::UpdatePolicy);
+        assert_eq!(words.fill("{{a}} {{kind}}"), "an update-policy");
+        let with_articles = TEMPLATES.iter().filter(|(_, text)| text.contains(" {{kind}}"));
+        assert!(with_articles.clone().count() >= 4, "the README of each language");
+        for (path, text) in with_articles {
+            assert!(!text.contains(" a {{kind}}"), "{path}");
+        }
     }
 }

@@ -4,7 +4,7 @@ use std::io::Write;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use anyhow::{Result, bail};
+use anyhow::{Result, anyhow, bail};
 use swarmw_model::{PluginKind, Preference};
 use swarmw_plugin_host::PluginHost;
 use swarmw_scheduler::{
@@ -15,7 +15,7 @@ use swarmw_sdk::testing::CaseFile;
 
 use super::BenchArgs;
 use crate::Built;
-use crate::cluster::Cluster;
+use crate::cluster::{Cluster, spec};
 use crate::wanted::Wanted;
 
 /// What a pass took.
@@ -42,6 +42,8 @@ pub fn run(
         args.services,
         args.tasks / args.services.max(1),
     )?;
+    // As `service create` would refuse it.
+    host.check_service(&spec("bench", &wanted)).map_err(|refusal| anyhow!(refusal.message))?;
     let mut timed = Timed { host, asked: Duration::ZERO };
     let (bare, _) = passes(args, &Wanted::default(), &mut timed)?;
     let (first, steady) = passes(args, &wanted, &mut timed)?;
