@@ -26,10 +26,7 @@ pub fn laws(
     let asked = expressions(files);
     let mut again = Law::new("the same answer twice");
     let mut fresh = Law::new("the same answer of a fresh instance");
-    let by_row = |name| Law::new(name).unless("no case's expression has a verdict per row");
-    let mut shuffled = by_row("each row by itself: rows shuffled");
-    let mut split = by_row("each row by itself: rows in parts");
-    let mut full = by_row("the most rows in one call");
+    let mut by_row = ByRow::new();
     for (expression, options, values) in &asked {
         let first = component.constraint(expression, options);
         if matches!(first, Err(Failure::Refused(_))) {
@@ -56,32 +53,81 @@ pub fn laws(
         component.refresh()?;
         let same = component.test(expression, options, &rows);
         fresh.same(expression, &verdicts, &same, || other(&same));
-        let Ok(verdicts) = &verdicts else {
-            let fault = fault(&verdicts).unwrap_or_default();
-            let row = culprit(component, expression, options, &rows);
-            let row = row.unwrap_or_else(|| "all rows together".to_owned());
-            for law in [&mut shuffled, &mut split, &mut full] {
-                law.ask(false, || format!("{expression}: {row}: {fault}"));
+        let asked = (expression.as_str(), options);
+        match &verdicts {
+            Ok(verdicts) => {
+                by_row.alone(asked, (&rows, verdicts), random, component);
+                by_row.many(asked, &self::rows(compiled, values, random, ROWS_MAX), component);
             }
-            continue;
-        };
+            Err(_) => by_row.faulty(asked, &rows, &fault(&verdicts).unwrap_or_default(), component),
+        }
+    }
+    let seeds: Vec<String> = asked.into_iter().map(|(text, ..)| text).collect();
+    let bad = bad_texts(&seeds, random, component);
+    Ok(vec![again, fresh, by_row.shuffled, by_row.split, by_row.full, bad])
+}
 
-        let mut order: Vec<usize> = (0..rows.values.len()).collect();
+/// The laws of verdicts per row.
+struct ByRow {
+    shuffled: Law,
+    split: Law,
+    full: Law,
+}
+
+impl ByRow {
+    fn new() -> Self {
+        let law = |name| Law::new(name).unless("no case's expression has a verdict per row");
+        Self {
+            shuffled: law("each row by itself: rows shuffled"),
+            split: law("each row by itself: rows in parts"),
+            full: law("the most rows in one call"),
+        }
+    }
+
+    /// Asks for the verdicts again, with the rows in another order and in parts.
+    fn alone(
+        &mut self,
+        asked: (&str, &Texts),
+        answered: (&Rows, &[bool]),
+        random: &mut Random,
+        component: &mut Component<'_>,
+    ) {
+        let mut order: Vec<usize> = (0..answered.1.len()).collect();
         random.shuffle(&mut order);
-        let (asked, answered) = ((expression.as_str(), options), (&rows, &verdicts[..]));
-        alone(&mut shuffled, component, asked, answered, &order);
+        alone(&mut self.shuffled, component, asked, answered, &order);
         order.sort_unstable();
         for part in order.chunks(PART) {
-            alone(&mut split, component, asked, answered, part);
+            alone(&mut self.split, component, asked, answered, part);
         }
-        let many = self::rows(compiled, values, random, ROWS_MAX);
-        let answer = component.test(expression, options, &many);
-        full.ask(answer.is_ok(), || {
+    }
+
+    /// Asks about as many rows as the host ever does.
+    fn many(
+        &mut self,
+        (expression, options): (&str, &Texts),
+        rows: &Rows,
+        component: &mut Component<'_>,
+    ) {
+        let answer = component.test(expression, options, rows);
+        self.full.ask(answer.is_ok(), || {
             format!("{expression}: {}", fault(&answer).unwrap_or_default())
         });
     }
-    let seeds: Vec<String> = asked.into_iter().map(|(text, ..)| text).collect();
-    Ok(vec![again, fresh, shuffled, split, full, bad_texts(&seeds, random, component)])
+
+    /// There were no verdicts to begin with: the row is named that is at fault.
+    fn faulty(
+        &mut self,
+        (expression, options): (&str, &Texts),
+        rows: &Rows,
+        fault: &str,
+        component: &mut Component<'_>,
+    ) {
+        let row = culprit(component, expression, options, rows);
+        let row = row.unwrap_or_else(|| "all rows together".to_owned());
+        for law in [&mut self.shuffled, &mut self.split, &mut self.full] {
+            law.ask(false, || format!("{expression}: {row}: {fault}"));
+        }
+    }
 }
 
 /// Asks about some of the rows, in this order: each must have the verdict that it has
