@@ -109,9 +109,18 @@ fn in_template(ty: &str, kind: Kind) -> bool {
         format!("{}/{}/{}", Language::Rust.folder(), kind.as_str(), Language::Rust.source());
     let template = TEMPLATES.iter().find(|(path, _)| *path == source);
     let code = template.iter().flat_map(|(_, text)| text.lines());
-    let code = code.filter(|line| !line.trim_start().starts_with("//"));
-    code.flat_map(|line| line.split(|c: char| !c.is_ascii_alphanumeric() && c != '_'))
-        .any(|word| word == ty)
+    let mut code = code.filter(|line| !line.trim_start().starts_with("//"));
+    code.any(|line| names(line, ty))
+}
+
+/// Whether a line names a type by itself: not as a part of another word, nor as a variant
+/// of an enum.
+fn names(line: &str, ty: &str) -> bool {
+    let word = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    line.match_indices(ty).any(|(at, _)| {
+        let (before, after) = (&line[..at], &line[at + ty.len()..]);
+        !before.ends_with(word) && !before.ends_with("::") && !after.starts_with(word)
+    })
 }
 
 #[cfg(test)]
@@ -143,6 +152,10 @@ mod tests {
                 (told, Err(error)) => assert!(error.to_string().contains(told), "{error}"),
             }
         }
+        // `Step::ImageFile` is nobody's type.
+        let checked_of = |name, kind| checked(Path::new(name), "me", Language::Rust, kind);
+        assert!(checked_of("image-file", Kind::VolumeDriver).is_ok());
+        assert!(checked_of("step", Kind::VolumeDriver).is_err());
         let checked = checked(Path::new("constraint"), "me", Language::Python, Kind::Constraint);
         assert!(checked.is_ok(), "other languages have no crates");
     }
