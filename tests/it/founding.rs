@@ -33,6 +33,16 @@ fn a_manager_behind_an_address_that_leads_here_only_from_outside_founds_a_cluste
 fn one_manager_goes_on_alone_when_the_majority_is_gone() {
     let mut cluster = Cluster::of(3, 1);
     let id = cluster.nodes[0].json("/swarm").expect("a swarm")["ID"].clone();
+    // Nodes that share a machine come from its loopback; `node.ip` is their own.
+    let nodes = cluster.nodes[0].json("/nodes").expect("nodes");
+    for node in &cluster.nodes {
+        let own = nodes
+            .as_array()
+            .into_iter()
+            .flatten()
+            .find(|n| n["Status"]["Addr"] == serde_json::json!(node.ip.to_string()));
+        assert!(own.is_some(), "{}: {nodes}", node.ip);
+    }
     let hello = cluster.file("hello.wasm", HELLO);
     let hello = hello.to_string_lossy();
     let create = ["service", "create", "--detach", "--publish", "8080:80", "--name"];

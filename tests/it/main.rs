@@ -10,6 +10,7 @@ mod founding;
 mod hostile;
 mod kills;
 mod main_job;
+mod mistakes;
 mod plugins;
 mod secrets;
 mod support;

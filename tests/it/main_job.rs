@@ -379,7 +379,8 @@ fn the_docker_client_works_unchanged() {
     let pack = cluster.file("pack.wasm", PACK);
     node.swarmw(&["plugin", "add", &pack.to_string_lossy()]);
     let uploaded = node.run(format!(
-        "service create --detach --name web --policy-opt pack.leave=1 {}",
+        "service create --detach --name web --placement-pref pack=node.labels.rack \
+         --policy-opt pack.leave=1 {}",
         hello.display()
     ));
     assert_eq!(uploaded.trim().len(), 25);

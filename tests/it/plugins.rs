@@ -8,7 +8,7 @@ use crate::support::{Cluster, Node, Output, Registry, eventually, guest};
 
 /// A cluster of one manager, `n1`, and one worker, `n2`, with version 1 of
 /// `test/picky`, which passes every node, and `web`, which asks it.
-fn picky() -> Cluster {
+pub fn picky() -> Cluster {
     let cluster = Cluster::of(1, 1);
     let hello = cluster.file("hello.wasm", HELLO);
     let first = &cluster.nodes[0];
@@ -19,7 +19,7 @@ fn picky() -> Cluster {
     cluster
 }
 
-fn path(name: &str) -> String {
+pub fn path(name: &str) -> String {
     guest(name).to_string_lossy().into_owned()
 }
 
@@ -36,8 +36,9 @@ fn hosts(node: &Node) -> Vec<String> {
     hosts
 }
 
+/// A command failed and said these texts.
 #[track_caller]
-fn refused(output: &Output, with: &[&str]) {
+pub fn refused(output: &Output, with: &[&str]) {
     assert_eq!(output.code, 1, "{output}");
     for text in with {
         assert!(output.stderr.contains(text), "no {text:?} in {output}");
@@ -50,7 +51,10 @@ fn a_plugin_in_use_stays_and_shows_what_it_does() {
     let first = &cluster.nodes[0];
     let by = "plugin test/picky is in use by the following service: web";
     refused(&first.try_swarmw(&["plugin", "rm", "picky"]), &[by]);
-    refused(&first.try_swarmw(&["plugin", "disable", "picky"]), &[by, "by force"]);
+    refused(
+        &first.try_swarmw(&["plugin", "disable", "picky"]),
+        &[by, "--constraint-rm", "by --force"],
+    );
 
     let shown = inspect(first).expect("a plugin");
     assert_eq!(shown["Services"], serde_json::json!(["web"]));
@@ -87,6 +91,8 @@ fn options_of_a_plugin_are_typed_by_it() {
         ("picky.shade=1", "unknown option shade: it has mood (how it is today)"),
         ("test/hostile.mood=blue", "option mood: \"blue\" is not a duration such as 1m30s"),
         ("none.x=1", "policy option none.x: no plugin is called none"),
+        // It would do nothing, and keep the plugin from being removed.
+        ("picky.mood=well", "the service does not use the plugin picky, it uses no plugin"),
     ] {
         let flag = ["service", "create", "--detach", "--policy-opt", option];
         refused(&first.try_swarmw(&[&flag[..], &[&hello.to_string_lossy()]].concat()), &[said]);
@@ -327,7 +333,7 @@ fn a_plugin_comes_from_a_registry_by_its_digest() {
     refused(&first.try_swarmw(&["plugin", "add", &missing]), &[&registry.address]);
     registry.push_component("acme/text", "1", b"no component at all");
     let text = format!("{}/acme/text:1", registry.address);
-    refused(&first.try_swarmw(&["plugin", "add", &text]), &["does not compile"]);
+    refused(&first.try_swarmw(&["plugin", "add", &text]), &["no WebAssembly component"]);
 }
 
 #[test]

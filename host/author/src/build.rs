@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, anyhow};
 use bytes::Bytes;
-use swarmw_model::PluginClaim;
+use swarmw_model::{OptionType, PluginClaim};
 use swarmw_plugin_host::{COMPONENT, Inspected, LARGE_COMPONENT, inspect};
 
 use crate::project::Project;
@@ -46,7 +46,11 @@ pub(crate) fn run(args: &BuildArgs, bench: &Workbench, out: &mut dyn Write) -> R
             None if option.required => "required".to_owned(),
             None => "may be left out".to_owned(),
         };
-        writeln!(out, "  option   {}: {} ({default})", option.name, option.help)?;
+        let words = match &option.ty {
+            OptionType::Choice(words) => format!("one of {}; ", words.join(", ")),
+            _ => String::new(),
+        };
+        writeln!(out, "  option   {}: {} ({words}{default})", option.name, option.help)?;
     }
     for grant in &metadata.grants {
         writeln!(out, "  asks     {:?}: {}", grant.request, grant.reason)?;

@@ -199,7 +199,8 @@ fn node(n: usize, more: &[(String, Vec<String>)]) -> Change {
     }))
 }
 
-fn spec(name: &str, wanted: &Wanted) -> ServiceSpec {
+/// A service's spec that asks this of placement.
+pub fn spec(name: &str, wanted: &Wanted) -> ServiceSpec {
     let placement = Placement { constraints: wanted.constraints.clone(), ..Placement::default() };
     let reserved = (wanted.memory > 0)
         .then(|| serde_json::json!({"Reservations": {"MemoryBytes": wanted.memory}}));
@@ -217,5 +218,28 @@ fn spec(name: &str, wanted: &Wanted) -> ServiceSpec {
             preferences: wanted.preferences.iter().map(preference).collect(),
         }),
         ..ServiceSpec::default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::{Args, Command};
+
+    use super::*;
+
+    /// An author asks for what nodes have.
+    #[test]
+    fn the_labels_of_nodes_are_in_the_help_and_in_the_documentation() {
+        let chapter = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/plugins/README.md");
+        let chapter = std::fs::read_to_string(chapter).expect("the chapter");
+        let mut dev = crate::dev::DevArgs::augment_args(Command::new("dev"));
+        let help = dev.render_help().to_string();
+        for (label, values) in LABELS {
+            assert!(chapter.contains(&format!("| `{label}` | ")), "{label}");
+            assert!(help.contains(label), "{label}: {help}");
+            if label != "geo" && label != "rack" {
+                assert!(chapter.contains(&format!("`{}`", values[0])), "{label}");
+            }
+        }
     }
 }

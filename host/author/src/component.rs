@@ -1,7 +1,7 @@
 //! From a core module to a component, and what can be wrong with one.
 
 use anyhow::{Result, anyhow};
-use swarmw_plugin_host::AddError;
+use swarmw_plugin_host::{AddError, NoPlugin};
 use wit_component::ComponentEncoder;
 
 use crate::languages::Language;
@@ -57,6 +57,10 @@ fn explained(error: &str, language: Language) -> String {
 /// What the host says of a component, and what an author does about it.
 pub fn refused(error: &AddError, language: Language) -> String {
     let advice = match error {
+        // They say what to do themselves.
+        AddError::NotComponent(_) | AddError::NoPlugin(NoPlugin::Version { .. }) => {
+            return error.to_string();
+        }
         AddError::Compile(_) => "make it smaller, or simpler".to_owned(),
         _ if language == Language::Rust => in_rust(error).to_owned(),
         AddError::Metadata { .. } => {
@@ -88,6 +92,9 @@ fn in_rust(error: &AddError) -> &'static str {
         AddError::Describe { .. } => {
             "claims(), grants() and the options must not panic, and must be the same always"
         }
-        _ => "it must come from `swarmw plugin build`, with one line `export!(Type: Kind);`",
+        AddError::NoPlugin(NoPlugin::Exports { .. }) => {
+            "src/lib.rs needs one line `export!(Type: Kind);`, such as `export!(Near: Constraint);`"
+        }
+        _ => "it must come from `swarmw plugin build`",
     }
 }

@@ -26,6 +26,7 @@ mod dev;
 mod embedded;
 mod languages;
 mod laws;
+mod names;
 mod new;
 mod project;
 mod publish;

@@ -5,19 +5,19 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
+use clap::ValueEnum;
+use clap::builder::PossibleValue;
 
 use crate::embedded::{SDK, TEMPLATES, WIT};
 use crate::languages::{Language, c_bindings};
-
-/// The longest name of a plugin, publisher included; the host's own bound.
-const NAME_MAX: usize = 64;
+use crate::names;
 
 /// `plugin new`
 #[derive(clap::Args, Clone, Debug)]
 pub struct NewArgs {
     /// What the plugin decides
     #[arg(long, value_enum, value_name = "KIND")]
-    pub kind: Kind,
+    pub kind: Option<Kind>,
     /// The language it is written in
     #[arg(long, value_enum, value_name = "LANGUAGE", default_value_t = Language::Rust)]
     pub lang: Language,
@@ -53,6 +53,14 @@ impl Kind {
         }
     }
 
+    /// The word before it.
+    const fn article(self) -> &'static str {
+        match self {
+            Self::UpdatePolicy => "an",
+            Self::Constraint | Self::Preference | Self::VolumeDriver => "a",
+        }
+    }
+
     /// Its interface in wit/.
     const fn interface(self) -> &'static str {
         match self {
@@ -76,15 +84,15 @@ impl Kind {
 
 /// Makes the folder.
 pub(crate) fn run(args: &NewArgs, out: &mut dyn Write) -> Result<()> {
-    let name = checked_name(&args.folder, &args.publisher)?;
+    let Some(kind) = args.kind else { bail!(choices()) };
+    let name = names::checked(&args.folder, &args.publisher, args.lang, kind)?;
     if args.folder.exists() {
         bail!("{} exists already: name another folder, or remove it", args.folder.display());
     }
-    let kind = args.kind.as_str();
     let language = args.lang.folder();
-    let words = Words::new(&name, &args.publisher, args.kind);
+    let words = Words::new(&name, &args.publisher, kind);
     let mut files: Vec<(PathBuf, String)> = Vec::new();
-    for part in ["common", kind] {
+    for part in ["common", kind.as_str()] {
         let prefix = format!("{language}/{part}/");
         for (path, text) in TEMPLATES {
             let Some(path) = path.strip_prefix(&prefix) else { continue };
@@ -97,7 +105,7 @@ pub(crate) fn run(args: &NewArgs, out: &mut dyn Write) -> Result<()> {
     };
     match args.lang {
         Language::Rust => files.extend(below("sdk", SDK)),
-        Language::C => files.extend(below("bindings", &c_bindings(args.kind.interface()))),
+        Language::C => files.extend(below("bindings", &c_bindings(kind.interface()))),
         Language::Javascript | Language::Python => {}
     }
     files.extend(below("wit", WIT));
@@ -105,7 +113,7 @@ pub(crate) fn run(args: &NewArgs, out: &mut dyn Write) -> Result<()> {
         write(&args.folder.join(path), &text)?;
     }
     let folder = args.folder.display();
-    let article = if args.kind == Kind::UpdatePolicy { "an" } else { "a" };
+    let (article, kind) = (kind.article(), kind.as_str());
     let with = match args.lang {
         Language::Rust => "its cases, the SDK and the interface",
         Language::C => "its cases, the bindings and the interface",
@@ -120,6 +128,25 @@ pub(crate) fn run(args: &NewArgs, out: &mut dyn Write) -> Result<()> {
     Ok(())
 }
 
+/// What there is to choose, where no kind was named.
+fn choices() -> String {
+    fn each<T: ValueEnum>() -> String {
+        let possible = T::value_variants().iter().filter_map(ValueEnum::to_possible_value);
+        let line = |value: PossibleValue| {
+            let names: Vec<_> = value.get_name_and_aliases().collect();
+            let help = value.get_help().map(ToString::to_string).unwrap_or_default();
+            format!("\n  {:<16} {help}", names.join(", "))
+        };
+        possible.map(line).collect()
+    }
+    format!(
+        "name what the plugin decides with --kind:{}\nand, unless it is Rust, the language with \
+         --lang:{}",
+        each::<Kind>(),
+        each::<Language>()
+    )
+}
+
 fn write(path: &Path, text: &str) -> Result<()> {
     let failed = || format!("cannot write {}", path.display());
     if let Some(folder) = path.parent() {
@@ -128,46 +155,21 @@ fn write(path: &Path, text: &str) -> Result<()> {
     fs::write(path, text).with_context(failed)
 }
 
-fn checked_name(folder: &Path, publisher: &str) -> Result<String> {
-    let name = folder.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
-    let good = |part: &str| {
-        part.starts_with(|c: char| c.is_ascii_lowercase())
-            && part.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
-    };
-    for (what, part) in [("name", name.as_str()), ("publisher", publisher)] {
-        if !good(part) {
-            bail!(
-                "the {what} '{part}' is not a word of small letters, digits and dashes that \
-                 begins with a letter: try {}",
-                if what == "name" { "spread-az" } else { "--publisher acme" }
-            );
-        }
-    }
-    if name.len() + publisher.len() + 1 > NAME_MAX {
-        bail!("{publisher}/{name} is longer than {NAME_MAX} bytes: name it shorter");
-    }
-    Ok(name)
-}
-
 /// What the templates leave open.
-struct Words([(&'static str, String); 7]);
+struct Words([(&'static str, String); 8]);
 
 impl Words {
     fn new(name: &str, publisher: &str, kind: Kind) -> Self {
         let word = name.replace('-', "_");
-        let parts = name.split('-').filter_map(|part| {
-            let mut letters = part.chars();
-            let first = letters.next()?.to_uppercase();
-            Some(first.chain(letters).collect::<String>())
-        });
         Self([
             ("{{name}}", name.to_owned()),
             ("{{word}}", word.clone()),
             ("{{file}}", word),
-            ("{{Type}}", parts.collect()),
+            ("{{Type}}", names::type_of(name)),
             ("{{publisher}}", publisher.to_owned()),
             ("{{summary}}", kind.summary().to_owned()),
             ("{{kind}}", kind.as_str().to_owned()),
+            ("{{a}}", kind.article().to_owned()),
         ])
     }
 
@@ -178,23 +180,7 @@ impl Words {
 
 #[cfg(test)]
 mod tests {
-    use clap::ValueEnum as _;
-
     use super::*;
-
-    #[test]
-    fn names_are_words_with_dashes() {
-        for (name, publisher, good) in [
-            ("spread-az", "me", true),
-            ("a/b/spread-az", "acme", true),
-            ("Spread", "me", false),
-            ("9lives", "me", false),
-            ("a.b", "me", false),
-            ("spread", "Me Inc", false),
-        ] {
-            assert_eq!(checked_name(Path::new(name), publisher).is_ok(), good, "{name}");
-        }
-    }
 
     #[test]
     fn there_is_a_template_of_each_kind_in_each_language() {
@@ -208,6 +194,31 @@ mod tests {
     }
 
     #[test]
+    fn without_a_kind_all_kinds_and_languages_are_told() {
+        let folder = PathBuf::from("never-made");
+        let args = NewArgs { kind: None, lang: Language::Rust, publisher: "me".into(), folder };
+        let told = run(&args, &mut Vec::new()).expect_err("no kind").to_string();
+        for word in ["constraint", "preference", "update-policy", "volume-driver"] {
+            assert!(told.contains(&format!("\n  {word} ")), "{told}");
+        }
+        assert!(told.contains("--placement-pref"), "what each decides: {told}");
+        assert!(told.contains("javascript, js") && told.contains("python, py"), "{told}");
+    }
+
+    /// A job may not push to a registry that nobody logged it in to.
+    #[test]
+    fn the_workflow_logs_in_before_it_publishes() {
+        let workflow = |(path, _): &&(&str, &str)| path.ends_with(".github/workflows/ci.yml");
+        let all: Vec<_> = TEMPLATES.iter().filter(workflow).collect();
+        assert!(!all.is_empty());
+        for (path, text) in all {
+            let login = text.find("docker login ghcr.io").expect(path);
+            let publish = text.find("swarmw plugin publish").expect(path);
+            assert!(login < publish && text.contains("GITHUB_TOKEN"), "{text}");
+        }
+    }
+
+    #[test]
     fn templates_leave_nothing_open() {
         let words = Words::new("spread-az", "me", Kind::Preference);
         for (path, text) in TEMPLATES {
@@ -217,5 +228,12 @@ mod tests {
             assert!(!text.replace("${{", "").contains("{{"), "{path}: {text}");
         }
         assert_eq!(words.fill("{{Type}} {{word}}"), "SpreadAz spread_az");
+        let words = Words::new("gentle", "me", Kind::UpdatePolicy);
+        assert_eq!(words.fill("{{a}} {{kind}}"), "an update-policy");
+        let with_articles = TEMPLATES.iter().filter(|(_, text)| text.contains(" {{kind}}"));
+        assert!(with_articles.clone().count() >= 4, "the README of each language");
+        for (path, text) in with_articles {
+            assert!(!text.contains(" a {{kind}}"), "{path}");
+        }
     }
 }

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::PathBuf;
 
-use anyhow::{Context, Result};
-use swarmw_model::PluginClaim;
+use anyhow::{Context, Result, bail};
+use swarmw_model::{ImageReference, PluginClaim};
 use swarmw_registry::{Artifact, Registries};
 
 use crate::project::Project;
@@ -27,6 +27,7 @@ pub struct PublishArgs {
 
 pub(crate) fn run(args: &PublishArgs, bench: &Workbench, out: &mut dyn Write) -> Result<()> {
     let project = Project::find(&args.folder)?;
+    check_reference(&args.reference)?;
     let built = build::build(&project.folder, bench)?;
     writeln!(out, "{}", build::summary(&built))?;
     let credentials = swarmw_registry::Credentials::of_docker(&args.reference)?;
@@ -43,6 +44,23 @@ pub(crate) fn run(args: &PublishArgs, bench: &Workbench, out: &mut dyn Write) ->
     let pushed = runtime.block_on(registries.push(&args.reference, &artifact, &credentials))?;
     writeln!(out, "pushed to {}\n  swarmw plugin add {}", args.reference, pushed.pinned)?;
     Ok(())
+}
+
+/// A name without a host would go to Docker's hub, which nobody means.
+fn check_reference(text: &str) -> Result<()> {
+    let reference = ImageReference::parse(text);
+    let (host, rest) = text.split_once('/').unwrap_or((text, ""));
+    let is_host = host.contains(['.', ':']) || host == "localhost";
+    let why = if rest.is_empty() || !is_host {
+        "it names no registry"
+    } else if !reference.is_valid() {
+        "it is not in small letters, digits and ._-/, with a tag after the colon"
+    } else if reference.digest.is_some() {
+        "a digest comes with what is pushed, and cannot be asked for"
+    } else {
+        return Ok(());
+    };
+    bail!("cannot publish to '{text}': {why}; try ghcr.io/acme/spread-az:0.1.0")
 }
 
 /// The interfaces of its kind.
@@ -72,4 +90,31 @@ fn annotations(built: &build::Built) -> BTreeMap<String, String> {
     ]
     .map(|(key, value)| (key.to_owned(), value))
     .into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_names_a_registry_is_published_to() {
+        for (text, told) in [
+            ("ghcr.io/acme/near:0.1.0", ""),
+            ("localhost:5000/near", ""),
+            ("nonsense", "it names no registry"),
+            ("acme/near:0.1.0", "it names no registry"),
+            ("ghcr.io/", "it names no registry"),
+            ("ghcr.io/Acme/near:0.1.0", "small letters"),
+            ("ghcr.io/acme/near:0.1.0 ", "small letters"),
+        ] {
+            match (check_reference(text), told) {
+                (Ok(()), "") => {}
+                (Err(error), told) if !told.is_empty() => {
+                    let error = error.to_string();
+                    assert!(error.contains(told) && error.contains("try ghcr.io/"), "{error}");
+                }
+                (checked, _) => panic!("{text}: {checked:?}"),
+            }
+        }
+    }
 }

@@ -62,7 +62,7 @@ pub(crate) fn run(args: &TestArgs, bench: &Workbench, out: &mut dyn Write) -> Re
         let (missed, took) = timed(|| play(file, &mut component));
         match &missed[..] {
             [] => {
-                let count = format!("{} cases", file.cases.len());
+                let count = counted(file.cases.len(), "case");
                 report.kept(out, "host", &file.name, &count, took)?;
             }
             missed => {
@@ -83,17 +83,25 @@ pub(crate) fn run(args: &TestArgs, bench: &Workbench, out: &mut dyn Write) -> Re
     let mut random = Random::new(args.seed);
     for law in laws::play(built.inspected.kind, &files, &mut random, &mut component)? {
         match &law.broken {
-            _ if law.asked == 0 => {}
+            // One that could not be played is no law that was kept.
+            None if law.asked == 0 => {
+                writeln!(out, "  law     {:<52} --  {}", law.name, law.unasked)?
+            }
             None => {
-                let count = format!("{} questions", law.asked);
+                let count = counted(law.asked, "question");
                 report.kept(out, "law", law.name, &count, Duration::ZERO)?;
             }
             Some(told) => report.missed(out, "law", law.name, told)?,
         }
     }
-    let (slowest, what) = component.slowest;
-    let calls = format!("{} calls, the longest a `{what}`", component.took.calls());
-    report.kept(out, "limits", &calls, &format!("{:.1} ms", millis(slowest)), Duration::ZERO)?;
+    if let Some(tightest) = component.tightest() {
+        let calls = counted(component.took.calls(), "call");
+        let what = format!("{calls}, the nearest to its budget a `{}`", tightest.call);
+        let (spent, budget) = (millis(tightest.spent), millis(tightest.budget));
+        let of = format!("{spent:.1} of {budget:.0} ms");
+        // One that ran out of it failed its case or its law.
+        report.kept(out, "limits", &what, &of, Duration::ZERO)?;
+    }
     let (first, later) = component.took.medians();
     let speed = format!("{:.2}, {:.2} ms", millis(first), millis(later));
     let what = "medians: an instance's first call, a later one";
@@ -113,6 +121,12 @@ pub(crate) fn run(args: &TestArgs, bench: &Workbench, out: &mut dyn Write) -> Re
         1 => bail!("1 thing is wrong with {}: see above", built.inspected.name),
         n => bail!("{n} things are wrong with {}: see above", built.inspected.name),
     }
+}
+
+/// `1 case`, `2 cases`.
+pub(crate) fn counted(count: usize, what: &str) -> String {
+    let end = if count == 1 { "" } else { "s" };
+    format!("{count} {what}{end}")
 }
 
 fn timed<T>(work: impl FnOnce() -> T) -> (T, Duration) {

@@ -21,6 +21,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, warn};
 
 use crate::observe::{Observer, Queries};
+use crate::plugins::Told;
 use crate::policies::SchedulerFits;
 use crate::propose::Proposer;
 
@@ -39,6 +40,7 @@ struct Loops {
     endpoints: BTreeSet<ServiceId>,
     policies: PluginHost,
     ambient: Ambient,
+    told: Told,
     /// Of the plugins that the last tick was decided by.
     generation: Option<u64>,
 }
@@ -117,6 +119,7 @@ impl Loops {
             orchestrator: Orchestrator::new(state, ambient.now()),
             scheduler: Scheduler::new(state),
             claims: Claims::default(),
+            told: Told::default(),
             endpoints: state.services().map(|s| s.id).collect(),
             policies,
             ambient,
@@ -170,7 +173,10 @@ impl Loops {
         }
         for trouble in self.scheduler.schedule(state, &mut changes, now, &mut policies).events {
             let (service, consequence) = (trouble.service, trouble.consequence);
-            warn!(%service, failure = %trouble.failure, ?consequence, "a placement plugin failed");
+            if let Some(held_back) = self.told.tell(&trouble.failure, now) {
+                let failure = &trouble.failure;
+                warn!(%service, %failure, ?consequence, held_back, "a placement plugin failed");
+            }
             if consequence == Consequence::Waits {
                 let again = now + BROKEN_POLICY_RETRY;
                 wake_at = Some(wake_at.map_or(again, |at| at.min(again)));

@@ -9,6 +9,7 @@
 //! passes in the present [`Time`] and the randomness for a new [`Id`].
 
 mod cluster;
+pub mod component;
 mod container;
 mod data;
 mod duration;

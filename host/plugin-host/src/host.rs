@@ -15,6 +15,7 @@ use crate::incidents::{Incident, Incidents};
 use crate::interface;
 use crate::loaded::Loaded;
 use crate::memo::Memo;
+use crate::meter::Tightest;
 use crate::sandbox::Guest;
 use crate::steps::{Step, Steps};
 use crate::ticker::Ticker;
@@ -154,6 +155,12 @@ impl PluginHost {
     /// What the plugin of this name did in this process.
     pub fn used(&self, plugin: &str) -> Option<PluginUse> {
         Some(self.table().of_name(plugin)?.used())
+    }
+
+    /// Of the calls of the plugin of this name in this process, the one that came nearest
+    /// to the end of its budget.
+    pub fn tightest(&self, plugin: &str) -> Option<Tightest> {
+        self.table().of_name(plugin)?.tightest()
     }
 
     /// Forgets every answer: the next questions are asked anew, of the same

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use swarmw_model::component::{Binary, shown as shown_binary};
 use swarmw_model::{
     GrantRequest, OptionType, PluginClaim, PluginKind, PluginMetadata, PluginOption,
 };
@@ -29,6 +30,9 @@ const LOGGED_MAX: usize = 3;
 /// Why a component is no plugin.
 #[derive(Debug, thiserror::Error)]
 pub enum AddError {
+    /// It is no component at all.
+    #[error("{0}")]
+    NotComponent(String),
     /// It does not compile.
     #[error(transparent)]
     Compile(#[from] CompileError),
@@ -73,6 +77,7 @@ pub fn inspect(bytes: &[u8], max: usize, compiler: &Compiler) -> Result<Inspecte
     if bytes.len() > max {
         return Err(CompileError::TooLarge { size: bytes.len(), max }.into());
     }
+    check_binary(bytes)?;
     let runtime = Runtime::new(compiler.clone())?;
     let digest = digest_of(bytes);
     let component = compiler.component(&runtime.engine, Profile::Policy, &digest, bytes)?;
@@ -80,6 +85,22 @@ pub fn inspect(bytes: &[u8], max: usize, compiler: &Compiler) -> Result<Inspecte
     let (name, metadata) = describe(&runtime, &component, kind, minor)?;
     check(kind, &name, &metadata).map_err(|reason| AddError::Metadata { reason })?;
     Ok(Inspected { kind, interface: minor.to_string(), name, metadata })
+}
+
+/// What a compiler would say in many words of what is no component.
+fn check_binary(bytes: &[u8]) -> Result<(), AddError> {
+    let told = match Binary::of(bytes) {
+        Binary::Component => return Ok(()),
+        Binary::Module => "the file is a core module, as cargo leaves it in target/: take the \
+                           component that `swarmw plugin build` writes beside Cargo.toml"
+            .to_owned(),
+        Binary::Other => format!(
+            "the file is no WebAssembly component: it {}; `swarmw plugin build` writes one into \
+             the plugin's folder",
+            shown_binary(bytes)
+        ),
+    };
+    Err(AddError::NotComponent(told))
 }
 
 fn describe(
@@ -250,6 +271,23 @@ mod tests {
             options: vec![],
             grants: vec![],
         }
+    }
+
+    #[test]
+    fn what_is_no_component_is_told_in_one_line_with_the_way_to_one() {
+        for (bytes, told) in [
+            (
+                &b"[package]\nname"[..],
+                "no WebAssembly component: it begins with \"[package]\\nna\"",
+            ),
+            (b"\0asm\x01\0\0\0", "a core module, as cargo leaves it in target/"),
+            (b"", "it is empty"),
+        ] {
+            let said = check_binary(bytes).expect_err(told).to_string();
+            assert!(said.contains(told) && said.contains("`swarmw plugin build`"), "{said}");
+            assert_eq!(said.lines().count(), 1, "{said}");
+        }
+        assert!(check_binary(b"\0asm\x0d\0\x01\0").is_ok());
     }
 
     #[test]

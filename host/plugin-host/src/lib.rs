@@ -52,5 +52,6 @@ pub use host::PluginHost;
 pub use incidents::{Incident, What};
 pub use inspect::{AddError, Inspected, inspect};
 pub use interface::NoPlugin;
+pub use meter::Tightest;
 pub use options::{Value, text_to_value};
 pub use steps::{Step, StepCall};

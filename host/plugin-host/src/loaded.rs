@@ -16,7 +16,7 @@ use crate::host::Runtime;
 use crate::incidents::{Incident, What};
 use crate::interface::AnyConstraint;
 use crate::journal::Journal;
-use crate::meter::Meter;
+use crate::meter::{Meter, Tightest};
 use crate::sandbox::{self, Exports, FaultKind, Guest, Sandbox};
 
 /// One row in so many is asked again in a fresh instance: a pure answer is the same.
@@ -137,6 +137,11 @@ impl Loaded {
         self.meter().shown(self.digest())
     }
 
+    /// The call that came nearest to the end of its budget.
+    pub fn tightest(&self) -> Option<Tightest> {
+        self.meter().tightest()
+    }
+
     /// Answers that a pass needed of it.
     pub fn needed(&self, rows: usize) {
         self.meter().needed(rows);
@@ -193,7 +198,7 @@ impl Loaded {
         let answer = sandbox::limited(&mut sandbox.store, &runtime.ticker, budget, |store| {
             call(exports, store)
         });
-        self.meter().called(name, cpu::used_by_this_thread().saturating_sub(began));
+        self.meter().called(name, cpu::used_by_this_thread().saturating_sub(began), budget);
         let outcome = answer.map_err(|error| sandbox::fault(&error)).and_then(|answer| {
             check(&answer).map(|()| answer).map_err(|rule| (FaultKind::Invalid, rule))
         });

@@ -21,6 +21,27 @@ pub struct Meter {
     /// When it did wrong lately.
     recent: VecDeque<Instant>,
     last: Option<Fault>,
+    tightest: Option<Tightest>,
+}
+
+/// The call that came nearest to the end of its budget.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Tightest {
+    /// Which.
+    pub call: &'static str,
+    /// CPU time that it took, its arguments and its answer handed over.
+    pub spent: Duration,
+    /// What it may take.
+    pub budget: Duration,
+}
+
+// === impl Tightest ===
+
+impl Tightest {
+    /// How much of its budget it took.
+    pub fn share(&self) -> f64 {
+        self.spent.as_secs_f64() / self.budget.as_secs_f64().max(f64::MIN_POSITIVE)
+    }
 }
 
 // === impl Meter ===
@@ -34,6 +55,7 @@ impl Meter {
             rows: RowUse::default(),
             recent: VecDeque::new(),
             last: None,
+            tightest: None,
         }
     }
 
@@ -52,8 +74,12 @@ impl Meter {
         ))
     }
 
-    /// A call that ended, after this much CPU time.
-    pub fn called(&mut self, call: &'static str, spent: Duration) {
+    /// A call that ended, after this much CPU time of its budget.
+    pub fn called(&mut self, call: &'static str, spent: Duration, budget: Duration) {
+        let now = Tightest { call, spent, budget };
+        if self.tightest.is_none_or(|before| before.share() < now.share()) {
+            self.tightest = Some(now);
+        }
         let nanos = u64::try_from(spent.as_nanos()).unwrap_or(u64::MAX);
         let of = self.calls.entry(call).or_default();
         of.count += 1;
@@ -78,6 +104,11 @@ impl Meter {
             self.recent.pop_front();
         }
         self.is_open() && !was_open
+    }
+
+    /// The call that came nearest to the end of its budget.
+    pub fn tightest(&self) -> Option<Tightest> {
+        self.tightest
     }
 
     /// Answers that a pass needed.

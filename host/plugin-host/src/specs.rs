@@ -1,13 +1,16 @@
 //! What a service's spec asks of plugins, checked when it is written.
 
+use std::sync::Arc;
+
 use swarmw_model::{
     DEFAULT_MONITOR, MountKind, PluginClaim, PluginKind, Problem, Refusal, RefusalKind,
-    ServiceSpec, UpdateConfig,
+    ServiceSpec, UpdateConfig, call_name,
 };
 use swarmw_orchestrator::{Order, Policy, UpdateFailure, UpdatePolicies as _};
 use swarmw_scheduler::{Bins, Policies as _, PolicyFailure};
 
-use crate::host::PluginHost;
+use crate::host::{PluginHost, Table};
+use crate::loaded::Loaded;
 use crate::options;
 use crate::placement::{answers_to, exist};
 use crate::volumes::{NamedVolume, VolumeFailure};
@@ -24,7 +27,32 @@ impl PluginHost {
         now.check_constraints(spec)?;
         now.check_preferences(spec)?;
         now.check_updates(spec)?;
-        now.check_volumes(spec)
+        now.check_volumes(spec)?;
+        now.check_options_used(spec)
+    }
+
+    /// Every option is one of a plugin that the spec reaches: else it would do nothing,
+    /// and keep that plugin from being removed.
+    fn check_options_used(&self, spec: &ServiceSpec) -> Result<(), Refusal> {
+        let table = self.table();
+        let used = reached(&table, spec);
+        let options = spec.policy_options();
+        let words = options.keys().filter_map(|path| Some((path, path.rsplit_once('.')?.0)));
+        for (path, word) in words {
+            if used.iter().any(|loaded| answers_to(loaded, word)) {
+                continue;
+            }
+            let names: Vec<&str> = used.iter().map(|loaded| &*loaded.name).collect();
+            let uses = match names.is_empty() {
+                true => "no plugin that has options".to_owned(),
+                false => names.join(", "),
+            };
+            return Err(Refusal::invalid(format!(
+                "policy option {path}: the service does not use the plugin {word}, it uses {uses}: \
+                 leave the option out, or take it away with --policy-opt-rm {path}"
+            )));
+        }
+        Ok(())
     }
 
     /// Every option names a plugin and one of its options, and reads as its type,
@@ -63,8 +91,12 @@ impl PluginHost {
                 Ok(_) => {}
                 Err(PolicyFailure::Refused { plugin, problems }) => {
                     let mut text = shown(&problems, expression);
-                    if problems.iter().any(|p| p.code == UNKNOWN_KEY) {
-                        text.push_str(&self.others_claim(&plugin));
+                    match call_name(expression.trim()) {
+                        Some(call) => text.push_str(&self.unclaimed(call)),
+                        None if problems.iter().any(|p| p.code == UNKNOWN_KEY) => {
+                            text.push_str(&self.others_claim(&plugin));
+                        }
+                        None => {}
                     }
                     return Err(if problems.first().is_some_and(swarm_says) {
                         Refusal::rpc(RefusalKind::Unknown, text)
@@ -76,6 +108,27 @@ impl PluginHost {
             }
         }
         Ok(())
+    }
+
+    /// Of a call that was refused: that it is nobody's, if so, and which calls there are.
+    fn unclaimed(&self, call: &str) -> String {
+        let table = self.table();
+        let mut calls = Vec::new();
+        for loaded in table.routes.constraints() {
+            for claim in loaded.claims() {
+                match claim {
+                    PluginClaim::Call(name) if name == call => return String::new(),
+                    PluginClaim::Call(_) => calls.push(format!("{claim} ({})", loaded.name)),
+                    _ => {}
+                }
+            }
+        }
+        calls.sort_unstable();
+        let there = match calls.is_empty() {
+            true => "no plugin of the cluster has calls, see `swarmw plugin ls`".to_owned(),
+            false => format!("those claimed are {}", calls.join(", ")),
+        };
+        format!("\nno plugin claims the call {call}(…): {there}")
     }
 
     /// What the plugins besides this one claim, as a last line.
@@ -171,6 +224,27 @@ impl PluginHost {
         }
         Ok(())
     }
+}
+
+/// The plugins that a spec reaches, by name.
+fn reached(table: &Table, spec: &ServiceSpec) -> Vec<Arc<Loaded>> {
+    let mut used: Vec<Arc<Loaded>> = Vec::new();
+    let constraints = spec.task_template.constraints().iter();
+    used.extend(constraints.filter_map(|text| table.routes.constraint(text)).cloned());
+    let mut named = |kind, name: &str| used.extend(table.routes.name(kind, name).cloned());
+    for preference in spec.preferences() {
+        named(PluginKind::Preference, &preference.name);
+    }
+    for config in [&spec.update_config, &spec.rollback_config].into_iter().flatten() {
+        named(PluginKind::UpdatePolicy, &policy(spec, config).failure_action);
+    }
+    for mount in spec.container().into_iter().flat_map(|c| &c.mounts) {
+        let driver = mount.volume_options.as_ref().and_then(|o| o.driver_config.as_ref());
+        driver.into_iter().for_each(|driver| named(PluginKind::VolumeDriver, &driver.name));
+    }
+    used.sort_by(|a, b| a.name.cmp(&b.name));
+    used.dedup_by(|a, b| a.name == b.name);
+    used
 }
 
 /// The code of a constraint whose key does not exist.

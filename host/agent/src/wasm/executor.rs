@@ -11,6 +11,7 @@ use futures::{FutureExt, StreamExt, stream};
 use rustix::process::Signal;
 use swarmw_model::{
     Assignment, ContainerStatus, DEFAULT_STOP_GRACE_PERIOD, MountKind, PortProtocol, TaskId,
+    component,
 };
 use swarmw_plugin_host::{Compiler, Profile};
 
@@ -119,6 +120,10 @@ impl WasmExecutor {
     async fn do_prepare(&self, task: &Assignment) -> Result<(), TaskError> {
         let folder = self.folder(task.id);
         let image = self.images.get(task).await?;
+        // Before it is compiled: a start could only fail, time and again.
+        if let Some(why) = component::not_a_task(&image.bytes) {
+            return Err(TaskError(format!("invalid Wasm image {}: {why}", task.spec.image())));
+        }
         let turn = self.compiling.lock().await;
         let compiler = self.compiler.clone();
         let compiled = tokio::task::spawn_blocking(move || {

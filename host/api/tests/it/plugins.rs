@@ -39,7 +39,11 @@ async fn a_plugin_that_is_needed_stays() {
         "UpdateConfig": {"FailureAction": "canary"}});
     served.client.post("/services/create", spec).await;
     for (plugin, text) in [
-        ("canary", "plugin canary is in use by the following service: web"),
+        (
+            "canary",
+            "plugin canary is in use by the following service: web; end that with `swarmw service \
+             update --update-failure-action pause --policy-opt-rm PLUGIN.OPTION`",
+        ),
         ("update", "plugin swarmw/update is built in and cannot be removed"),
     ] {
         let refused = served.client.delete(&format!("/swarmw/plugins/{plugin}")).await;

@@ -4,7 +4,7 @@ use std::io::Write;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use anyhow::{Result, bail};
+use anyhow::{Result, anyhow, bail};
 use swarmw_model::{PluginKind, Preference};
 use swarmw_plugin_host::PluginHost;
 use swarmw_scheduler::{
@@ -15,7 +15,7 @@ use swarmw_sdk::testing::CaseFile;
 
 use super::BenchArgs;
 use crate::Built;
-use crate::cluster::Cluster;
+use crate::cluster::{Cluster, spec};
 use crate::wanted::Wanted;
 
 /// What a pass took.
@@ -42,16 +42,19 @@ pub fn run(
         args.services,
         args.tasks / args.services.max(1),
     )?;
+    // As `service create` would refuse it.
+    host.check_service(&spec("bench", &wanted)).map_err(|refusal| anyhow!(refusal.message))?;
     let mut timed = Timed { host, asked: Duration::ZERO };
     let (bare, _) = passes(args, &Wanted::default(), &mut timed)?;
     let (first, steady) = passes(args, &wanted, &mut timed)?;
     let line = |name: &str, pass: &Pass| {
         let share = pass.asked.as_secs_f64() / pass.whole.as_secs_f64().max(1e-9) * 100.0;
         format!(
-            "  {name:<28} {:>9.1} ms   in the plugin {:>8.1} ms ({share:.0} %)   {:>5} calls",
+            "  {name:<28} {:>9.1} ms   in the plugin {:>8.1} ms ({share:.0} %)   {:>5} {}",
             millis(pass.whole),
             millis(pass.asked),
-            pass.calls
+            pass.calls,
+            calls(pass.calls)
         )
     };
     writeln!(out, "{}", line("first pass without it", &bare))?;
@@ -59,7 +62,11 @@ pub fn run(
     writeln!(out, "{}", line("one more task per service", &steady))?;
 
     if built.inspected.kind == PluginKind::Constraint && steady.calls > 0 {
-        bail!("{} calls where no node had a new value: a constraint is asked none", steady.calls);
+        bail!(
+            "{} {} where no node had a new value: a constraint is asked none",
+            steady.calls,
+            calls(steady.calls)
+        );
     }
     let budget = Duration::from_millis(args.budget);
     if first.asked > budget {
@@ -71,6 +78,11 @@ pub fn run(
         );
     }
     Ok(())
+}
+
+/// The word for so many.
+fn calls(count: u64) -> &'static str {
+    if count == 1 { "call" } else { "calls" }
 }
 
 fn millis(duration: Duration) -> f64 {

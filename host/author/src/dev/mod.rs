@@ -18,7 +18,7 @@ use watch::Watch;
 /// `plugin dev`
 #[derive(clap::Args, Clone, Debug)]
 pub struct DevArgs {
-    /// Nodes of the cluster
+    /// Nodes of the cluster; they have the labels zone, rack, disk, cores, price and geo
     #[arg(long, value_name = "NUMBER", default_value_t = 12)]
     nodes: usize,
     /// Tasks of the service

@@ -8,7 +8,7 @@ use swarmw_model::PluginKind;
 use swarmw_sdk::testing::{CaseFile, Failure, PolicyText, What, play_rollout, read_folder, update};
 
 use super::DevArgs;
-use crate::cluster::{Cluster, Placed};
+use crate::cluster::{Cluster, Placed, spec};
 use crate::project::Project;
 use crate::subject::Component;
 use crate::wanted::Wanted;
@@ -59,6 +59,8 @@ fn placement(
     wanted.memory = args.reserve_memory;
     let mut cluster = Cluster::new(args.nodes, &args.wanted.labels);
     let mut host = bench.host(project, built)?;
+    // What a cluster would refuse when it is typed is refused here, with its caret.
+    host.check_service(&spec("web", &wanted)).map_err(|refusal| anyhow!(refusal.message))?;
     // Another service is there already, so that nodes are not all alike.
     let other = cluster.service("db", &Wanted::default());
     cluster.place(&[(other, args.nodes.div_ceil(3) as u32)], &mut host)?;
@@ -186,11 +188,34 @@ fn moved(was: &Placed, now: &Placed) -> String {
         }
     }
     let waiting = |placed: &Placed| placed.waiting.values().sum::<u32>();
+    let (waited, wait) = (waiting(was), waiting(now));
     if was.waiting != now.waiting {
-        lines.push(format!("  waiting      {} → {}", waiting(was), waiting(now)));
+        lines.push(format!("  waiting      {waited} → {wait}"));
         lines.extend(now.waiting.iter().map(|(why, count)| format!("  {count} wait: {why}")));
     }
-    format!("{come} tasks come to another node\n{}", lines.join("\n"))
+    format!("{}\n{}", headline(come, waited, wait), lines.join("\n"))
+}
+
+/// How many tasks come to another node, out of or into waiting.
+fn headline(come: u32, waited: u32, wait: u32) -> String {
+    let tasks = |count, (one, more): (&str, &str)| match count {
+        1 => format!("1 task {one}"),
+        n => format!("{n} tasks {more}"),
+    };
+    // Those that waited come from no node.
+    let placed = waited.saturating_sub(wait);
+    let (moved, held) = (come.saturating_sub(placed), wait.saturating_sub(waited));
+    let told = [
+        (moved, ("comes to another node", "come to another node")),
+        (placed, ("waits no longer", "wait no longer")),
+        (held, ("waits now", "wait now")),
+    ];
+    let told: Vec<_> =
+        told.iter().filter(|(n, _)| *n > 0).map(|(n, words)| tasks(*n, *words)).collect();
+    match told[..] {
+        [] => "tasks wait for another reason".to_owned(),
+        _ => told.join(", "),
+    }
 }
 
 #[cfg(test)]
@@ -209,8 +234,21 @@ mod tests {
         let told = moved(&placed(&[("a", 2), ("b", 1)], 0), &placed(&[("a", 1), ("c", 1)], 1));
         assert_eq!(
             told,
-            "1 tasks come to another node\n  a            2 → 1\n  b            1 → 0\n  \
-             c            0 → 1\n  waiting      0 → 1\n  1 wait: no room"
+            "1 task comes to another node, 1 task waits now\n  a            2 → 1\n  \
+             b            1 → 0\n  c            0 → 1\n  waiting      0 → 1\n  1 wait: no room"
         );
+    }
+
+    #[test]
+    fn tasks_that_wait_are_counted_apart_from_those_that_move() {
+        for (come, waited, wait, told) in [
+            (3, 0, 0, "3 tasks come to another node"),
+            (0, 0, 6, "6 tasks wait now"),
+            (6, 6, 0, "6 tasks wait no longer"),
+            (3, 2, 0, "1 task comes to another node, 2 tasks wait no longer"),
+            (0, 2, 2, "tasks wait for another reason"),
+        ] {
+            assert_eq!(headline(come, waited, wait), told);
+        }
     }
 }

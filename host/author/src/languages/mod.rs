@@ -4,6 +4,7 @@
 mod c;
 mod javascript;
 mod kept;
+mod native;
 mod python;
 mod rust;
 

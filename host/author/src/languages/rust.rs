@@ -1,8 +1,10 @@
 //! Cargo, and what it says.
 
 use std::fs;
+use std::io::{BufRead as _, BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::thread;
 
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
@@ -62,14 +64,43 @@ fn artifact(message: &Value, manifest: &Path) -> Option<PathBuf> {
     files.filter(|file| same && file.ends_with(".wasm")).map(PathBuf::from).next()
 }
 
-/// Runs the plugin's own tests; what they say when they fail.
+/// Runs the plugin's own tests; what they say when they fail. A test that runs for long
+/// is told at once: cases end themselves, a test of the author's own may loop for ever.
 pub fn tests(project: &Project) -> Result<Result<String, String>> {
-    let output = cargo(project).args(["test", "--quiet"]).output().context(NO_CARGO)?;
-    let said = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    Ok(match output.status.success() {
-        true => Ok(passed(&said(&output.stdout))),
-        false => Err(said(&output.stderr) + &said(&output.stdout)),
+    let mut cargo = cargo(project);
+    cargo.args(["test", "--quiet"]).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut running = cargo.spawn().context(NO_CARGO)?;
+    let (stdout, stderr) = (running.stdout.take(), running.stderr.take());
+    let errors = thread::spawn(move || read(stderr.into_iter(), |_| ()));
+    let said = read(stdout.into_iter(), |line| {
+        if line.contains(LONG) {
+            // On the author's terminal, while it lasts.
+            eprintln!("{line}; Ctrl-C ends it");
+        }
+    });
+    let ended = running.wait().context(NO_CARGO)?;
+    let errors = errors.join().unwrap_or_default();
+    Ok(match ended.success() {
+        true => Ok(passed(&said)),
+        false => Err(super::native::trimmed(&(errors + &said))),
     })
+}
+
+/// What the harness says of a test that takes long.
+const LONG: &str = "has been running for over";
+
+/// All lines of a child's output, each shown to `see` when it comes.
+fn read(output: impl Iterator<Item = impl Read>, see: impl Fn(&str)) -> String {
+    let mut all = String::new();
+    for output in output {
+        for line in BufReader::new(output).split(b'\n').map_while(Result::ok) {
+            let line = String::from_utf8_lossy(&line);
+            see(&line);
+            all.push_str(&line);
+            all.push('\n');
+        }
+    }
+    all
 }
 
 /// `12 tests`, out of what the harness prints.

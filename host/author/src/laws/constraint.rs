@@ -5,12 +5,15 @@ use swarmw_sdk::raw::constraint::{Compiled, Plan};
 use swarmw_sdk::testing::{CaseFile, Failure, Rows, Subject, Texts, What};
 use swarmw_sdk::{ColumnRef, ColumnType};
 
-use super::{Law, hostile, told};
+use super::rows::{culprit, difference};
+use super::{Law, fault, hostile};
 use crate::random::Random;
 use crate::subject::Component;
 
 /// Rows that each expression is tried with.
 const ROWS: usize = 60;
+/// Rows of each part when they are asked about in parts.
+const PART: usize = 7;
 /// The most rows that the host sends in one call. A host that was built without
 /// optimisation spends the call's budget on handing them over, so it sends fewer.
 const ROWS_MAX: usize = if cfg!(debug_assertions) { 2_000 } else { 10_000 };
@@ -23,51 +26,126 @@ pub fn laws(
     let asked = expressions(files);
     let mut again = Law::new("the same answer twice");
     let mut fresh = Law::new("the same answer of a fresh instance");
-    let mut shuffled = Law::new("each row by itself: rows shuffled");
-    let mut split = Law::new("each row by itself: rows in parts");
-    let mut full = Law::new("the most rows in one call");
+    let mut by_row = ByRow::new();
     for (expression, options, values) in &asked {
-        let Ok(compiled) = component.constraint(expression, options) else { continue };
+        let first = component.constraint(expression, options);
+        if matches!(first, Err(Failure::Refused(_))) {
+            continue;
+        }
         let same = component.constraint(expression, options);
-        again.ask(same.as_ref() == Ok(&compiled), || {
-            format!("{expression}: compiled to {compiled:?}, then to {same:?}")
-        });
+        let told = |same: &_| format!("compiled to {first:?}, then to {same:?}");
+        again.same(expression, &first, &same, || told(&same));
         component.refresh()?;
         let same = component.constraint(expression, options);
-        fresh.ask(same.as_ref() == Ok(&compiled), || {
-            format!("{expression}: compiled to {compiled:?}, in a fresh instance to {same:?}")
-        });
+        fresh.same(expression, &first, &same, || told(&same));
+        let Ok(compiled) = &first else { continue };
         if compiled.plan != Plan::Ask {
             continue;
         }
-        let rows = rows(&compiled, values, random, ROWS);
+        let rows = rows(compiled, values, random, ROWS);
         let verdicts = component.test(expression, options, &rows);
-        let told = |other: &dyn std::fmt::Debug| {
-            format!("{expression}: the verdicts were {verdicts:?}, then {other:?}; rows: {rows:?}")
+        let other = |other: &Result<Vec<bool>, Failure>| match (&verdicts, other) {
+            (Ok(first), Ok(second)) => difference(&rows, first, second),
+            _ => String::new(),
         };
         let same = component.test(expression, options, &rows);
-        again.ask(same == verdicts, || told(&same));
+        again.same(expression, &verdicts, &same, || other(&same));
         component.refresh()?;
         let same = component.test(expression, options, &rows);
-        fresh.ask(same == verdicts, || told(&same));
-        let Ok(verdicts) = &verdicts else { continue };
-
-        let mut order: Vec<usize> = (0..rows.values.len()).collect();
-        random.shuffle(&mut order);
-        let other = component.test(expression, options, &pick(&rows, &order));
-        let wanted: Vec<bool> = order.iter().map(|at| verdicts[*at]).collect();
-        shuffled.ask(other.as_ref() == Ok(&wanted), || told(&other));
-        for part in (0..rows.values.len()).collect::<Vec<_>>().chunks(7) {
-            let other = component.test(expression, options, &pick(&rows, part));
-            let wanted: Vec<bool> = part.iter().map(|at| verdicts[*at]).collect();
-            split.ask(other.as_ref() == Ok(&wanted), || told(&other));
+        fresh.same(expression, &verdicts, &same, || other(&same));
+        let asked = (expression.as_str(), options);
+        match &verdicts {
+            Ok(verdicts) => {
+                by_row.alone(asked, (&rows, verdicts), random, component);
+                by_row.many(asked, &self::rows(compiled, values, random, ROWS_MAX), component);
+            }
+            Err(_) => by_row.faulty(asked, &rows, &fault(&verdicts).unwrap_or_default(), component),
         }
-        let many = self::rows(&compiled, values, random, ROWS_MAX);
-        let answer = component.test(expression, options, &many);
-        full.ask(answer.is_ok(), || format!("{expression}: {answer:?}"));
     }
     let seeds: Vec<String> = asked.into_iter().map(|(text, ..)| text).collect();
-    Ok(vec![again, fresh, shuffled, split, full, bad_texts(&seeds, random, component)])
+    let bad = bad_texts(&seeds, random, component);
+    Ok(vec![again, fresh, by_row.shuffled, by_row.split, by_row.full, bad])
+}
+
+/// The laws of verdicts per row.
+struct ByRow {
+    shuffled: Law,
+    split: Law,
+    full: Law,
+}
+
+impl ByRow {
+    fn new() -> Self {
+        let law = |name| Law::new(name).unless("no case's expression has a verdict per row");
+        Self {
+            shuffled: law("each row by itself: rows shuffled"),
+            split: law("each row by itself: rows in parts"),
+            full: law("the most rows in one call"),
+        }
+    }
+
+    /// Asks for the verdicts again, with the rows in another order and in parts.
+    fn alone(
+        &mut self,
+        asked: (&str, &Texts),
+        answered: (&Rows, &[bool]),
+        random: &mut Random,
+        component: &mut Component<'_>,
+    ) {
+        let mut order: Vec<usize> = (0..answered.1.len()).collect();
+        random.shuffle(&mut order);
+        alone(&mut self.shuffled, component, asked, answered, &order);
+        order.sort_unstable();
+        for part in order.chunks(PART) {
+            alone(&mut self.split, component, asked, answered, part);
+        }
+    }
+
+    /// Asks about as many rows as the host ever does.
+    fn many(
+        &mut self,
+        (expression, options): (&str, &Texts),
+        rows: &Rows,
+        component: &mut Component<'_>,
+    ) {
+        let answer = component.test(expression, options, rows);
+        self.full.ask(answer.is_ok(), || {
+            format!("{expression}: {}", fault(&answer).unwrap_or_default())
+        });
+    }
+
+    /// There were no verdicts to begin with: the row is named that is at fault.
+    fn faulty(
+        &mut self,
+        (expression, options): (&str, &Texts),
+        rows: &Rows,
+        fault: &str,
+        component: &mut Component<'_>,
+    ) {
+        let row = culprit(component, expression, options, rows);
+        let row = row.unwrap_or_else(|| "all rows together".to_owned());
+        for law in [&mut self.shuffled, &mut self.split, &mut self.full] {
+            law.ask(false, || format!("{expression}: {row}: {fault}"));
+        }
+    }
+}
+
+/// Asks about some of the rows, in this order: each must have the verdict that it has
+/// among all.
+fn alone(
+    law: &mut Law,
+    component: &mut Component<'_>,
+    (expression, options): (&str, &Texts),
+    (rows, verdicts): (&Rows, &[bool]),
+    picked: &[usize],
+) {
+    let rows = pick(rows, picked);
+    let wanted: Result<Vec<bool>, Failure> = Ok(picked.iter().map(|at| verdicts[*at]).collect());
+    let other = component.test(expression, options, &rows);
+    law.same(expression, &wanted, &other, || match (&wanted, &other) {
+        (Ok(among), Ok(other)) => format!("among others, {}", difference(&rows, among, other)),
+        _ => String::new(),
+    });
 }
 
 /// Bad texts are refused, or taken; never a fault.
@@ -76,12 +154,12 @@ fn bad_texts(seeds: &[String], random: &mut Random, component: &mut Component<'_
     for text in hostile::texts(seeds, random) {
         let answer = component.constraint(&text, &Texts::new());
         // What is not routed here is no question to this plugin.
-        let elsewhere = told(&answer).is_some_and(|t| t.starts_with("no plugin takes"));
+        let elsewhere = fault(&answer).is_some_and(|t| t.starts_with("no plugin takes"));
         if elsewhere {
             continue;
         }
-        let fault = told(&answer).or_else(|| spans_outside(&text, &answer));
-        law.ask(fault.is_none(), || format!("{text:?}: {}", fault.unwrap_or_default()));
+        let wrong = fault(&answer).or_else(|| spans_outside(&text, &answer));
+        law.ask(wrong.is_none(), || format!("{text:?}: {}", wrong.unwrap_or_default()));
     }
     law
 }

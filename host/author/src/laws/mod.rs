@@ -4,6 +4,7 @@
 mod constraint;
 mod hostile;
 mod preference;
+mod rows;
 mod update;
 mod volume;
 
@@ -12,7 +13,7 @@ use swarmw_model::PluginKind;
 use swarmw_sdk::testing::{CaseFile, Failure};
 
 use crate::random::Random;
-use crate::subject::Component;
+use crate::subject::{Component, IMPURE};
 
 /// A law, and how it was kept.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,11 +24,34 @@ pub struct Law {
     pub asked: usize,
     /// The first that broke it.
     pub broken: Option<String>,
+    /// Why there was no question, where there was none.
+    pub unasked: &'static str,
 }
 
 impl Law {
     fn new(name: &'static str) -> Self {
-        Self { name, asked: 0, broken: None }
+        Self { name, asked: 0, broken: None, unasked: "no case asks for it" }
+    }
+
+    /// With why there may be no question.
+    fn unless(self, unasked: &'static str) -> Self {
+        Self { unasked, ..self }
+    }
+
+    /// One question asked twice: both times there must be an answer, and it the same.
+    fn same<T: PartialEq>(
+        &mut self,
+        asked: &str,
+        first: &Result<T, Failure>,
+        second: &Result<T, Failure>,
+        difference: impl FnOnce() -> String,
+    ) {
+        match fault(first).or_else(|| fault(second)) {
+            Some(fault) => self.ask(false, || format!("{asked}: {fault}")),
+            None => {
+                self.ask(first == second, || format!("{asked}: {}\n{IMPURE}", difference()));
+            }
+        }
     }
 
     /// One more question; the first that breaks the law is kept.
@@ -56,7 +80,7 @@ pub fn play(
 }
 
 /// What an answer that is none says.
-fn told<T>(answer: &Result<T, Failure>) -> Option<String> {
+fn fault<T>(answer: &Result<T, Failure>) -> Option<String> {
     match answer {
         Err(Failure::Broken(text)) => Some(text.clone()),
         _ => None,

@@ -2,9 +2,9 @@
 
 use anyhow::Result;
 use swarmw_sdk::raw::preference::{Bins, Compiled, Questions};
-use swarmw_sdk::testing::{CaseFile, Rows, Subject, Texts, What};
+use swarmw_sdk::testing::{CaseFile, Failure, Rows, Subject, Texts, What};
 
-use super::{Law, hostile, told};
+use super::{Law, fault, hostile};
 use crate::random::Random;
 use crate::subject::Component;
 
@@ -22,51 +22,50 @@ pub fn laws(
     let mut again = Law::new("the same answer twice");
     let mut fresh = Law::new("the same answer of a fresh instance");
     let mut bounds = Law::new("no bin above its room, no service above its tasks");
-    let mut alone = Law::new("each row by itself");
+    let mut alone =
+        Law::new("each row by itself").unless("its bins are a column's values: it classifies none");
     let mut large = Law::new("1,000 services in one call");
     for (name, argument, options) in &asked {
-        let Ok(compiled) = component.preference(name, argument, options) else { continue };
+        let typed = format!("{name}={argument}");
+        let first = component.preference(name, argument, options);
+        if matches!(first, Err(Failure::Refused(_))) {
+            continue;
+        }
         let same = component.preference(name, argument, options);
-        again.ask(same.as_ref() == Ok(&compiled), || {
-            format!("{name}={argument}: compiled to {compiled:?}, then to {same:?}")
-        });
+        let told = |same: &_| format!("compiled to {first:?}, then to {same:?}");
+        again.same(&typed, &first, &same, || told(&same));
         component.refresh()?;
         let same = component.preference(name, argument, options);
-        fresh.ask(same.as_ref() == Ok(&compiled), || {
-            format!("{name}={argument}: compiled to {compiled:?}, in a fresh instance to {same:?}")
-        });
+        fresh.same(&typed, &first, &same, || told(&same));
+        let Ok(compiled) = &first else { continue };
         for _ in 0..BATCHES {
-            let ask = questions(1 + random.below(4), 1 + random.below(6), &compiled, random);
+            let ask = questions(1 + random.below(4), 1 + random.below(6), compiled, random);
             // The host checks the bounds: an answer beyond them is a fault.
             let answer = component.allocate(name, argument, options, &ask);
             bounds.ask(answer.is_ok(), || {
-                format!("{name}={argument}: {}; asked: {ask:?}", told(&answer).unwrap_or_default())
+                format!("{typed}: {}; asked: {ask:?}", fault(&answer).unwrap_or_default())
             });
             let same = component.allocate(name, argument, options, &ask);
-            again.ask(same == answer, || {
-                format!("{name}={argument}: {answer:?}, then {same:?}; asked: {ask:?}")
+            again.same(&typed, &answer, &same, || {
+                format!("{answer:?}, then {same:?}; asked: {ask:?}")
             });
         }
-        let ask = questions(2, 4, &compiled, random);
+        let ask = questions(2, 4, compiled, random);
         let answer = component.allocate(name, argument, options, &ask);
         component.refresh()?;
         let same = component.allocate(name, argument, options, &ask);
-        fresh.ask(same == answer, || {
-            format!("{name}={argument}: {answer:?}, then {same:?}; asked: {ask:?}")
-        });
-        let ask = questions(LARGE.0, LARGE.1, &compiled, random);
+        fresh.same(&typed, &answer, &same, || format!("{answer:?}, then {same:?}; asked: {ask:?}"));
+        let ask = questions(LARGE.0, LARGE.1, compiled, random);
         let answer = component.allocate(name, argument, options, &ask);
-        large.ask(answer.is_ok(), || {
-            format!("{name}={argument}: {}", told(&answer).unwrap_or_default())
-        });
-        classes(&mut alone, component, (name, argument, options), &compiled);
+        large.ask(answer.is_ok(), || format!("{typed}: {}", fault(&answer).unwrap_or_default()));
+        classes(&mut alone, component, (name, argument, options), compiled);
     }
     let seeds: Vec<String> = asked.iter().map(|(_, argument, _)| argument.clone()).collect();
     let mut bad = Law::new("bad arguments are refused, not fatal");
     if let Some((name, ..)) = asked.first() {
         for text in hostile::texts(&seeds, random) {
             let answer = component.preference(name, &text, &Texts::new());
-            let fault = told(&answer);
+            let fault = fault(&answer);
             bad.ask(fault.is_none(), || format!("{text:?}: {}", fault.unwrap_or_default()));
         }
     }
@@ -89,12 +88,9 @@ fn classes(
     let all = component.classify(name, argument, options, &rows((0..9).map(row).collect()));
     for at in 0..9 {
         let one = component.classify(name, argument, options, &rows(vec![row(at)]));
-        let wanted = all.as_ref().ok().map(|all| vec![all[at].clone()]);
-        law.ask(one.as_ref().ok() == wanted.as_ref(), || {
-            format!(
-                "{name}={argument}: row {:?} is {one:?} alone, {wanted:?} among others",
-                row(at)
-            )
+        let among = all.as_ref().map(|all| vec![all[at].clone()]).map_err(Failure::clone);
+        law.same(&format!("{name}={argument}"), &among, &one, || {
+            format!("row {:?} is {among:?} among others, {one:?} alone", row(at))
         });
     }
 }

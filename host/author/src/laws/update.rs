@@ -6,7 +6,7 @@ use swarmw_sdk::testing::{
     CaseFile, Failure, PolicyText, RolloutFacts, Script, Subject, What, play_rollout,
 };
 
-use super::Law;
+use super::{Law, fault};
 use crate::random::Random;
 use crate::subject::Component;
 
@@ -35,10 +35,15 @@ pub fn laws(
     for (policy, replicas, script) in rollouts(files) {
         let well = Script { tasks: Vec::new(), answers: script.answers.clone() };
         let end = play_rollout(&policy, "web", replicas, &well, repeated.component);
-        if let Ok(end) = &end {
-            ends.ask(end.outcome != "did not end", || {
+        match &end {
+            Ok(end) => ends.ask(end.outcome != "did not end", || {
                 format!("{}: {} after {} s", policy.name, end.message, end.at_ms / 1_000)
-            });
+            }),
+            Err(_) => {
+                if let Some(fault) = fault(&end) {
+                    ends.ask(false, || format!("{}: {fault}", policy.name));
+                }
+            }
         }
     }
     if let Some((policy, _, script)) = rollouts(files).into_iter().next() {
@@ -46,7 +51,12 @@ pub fn laws(
         policy.settings.parallelism = u64::from(LARGE / 10);
         let well = Script { tasks: Vec::new(), answers: script.answers };
         let end = play_rollout(&policy, "web", LARGE, &well, repeated.component);
-        large.ask(end.is_ok(), || format!("{}: {end:?}", policy.name));
+        // What it refuses is for the cases to say.
+        if !matches!(end, Err(Failure::Refused(_))) {
+            large.ask(end.is_ok(), || {
+                format!("{}: {}", policy.name, fault(&end).unwrap_or_default())
+            });
+        }
     }
     Ok(vec![repeated.again, repeated.fresh, repeated.garbage, ends, large])
 }
@@ -81,13 +91,7 @@ struct Repeated<'a, 'b> {
 
 impl Repeated<'_, '_> {
     /// States that no version of the plugin wrote.
-    fn spoil(
-        &mut self,
-        policy: &PolicyText,
-        facts: &RolloutFacts,
-        state: &[u8],
-        view: &View,
-    ) -> Result<(), Failure> {
+    fn spoil(&mut self, policy: &PolicyText, facts: &RolloutFacts, state: &[u8], view: &View) {
         let random = &mut *self.random;
         let cut = state[..random.below(state.len() + 1)].to_vec();
         let longer = [state, &[255; 9]].concat();
@@ -96,21 +100,15 @@ impl Repeated<'_, '_> {
             *byte ^= 1 << random.below(8);
         }
         for bytes in [cut, longer, flipped] {
-            let answer = self.component.step(policy, facts, &bytes, view);
             // An error that the policy gives is no fault, and comes with its own words.
-            let fatal = matches!(&answer, Err(Failure::Broken(text)) if FATAL.iter().any(|f| text.contains(f)));
-            self.garbage.ask(!fatal, || format!("{bytes:?} in place of {state:?}: {answer:?}"));
-            if answer.is_err() {
-                // Faults open the host's breaker: the next question is another's.
-                self.component.refresh().map_err(|error| Failure::Broken(error.to_string()))?;
-            }
+            let answer = self.component.asked(|own| own.step(policy, facts, &bytes, view));
+            self.garbage.ask(answer.is_ok(), || {
+                let fault = fault(&answer).unwrap_or_default();
+                format!("{bytes:?} in place of {state:?}: {fault}")
+            });
         }
-        Ok(())
     }
 }
-
-/// What the host says of faults.
-const FATAL: [&str; 4] = ["trapped", "ran for more", "asked ", "left a state"];
 
 impl Subject for Repeated<'_, '_> {
     fn begin(
@@ -120,10 +118,10 @@ impl Subject for Repeated<'_, '_> {
         targets: &[TargetInfo],
         view: &View,
     ) -> Result<Outcome, Failure> {
-        let first = self.component.begin(policy, facts, targets, view);
-        let second = self.component.begin(policy, facts, targets, view);
-        self.again.ask(first == second, || format!("begin: {first:?}, then {second:?}"));
-        first
+        let first = self.component.asked(|own| own.begin(policy, facts, targets, view));
+        let second = self.component.asked(|own| own.begin(policy, facts, targets, view));
+        self.again.same("begin", &first, &second, || format!("{first:?}, then {second:?}"));
+        first.and_then(|answer| answer)
     }
 
     fn step(
@@ -134,22 +132,22 @@ impl Subject for Repeated<'_, '_> {
         view: &View,
     ) -> Result<Outcome, Failure> {
         self.steps += 1;
-        let first = self.component.step(policy, facts, state, view);
-        let second = self.component.step(policy, facts, state, view);
-        self.again.ask(first == second, || format!("step: {first:?}, then {second:?}"));
+        let first = self.component.asked(|own| own.step(policy, facts, state, view));
+        let second = self.component.asked(|own| own.step(policy, facts, state, view));
+        self.again.same("step", &first, &second, || format!("{first:?}, then {second:?}"));
         if self.steps % FRESH_EVERY == 1 {
             self.component.refresh().map_err(|error| Failure::Broken(error.to_string()))?;
-            let other = self.component.step(policy, facts, state, view);
-            self.fresh.ask(first == other, || format!("step: {first:?}, then {other:?}"));
+            let other = self.component.asked(|own| own.step(policy, facts, state, view));
+            self.fresh.same("step", &first, &other, || format!("{first:?}, then {other:?}"));
         }
-        self.spoil(policy, facts, state, view)?;
-        first
+        self.spoil(policy, facts, state, view);
+        first.and_then(|answer| answer)
     }
 
     fn check(&mut self, policy: &PolicyText) -> Result<Needs, Failure> {
-        let first = self.component.check(policy);
-        let second = self.component.check(policy);
-        self.again.ask(first == second, || format!("check: {first:?}, then {second:?}"));
-        first
+        let first = self.component.asked(|own| own.check(policy));
+        let second = self.component.asked(|own| own.check(policy));
+        self.again.same("check", &first, &second, || format!("{first:?}, then {second:?}"));
+        first.and_then(|answer| answer)
     }
 }

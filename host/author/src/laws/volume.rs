@@ -4,7 +4,7 @@ use anyhow::Result;
 use swarmw_sdk::raw::volume::{Arg, Node, Step, Value};
 use swarmw_sdk::testing::{CaseFile, PlanOf, Subject, VolumeText, What};
 
-use super::{Law, told};
+use super::{Law, fault};
 use crate::subject::Component;
 
 /// Names that operators type by mistake, or on purpose.
@@ -19,22 +19,24 @@ pub fn laws(files: &[CaseFile], component: &mut Component<'_>) -> Result<Vec<Law
         for engine in [false, true] {
             let node = Node { hostname: "node-1".to_owned(), engine };
             for plan in [PlanOf::Create, PlanOf::Mount, PlanOf::Remove] {
-                let first = component.plan(&volume, &node, plan);
-                let second = component.plan(&volume, &node, plan);
-                again.ask(first == second, || format!("{plan:?}: {first:?}, then {second:?}"));
+                let asked = format!("{plan:?} of {}", volume.name);
+                let first = component.asked(|own| own.plan(&volume, &node, plan));
+                let second = component.asked(|own| own.plan(&volume, &node, plan));
+                again.same(&asked, &first, &second, || format!("{first:?}, then {second:?}"));
                 component.refresh()?;
-                let other = component.plan(&volume, &node, plan);
-                fresh.ask(first == other, || format!("{plan:?}: {first:?}, then {other:?}"));
-                let outside = first.iter().flatten().flat_map(paths).find(|path| escapes(path));
+                let other = component.asked(|own| own.plan(&volume, &node, plan));
+                fresh.same(&asked, &first, &other, || format!("{first:?}, then {other:?}"));
+                let steps = first.iter().flatten().flatten();
+                let outside = steps.flat_map(paths).find(|path| escapes(path));
                 inside.ask(outside.is_none(), || format!("{plan:?}: {outside:?}"));
             }
         }
         for name in NAMES {
             let named = VolumeText { name: name.to_owned(), ..volume.clone() };
-            let answer = component.volume(&named);
-            let fault = told(&answer);
+            let asked = component.asked(|own| own.volume(&named));
+            let fault = fault(&asked);
             bad.ask(fault.is_none(), || format!("{name:?}: {}", fault.unwrap_or_default()));
-            if answer.is_ok() {
+            if let Ok(Ok(_)) = asked {
                 let node = Node { hostname: "node-1".to_owned(), engine: true };
                 let plan = component.plan(&named, &node, PlanOf::Create);
                 let outside = plan.iter().flatten().flat_map(paths).find(|path| escapes(path));

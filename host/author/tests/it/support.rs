@@ -32,7 +32,13 @@ impl Desk {
             Some(name) => self.path(name).to_string_lossy().into_owned(),
             None => word.to_owned(),
         });
-        let line = Line::parse_from(["plugin".to_owned()].into_iter().chain(words));
+        let line: Vec<String> = ["plugin".to_owned()].into_iter().chain(words).collect();
+        self.words(&line)
+    }
+
+    /// Runs a command line whose words may have blanks.
+    pub fn words(&self, line: &[impl AsRef<str>]) -> (String, Result<(), String>) {
+        let line = Line::parse_from(line.iter().map(AsRef::as_ref));
         let mut out = Vec::new();
         let ended = swarmw_author::run(line.command, &bench(), &mut out);
         let out = String::from_utf8(out).expect("text");

@@ -4,14 +4,17 @@
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
-use swarmw_model::{CandidateState, GrantRequest, Plugin, PluginReport};
+use swarmw_model::{CandidateState, GrantRequest, Plugin, PluginReport, PluginView};
 
-use super::pretty;
+use super::{path, pretty};
 use crate::client::{Call, Client};
 use crate::failure::Failure;
 use crate::io::Io;
 use crate::parse::boolean;
 use crate::service::image::registry_auth;
+
+/// Bytes of a digest that are shown: `sha256:` and twelve digits.
+const DIGEST_SHOWN: usize = 19;
 
 /// `plugin add`
 #[derive(clap::Args, Clone, Debug)]
@@ -91,7 +94,16 @@ pub(super) async fn upgrade(
     io: &mut Io,
 ) -> Result<(), Failure> {
     let how = How { adopt: args.adopt, ..args.how };
-    offer(client, Some(&args.plugin), &args.component, how, io).await
+    let changes = !how.plan;
+    let before: PluginView = client.get(path(&args.plugin)).read().await?;
+    offer(client, Some(&args.plugin), &args.component, how, io).await?;
+    if changes {
+        let after: PluginView = client.get(path(&args.plugin)).read().await?;
+        if let Some(note) = same_version(&before.plugin, &after.plugin) {
+            io.warn(note)?;
+        }
+    }
+    Ok(())
 }
 
 async fn offer(
@@ -132,12 +144,33 @@ async fn offer(
 /// A file, where one is there or the name can be nothing else; else a reference.
 async fn component_of(text: &str) -> Result<Component, Failure> {
     let path = PathBuf::from(text);
+    if path.is_dir() {
+        return Err(Failure::new(folder_given(&path)));
+    }
     if path.exists() || looks_like_a_file(&path) {
         let bytes =
             tokio::fs::read(&path).await.map_err(|error| Failure::opening(&path, &error))?;
         return Ok(Component::Bytes(bytes.into()));
     }
     Ok(Component::Reference { reference: text.to_owned(), auth: registry_auth(text)? })
+}
+
+/// What to do instead of naming a folder: most often it is the plugin's own.
+fn folder_given(folder: &Path) -> String {
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    let mut components: Vec<PathBuf> = entries
+        .map(|entry| entry.path())
+        .filter(|path| path.extension().is_some_and(|e| e == "wasm"))
+        .collect();
+    components.sort();
+    let shown = folder.display();
+    match &components[..] {
+        [] => format!(
+            "{shown} is a folder without a component: `swarmw plugin build {shown}` makes one of \
+             a plugin's sources"
+        ),
+        [one, ..] => format!("{shown} is a folder: name the component in it, {}", one.display()),
+    }
 }
 
 fn looks_like_a_file(path: &Path) -> bool {
@@ -191,6 +224,29 @@ pub(super) fn powers<'c>(mut call: Call<'c>, powers: &Powers) -> Call<'c> {
     call
 }
 
+/// A warning where other bytes came under the version that was there: people, logs and
+/// registries could not tell the two apart.
+fn same_version(before: &Plugin, after: &Plugin) -> Option<String> {
+    let offered = after.candidate.as_ref().map_or(&after.release, |candidate| &candidate.release);
+    let (was, now) = (&before.release, offered);
+    let same = was.metadata.version == now.metadata.version && was.blob != now.blob;
+    same.then(|| {
+        format!(
+            "Warning: both are version {} of {}, with other bytes ({}, then {}): give the new one \
+             a version of its own before others use it",
+            now.metadata.version,
+            after.name,
+            short(&was.blob.digest),
+            short(&now.blob.digest)
+        )
+    })
+}
+
+/// As much of a digest as tells two apart.
+fn short(digest: &str) -> &str {
+    digest.get(..DIGEST_SHOWN).unwrap_or(digest)
+}
+
 /// What became of it.
 fn said(plugin: &Plugin, upgrades: bool) -> String {
     let Some(candidate) = &plugin.candidate else {
@@ -217,7 +273,42 @@ fn said(plugin: &Plugin, upgrades: bool) -> String {
 
 #[cfg(test)]
 mod tests {
+    use swarmw_model::{Blob, PluginId, PluginKind, PluginMetadata, PluginRelease};
+
     use super::*;
+
+    #[test]
+    fn a_folder_is_answered_with_the_component_in_it() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let told = folder_given(folder.path());
+        assert!(told.contains("`swarmw plugin build /"), "{told}");
+        std::fs::write(folder.path().join("near.wasm"), "").expect("a file");
+        let told = folder_given(folder.path());
+        let want = format!("name the component in it, {}/near.wasm", folder.path().display());
+        assert!(told.ends_with(&want), "{told}");
+    }
+
+    #[test]
+    fn other_bytes_under_one_version_are_warned_of() {
+        let plugin = |version: &str, digest: &str| -> Plugin {
+            let metadata = PluginMetadata {
+                version: version.to_owned(),
+                summary: String::new(),
+                claims: Vec::new(),
+                options: Vec::new(),
+                grants: Vec::new(),
+            };
+            let blob = Blob { digest: digest.to_owned(), size: 1 };
+            let release = PluginRelease::new(blob, metadata);
+            Plugin::new(PluginId::from_bits(1), "me/a".to_owned(), PluginKind::Constraint, release)
+        };
+        let before = plugin("0.1.0", "sha256:aaaaaaaaaaaaaaaa");
+        let told = same_version(&before, &plugin("0.1.0", "sha256:bbbbbbbbbbbbbbbb"));
+        let told = told.expect("a warning");
+        assert!(told.contains("version 0.1.0 of me/a") && told.contains("sha256:bbbbbbbbbbbb)"));
+        assert_eq!(same_version(&before, &before), None);
+        assert_eq!(same_version(&before, &plugin("0.1.1", "sha256:b")), None);
+    }
 
     #[test]
     fn a_file_is_told_from_a_reference() {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE};
 use serde_json::{Value, json};
-use swarmw_model::{ImageKind, ImageReference, Platform, ServiceSpec};
+use swarmw_model::{ImageKind, ImageReference, Platform, ServiceSpec, component};
 
 use super::flags::ImageFlags;
 use crate::client::{Client, ClientError};
@@ -101,6 +101,9 @@ fn is_component_file(typed: &str) -> bool {
 
 async fn upload(client: &Client, path: &Path) -> Result<Resolved, Failure> {
     let bytes = tokio::fs::read(path).await.map_err(|error| Failure::opening(path, &error))?;
+    if let Some(why) = component::not_a_task(&bytes) {
+        return Err(Failure::new(format!("{}: {why}", path.display())));
+    }
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let digest = client.store_blob(bytes.into()).await?;
     Ok(Resolved {

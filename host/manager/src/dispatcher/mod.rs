@@ -4,6 +4,7 @@
 //! marks ("this task has changed"), not as a queue of messages: a slow agent costs
 //! one mark per task, and is told the present state when it gets round to it.
 
+mod address;
 mod given;
 mod inbox;
 mod liveness;

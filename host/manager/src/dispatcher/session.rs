@@ -20,6 +20,7 @@ use tokio_util::sync::CancellationToken;
 use tonic::{Status, Streaming};
 use tracing::{debug, info};
 
+use super::address::address_of;
 use super::given::Given;
 use super::inbox::{Inbox, Marks};
 use super::watch::heartbeat_period;
@@ -180,8 +181,8 @@ impl Conversation {
         self.heard();
         self.propose(vec![Change::RegisterNode {
             id: self.node,
+            addr: address_of(&self.address, &description.agent_address),
             description: Box::new(description),
-            addr: self.address.clone(),
         }])
         .await?;
         self.description = describe;

@@ -1,12 +1,13 @@
 //! Plugins on a manager: the built-in ones of a new cluster, keeping the plugin host
 //! in step with the state; what is [offered](offer), [compared](compare), run in
-//! [shadow](shadow) and [rehearsed](rehearse) there, and what [went wrong](trouble).
+//! [shadow](shadow) and [rehearsed](rehearse) there, and what [went wrong](trouble), told [now and then](told).
 
 mod compare;
 mod front;
 mod offer;
 mod rehearse;
 mod shadow;
+mod told;
 mod trouble;
 
 use std::collections::BTreeSet;
@@ -30,6 +31,7 @@ use crate::replicate;
 
 pub(crate) use rehearse::Rehearsals;
 pub(crate) use shadow::{Shadows, keep as keep_shadows};
+pub(crate) use told::Told;
 pub(crate) use trouble::{Troubles, keep as keep_troubles};
 
 /// After a component could not be had from any manager.

@@ -15,7 +15,7 @@ pub use consent::{Consent, NotAsked, PluginOffer, Powers};
 pub use grant::{GrantRequest, InvalidGrant, PluginGrant};
 pub use metadata::*;
 pub use report::*;
-pub use routing::{Routing, answers_to};
+pub use routing::{Routing, answers_to, call_name};
 pub use usage::*;
 
 use crate::{PluginId, Time, Version};

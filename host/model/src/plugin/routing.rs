@@ -113,7 +113,7 @@ fn same(a: &PluginClaim, b: &PluginClaim) -> bool {
 }
 
 /// `NAME` of `NAME(…)`.
-fn call_name(text: &str) -> Option<&str> {
+pub fn call_name(text: &str) -> Option<&str> {
     let (name, _) = text.strip_suffix(')')?.split_once('(')?;
     let word = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
     (!name.is_empty() && name.chars().all(word)).then_some(name)

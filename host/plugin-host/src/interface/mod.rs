@@ -50,6 +50,10 @@ const KINDS: [(&str, PluginKind); 4] = [
 /// Interfaces that a plugin may import, of any version that is spoken.
 const IMPORTS: [&str; 2] = ["swarmw:types/host", "swarmw:types/types"];
 
+/// What to do with a component that imports WASI.
+const FOR_WASI: &str = ": it was built for a WASI target; `swarmw plugin build` builds plugins \
+                        without one";
+
 /// Why a component's imports and exports make no plugin.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NoPlugin {
@@ -68,9 +72,10 @@ pub enum NoPlugin {
     },
     /// It wants more than a plugin may have.
     #[error(
-        "the component imports {}; a plugin may import {} only",
+        "the component imports {}; a plugin may import {} only{}",
         imports.join(", "),
-        IMPORTS.map(|name| format!("{name}@{}.0", SPOKEN[0])).join(" and ")
+        IMPORTS.map(|name| format!("{name}@{}.0", SPOKEN[0])).join(" and "),
+        if imports.iter().any(|name| name.starts_with("wasi:")) { FOR_WASI } else { "" }
     )]
     Imports {
         /// What it may not import.

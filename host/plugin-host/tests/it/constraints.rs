@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use swarmw_model::{Placement, RefusalKind, ServiceSpec, TaskSpec};
+use swarmw_model::{Placement, RefusalKind, ServiceSpec, SwarmwOptions, TaskSpec};
 use swarmw_scheduler::{ColumnType, Match, Plan, Policies, TupleColumn, Tuples};
 
 use crate::support::{host, host_with, no_options};
@@ -114,6 +114,33 @@ fn an_unknown_key_names_the_keys_and_the_plugins() {
             "other plugins take hostile* (test/hostile)",
         ]
     );
+}
+
+#[test]
+fn a_call_that_nobody_claims_is_told_to_be_nobodys() {
+    let refusal = host().check_service(&service("in_subnets(10.0.0.0/8)")).expect_err("nobody's");
+    let (first, last) = (refusal.message.lines().next(), refusal.message.lines().last());
+    assert_eq!(first, Some("constraint expected one operator from ==, !="), "as Swarm says it");
+    let want = "no plugin claims the call in_subnets(…): no plugin of the cluster has calls, see \
+                `swarmw plugin ls`";
+    assert_eq!(last, Some(want));
+}
+
+#[test]
+fn an_option_of_a_plugin_that_is_not_used_is_refused() {
+    let host = host_with(&["hostile"]);
+    let mut spec = service("node.role==worker");
+    let options = [("hostile.mood".to_owned(), "1s".to_owned())];
+    let swarmw = SwarmwOptions { policy_options: options.into(), ..SwarmwOptions::default() };
+    spec.swarmw = Some(swarmw.clone());
+    let refusal = host.check_service(&spec).expect_err("it would do nothing");
+    let want = "policy option hostile.mood: the service does not use the plugin hostile, it uses \
+                swarmw/constraint: leave the option out, or take it away with --policy-opt-rm \
+                hostile.mood";
+    assert_eq!(refusal.message, want);
+    let mut spec = service("hostile==good");
+    spec.swarmw = Some(swarmw);
+    assert_eq!(host.check_service(&spec), Ok(()));
 }
 
 #[test]

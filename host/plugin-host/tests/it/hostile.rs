@@ -149,7 +149,8 @@ fn what_is_no_plugin_is_not_added() {
         "the plugin describes itself wrongly: a constraint claims keys, operators and calls, \
          not \"spread\""
     );
-    assert!(said(b"not wasm").starts_with("the component does not compile: "), "not wasm");
+    let told = "the file is no WebAssembly component: it begins with \"not wasm\"; ";
+    assert!(said(b"not wasm").starts_with(told), "{}", said(b"not wasm"));
     assert_eq!(
         said(&vec![0; (16 << 20) + 1]),
         "the component has 16777217 bytes; at most 16777216 are taken"

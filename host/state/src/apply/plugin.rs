@@ -17,8 +17,9 @@ impl State {
     pub(super) fn add_plugin(&mut self, plugin: &Plugin, context: &mut Context<'_>) -> Step {
         if let Some(other) = self.plugin_named(&plugin.name) {
             return Err(exists(format!(
-                "plugin {} exists already, in version {}: another version comes by an upgrade",
-                plugin.name, other.release.metadata.version
+                "plugin {} exists already, in version {}: another version comes with `swarmw \
+                 plugin upgrade {} FILE|REFERENCE`",
+                plugin.name, other.release.metadata.version, plugin.name
             ))
             .into());
         }
@@ -119,7 +120,7 @@ impl State {
             return Err(refuse(format!("plugin {} is disabled already", old.name)).into());
         }
         if state == PluginState::Disabled && !force {
-            let why = "; disabled by force, it fails them as a broken one would";
+            let why = ", or disable it by --force, which fails them as a broken plugin would";
             self.check_unused(&old, why)?;
         }
         let mut plugin = Plugin::clone(&old);
@@ -218,11 +219,23 @@ impl State {
         match listed(self.users_of_plugin(plugin)) {
             None => Ok(()),
             Some((of, names)) => Err(refuse(format!(
-                "plugin {} is in use by the following {of}: {names}{more}",
-                plugin.name
+                "plugin {} is in use by the following {of}: {names}; end that with `swarmw service \
+                 update {}`{more}",
+                plugin.name,
+                way_out(plugin.kind)
             ))
             .into()),
         }
+    }
+}
+
+/// The flags by which a service is rid of a plugin.
+fn way_out(kind: PluginKind) -> &'static str {
+    match kind {
+        PluginKind::Constraint => "--constraint-rm EXPRESSION --policy-opt-rm PLUGIN.OPTION",
+        PluginKind::Preference => "--placement-pref-rm NAME=ARGUMENT --policy-opt-rm PLUGIN.OPTION",
+        PluginKind::UpdatePolicy => "--update-failure-action pause --policy-opt-rm PLUGIN.OPTION",
+        PluginKind::VolumeDriver => "--mount-rm TARGET",
     }
 }
 

@@ -45,7 +45,10 @@ fn pack(log: &Log) -> &Plugin {
 #[test]
 fn plugins_share_neither_names_nor_claims() {
     let mut log = with_pack();
-    assert!(log.refusal(add(plugin(2, "acme/pack", &["other"]))).contains("exists already"));
+    assert!(
+        log.refusal(add(plugin(2, "acme/pack", &["other"])))
+            .contains("`swarmw plugin upgrade acme/pack")
+    );
     let why = log.refusal(add(plugin(2, "acme/other", &["pack"])));
     assert!(why.contains("which plugin acme/pack claims already"), "{why}");
     log.done(Change::RemovePlugin(PACK));
@@ -56,23 +59,24 @@ fn plugins_share_neither_names_nor_claims() {
 fn a_plugin_stays_while_services_need_it() {
     let mut log = with_pack();
     log.done(create(WEB, packed("web")));
-    let want = "plugin acme/pack is in use by the following service: web";
+    let want = "plugin acme/pack is in use by the following service: web; end that with `swarmw \
+                service update --placement-pref-rm NAME=ARGUMENT --policy-opt-rm PLUGIN.OPTION`";
     assert_eq!(log.refusal(Change::RemovePlugin(PACK)), want);
 
     let mut option = service("api");
     let options = [("acme/pack.room".to_owned(), "1".to_owned())];
     option.swarmw = Some(SwarmwOptions { policy_options: options.into(), ..Default::default() });
     log.done(create(API, option));
-    let want = "plugin acme/pack is in use by the following services: api, web";
-    assert_eq!(log.refusal(Change::RemovePlugin(PACK)), want);
+    let want = "plugin acme/pack is in use by the following services: api, web; end that";
+    assert!(log.refusal(Change::RemovePlugin(PACK)).starts_with(want));
     let why = log.refusal(set(PluginState::Disabled, false));
-    assert!(why.starts_with(want) && why.contains("by force"), "{why}");
+    assert!(why.starts_with(want) && why.contains("by --force"), "{why}");
 
     for n in 0..20 {
         log.done(create(ServiceId::from_bits(100 + n), packed(&format!("s{n:02}"))));
     }
     let why = log.refusal(Change::RemovePlugin(PACK));
-    assert!(why.contains("api, s00, s01") && why.ends_with("s08, and 12 more"), "{why}");
+    assert!(why.contains("api, s00, s01") && why.contains("s08, and 12 more; end that"), "{why}");
 }
 
 #[test]
@@ -99,7 +103,7 @@ fn a_constraint_counts_for_the_plugin_that_it_is_routed_to() {
     log.done(create(API, with("api", "node.labels.mem==4")));
     for (id, user) in [(1, "api"), (2, "web")] {
         let why = log.refusal(Change::RemovePlugin(PluginId::from_bits(id)));
-        assert!(why.ends_with(&format!("the following service: {user}")), "{why}");
+        assert!(why.contains(&format!("the following service: {user}; end that")), "{why}");
     }
 }
 

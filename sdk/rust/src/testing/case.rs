@@ -1,5 +1,7 @@
 //! Reading files of cases.
 
+use std::collections::BTreeMap;
+
 use super::rollout::{Fate, Script, TaskScript};
 use super::words::{pair, size, time, whole, words};
 use super::{Texts, VolumeText};
@@ -25,6 +27,8 @@ pub struct Case {
     pub nodes: Vec<NodeLine>,
     /// As typed.
     pub options: Texts,
+    /// Where each option stands.
+    pub option_lines: BTreeMap<String, usize>,
     /// What is asked.
     pub what: What,
     /// What is expected, with its line.
@@ -75,6 +79,7 @@ struct Draft {
     line: usize,
     nodes: Vec<NodeLine>,
     options: Texts,
+    option_lines: BTreeMap<String, usize>,
     what: Option<What>,
     expected: Vec<(usize, Expected)>,
 }
@@ -115,6 +120,7 @@ impl Draft {
             "node" => return self.node(rest),
             "option" => {
                 let (name, value) = pair(rest)?;
+                self.option_lines.insert(name.clone(), at);
                 self.options.insert(name, value);
                 return Ok(());
             }
@@ -342,7 +348,7 @@ impl Draft {
         if let What::Volume { volume } = &mut what {
             volume.options.clone_from(&self.options);
         }
-        let Self { title, nodes, options, expected, .. } = self;
-        Ok(Case { title, line, nodes, options, what, expected })
+        let Self { title, nodes, options, option_lines, expected, .. } = self;
+        Ok(Case { title, line, nodes, options, option_lines, what, expected })
     }
 }

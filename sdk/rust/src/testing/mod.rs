@@ -48,6 +48,7 @@ mod read;
 mod rollout;
 mod subject;
 pub mod update;
+mod watch;
 mod words;
 
 use std::fmt::Write as _;
@@ -96,6 +97,7 @@ pub fn read_folder(folder: &Path) -> Result<Vec<CaseFile>, String> {
 /// Plays every case of a file.
 pub fn play(file: &CaseFile, subject: &mut dyn Subject) -> Vec<Miss> {
     let play_one = |case: &Case| {
+        subject.next_case(&format!("{}:{} {}", file.name, case.line, case.title));
         let played = match &case.what {
             What::Constraint { .. } => placement::constraint(case, subject),
             What::Preference { .. } => placement::preference(case, subject),
@@ -109,7 +111,8 @@ pub fn play(file: &CaseFile, subject: &mut dyn Subject) -> Vec<Miss> {
     file.cases.iter().filter_map(play_one).collect()
 }
 
-/// What the test that `export!` makes does: plays the cases of a folder.
+/// What the test that `export!` makes does: plays the cases of a folder. A call that
+/// loops ends the tests, with the case's name.
 ///
 /// # Panics
 /// When a case did not turn out as it says, or a file cannot be read.
@@ -118,8 +121,9 @@ pub fn assert_cases(folder: &str, subject: &mut dyn Subject) {
         Ok(files) => files,
         Err(error) => panic!("{error}"),
     };
+    let mut watched = watch::Watched::new(subject, watch::CALL_MAX, watch::end_tests);
     let mut told = String::new();
-    for miss in files.iter().flat_map(|file| play(file, subject)) {
+    for miss in files.iter().flat_map(|file| play(file, &mut watched)) {
         // Writing to a String cannot fail.
         let _ = write!(told, "\n{}\n  {}\n", miss.title, miss.message);
     }

@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use super::case::{Case, Expected, What};
 use super::words::{size, whole};
 use super::{Failure, NodeLine, Rows, Subject};
-use crate::ColumnRef;
 use crate::raw::constraint::{Compiled, Match, Plan};
 use crate::raw::preference::{Bins, Questions};
+use crate::{ColumnRef, Problem};
 
 /// The line of the case that did not come true, and what came.
 type Played = Result<(), (usize, String)>;
@@ -35,7 +35,10 @@ pub fn constraint(case: &Case, subject: &mut dyn Subject) -> Played {
                     Some(name) => {
                         Some(format!("there is no node {name}: add a line `node {name} …`"))
                     }
-                    None => (wanted != found).then(|| format!("passed: {}", list(&passed))),
+                    None => (wanted != found).then(|| match passed[..] {
+                        [] => "no node passed".to_owned(),
+                        _ => format!("passed: {}", list(&passed)),
+                    }),
                 }
             }
             Expected::Reason(text) => {
@@ -183,15 +186,20 @@ pub fn preference(case: &Case, subject: &mut dyn Subject) -> Played {
                 wanted.sort();
                 let given_list: Vec<String> =
                     given.iter().map(|(bin, n)| format!("{bin}={n}")).collect();
-                (wanted != given).then(|| format!("gave: {}", list(&given_list)))
+                (wanted != given).then(|| match given_list[..] {
+                    [] => "no bin got a task".to_owned(),
+                    _ => format!("gave: {}", list(&given_list)),
+                })
             }
             Expected::Leaves(count, text) => {
                 let left = tasks - placed.min(*tasks);
                 let reasons: Vec<&str> =
                     answer.refusals.iter().map(|r| r.reason.as_str()).collect();
                 let heard = text.is_empty() || reasons.iter().any(|r| r.contains(text.as_str()));
-                (left != *count || !heard)
-                    .then(|| format!("left {left}, with the reasons: {}", list(&reasons)))
+                (left != *count || !heard).then(|| match reasons[..] {
+                    [] => format!("left {left}, without a reason"),
+                    _ => format!("left {left}, with the reasons: {}", list(&reasons)),
+                })
             }
             other => Some(unmet(other)),
         };
@@ -241,12 +249,13 @@ pub fn refused(case: &Case, failure: &Failure) -> Played {
             (Expected::Refused(code), Failure::Refused(problems)) => problems
                 .iter()
                 .all(|p| p.code != *code)
-                .then(|| format!("refused with: {}", told(failure))),
+                .then(|| format!("refused with: {}", said(problems))),
             (Expected::Says(text), Failure::Refused(problems)) => problems
                 .iter()
                 .all(|p| !p.message.contains(text.as_str()))
-                .then(|| format!("refused with: {}", told(failure))),
-            _ => Some(told(failure)),
+                .then(|| format!("refused with: {}", said(problems))),
+            // What is wrong with an option is wrong in its own line.
+            _ => return Err((option_line(case, failure).unwrap_or(*line), told(failure))),
         };
         if let Some(wrong) = wrong {
             return Err((*line, wrong));
@@ -255,16 +264,25 @@ pub fn refused(case: &Case, failure: &Failure) -> Played {
     Ok(())
 }
 
+/// The line of the option that is refused.
+fn option_line(case: &Case, failure: &Failure) -> Option<usize> {
+    let Failure::Refused(problems) = failure else { return None };
+    let name = problems.iter().find_map(|problem| problem.option_name.as_ref())?;
+    case.option_lines.get(name).copied()
+}
+
 /// A failure in one line.
 pub fn told(failure: &Failure) -> String {
     match failure {
-        Failure::Refused(problems) => {
-            let all: Vec<_> =
-                problems.iter().map(|p| format!("{} ({})", p.message, p.code)).collect();
-            format!("refused: {}", all.join("; "))
-        }
+        Failure::Refused(problems) => format!("refused: {}", said(problems)),
         Failure::Broken(text) => text.clone(),
     }
+}
+
+/// Problems in one line, each with its code.
+fn said(problems: &[Problem]) -> String {
+    let all: Vec<_> = problems.iter().map(|p| format!("{} ({})", p.message, p.code)).collect();
+    all.join("; ")
 }
 
 /// An expectation that a case of this kind cannot meet.
@@ -280,5 +298,50 @@ pub fn list<T: AsRef<str>>(all: &[T]) -> String {
     match all {
         [] => "nothing".to_owned(),
         _ => all.iter().map(AsRef::as_ref).collect::<Vec<_>>().join(", "),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::super::{CaseFile, Texts, play};
+    use super::*;
+    use crate::problem;
+
+    /// Takes `zone` alone, with rows that have none; refuses all else, and bad options.
+    struct Picky;
+
+    impl Subject for Picky {
+        fn constraint(&mut self, expression: &str, options: &Texts) -> Result<Compiled, Failure> {
+            let known = BTreeSet::from(["strict"]);
+            if let Some(name) = options.keys().find(|name| !known.contains(name.as_str())) {
+                let wrong = problem("unknown-option", format!("unknown option {name}"));
+                return Err(Failure::Refused(vec![wrong.of_option(name)]));
+            }
+            match expression {
+                "zone" => Ok(Compiled::plan(Plan::Never)),
+                _ => Err(Failure::Refused(vec![problem("bad", "no such zone")])),
+            }
+        }
+    }
+
+    #[test]
+    fn a_miss_is_told_once_and_where_it_stands() {
+        for (case, told) in [
+            ("constraint x\nrefused worse", "4: refused with: no such zone (bad)"),
+            ("constraint x\npasses a", "4: refused: no such zone (bad)"),
+            ("constraint zone\npasses a", "4: no node passed"),
+            (
+                "constraint zone\noption strict=1\noption room=1\npasses a",
+                "5: refused: unknown option room (unknown-option)",
+            ),
+        ] {
+            let text = format!("node a\ncase one\n{case}\n");
+            let file = CaseFile::parse("cases/x.cases", &text).expect("a case");
+            let missed = play(&file, &mut Picky);
+            assert_eq!(missed.len(), 1, "{case}");
+            assert_eq!(missed[0].message, format!("cases/x.cases:{told}"));
+        }
     }
 }

@@ -42,6 +42,9 @@ pub struct PolicyText {
 /// for its kind; what another kind is asked fails as broken.
 #[allow(missing_docs, unused_variables)]
 pub trait Subject {
+    /// What is asked from here on belongs to this case: `FILE:LINE TITLE`.
+    fn next_case(&mut self, case: &str) {}
+
     fn constraint(
         &mut self,
         expression: &str,
