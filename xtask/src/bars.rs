@@ -39,12 +39,12 @@ const BARS: &[Bar] = &[
         what: "a constraint over host names costs no more than one over ten racks",
         commands: &[
             Run::Swarmw(
-                "bench scheduler --nodes 10000 --tasks 100000 --services 1000 --constraints 1 \
-                 --rounds 5",
+                "bench scheduler --nodes 10000 --tasks 1000 --services 1000 --constraints 1 \
+                 --rounds 7",
             ),
             Run::Swarmw(
-                "bench scheduler --nodes 10000 --tasks 100000 --services 1000 --constraints 1 \
-                 --unique --rounds 5",
+                "bench scheduler --nodes 10000 --tasks 1000 --services 1000 --constraints 1 \
+                 --unique --rounds 7",
             ),
         ],
     },
