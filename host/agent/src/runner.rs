@@ -4,7 +4,9 @@
 use std::sync::Arc;
 
 use swarmw_ambient::Ambient;
-use swarmw_model::{Assignment, DEFAULT_STOP_GRACE_PERIOD, Duration, TaskState, TaskStatus};
+use swarmw_model::{
+    Assignment, ContainerStatus, DEFAULT_STOP_GRACE_PERIOD, Duration, TaskState, TaskStatus,
+};
 use tokio::sync::watch;
 use tracing::{debug, warn};
 
@@ -184,13 +186,13 @@ impl Runner {
     async fn watch(&mut self) {
         let executor = self.executor.clone();
         let task = self.task.clone();
-        let pid = self.status.container_status.as_ref().map_or(0, |status| status.pid);
+        let runs = self.status.container_status.as_deref().cloned().unwrap_or_default();
         tokio::select! {
             ended = executor.wait(&task) => match ended {
                 Ok(exit) => self.has_ended(exit).await,
                 Err(error) => self.failed(error).await,
             },
-            why = lost(self.volumes.clone(), &task, async { pid }) => self.fence(why).await,
+            why = lost(self.volumes.clone(), &task, async { runs }) => self.fence(why).await,
             () = told_to_stop(&mut self.orders) => {}
         }
     }
@@ -266,23 +268,23 @@ impl Runner {
 async fn lost(
     volumes: Option<Arc<Volumes>>,
     task: &Assignment,
-    pid: impl Future<Output = i64>,
+    runs: impl Future<Output = ContainerStatus>,
 ) -> String {
     match volumes {
-        Some(volumes) => volumes.lost(task, pid).await,
+        Some(volumes) => volumes.lost(task, runs).await,
         None => std::future::pending().await,
     }
 }
 
 /// The process of a task that is being started, once it has one: until it is healthy
 /// nobody else is told.
-async fn begun(executor: &dyn Executor, task: &Assignment) -> i64 {
+async fn begun(executor: &dyn Executor, task: &Assignment) -> ContainerStatus {
     loop {
         tokio::time::sleep(LOOK_AGAIN).await;
         if let Ok(Found::Starting(started) | Found::Running(started)) = executor.find(task).await
             && started.container.pid > 0
         {
-            return started.container.pid;
+            return started.container;
         }
     }
 }

@@ -178,7 +178,10 @@ fn a_writer_whose_daemon_is_dead_ends_before_another_writes() {
 
     cluster.nodes[before].kill();
     eventually("another node's task writes", || match place(&cluster) {
-        now if now != before => Ok(assert!(!process.exists(), "two write")),
+        now if now != before => {
+            assert!(!process.exists(), "two write");
+            Ok(())
+        }
         _ => Err(error(&cluster.nodes[0])),
     });
     assert_eq!(visit(&cluster.nodes[0]), 2);

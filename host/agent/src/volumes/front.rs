@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use swarmw_model::{
-    Assignment, ClusterVolume, Driver, Mount, MountKind, NodeVolume, Refusal, RefusalKind, TaskId,
-    VolumeId, VolumeScope, VolumeSpec, check_volume_name,
+    Assignment, ClusterVolume, ContainerStatus, Driver, Mount, MountKind, NodeVolume, Refusal,
+    RefusalKind, TaskId, VolumeId, VolumeScope, VolumeSpec, check_volume_name,
 };
 
 use tokio::time::Instant;
@@ -146,8 +146,12 @@ impl Volumes {
     }
 
     /// Returns, with the reason, when the task must not write to its volumes any more,
-    /// or cannot. `pid`: its process, once it has one.
-    pub(crate) async fn lost(&self, task: &Assignment, pid: impl Future<Output = i64>) -> String {
+    /// or cannot. `runs`: its process, once it has one.
+    pub(crate) async fn lost(
+        &self,
+        task: &Assignment,
+        runs: impl Future<Output = ContainerStatus>,
+    ) -> String {
         let mounts = task.spec.container_spec.iter().flat_map(|c| &c.mounts);
         let wanted = self.wanted_by(task).unwrap_or_default();
         let keys: Vec<_> = wanted.iter().flatten().map(Wanted::key).collect();
@@ -159,7 +163,7 @@ impl Volumes {
             .collect();
         let watched = async {
             if !claimed.is_empty() {
-                self.writers.add(task.id, pid.await);
+                self.writers.add(task.id, &runs.await);
             }
             std::future::pending().await
         };

@@ -69,7 +69,7 @@ mod tests {
     use std::process::{Child, Command};
     use std::time::SystemTime;
 
-    use swarmw_model::TaskId;
+    use swarmw_model::{ContainerStatus, TaskId};
     use tokio::time::Instant;
 
     use super::super::writers::Writers;
@@ -83,8 +83,14 @@ mod tests {
         // A warden of no use: the tests look themselves.
         let writers = Writers::open(folder.path().to_owned(), "/bin/true".into());
         let child = Command::new("sleep").arg("600").spawn().expect("sleep");
-        writers.add(TASK, child.id().into());
+        writers.add(TASK, &component(&child));
         (folder, writers, child)
+    }
+
+    /// What the task's status says of its process.
+    fn component(child: &Child) -> ContainerStatus {
+        let (container_id, pid) = (TASK.to_string(), child.id().into());
+        ContainerStatus { container_id, pid, exit_code: 0 }
     }
 
     fn lives(child: &mut Child) -> bool {
@@ -121,7 +127,7 @@ mod tests {
         assert!(!look(folder.path(), Duration::ZERO).expect("a look"));
         assert!(lives(&mut child));
 
-        writers.add(TASK, child.id().into());
+        writers.add(TASK, &component(&child));
         let file = folder.path().join("writers");
         let text = std::fs::read_to_string(&file).expect("the writers");
         let started = text.split("\"started\":").nth(1).expect("when it started");
@@ -133,6 +139,13 @@ mod tests {
             file.set_times(long_ago).expect("a time");
         };
         write(text.replace(started, "1"));
+        assert!(!look(folder.path(), Duration::ZERO).expect("a look"));
+        assert!(lives(&mut child));
+
+        // The number of a container's process, in another namespace than ours.
+        writers.remove(TASK);
+        let foreign = ContainerStatus { container_id: "c0ffee".repeat(8), ..component(&child) };
+        writers.add(TASK, &foreign);
         assert!(!look(folder.path(), Duration::ZERO).expect("a look"));
         assert!(lives(&mut child));
 

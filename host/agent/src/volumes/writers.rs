@@ -12,7 +12,7 @@ use std::time::{Duration, SystemTime};
 
 use rustix::time::{ClockId, clock_gettime};
 use serde::{Deserialize, Serialize};
-use swarmw_model::TaskId;
+use swarmw_model::{ContainerStatus, TaskId};
 use tokio::time::Instant;
 use tracing::warn;
 
@@ -89,11 +89,22 @@ impl Writers {
         self.have_warden(&mut kept);
     }
 
-    /// A task that runs in this process writes, from here until [`Writers::remove`].
-    pub(super) fn add(&self, task: TaskId, pid: i64) {
-        let process = i32::try_from(pid).ok().and_then(process::of_pid);
-        let Some(process) = process else {
-            warn!(%task, pid, "a task that writes to a volume has no process that can be seen");
+    /// A task that runs so writes, from here until [`Writers::remove`].
+    pub(super) fn add(&self, task: TaskId, runs: &ContainerStatus) {
+        let process = i32::try_from(runs.pid).ok().and_then(process::of_pid);
+        // An engine may count processes in a namespace of its own: there the number is of
+        // another process here, which must not be ended for it.
+        let own = |process: &ProcessId| {
+            let of_container = std::fs::read_to_string(format!("/proc/{}/cgroup", process.pid));
+            runs.container_id == task.to_string()
+                || of_container.is_ok_and(|groups| groups.contains(&runs.container_id))
+        };
+        let Some(process) = process.filter(own) else {
+            warn!(
+                %task, pid = runs.pid,
+                "a task that writes to a volume has no process that this node can see: should the \
+                 daemon die, nothing ends it in time"
+            );
             return;
         };
         let mut kept = self.kept();
