@@ -1,7 +1,7 @@
 //! The warden: a process that outlives the daemon and ends the tasks that must not
 //! write any more. While the daemon lives it stops them itself, in order, before.
 
-use std::fs::File;
+use std::fs::{File, TryLockError};
 use std::io;
 use std::path::Path;
 use std::process::ExitCode;
@@ -42,10 +42,17 @@ fn watch(folder: &Path) -> io::Result<()> {
     if lock.try_lock().is_err() {
         return Ok(());
     }
-    while look(folder, patience())? {
+    // A look that fails is no reason to look away: nobody else does.
+    while look(folder, patience()).unwrap_or(true) {
         std::thread::sleep(LOOK_AGAIN);
     }
     Ok(())
+}
+
+/// Whether a warden watches over the folder.
+pub(super) fn is_there(folder: &Path) -> bool {
+    let lock = File::options().append(true).create(true).open(folder.join(LOCK));
+    lock.is_ok_and(|lock| matches!(lock.try_lock(), Err(TryLockError::WouldBlock)))
 }
 
 /// Ends the writers whose time is over; whether there are some to watch over still.
@@ -55,10 +62,10 @@ fn look(folder: &Path, patience: Duration) -> io::Result<bool> {
         return Ok(true);
     }
     for (task, writer) in notice.living() {
-        // Told first: what cannot be told must end all the same.
-        let told = note_fenced(folder, task);
+        // Told first, so that whoever sees it ended is told why; on a full disk it ends
+        // all the same, and nobody is.
+        let _ = note_fenced(folder, task);
         process::signal(writer, Signal::KILL);
-        told?;
     }
     Ok(notice.living().next().is_some())
 }
@@ -118,6 +125,35 @@ mod tests {
         let next = Writers::open(folder.path().to_owned(), "/bin/true".into());
         assert!(next.fenced(TASK) && !next.fenced(TaskId::from_bits(8)));
         assert!(next.last_touch() < Instant::now() - long, "silence goes on over a restart");
+        next.remove(TASK);
+        assert!(!folder.path().join("fenced").exists(), "what was told is forgotten");
+    }
+
+    #[test]
+    fn all_writers_end_though_nothing_can_be_written_down() {
+        let (folder, writers, mut first) = writing();
+        let mut second = Command::new("sleep").arg("600").spawn().expect("sleep");
+        let other = TaskId::from_bits(8);
+        let runs = ContainerStatus { container_id: other.to_string(), ..component(&second) };
+        writers.add(other, &runs);
+        // As on a full disk: the list of those that were ended takes no line.
+        std::fs::create_dir(folder.path().join("fenced")).expect("a folder in its way");
+        look(folder.path(), Duration::ZERO).expect("a look");
+        for child in [&mut first, &mut second] {
+            let ended = child.wait().expect("a child");
+            assert_eq!(std::os::unix::process::ExitStatusExt::signal(&ended), Some(9));
+        }
+    }
+
+    #[test]
+    fn a_list_that_could_not_be_written_is_written_with_the_next_answer() {
+        let (folder, writers, mut child) = writing();
+        let list = folder.path().join("writers");
+        std::fs::remove_file(&list).expect("it was there");
+        writers.in_touch(Instant::now());
+        assert!(list.exists());
+        child.kill().expect("killed");
+        child.wait().expect("a child");
     }
 
     #[test]

@@ -16,6 +16,7 @@ use swarmw_model::{ContainerStatus, TaskId};
 use tokio::time::Instant;
 use tracing::warn;
 
+use super::warden::is_there;
 use crate::process::{self, ProcessId};
 
 /// In the node's folder: the writers. Its time of modification is when the leader last
@@ -83,8 +84,9 @@ impl Writers {
         }
         let times = FileTimes::new().set_modified(stamp(kept.touch));
         let file = File::options().write(true).open(self.folder.join(WRITERS));
-        if let Err(error) = file.and_then(|file| file.set_times(times)) {
-            warn!(%error, "the warden of volumes cannot be told that the leader answers");
+        if file.and_then(|file| file.set_times(times)).is_err() {
+            // It could not be written before, or is gone.
+            self.write(&kept);
         }
         self.have_warden(&mut kept);
     }
@@ -120,6 +122,18 @@ impl Writers {
         if kept.notice.writers.remove(&task).is_some() {
             self.write(&kept);
         }
+        if kept.fenced.contains(&task) {
+            kept.fenced.retain(|other| *other != task);
+            let lines: String = kept.fenced.iter().map(|task| format!("{task}\n")).collect();
+            let path = self.folder.join(FENCED);
+            let written = match lines.is_empty() {
+                true => std::fs::remove_file(path),
+                false => std::fs::write(path, lines),
+            };
+            if let Err(error) = written {
+                warn!(%error, "the tasks that the warden ended could not be written down");
+            }
+        }
     }
 
     /// Whether the warden ended the task.
@@ -138,11 +152,10 @@ impl Writers {
         }
     }
 
-    /// Starts the warden unless it is there: one of an earlier daemon keeps a second
-    /// one from staying.
+    /// Starts the warden unless it is there: one of an earlier daemon goes on.
     fn have_warden(&self, kept: &mut Kept) {
         let there = |child: &mut Child| matches!(child.try_wait(), Ok(None));
-        if kept.warden.as_mut().is_some_and(there) {
+        if kept.warden.as_mut().is_some_and(there) || is_there(&self.folder) {
             return;
         }
         let mut command = Command::new(&self.exe);
