@@ -5,6 +5,7 @@
 //! tells everyone. After a write that failed it takes no other, so that the file
 //! never has a gap behind which entries were acknowledged.
 
+use std::fs::{self, File};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
@@ -29,6 +30,8 @@ const ENTRIES: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("entries")
 const FACTS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("facts");
 const VOTE: &str = "vote";
 const PURGED: &str = "purged";
+/// The extension of a file that is not whole yet.
+const UNFINISHED: &str = "new";
 const DAMAGED: &str = "the file is damaged; take the manager out and let it join again";
 
 /// What to do once an operation is on disk.
@@ -63,7 +66,10 @@ pub(crate) struct Disk {
 impl Disk {
     /// Opens the file, checks every record in it, and starts the writer.
     pub(crate) fn open(path: &Path, seal: Seal) -> io::Result<(Self, Recovered)> {
-        Self::on(|| Database::builder().set_cache_size(CACHE_BYTES).create(path), seal)
+        if !path.try_exists()? {
+            create(path)?;
+        }
+        Self::on(|| Database::builder().set_cache_size(CACHE_BYTES).open(path), seal)
     }
 
     fn on(
@@ -83,6 +89,21 @@ impl Disk {
     /// Queues a write; `done` is called once it is on disk, or could not get there.
     pub(crate) fn write(&self, operation: Operation, done: Done) -> io::Result<()> {
         self.queue.send((operation, done)).map_err(|_| other("the log's writer has stopped"))
+    }
+}
+
+/// Makes an empty file under another name first: a file that has its name is whole,
+/// wherever the machine stopped while it was made, and one that is empty is damaged.
+fn create(path: &Path) -> io::Result<()> {
+    let unfinished = path.with_extension(UNFINISHED);
+    match fs::remove_file(&unfinished) {
+        Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e),
+        _ => drop(Database::create(&unfinished).map_err(other)?),
+    }
+    fs::rename(&unfinished, path)?;
+    match path.parent() {
+        Some(folder) => File::open(folder)?.sync_all(),
+        None => Ok(()),
     }
 }
 
@@ -288,6 +309,30 @@ mod tests {
             let refused = write_to(&disk, Operation::Append(vec![record(index + 1)]));
             assert!(refused.is_err(), "entry {} would stand behind a gap", index + 1);
         }
+    }
+
+    #[test]
+    fn a_file_that_was_being_made_is_made_again_and_an_empty_one_is_damaged() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("log.redb");
+        // What redb leaves when it is killed at once: the length, and nothing in it.
+        let unfinished = File::create(path.with_extension(UNFINISHED)).expect("a file");
+        unfinished.set_len(1 << 20).expect("room");
+
+        let (disk, recovered) = reopened(&path).expect("a log");
+        assert_eq!(recovered, Recovered::default());
+        assert!(!path.with_extension(UNFINISHED).exists());
+        write_to(&disk, Operation::Vote(VoteRecord::from(&crate::types::Vote::new(3, 1))))
+            .expect("room");
+        drop(disk);
+        let (disk, recovered) = reopened(&path).expect("the same log");
+        assert!(recovered.vote.is_some(), "a vote was forgotten");
+        drop(disk);
+
+        fs::remove_file(&path).expect("ours");
+        File::create(&path).expect("a file");
+        let error = reopened(&path).err().expect("votes may have been in it").to_string();
+        assert!(error.contains("empty"), "{error}");
     }
 
     #[test]
