@@ -1,6 +1,8 @@
 //! One attribute of all nodes, dictionary-coded.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
+use std::iter;
 use std::sync::Arc;
 
 use swarmw_model::Node;
@@ -14,8 +16,13 @@ pub(crate) struct Column {
     codes: Vec<u32>,
     /// By code; the first is absence.
     texts: Vec<Option<Arc<str>>>,
-    by_text: HashMap<Arc<str>, u32>,
-    by_folded: HashMap<String, Vec<u32>>,
+    by_folded: HashMap<Arc<str>, Alike>,
+}
+
+/// Codes of texts that differ in letter case alone; mostly there is one.
+struct Alike {
+    first: u32,
+    others: Vec<u32>,
 }
 
 // === impl Column ===
@@ -26,7 +33,6 @@ impl Column {
             name: name.to_owned(),
             codes: vec![ABSENT; rows],
             texts: vec![None],
-            by_text: HashMap::new(),
             by_folded: HashMap::new(),
         }
     }
@@ -44,15 +50,23 @@ impl Column {
     }
 
     fn intern(&mut self, text: &str) -> u32 {
-        if let Some(code) = self.by_text.get(text) {
-            return *code;
+        let next = self.texts.len() as u32;
+        let folded = fold(text);
+        if let Some(alike) = self.by_folded.get_mut(&*folded) {
+            if let Some(code) =
+                alike.codes().find(|code| self.texts[*code as usize].as_deref() == Some(text))
+            {
+                return code;
+            }
+            alike.others.push(next);
+            self.texts.push(Some(text.into()));
+            return next;
         }
-        let code = self.texts.len() as u32;
-        let text: Arc<str> = text.into();
-        self.by_folded.entry(fold(&text)).or_default().push(code);
-        self.texts.push(Some(text.clone()));
-        self.by_text.insert(text, code);
-        code
+        let kept: Arc<str> = text.into();
+        let key = if *folded == *text { kept.clone() } else { folded.into() };
+        self.by_folded.insert(key, Alike { first: next, others: Vec::new() });
+        self.texts.push(Some(kept));
+        next
     }
 
     /// The code of each row.
@@ -69,9 +83,8 @@ impl Column {
     pub(crate) fn matching(&self, values: &[String]) -> Vec<u32> {
         values
             .iter()
-            .filter_map(|value| self.by_folded.get(&fold(value)))
-            .flatten()
-            .copied()
+            .filter_map(|value| self.by_folded.get(&*fold(value)))
+            .flat_map(Alike::codes)
             .collect()
     }
 
@@ -81,8 +94,22 @@ impl Column {
     }
 }
 
+// === impl Alike ===
+
+impl Alike {
+    fn codes(&self) -> impl Iterator<Item = u32> + '_ {
+        iter::once(self.first).chain(self.others.iter().copied())
+    }
+}
+
 /// Text under simple case folding: letters that differ in case alone become one.
-fn fold(text: &str) -> String {
+fn fold(text: &str) -> Cow<'_, str> {
+    if text.is_ascii() {
+        return match text.bytes().any(|letter| letter.is_ascii_uppercase()) {
+            true => text.to_ascii_lowercase().into(),
+            false => text.into(),
+        };
+    }
     fn only(mut letters: impl Iterator<Item = char>) -> Option<char> {
         letters.next().filter(|_| letters.next().is_none())
     }
@@ -100,7 +127,20 @@ fn fold(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::fold;
+    use super::*;
+
+    #[test]
+    fn texts_alike_have_codes_of_their_own_and_are_found_together() {
+        let mut column = Column::new("node.labels.x", 0);
+        let texts = ["east", "East", "west", "EAST", "east", "ΟΔΟΣ", "οδος", "East"];
+        let codes: Vec<u32> = texts.iter().map(|text| column.intern(text)).collect();
+        assert_eq!(codes, [1, 2, 3, 4, 1, 5, 6, 2]);
+        for (text, code) in texts.iter().zip(codes) {
+            assert_eq!(column.text(code).map(|t| &**t), Some(*text));
+        }
+        assert_eq!(column.matching(&["eAsT".to_owned()]), [1, 2, 4]);
+        assert_eq!(column.matching(&["οδοΣ".to_owned(), "north".to_owned()]), [5, 6]);
+    }
 
     #[test]
     fn texts_that_differ_in_case_alone_fold_alike() {
