@@ -174,6 +174,27 @@ impl Agent {
         }
     }
 
+    /// The bytes that the data of each of them take, by name, where that is known.
+    pub async fn volume_sizes(&self) -> BTreeMap<String, u64> {
+        match &self.volumes {
+            Some(volumes) => volumes.sizes().await,
+            None => BTreeMap::new(),
+        }
+    }
+
+    /// Grows a volume of this node to so many bytes.
+    ///
+    /// # Errors
+    /// There is none, tasks here use it, it is that large, or its driver fails.
+    pub async fn expand_volume(&self, spec: &VolumeSpec, size: u64) -> Result<(), Refusal> {
+        match &self.volumes {
+            Some(volumes) => volumes.expand(spec, size).await,
+            None => {
+                Err(Refusal::invalid(format!("no volume driver is called {}", spec.driver.name)))
+            }
+        }
+    }
+
     /// Where a volume's data would be; `None` where no plugin drives it.
     ///
     /// # Errors

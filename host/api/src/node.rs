@@ -116,6 +116,12 @@ pub trait Node: Send + Sync + 'static {
     /// The volumes that plugins keep on this node.
     fn node_volumes(&self) -> Answer<'_, Vec<NodeVolume>>;
 
+    /// The bytes that the data of each of them take, by name, where that is known.
+    fn node_volume_sizes(&self) -> Answer<'_, BTreeMap<String, u64>>;
+
+    /// Grows a volume of this node to so many bytes.
+    fn expand_node_volume(&self, spec: VolumeSpec, size: u64) -> Answer<'_, ()>;
+
     /// Where a volume's data would be; `None` where no plugin has the driver.
     fn volume_scope<'a>(&'a self, spec: &'a VolumeSpec) -> Answer<'a, Option<VolumeScope>>;
 

@@ -60,6 +60,8 @@ pub(crate) fn router(host: Host) -> Router {
         .route("/volumes/create", post(volumes::create))
         .route("/volumes/prune", post(volumes::prune))
         .route("/volumes/{name}", get(volumes::inspect).delete(volumes::remove))
+        .route("/swarmw/volumes/{name}/expand", post(volumes::expand))
+        .route("/system/df", get(volumes::df))
         .route("/swarmw/metrics", get(metrics::metrics))
         .route("/networks", get(engine::networks))
         .route("/networks/create", post(engine::create_network))

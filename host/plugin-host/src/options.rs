@@ -148,7 +148,8 @@ pub fn number(text: &str) -> Option<f64> {
 /// Units of sizes: powers of 1024 however written, as Docker reads them.
 const UNITS: [(char, u32); 5] = [('k', 10), ('m', 20), ('g', 30), ('t', 40), ('p', 50)];
 
-fn size(text: &str) -> Option<i64> {
+/// A number of bytes with a unit, such as `64MiB`.
+pub fn size(text: &str) -> Option<i64> {
     let end = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
     let (amount, unit) = text.split_at(end);
     let unit = unit.trim_start().to_ascii_lowercase();

@@ -14,6 +14,7 @@ use crate::journal::one_line;
 use crate::sandbox::Guest;
 use crate::{convert, options};
 
+pub use crate::options::size;
 pub use wit::{
     Arg, DirectoryStep, EngineStep, HelperStep, ImageStep, Measure, MountStep, Node, Scope, Step,
     Value,

@@ -58,6 +58,33 @@ fn an_image_file_keeps_its_data_over_tasks_and_daemons() {
         visits => Err(visits.to_string()),
     });
 
+    // It grows when no task uses it, and only then.
+    let size = |bytes: &str| first.try_swarmw(&["volume", "expand", "visits", bytes]);
+    let used = size("64MiB");
+    assert!(used.stderr.contains("scale its service to 0 first"), "{used}");
+    let measured = || first.json("/system/df").expect("an answer")["Volumes"][0].clone();
+    let before = measured();
+    let whole = before["UsageData"]["Size"].as_i64().expect("bytes");
+    assert!((1..16 << 20).contains(&whole), "{before}");
+    assert_eq!(before["UsageData"]["RefCount"], 1, "{before}");
+    first.swarmw(&["service", "scale", "--detach", "web=0"]);
+    eventually("nobody uses it", || match size("64MiB") {
+        grown if grown.code == 0 => Ok(()),
+        refused => Err(refused.to_string()),
+    });
+    assert_eq!(measured()["UsageData"]["Size"], -1, "it is not mounted");
+    assert_eq!(measured()["Options"]["size"], (64 << 20).to_string());
+    let smaller = size("1MiB");
+    assert!(smaller.stderr.contains("does not shrink to 1048576"), "{smaller}");
+    first.swarmw(&["service", "scale", "--detach", "web=1"]);
+    eventually("the next task counts on", || match visit(first) {
+        visits if visits > 3 => Ok(()),
+        visits => Err(visits.to_string()),
+    });
+    let mounted = mounts_below(cluster.folder()).0;
+    let room = rustix::fs::statvfs(&*mounted[0]).expect("a file system");
+    assert!(room.f_blocks * room.f_frsize > 48 << 20, "{} blocks", room.f_blocks);
+
     first.swarmw(&["service", "rm", "web"]);
     nothing_is_left(&cluster);
 }

@@ -75,6 +75,15 @@ impl VolumeDriver for Ext4Image {
         Ok(vec![Step::RemoveTree(IMAGE.into())])
     }
 
+    fn expand(
+        _: &Volume<Settings>,
+        _: &Node,
+        size: u64,
+    ) -> Result<Vec<Step>, VolumeError> {
+        let image = Step::ImageFile(ImageStep { path: IMAGE.into(), size });
+        Ok(vec![image, Step::LoopDevice(IMAGE.into()), Step::GrowFileSystem])
+    }
+
     fn usage(_: &Volume<Settings>, _: &Node) -> Measure {
         Measure::FileSystem
     }

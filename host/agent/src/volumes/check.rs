@@ -46,6 +46,8 @@ pub(crate) enum Phase {
     Create,
     Mount,
     Remove,
+    /// To so many bytes.
+    Expand(u64),
 }
 
 /// What the node and the operator allow.

@@ -11,7 +11,7 @@ use futures::FutureExt;
 use futures::future::BoxFuture;
 use serde::{Deserialize, Serialize};
 use swarmw_model::{ClusterVolume, Payload, Plugin, PluginClaim, VolumeScope, VolumeSecret};
-use swarmw_plugin_host::volumes::{NamedVolume, Node, Scope, VolumeFailure};
+use swarmw_plugin_host::volumes::{Measure, NamedVolume, Node, Scope, VolumeFailure};
 use swarmw_plugin_host::{Compiler, PluginHost};
 use swarmw_proto::wire;
 use tokio::sync::watch;
@@ -160,11 +160,12 @@ impl Drivers {
     async fn do_plan(&self, phase: Phase, volume: &Wanted) -> Result<Vec<Action>, NoPlan> {
         let (host, plugin) = self.ready(&volume.driver).await?;
         let named = named(volume);
-        let node = Node { hostname: self.setup.hostname.clone(), engine: self.setup.engine };
+        let node = self.node();
         let planned = tokio::task::spawn_blocking(move || match phase {
             Phase::Create => host.volume_plan_create(&named, &node),
             Phase::Mount => host.volume_plan_mount(&named, &node, false),
             Phase::Remove => host.volume_plan_remove(&named, &node),
+            Phase::Expand(size) => host.volume_expand(&named, &node, size),
         });
         let steps = match planned.await.map_err(|panic| NoPlan::Failed(panic.to_string()))? {
             Ok(steps) => steps,
@@ -185,6 +186,20 @@ impl Drivers {
         check(steps, phase, volume, &powers)
             .map_err(|denied| NoPlan::Failed(format!("plugin {}: {denied}", plugin.name)))
     }
+
+    async fn do_measure(&self, volume: &Wanted) -> Result<Measure, NoPlan> {
+        let (host, _) = self.ready(&volume.driver).await?;
+        let named = named(volume);
+        let node = self.node();
+        let asked = tokio::task::spawn_blocking(move || host.volume_usage(&named, &node)).await;
+        asked
+            .map_err(|panic| NoPlan::Failed(panic.to_string()))?
+            .map_err(|failure| NoPlan::Failed(failure.to_string()))
+    }
+
+    fn node(&self) -> Node {
+        Node { hostname: self.setup.hostname.clone(), engine: self.setup.engine }
+    }
 }
 
 fn named(volume: &Wanted) -> NamedVolume {
@@ -202,6 +217,10 @@ impl Planner for Drivers {
         volume: &'a Wanted,
     ) -> BoxFuture<'a, Result<Vec<Action>, NoPlan>> {
         self.do_plan(phase, volume).boxed()
+    }
+
+    fn measure<'a>(&'a self, volume: &'a Wanted) -> BoxFuture<'a, Result<Measure, NoPlan>> {
+        self.do_measure(volume).boxed()
     }
 
     fn secrets(&self, volume: &Wanted) -> BTreeMap<String, Payload> {

@@ -1,5 +1,6 @@
 //! What a task's runner asks for.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -14,7 +15,7 @@ use tokio::time::Instant;
 use super::claims::{self, Claims};
 use super::drivers::{Drivers, Known, Setup};
 use super::hands::{EngineVolumes, Machine};
-use super::keeper::{Keeper, NotRemoved};
+use super::keeper::{Keeper, NotDone};
 use super::planner::NoPlan;
 use super::wanted::{Seen, Wanted};
 use super::warden::patience;
@@ -89,16 +90,42 @@ impl Volumes {
         let name = &spec.name;
         match self.keeper.remove(&Wanted::named(spec, id)).await {
             Ok(()) => Ok(true),
-            Err(NotRemoved::Unknown) => Ok(false),
-            Err(NotRemoved::InUse(tasks)) => {
+            Err(NotDone::Unknown) => Ok(false),
+            Err(NotDone::InUse(tasks)) => {
                 let tasks: Vec<_> = tasks.iter().map(ToString::to_string).collect();
                 let message = format!("remove {name}: volume is in use - [{}]", tasks.join(", "));
                 Err(Refusal::plain(RefusalKind::AlreadyExists, message))
             }
-            Err(NotRemoved::Failed(why)) => {
+            Err(NotDone::Failed(why)) => {
                 Err(Refusal::plain(RefusalKind::Unknown, format!("remove {name}: {why}")))
             }
         }
+    }
+
+    /// Grows a volume that a plugin keeps here to so many bytes.
+    pub(crate) async fn expand(&self, spec: &VolumeSpec, size: u64) -> Result<(), Refusal> {
+        let name = &spec.name;
+        match self.keeper.expand(&Wanted::named(spec, None).key(), size).await {
+            Ok(()) => Ok(()),
+            Err(NotDone::Unknown) => Err(Refusal::plain(
+                RefusalKind::NotFound,
+                format!("expand {name}: no such volume on this node"),
+            )),
+            Err(NotDone::InUse(tasks)) => {
+                let tasks: Vec<_> = tasks.iter().map(ToString::to_string).collect();
+                let message = format!(
+                    "expand {name}: volume is in use - [{}]: scale its service to 0 first",
+                    tasks.join(", ")
+                );
+                Err(Refusal::plain(RefusalKind::AlreadyExists, message))
+            }
+            Err(NotDone::Failed(why)) => Err(Refusal::invalid(format!("expand {name}: {why}"))),
+        }
+    }
+
+    /// The bytes that the data of each volume here take, by name, where that is known.
+    pub(crate) async fn sizes(&self) -> BTreeMap<String, u64> {
+        self.keeper.sizes().await
     }
 
     /// The task with its volumes mounted, as an executor understands it: directories of

@@ -1,6 +1,7 @@
 //! The volumes of a node: which there are, who uses them, and what is done to them,
 //! one thing at a time each.
 
+mod size;
 mod work;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -39,9 +40,9 @@ struct Slot {
     record: tokio::sync::Mutex<Option<Record>>,
 }
 
-/// Why a volume was not removed.
+/// Why nothing was done to a volume.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum NotRemoved {
+pub(crate) enum NotDone {
     /// These use it.
     InUse(BTreeSet<TaskId>),
     /// There is none.
@@ -178,20 +179,20 @@ impl Keeper {
 
     /// Deletes a volume and its data; one that was never here only where it is of the
     /// cluster, whose data any node reaches.
-    pub(crate) async fn remove(self: &Arc<Self>, wanted: &Wanted) -> Result<(), NotRemoved> {
+    pub(crate) async fn remove(self: &Arc<Self>, wanted: &Wanted) -> Result<(), NotDone> {
         let key = wanted.key();
         let known = self.slots().get(&key).cloned();
         let slot = match known {
             Some(slot) => slot,
             None if wanted.id.is_some() => self.slot(wanted),
-            None => return Err(NotRemoved::Unknown),
+            None => return Err(NotDone::Unknown),
         };
         let (this, wanted) = (self.clone(), wanted.clone());
         let working = tokio::spawn(async move {
             let mut held = slot.record.lock().await;
             let users = slot.users().clone();
             if !users.is_empty() {
-                return Err(NotRemoved::InUse(users));
+                return Err(NotDone::InUse(users));
             }
             if held.is_none() && wanted.id.is_some() {
                 *held = Some(Record::new(&wanted));
@@ -203,9 +204,9 @@ impl Keeper {
             if removed.is_ok() && slot.users().is_empty() {
                 this.slots().remove(&key);
             }
-            removed.map_err(NotRemoved::Failed)
+            removed.map_err(NotDone::Failed)
         });
-        working.await.unwrap_or_else(|panic| Err(NotRemoved::Failed(panic.to_string())))
+        working.await.unwrap_or_else(|panic| Err(NotDone::Failed(panic.to_string())))
     }
 
     /// Makes a volume without mounting it.

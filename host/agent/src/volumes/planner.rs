@@ -3,8 +3,10 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use futures::FutureExt;
 use futures::future::BoxFuture;
 use swarmw_model::Payload;
+use swarmw_plugin_host::volumes::Measure;
 
 use super::action::Action;
 use super::check::Phase;
@@ -29,6 +31,11 @@ pub(crate) trait Planner: Send + Sync + 'static {
         phase: Phase,
         volume: &'a Wanted,
     ) -> BoxFuture<'a, Result<Vec<Action>, NoPlan>>;
+
+    /// How the bytes that the volume takes are found.
+    fn measure<'a>(&'a self, _volume: &'a Wanted) -> BoxFuture<'a, Result<Measure, NoPlan>> {
+        async { Ok(Measure::Unknown) }.boxed()
+    }
 
     /// What the volume's secrets are, by the names that plans have for them; without
     /// those that this node was not given.

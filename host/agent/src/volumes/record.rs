@@ -46,6 +46,8 @@ pub(crate) enum Stage {
     Creating,
     /// Its mount plan is under way.
     Mounting,
+    /// Its plan to grow is under way.
+    Expanding,
     /// Tasks see it.
     Mounted,
     /// It is being unmounted, or could not be.

@@ -8,11 +8,15 @@
 //! | `GET /volumes/{name}` | one |
 //! | `DELETE /volumes/{name}` | refused while it is used, with the users |
 //! | `POST /volumes/prune` | this node's without users; never the cluster's |
+//! | `POST /swarmw/volumes/{name}/expand` | grows one of this node's |
+//! | `GET /system/df` | how large this node's are, beside what its engine says of its own |
 //!
 //! Changes of the cluster's own go to the leader as `/swarmw/volumes`.
 
 mod cluster;
 mod create;
+mod df;
+mod expand;
 mod remove;
 mod show;
 
@@ -21,7 +25,7 @@ use axum::extract::{Path, Request, State};
 use http::Method;
 use serde_json::{Value, json};
 
-use swarmw_model::{ClusterVolume, Filters, NodeVolume, Refusal, RefusalKind};
+use swarmw_model::{ClusterVolume, Driver, Filters, NodeVolume, Refusal, RefusalKind, VolumeSpec};
 use swarmw_state::State as Cluster;
 
 use crate::api::Host;
@@ -31,6 +35,8 @@ use crate::reply::{Reply, ok};
 
 pub(crate) use cluster::{change, make};
 pub(crate) use create::create;
+pub(crate) use df::df;
+pub(crate) use expand::expand;
 pub(crate) use remove::{prune, remove};
 
 /// `GET /volumes`
@@ -104,6 +110,16 @@ fn of_cluster(host: &Host, name: &str) -> Option<(std::sync::Arc<Cluster>, Clust
 /// A volume that a plugin keeps here.
 async fn on_this_node(host: &Host, name: &str) -> Result<Option<NodeVolume>, Refusal> {
     Ok(host.node_volumes().await?.into_iter().find(|volume| volume.name == name))
+}
+
+/// What a volume of this node was made with.
+fn spec(volume: &NodeVolume) -> VolumeSpec {
+    VolumeSpec {
+        name: volume.name.clone(),
+        labels: volume.labels.clone(),
+        driver: Driver { name: volume.driver.clone(), options: volume.options.clone() },
+        ..VolumeSpec::default()
+    }
 }
 
 /// Docker's words for a volume that is not there.

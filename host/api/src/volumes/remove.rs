@@ -5,9 +5,9 @@ use axum::extract::{Path, Request, State};
 use http::{Method, Response, StatusCode};
 use serde_json::{Value, json};
 
-use swarmw_model::{ClusterVolume, Driver, NodeVolume, Refusal, VolumeSpec};
+use swarmw_model::{ClusterVolume, NodeVolume, Refusal};
 
-use super::{of_cluster, on_this_node, to_leader, unknown};
+use super::{of_cluster, on_this_node, spec, to_leader, unknown};
 use crate::api::Host;
 use crate::body::{self, Params};
 use crate::reply::{Reply, ok};
@@ -114,15 +114,6 @@ fn has(volume: &NodeVolume, label: &str) -> bool {
     match label.split_once('=') {
         Some((key, value)) => volume.labels.get(key).is_some_and(|have| have == value),
         None => volume.labels.contains_key(label),
-    }
-}
-
-fn spec(volume: &NodeVolume) -> VolumeSpec {
-    VolumeSpec {
-        name: volume.name.clone(),
-        labels: volume.labels.clone(),
-        driver: Driver { name: volume.driver.clone(), options: volume.options.clone() },
-        ..VolumeSpec::default()
     }
 }
 

@@ -364,6 +364,19 @@ impl Daemon for Fake {
         Box::pin(async move { Ok(volumes) })
     }
 
+    fn node_volume_sizes(&self) -> Answer<'_, BTreeMap<String, u64>> {
+        let volumes = self.volumes.lock().unwrap();
+        let sizes = volumes.iter().map(|volume| (volume.name.clone(), 4096)).collect();
+        Box::pin(async move { Ok(sizes) })
+    }
+
+    fn expand_node_volume(&self, spec: VolumeSpec, size: u64) -> Answer<'_, ()> {
+        let mut volumes = self.volumes.lock().unwrap();
+        let volume = volumes.iter_mut().find(|volume| volume.name == spec.name);
+        volume.expect("looked up before").options.insert("size".to_owned(), size.to_string());
+        Box::pin(async move { Ok(()) })
+    }
+
     fn volume_scope<'a>(&'a self, spec: &'a VolumeSpec) -> Answer<'a, Option<VolumeScope>> {
         let scope = match spec.driver.name.as_str() {
             "local" | "image" => Ok(Some(VolumeScope::Local)),

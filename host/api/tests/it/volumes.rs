@@ -47,6 +47,28 @@ async fn a_volume_is_made_where_its_driver_keeps_it() {
     }
     let one = served.client.get("/volumes/wiki").await.json();
     assert_eq!(one["ClusterVolume"]["ID"], made["ClusterVolume"]["ID"]);
+    // Docker's own list of what takes room, with a node's volumes and how large they are.
+    let df = served.client.get("/system/df").await.json();
+    assert_eq!(names(&df), ["disk"]);
+    assert_eq!(df["Volumes"][0]["UsageData"], json!({"Size": 4096, "RefCount": 0}));
+    assert_eq!(df["Images"], json!([]));
+    let images = served.client.get("/system/df?type=image").await.json();
+    assert_eq!(names(&images), [""; 0]);
+
+    for (volume, body, status, text) in [
+        ("disk", json!({"Size": 1 << 30}), 200, ""),
+        ("disk", json!({"Size": "1G"}), 400, "want {\"Size\": BYTES}"),
+        ("wiki", json!({"Size": 1 << 30}), 501, "expanding volumes of the cluster is not"),
+        ("nothing", json!({"Size": 1 << 30}), 404, "expand nothing: no such volume"),
+    ] {
+        let answer = served.client.post(&format!("/swarmw/volumes/{volume}/expand"), body).await;
+        assert_eq!(answer.status.as_u16(), status, "{volume}");
+        if status == 200 {
+            assert_eq!(answer.json()["Options"]["size"], "1073741824");
+        } else {
+            assert!(answer.message().contains(text), "{}", answer.message());
+        }
+    }
     let unknown = served.client.get("/volumes/nothing").await;
     assert_eq!(
         (unknown.status.as_u16(), unknown.message().as_str()),

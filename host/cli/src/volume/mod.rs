@@ -3,14 +3,14 @@
 mod create;
 mod list;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::client::{Client, segment};
 use crate::failure::Failure;
 use crate::filter::{collect, filter};
 use crate::inspect;
 use crate::io::Io;
-use crate::parse::boolean;
+use crate::parse::{Bytes, boolean, bytes};
 
 /// What Docker asks before it prunes.
 const PRUNE_WARNING: &str = "WARNING! This will remove anonymous local volumes not used by at \
@@ -26,6 +26,9 @@ pub enum VolumeCommand {
     /// same from every node
     #[command(override_usage = "swarmw volume create [OPTIONS] [VOLUME]")]
     Create(create::CreateArgs),
+    /// Grow a volume of this node that no task uses, and that its driver can grow
+    #[command(override_usage = "swarmw volume expand VOLUME SIZE")]
+    Expand(ExpandArgs),
     /// Display detailed information on one or more volumes
     #[command(override_usage = "swarmw volume inspect [OPTIONS] VOLUME [VOLUME...]")]
     Inspect(InspectArgs),
@@ -41,6 +44,17 @@ pub enum VolumeCommand {
         override_usage = "swarmw volume rm [OPTIONS] VOLUME [VOLUME...]"
     )]
     Rm(RmArgs),
+}
+
+/// `volume expand`
+#[derive(clap::Args, Clone, Debug)]
+pub struct ExpandArgs {
+    /// Its name
+    #[arg(value_name = "VOLUME")]
+    volume: String,
+    /// How large it is to be, in bytes or as 20G
+    #[arg(value_name = "SIZE", value_parser = bytes)]
+    size: Bytes,
 }
 
 /// `volume inspect`
@@ -112,6 +126,13 @@ pub(crate) async fn run(
 ) -> Result<(), Failure> {
     match command {
         VolumeCommand::Create(args) => create::run(client, args, io).await,
+        VolumeCommand::Expand(args) => {
+            let path = format!("/swarmw/volumes/{}/expand", segment(&args.volume));
+            let size = args.size.0;
+            client.post(path).json(&json!({"Size": size}))?.fetch().await?;
+            io.line(&args.volume)?;
+            Ok(())
+        }
         VolumeCommand::Inspect(args) => {
             let objects = args.volumes.iter().map(|volume| (volume.clone(), path(volume)));
             let format = args.format.as_deref();

@@ -344,6 +344,24 @@ impl Node for Daemon {
         .boxed()
     }
 
+    fn node_volume_sizes(&self) -> Answer<'_, BTreeMap<String, u64>> {
+        async move {
+            Ok(match self.active.load_full() {
+                Some(active) => active.agent().volume_sizes().await,
+                None => BTreeMap::new(),
+            })
+        }
+        .boxed()
+    }
+
+    fn expand_node_volume(&self, spec: VolumeSpec, size: u64) -> Answer<'_, ()> {
+        async move {
+            let active = self.active.load_full().ok_or_else(swarmw_api::not_in_swarm)?;
+            active.agent().expand_volume(&spec, size).await
+        }
+        .boxed()
+    }
+
     fn volume_scope<'a>(&'a self, spec: &'a VolumeSpec) -> Answer<'a, Option<VolumeScope>> {
         async move {
             match self.active.load_full() {

@@ -6,6 +6,7 @@ use std::time::Duration;
 use swarmw_model::TaskId;
 use tracing::warn;
 
+use super::size::SIZE;
 use super::{Keeper, Slot};
 use crate::volumes::action::{Action, Undo};
 use crate::volumes::check::Phase;
@@ -72,7 +73,11 @@ impl Keeper {
         let plan = self.plan(slot, &record.wanted(), phase, task).await?;
         let place = &slot.place;
         place.make().map_err(|e| format!("{}: {e}", place.folder().display()))?;
-        record.stage = if phase == Phase::Create { Stage::Creating } else { Stage::Mounting };
+        record.stage = match phase {
+            Phase::Create => Stage::Creating,
+            Phase::Expand(_) => Stage::Expanding,
+            Phase::Mount | Phase::Remove => Stage::Mounting,
+        };
         let mut so_far = SoFar {
             half_formatted: record.formatting,
             labels: record.labels.clone(),
@@ -88,7 +93,7 @@ impl Keeper {
             }
             match phase {
                 Phase::Mount => self.hands.seen(place, &so_far).map(Some),
-                Phase::Create | Phase::Remove => Ok(None),
+                Phase::Create | Phase::Remove | Phase::Expand(_) => Ok(None),
             }
         };
         let done = tokio::time::timeout(PLAN_DEADLINE, done)
@@ -97,8 +102,8 @@ impl Keeper {
         let finished = done.and_then(|seen| self.finish(place, record, phase, seen));
         match (finished, phase) {
             (Ok(()), Phase::Mount) => Ok(()),
-            // What was mounted to make it is not needed any more.
-            (Ok(()), Phase::Create | Phase::Remove) => self.tear_down(place, record).await,
+            // What was mounted to make it, or to let it grow, is not needed any more.
+            (Ok(()), _) => self.tear_down(place, record).await,
             (Err(why), _) => match self.tear_down(place, record).await {
                 Ok(()) => Err(why),
                 Err(also) => Err(format!("{why}; and it could not be undone yet: {also}")),
@@ -117,9 +122,15 @@ impl Keeper {
         let mut finished = record.clone();
         finished.undo.retain(|undo| !undo.is_of_what_lasts());
         finished.created = true;
-        if phase == Phase::Mount {
-            finished.stage = Stage::Mounted;
-            finished.seen = seen;
+        match phase {
+            Phase::Mount => {
+                finished.stage = Stage::Mounted;
+                finished.seen = seen;
+            }
+            Phase::Expand(size) => {
+                finished.options.insert(SIZE.to_owned(), size.to_string());
+            }
+            Phase::Create | Phase::Remove => {}
         }
         self.write(place, &finished)?;
         *record = finished;
@@ -177,7 +188,7 @@ impl Keeper {
 
     /// Undoes what the journal says, from its end. Needs no driver.
     pub(super) async fn tear_down(&self, place: &Place, record: &mut Record) -> Result<(), String> {
-        if matches!(record.stage, Stage::Creating | Stage::Mounting) {
+        if matches!(record.stage, Stage::Creating | Stage::Mounting | Stage::Expanding) {
             // An earlier daemon may have left a program at work.
             self.hands.end_strays(place).await;
         } else {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use swarmw_model::VolumeId;
 
 use super::pretended::{World, task, volume};
-use crate::volumes::keeper::NotRemoved;
+use crate::volumes::keeper::NotDone;
 use crate::volumes::record::{Place, Stage};
 use crate::volumes::wanted::Wanted;
 
@@ -32,14 +32,52 @@ async fn a_volume_is_made_once_mounted_for_its_first_task_and_unmounted_after_it
     keeper.release(&volume().key(), task(1)).await;
     assert_eq!(world.take_log(), [""; 0]);
     let used = keeper.remove(&volume()).await.expect_err("in use");
-    assert_eq!(used, NotRemoved::InUse([task(2)].into()));
+    assert_eq!(used, NotDone::InUse([task(2)].into()));
     keeper.release(&volume().key(), task(2)).await;
     keeper.release(&volume().key(), task(2)).await;
     assert_eq!(world.take_log(), ["undo Unmount", "undo Detach(\"image\")"]);
 
     keeper.remove(&volume()).await.expect("removed");
     assert_eq!(world.take_log(), ["remove-tree image", "remove-tree meta", "erase"]);
-    assert_eq!(keeper.remove(&volume()).await, Err(NotRemoved::Unknown));
+    assert_eq!(keeper.remove(&volume()).await, Err(NotDone::Unknown));
+}
+
+#[tokio::test]
+async fn a_volume_that_nobody_uses_grows_and_keeps_its_size() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let world = World::default();
+    let keeper = world.keeper(folder.path());
+    let (key, size) = (volume().key(), 64 << 20);
+    assert_eq!(keeper.expand(&key, size).await, Err(NotDone::Unknown));
+    keeper.hold(volume(), task(1)).await.expect("mounted");
+    assert_eq!(keeper.expand(&key, size).await, Err(NotDone::InUse([task(1)].into())));
+    keeper.release(&key, task(1)).await;
+    world.take_log();
+
+    world.fails(Some("grow"));
+    let failed = NotDone::Failed("grow-file-system: the disk is full".to_owned());
+    assert_eq!(keeper.expand(&key, size).await, Err(failed));
+    assert!(!world.there().contains(&"loop image".to_owned()), "what was attached is not any more");
+    assert!(!keeper.list().await[0].options.contains_key("size"));
+    world.fails(None);
+    world.take_log();
+
+    keeper.expand(&key, size).await.expect("room");
+    assert_eq!(
+        world.take_log(),
+        [
+            "image-file image of 67108864 bytes",
+            "loop-device image",
+            "grow-file-system",
+            "undo Detach(\"image\")",
+        ]
+    );
+    assert_eq!(keeper.list().await[0].options["size"], "67108864");
+    let smaller = NotDone::Failed("it has 67108864 bytes, and does not shrink to 1024".to_owned());
+    assert_eq!(keeper.expand(&key, 1024).await, Err(smaller));
+    assert_eq!(world.take_log(), [""; 0]);
+    // Its directory is there and has nothing in it: these hands only pretend.
+    assert_eq!(keeper.sizes().await, [("data".to_owned(), 0)].into());
 }
 
 #[tokio::test]

@@ -8,6 +8,7 @@ use std::time::Duration;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use swarmw_model::TaskId;
+use swarmw_plugin_host::volumes::Measure;
 
 use crate::volumes::action::{Action, Undo, Value, Word};
 use crate::volumes::check::Phase;
@@ -67,6 +68,11 @@ pub(super) fn plan(phase: Phase) -> Vec<Action> {
                 source: Word { text: String::new(), value: Some(Value::Device) },
                 options: Vec::new(),
             },
+        ],
+        Phase::Expand(size) => vec![
+            Action::ImageFile { path: path(), size },
+            Action::LoopDevice { path: path() },
+            Action::Grow,
         ],
         Phase::Remove => vec![
             Action::RemoveTree { path: path() },
@@ -205,6 +211,9 @@ impl Hands for World {
                         there.remove("ext4");
                     }
                 }
+                Action::Grow => {
+                    assert!(there.contains("loop image") && !there.contains("mounted"));
+                }
                 other => panic!("{other}"),
             });
             so_far.mounted |= matches!(action, Action::Mount { .. });
@@ -269,5 +278,9 @@ impl Planner for World {
             Ok(plan(phase))
         };
         async move { planned }.boxed()
+    }
+
+    fn measure<'a>(&'a self, _: &'a Wanted) -> BoxFuture<'a, Result<Measure, NoPlan>> {
+        async move { Ok(Measure::Tree) }.boxed()
     }
 }
