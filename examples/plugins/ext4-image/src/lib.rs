@@ -75,11 +75,7 @@ impl VolumeDriver for Ext4Image {
         Ok(vec![Step::RemoveTree(IMAGE.into())])
     }
 
-    fn expand(
-        _: &Volume<Settings>,
-        _: &Node,
-        size: u64,
-    ) -> Result<Vec<Step>, VolumeError> {
+    fn expand(_: &Volume<Settings>, _: &Node, size: u64) -> Result<Vec<Step>, VolumeError> {
         let image = Step::ImageFile(ImageStep { path: IMAGE.into(), size });
         Ok(vec![image, Step::LoopDevice(IMAGE.into()), Step::GrowFileSystem])
     }
