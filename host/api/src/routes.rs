@@ -60,14 +60,17 @@ pub(crate) fn router(host: Host) -> Router {
         .route("/volumes/create", post(volumes::create))
         .route("/volumes/prune", post(volumes::prune))
         .route("/volumes/{name}", get(volumes::inspect).delete(volumes::remove))
-        .route("/swarmw/volumes/{name}/expand", post(volumes::expand))
-        .route("/system/df", get(volumes::df))
         .route("/swarmw/metrics", get(metrics::metrics))
         .route("/networks", get(engine::networks))
         .route("/networks/create", post(engine::create_network))
         .route_layer(from_fn_with_state(host.clone(), forward::in_time));
+    // They take as long as they take: a file system grows, an engine counts.
+    let without_deadline = Router::new()
+        .route("/swarmw/volumes/{name}/expand", post(volumes::expand))
+        .route("/system/df", get(volumes::df));
     of_the_leader
         .merge(of_this_node)
+        .merge(without_deadline)
         .method_not_allowed_fallback(async || reply::page_not_found())
         .fallback(engine::anything)
         .with_state(host)

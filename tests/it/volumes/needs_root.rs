@@ -81,6 +81,8 @@ fn an_image_file_keeps_its_data_over_tasks_and_daemons() {
         visits if visits > 3 => Ok(()),
         visits => Err(visits.to_string()),
     });
+    // Its service names the size from before; it has what it has grown to.
+    assert_eq!(measured()["Options"]["size"], (64 << 20).to_string());
     let mounted = mounts_below(cluster.folder()).0;
     let room = rustix::fs::statvfs(&*mounted[0]).expect("a file system");
     assert!(room.f_blocks * room.f_frsize > 48 << 20, "{} blocks", room.f_blocks);

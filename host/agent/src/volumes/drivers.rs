@@ -20,6 +20,7 @@ use tracing::warn;
 use super::action::Action;
 use super::check::{Phase, Powers, check};
 use super::planner::{NoPlan, Planner};
+use super::record::{SIZE, size_of};
 use super::wanted::Wanted;
 use crate::images::Images;
 use crate::secrets::{Memory, Vault};
@@ -221,6 +222,14 @@ impl Planner for Drivers {
 
     fn measure<'a>(&'a self, volume: &'a Wanted) -> BoxFuture<'a, Result<Measure, NoPlan>> {
         self.do_measure(volume).boxed()
+    }
+
+    fn size(&self, volume: &Wanted) -> Option<u64> {
+        size_of(&volume.options).or_else(|| {
+            let plugin = self.of(&volume.driver)?;
+            let spec = plugin.release.metadata.options.iter().find(|spec| spec.name == SIZE)?;
+            size_of(&[(SIZE.to_owned(), spec.default.clone()?)].into())
+        })
     }
 
     fn secrets(&self, volume: &Wanted) -> BTreeMap<String, Payload> {

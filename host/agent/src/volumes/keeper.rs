@@ -38,6 +38,8 @@ struct Slot {
     users: Mutex<BTreeSet<TaskId>>,
     /// Its journal as it is on disk; held by whoever does something to the volume.
     record: tokio::sync::Mutex<Option<Record>>,
+    /// Held while it is measured: a server that is gone may keep that waiting for long.
+    measuring: Arc<tokio::sync::Mutex<()>>,
 }
 
 /// Why nothing was done to a volume.
@@ -217,7 +219,7 @@ impl Keeper {
         let working = tokio::spawn(async move {
             let mut held = slot.record.lock().await;
             let record = held.get_or_insert_with(|| Record::new(&wanted));
-            if record.options != wanted.options {
+            if record.options != record.as_grown(&wanted.options) {
                 return Err("it is there already, with other options".to_owned());
             }
             match record.stage {
@@ -235,12 +237,9 @@ impl Keeper {
         let all: Vec<_> = self.slots().values().cloned().collect();
         let mut volumes = Vec::new();
         for slot in all {
-            // One that something is done to is shown as it is on disk.
-            let record = match slot.record.try_lock() {
-                Ok(record) => record.clone(),
-                Err(_) => slot.place.read().unwrap_or_default(),
+            let Some(record) = slot.record_as_is().filter(|record| record.created) else {
+                continue;
             };
-            let Some(record) = record.filter(|record| record.created) else { continue };
             let mountpoint = match &record.seen {
                 Some(Seen::Directory(path)) => path.display().to_string(),
                 _ => String::new(),
@@ -273,7 +272,20 @@ impl Keeper {
 
 impl Slot {
     fn new(place: Place, record: Option<Record>) -> Self {
-        Self { place, users: Mutex::default(), record: tokio::sync::Mutex::new(record) }
+        Self {
+            place,
+            users: Mutex::default(),
+            record: tokio::sync::Mutex::new(record),
+            measuring: Arc::default(),
+        }
+    }
+
+    /// Its journal; of one that something is done to, as it is on disk.
+    fn record_as_is(&self) -> Option<Record> {
+        match self.record.try_lock() {
+            Ok(record) => record.clone(),
+            Err(_) => self.place.read().unwrap_or_default(),
+        }
     }
 
     fn users(&self) -> MutexGuard<'_, BTreeSet<TaskId>> {

@@ -10,6 +10,7 @@ use swarmw_plugin_host::volumes::Measure;
 
 use super::action::Action;
 use super::check::Phase;
+use super::record::size_of;
 use super::wanted::Wanted;
 
 /// Why there is no plan.
@@ -35,6 +36,11 @@ pub(crate) trait Planner: Send + Sync + 'static {
     /// How the bytes that the volume takes are found.
     fn measure<'a>(&'a self, _volume: &'a Wanted) -> BoxFuture<'a, Result<Measure, NoPlan>> {
         async { Ok(Measure::Unknown) }.boxed()
+    }
+
+    /// How many bytes the volume has, as far as its options say.
+    fn size(&self, volume: &Wanted) -> Option<u64> {
+        size_of(&volume.options)
     }
 
     /// What the volume's secrets are, by the names that plans have for them; without

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use swarmw_model::{Time, VolumeId, VolumeSecret};
+use swarmw_plugin_host::volumes;
 use swarmw_proto::wire;
 
 use super::action::{Action, Undo};
@@ -26,6 +27,9 @@ pub(crate) struct Record {
     /// What its driver's plans may have put in: which, never what.
     #[serde(default)]
     pub(crate) secrets: Vec<VolumeSecret>,
+    /// To how many bytes an operator has let it grow, whatever smaller size tasks name.
+    #[serde(default)]
+    pub(crate) grown: Option<u64>,
     /// Whether its create plan has been carried out.
     pub(crate) created: bool,
     /// A file system was begun and not finished: what is on the device is nothing.
@@ -56,6 +60,14 @@ pub(crate) enum Stage {
     Removing(Vec<Action>),
 }
 
+/// The option that says how many bytes a volume has.
+pub(crate) const SIZE: &str = "size";
+
+/// The bytes that options name.
+pub(crate) fn size_of(options: &BTreeMap<String, String>) -> Option<u64> {
+    options.get(SIZE).and_then(|text| volumes::size(text)).and_then(|size| size.try_into().ok())
+}
+
 /// The folder of one volume.
 #[derive(Clone, Debug)]
 pub(crate) struct Place(PathBuf);
@@ -71,12 +83,24 @@ impl Record {
             labels: wanted.labels.clone(),
             id: wanted.id,
             secrets: wanted.secrets.clone(),
+            grown: None,
             created: false,
             formatting: false,
             stage: Stage::Idle,
             undo: Vec::new(),
             seen: None,
         }
+    }
+
+    /// These options of the volume as it has grown since they were written.
+    pub(crate) fn as_grown(&self, options: &BTreeMap<String, String>) -> BTreeMap<String, String> {
+        let mut options = options.clone();
+        if let Some(grown) = self.grown
+            && size_of(&options).is_none_or(|size| size < grown)
+        {
+            options.insert(SIZE.to_owned(), grown.to_string());
+        }
+        options
     }
 
     pub(crate) fn wanted(&self) -> Wanted {

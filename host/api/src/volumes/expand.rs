@@ -3,7 +3,7 @@
 use axum::extract::{Path, Request, State};
 use serde::Deserialize;
 
-use swarmw_model::Refusal;
+use swarmw_model::{Refusal, RefusalKind};
 
 use super::{of_cluster, on_this_node, show, spec, unknown};
 use crate::api::Host;
@@ -31,7 +31,11 @@ pub(crate) async fn expand(
     if of_cluster(&host, &name).is_some() {
         return Err(not_supported("expanding volumes of the cluster is").into());
     }
-    let volume = on_this_node(&host, &name).await?.ok_or_else(|| unknown("expand", &name))?;
+    let kept = on_this_node(&host, &name).await?;
+    let volume = kept.ok_or_else(|| {
+        let message = format!("expand {name}: no plugin keeps a volume of this name on this node");
+        Refusal::plain(RefusalKind::NotFound, message)
+    })?;
     host.expand_node_volume(spec(&volume), posted.size).await?;
     let volume = on_this_node(&host, &name).await?.ok_or_else(|| unknown("expand", &name))?;
     ok(show::here(&volume))

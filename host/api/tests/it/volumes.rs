@@ -59,7 +59,12 @@ async fn a_volume_is_made_where_its_driver_keeps_it() {
         ("disk", json!({"Size": 1 << 30}), 200, ""),
         ("disk", json!({"Size": "1G"}), 400, "want {\"Size\": BYTES}"),
         ("wiki", json!({"Size": 1 << 30}), 501, "expanding volumes of the cluster is not"),
-        ("nothing", json!({"Size": 1 << 30}), 404, "expand nothing: no such volume"),
+        (
+            "nothing",
+            json!({"Size": 1 << 30}),
+            404,
+            "expand nothing: no plugin keeps a volume of this name",
+        ),
     ] {
         let answer = served.client.post(&format!("/swarmw/volumes/{volume}/expand"), body).await;
         assert_eq!(answer.status.as_u16(), status, "{volume}");

@@ -4,26 +4,27 @@ use std::collections::{BTreeMap, HashSet};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 use std::{fs, io};
 
-use swarmw_plugin_host::volumes::{self, Measure};
+use swarmw_plugin_host::volumes::Measure;
 use tracing::debug;
 
-use super::{Keeper, NotDone};
+use super::{Keeper, NotDone, Slot};
 use crate::volumes::check::Phase;
-use crate::volumes::record::{Place, Record, Stage};
+use crate::volumes::record::{Record, Stage};
 use crate::volumes::wanted::Key;
 
-/// The option that says how many bytes a volume has.
-pub(super) const SIZE: &str = "size";
+/// A volume that takes longer to measure is not: its server may be gone.
+const MEASURE_DEADLINE: Duration = Duration::from_secs(20);
 /// What `du` counts in.
 const BLOCK: u64 = 512;
 
 // === impl Keeper ===
 
 impl Keeper {
-    /// Grows a volume that no task uses to so many bytes, and keeps them as its option
-    /// `size`.
+    /// Grows a volume of this node that no task uses to so many bytes, and keeps them as
+    /// its option `size`. One that has them already stays as it is.
     pub(crate) async fn expand(self: &Arc<Self>, key: &Key, size: u64) -> Result<(), NotDone> {
         let slot = self.slots().get(key).cloned().ok_or(NotDone::Unknown)?;
         let this = self.clone();
@@ -37,10 +38,17 @@ impl Keeper {
             if matches!(record.stage, Stage::Removing(_)) {
                 return Err(NotDone::Failed("it is being removed".to_owned()));
             }
-            let now = record.options.get(SIZE).and_then(|text| volumes::size(text));
-            if let Some(now) = now.and_then(|now| u64::try_from(now).ok()).filter(|n| *n >= size) {
-                let why = format!("it has {now} bytes, and does not shrink to {size}");
-                return Err(NotDone::Failed(why));
+            if record.id.is_some() {
+                let why = "it is a volume of the cluster, which are not expanded yet";
+                return Err(NotDone::Failed(why.to_owned()));
+            }
+            match this.planner.size(&record.wanted()) {
+                Some(now) if now == size => return Ok(()),
+                Some(now) if now > size => {
+                    let why = format!("it has {now} bytes, and does not shrink to {size}");
+                    return Err(NotDone::Failed(why));
+                }
+                _ => {}
             }
             if record.stage != Stage::Idle {
                 this.tear_down(&slot.place, record).await.map_err(NotDone::Failed)?;
@@ -55,40 +63,40 @@ impl Keeper {
     /// measured; without those of which nobody knows.
     pub(crate) async fn sizes(&self) -> BTreeMap<String, u64> {
         let all: Vec<_> = self.slots().values().cloned().collect();
-        let mut sizes = BTreeMap::new();
-        for slot in all {
-            // One that something is done to is measured as it is on disk.
-            let record = match slot.record.try_lock() {
-                Ok(record) => record.clone(),
-                Err(_) => slot.place.read().unwrap_or_default(),
-            };
-            let Some(record) = record.filter(|record| record.created) else { continue };
-            let measured = match self.planner.measure(&record.wanted()).await {
-                Ok(measure) => measured(measure, &record, slot.place.clone()).await,
-                Err(why) => Err(io::Error::other(why)),
-            };
-            match measured {
-                Ok(Some(size)) => drop(sizes.insert(record.name, size)),
-                Ok(None) => {}
-                Err(why) => debug!(volume = %record.name, %why, "a volume is not measured"),
+        let measured = all.into_iter().map(async |slot| {
+            let record = slot.record_as_is().filter(|record| record.created)?;
+            let measured = tokio::time::timeout(MEASURE_DEADLINE, self.measured(&slot, &record));
+            let size = measured.await.unwrap_or_else(|late| Err(late.into()));
+            match size {
+                Ok(size) => Some((record.name, size?)),
+                Err(why) => {
+                    debug!(volume = %record.name, %why, "a volume is not measured");
+                    None
+                }
             }
-        }
-        sizes
+        });
+        futures::future::join_all(measured).await.into_iter().flatten().collect()
     }
-}
 
-async fn measured(measure: Measure, record: &Record, place: Place) -> io::Result<Option<u64>> {
-    let mounted = record.stage == Stage::Mounted;
-    let measuring = tokio::task::spawn_blocking(move || match measure {
-        Measure::Tree => tree(&place.files()).map(Some),
-        Measure::FileSystem if mounted => {
-            let there = rustix::fs::statvfs(place.target())?;
-            Ok(Some((there.f_blocks - there.f_bfree) * there.f_frsize))
-        }
-        // The engine knows of its own, and shows them itself.
-        Measure::FileSystem | Measure::Engine | Measure::Unknown => Ok(None),
-    });
-    measuring.await.map_err(io::Error::other)?
+    async fn measured(&self, slot: &Slot, record: &Record) -> io::Result<Option<u64>> {
+        let measure = self.planner.measure(&record.wanted()).await.map_err(io::Error::other)?;
+        // The last time is not over yet: no other thread waits for the same.
+        let turn = slot.measuring.clone().try_lock_owned().map_err(io::Error::other)?;
+        let (place, mounted) = (slot.place.clone(), record.stage == Stage::Mounted);
+        let measuring = tokio::task::spawn_blocking(move || {
+            let _turn = turn;
+            match measure {
+                Measure::Tree => tree(&place.files()).map(Some),
+                Measure::FileSystem if mounted => {
+                    let there = rustix::fs::statvfs(place.target())?;
+                    Ok(Some((there.f_blocks - there.f_bfree) * there.f_frsize))
+                }
+                // The engine knows of its own, and shows them itself.
+                Measure::FileSystem | Measure::Engine | Measure::Unknown => Ok(None),
+            }
+        });
+        measuring.await.map_err(io::Error::other)?
+    }
 }
 
 /// The bytes on disk of all files below a directory, each file once.
@@ -97,9 +105,13 @@ fn tree(root: &Path) -> io::Result<u64> {
     let mut seen = HashSet::new();
     let mut left = vec![root.to_owned()];
     while let Some(folder) = left.pop() {
-        for entry in fs::read_dir(folder)? {
+        // Files and folders come and go while they are counted.
+        let entries = match fs::read_dir(&folder) {
+            Err(e) if e.kind() == io::ErrorKind::NotFound && folder != root => continue,
+            entries => entries?,
+        };
+        for entry in entries {
             let entry = entry?;
-            // Files come and go while they are counted.
             let Ok(found) = entry.metadata() else { continue };
             if found.nlink() == 1 || found.is_dir() || seen.insert((found.dev(), found.ino())) {
                 bytes += found.blocks() * BLOCK;

@@ -6,7 +6,6 @@ use std::time::Duration;
 use swarmw_model::TaskId;
 use tracing::warn;
 
-use super::size::SIZE;
 use super::{Keeper, Slot};
 use crate::volumes::action::{Action, Undo};
 use crate::volumes::check::Phase;
@@ -38,7 +37,8 @@ impl Keeper {
         match (&record.stage, &record.seen) {
             (Stage::Removing(_), _) => return Err("it is being removed".to_owned()),
             (Stage::Mounted, Some(seen)) if self.stands(&slot.place, record) => {
-                if !wanted.options.is_empty() && record.options != wanted.options {
+                let same = record.options == record.as_grown(&wanted.options);
+                if !wanted.options.is_empty() && !same {
                     return Err("it is mounted here with other options".to_owned());
                 }
                 return Ok(seen.clone());
@@ -46,14 +46,17 @@ impl Keeper {
             (Stage::Idle, _) => {}
             _ => self.tear_down(&slot.place, record).await?,
         }
+        // Another volume of the name: what was made here was the one before.
+        if record.id != wanted.id {
+            record.created = false;
+            record.grown = None;
+        }
+        record.id = wanted.id;
         // One that is named without options has those that it was made with.
         if !wanted.options.is_empty() {
-            record.options.clone_from(&wanted.options);
+            record.options = record.as_grown(&wanted.options);
         }
         record.labels.clone_from(&wanted.labels);
-        // Another volume of the name: what was made here was the one before.
-        record.created &= record.id == wanted.id;
-        record.id = wanted.id;
         record.secrets.clone_from(&wanted.secrets);
         if !record.created {
             self.carry_out(slot, record, Phase::Create, Some(task)).await?;
@@ -128,7 +131,8 @@ impl Keeper {
                 finished.seen = seen;
             }
             Phase::Expand(size) => {
-                finished.options.insert(SIZE.to_owned(), size.to_string());
+                finished.grown = Some(size);
+                finished.options = finished.as_grown(&finished.options);
             }
             Phase::Create | Phase::Remove => {}
         }

@@ -73,9 +73,24 @@ async fn a_volume_that_nobody_uses_grows_and_keeps_its_size() {
         ]
     );
     assert_eq!(keeper.list().await[0].options["size"], "67108864");
+    keeper.expand(&key, size).await.expect("a second time");
     let smaller = NotDone::Failed("it has 67108864 bytes, and does not shrink to 1024".to_owned());
     assert_eq!(keeper.expand(&key, 1024).await, Err(smaller));
     assert_eq!(world.take_log(), [""; 0]);
+    // Tasks that name the size from before find it as it is, one after the other and at once.
+    let before = [("size".to_owned(), "8MiB".to_owned())];
+    let named = Wanted { options: before.into(), ..volume() };
+    keeper.create(named.clone()).await.expect("it is there");
+    keeper.hold(named.clone(), task(2)).await.expect("mounted");
+    keeper.hold(named, task(3)).await.expect("mounted");
+    assert_eq!(keeper.list().await[0].options["size"], "67108864");
+    keeper.release(&key, task(2)).await;
+    keeper.release(&key, task(3)).await;
+    let of_cluster = Wanted { id: Some(VolumeId::from_bits(7)), ..volume() };
+    keeper.hold(of_cluster, task(4)).await.expect("another of the name");
+    keeper.release(&key, task(4)).await;
+    let refused = keeper.expand(&key, size << 1).await;
+    assert!(matches!(&refused, Err(NotDone::Failed(why)) if why.contains("of the cluster")));
     // Its directory is there and has nothing in it: these hands only pretend.
     assert_eq!(keeper.sizes().await, [("data".to_owned(), 0)].into());
 }
