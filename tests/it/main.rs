@@ -12,6 +12,8 @@ mod kills;
 mod main_job;
 mod mistakes;
 mod plugins;
+mod plugins_registry;
+mod plugins_taken;
 mod secrets;
 mod support;
 mod trouble;

@@ -1,10 +1,10 @@
 //! An operator's life with plugins: added, used, upgraded, looked at before and
 //! after, switched off, removed.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::main_job::{HELLO, running};
-use crate::support::{Cluster, Node, Output, Registry, eventually, guest};
+use crate::support::{Cluster, Node, Output, eventually, guest};
 
 /// A cluster of one manager, `n1`, and one worker, `n2`, with version 1 of
 /// `test/picky`, which passes every node, and `web`, which asks it.
@@ -23,7 +23,7 @@ pub fn path(name: &str) -> String {
     guest(name).to_string_lossy().into_owned()
 }
 
-fn inspect(node: &Node) -> Result<Value, String> {
+pub fn inspect(node: &Node) -> Result<Value, String> {
     node.json("/swarmw/plugins/test/picky")
 }
 
@@ -57,7 +57,7 @@ fn a_plugin_in_use_stays_and_shows_what_it_does() {
     );
 
     let shown = inspect(first).expect("a plugin");
-    assert_eq!(shown["Services"], serde_json::json!(["web"]));
+    assert_eq!(shown["Services"], json!(["web"]));
     assert!(shown["Use"]["Calls"]["compile"]["Count"].as_u64() >= Some(1), "{shown}");
     assert_eq!(shown["Use"]["Breaker"]["Open"], false);
     let pretty = first.swarmw(&["plugin", "inspect", "--pretty", "test/picky"]);
@@ -70,8 +70,13 @@ fn a_plugin_in_use_stays_and_shows_what_it_does() {
     // Disabled, it lets nothing new in and leaves alone what runs.
     first.swarmw(&["plugin", "disable", "--force", "picky"]);
     assert_eq!(hosts(first).len(), 4);
-    let update = first.try_swarmw(&["service", "update", "--detach", "--replicas", "5", "web"]);
-    refused(&update, &["plugin test/picky: is disabled"]);
+    let hello = cluster.file("hello.wasm", HELLO);
+    let words = ["service", "create", "--detach", "--constraint", "picky==x"];
+    let created = first.try_swarmw(&[&words[..], &[&hello.to_string_lossy()]].concat());
+    refused(&created, &["plugin test/picky is disabled: swarmw plugin enable test/picky"]);
+    // Services that it has are still written to.
+    first.swarmw(&["service", "scale", "--detach", "web=3"]);
+    running(first, "web", 3);
     first.swarmw(&["plugin", "enable", "picky"]);
     first.swarmw(&["service", "scale", "web=5"]);
 
@@ -163,7 +168,14 @@ fn releases_change_while_services_come_and_no_task_is_lost() {
         if hosts == ["n2"; 4] { Ok(()) } else { Err(format!("{hosts:?}")) }
     });
     let shown = inspect(first).expect("a plugin");
-    assert_eq!(shown["Use"]["Breaker"]["Faults"], 0, "{shown}");
+    // A machine that stands still for a moment makes a call late, and no release wrong.
+    for (call, counts) in shown["Use"]["Calls"].as_object().expect("calls") {
+        assert_eq!(
+            (&counts["Traps"], &counts["Invalid"]),
+            (&json!(0), &json!(0)),
+            "{call}: {shown}"
+        );
+    }
 }
 
 /// Upgrades there and back.
@@ -185,22 +197,49 @@ fn powers_are_granted_by_the_operator_and_more_of_them_wait() {
     );
     first.swarmw(&["plugin", "add", "--yes", &two]);
     let shown = first.json("/swarmw/plugins/test/watcher").expect("a plugin");
-    assert_eq!(shown["Granted"], serde_json::json!([{"observe": "http://10.0.0.1/*"}]));
+    assert_eq!(shown["Granted"], json!([{"observe": "http://10.0.0.1/*"}]));
     first.swarmw(&["plugin", "rm", "watcher"]);
 
     first.swarmw(&["plugin", "add", &one]);
-    let held = first.swarmw(&["plugin", "upgrade", "watcher", &two]);
-    assert!(held.contains("Version 0.1.0 still serves"), "{held}");
+    let held = first.try_swarmw(&["plugin", "upgrade", "watcher", &two]);
+    refused(&held, &["0.2.0 waits for your consent", "`swarmw plugin promote --yes test/watcher`"]);
+    assert!(held.stdout.contains("Version 0.1.0 still serves"), "{held}");
+    let pretty = first.swarmw(&["plugin", "inspect", "--pretty", "watcher"]);
+    assert!(pretty.contains(&format!(" Wants:\t\t{look} (likes to look)")), "{pretty}");
     let listed = first.swarmw(&["plugin", "ls", "--format", "{{.Name}} {{.Version}} {{.Status}}"]);
     assert!(listed.contains("test/watcher 0.1.0 enabled, 0.2.0 waits"), "{listed}");
     refused(
         &first.try_swarmw(&["plugin", "promote", "watcher"]),
-        &["asks for powers", "grant all with --yes"],
+        &["asks for powers", "grant all with `swarmw plugin promote --yes test/watcher`"],
     );
     first.swarmw(&["plugin", "promote", "--grant", "observe=http://10.0.0.1/q", "watcher"]);
     let shown = first.json("/swarmw/plugins/test/watcher").expect("a plugin");
     assert_eq!(shown["Metadata"]["Version"], "0.2.0");
-    assert_eq!(shown["Granted"], serde_json::json!([{"observe": "http://10.0.0.1/q"}]));
+    assert_eq!(shown["Granted"], json!([{"observe": "http://10.0.0.1/q"}]));
+
+    // The version that serves gets more and less without another component.
+    let granted = || {
+        let shown = first.json("/swarmw/plugins/test/watcher").expect("a plugin");
+        shown["Granted"].clone()
+    };
+    let changed = first.run("plugin grant --yes watcher");
+    assert!(changed.contains("Changed the grants of plugin test/watcher 0.2.0"), "{changed}");
+    assert_eq!(granted(), json!([{"observe": "http://10.0.0.1/*"}]));
+    refused(
+        &first.try_run("plugin grant --yes watcher"),
+        &["plugin test/watcher has observe=http://10.0.0.1/* already, and nothing else"],
+    );
+    refused(
+        &first.try_swarmw(&["plugin", "upgrade", "--yes", "watcher", &two]),
+        &["plugin test/watcher runs this very component already"],
+    );
+    refused(&first.try_run("plugin grant watcher"), &["name a power to grant or to revoke"]);
+    first.swarmw(&["plugin", "upgrade", "--revoke", look, "watcher", &two]);
+    assert_eq!(granted(), json!([]));
+    refused(
+        &first.try_run(format!("plugin grant --revoke {look} watcher")),
+        &[&format!("plugin test/watcher was not granted {look}; it has no powers")],
+    );
 }
 
 #[test]
@@ -305,89 +344,4 @@ fn an_update_policy_takes_over_updates_under_way_where_the_operator_says_so() {
     first.swarmw(&["plugin", "add", &path("picky-one")]);
     let refusal = first.try_swarmw(&["plugin", "upgrade", "--adopt", "picky", &path("picky-two")]);
     refused(&refusal, &["only an update policy has updates under way to adopt"]);
-}
-
-#[test]
-fn a_plugin_comes_from_a_registry_by_its_digest() {
-    let cluster = Cluster::of(1, 0);
-    let first = &cluster.nodes[0];
-    let registry = Registry::start(cluster.spare_address());
-    let one = std::fs::read(guest("picky-one")).expect("a component");
-    let two = std::fs::read(guest("picky-two")).expect("a component");
-    let digest = registry.push_component("acme/picky", "stable", &one);
-    let reference = format!("{}/acme/picky:stable", registry.address);
-    let added = first.swarmw(&["plugin", "add", &reference]);
-    assert!(added.contains(&format!("{reference}@{digest}")), "{added}");
-    assert_eq!(inspect(first).expect("a plugin")["Source"], format!("{reference}@{digest}"));
-
-    // The tag moves; the plugin does not.
-    let moved = registry.push_component("acme/picky", "stable", &two);
-    let asked = registry.requests().len();
-    first.swarmw(&["plugin", "inspect", "picky"]);
-    assert_eq!(registry.requests().len(), asked, "{:?}", registry.requests().last());
-    first.swarmw(&["plugin", "upgrade", "picky", &reference]);
-    let shown = inspect(first).expect("a plugin");
-    assert_eq!(shown["Source"], format!("{reference}@{moved}"));
-    assert_eq!(shown["Metadata"]["Version"], "0.2.0");
-    let missing = format!("{}/acme/none:1", registry.address);
-    refused(&first.try_swarmw(&["plugin", "add", &missing]), &[&registry.address]);
-    registry.push_component("acme/text", "1", b"no component at all");
-    let text = format!("{}/acme/text:1", registry.address);
-    refused(&first.try_swarmw(&["plugin", "add", &text]), &["no WebAssembly component"]);
-}
-
-#[test]
-fn where_keys_are_set_only_what_they_signed_is_taken() {
-    let mut cluster = Cluster::of(1, 0);
-    let registry = Registry::start(cluster.spare_address());
-    let (ours, theirs) = (key(&cluster, "ours"), key(&cluster, "theirs"));
-    let public = ours.with_extension("pub");
-    let first = &mut cluster.nodes[0];
-    assert_eq!(first.stop(), 0, "an orderly end");
-    first.give_flags(&["--plugin-key", &public.to_string_lossy()]);
-    first.start();
-    cluster.wait_ready(1);
-    let first = &cluster.nodes[0];
-
-    let one = std::fs::read(guest("picky-one")).expect("a component");
-    let two = std::fs::read(guest("picky-two")).expect("a component");
-    let digest = registry.push_component("acme/picky", "1", &one);
-    let other = registry.push_component("acme/picky", "2", &two);
-    let reference = |tag: &str| format!("{}/acme/picky:{tag}", registry.address);
-    let unsigned = "has no signature by a trusted key (ours)";
-    refused(&first.try_swarmw(&["plugin", "add", &path("picky-one")]), &["signed plugins only"]);
-    refused(&first.try_swarmw(&["plugin", "add", &reference("1")]), &[unsigned]);
-    registry.sign("acme/picky", &digest, &theirs);
-    refused(&first.try_swarmw(&["plugin", "add", &reference("1")]), &[unsigned]);
-
-    registry.sign("acme/picky", &digest, &ours);
-    let added = first.swarmw(&["plugin", "add", &reference("1")]);
-    assert!(added.contains(" Signer:\tours"), "{added}");
-    assert_eq!(inspect(first).expect("a plugin")["Signer"], "ours");
-    refused(&first.try_swarmw(&["plugin", "upgrade", "picky", &reference("2")]), &[unsigned]);
-    registry.sign("acme/picky", &other, &ours);
-    first.swarmw(&["plugin", "upgrade", "picky", &reference("2")]);
-}
-
-/// A private key in a file; the public one stands beside it.
-fn key(cluster: &Cluster, name: &str) -> std::path::PathBuf {
-    let private = cluster.folder().join(name).with_extension("pem");
-    let public = private.with_extension("pub");
-    let openssl = |arguments: &[&std::ffi::OsStr]| {
-        let output = std::process::Command::new("openssl").args(arguments).output();
-        let output = output.expect("openssl is installed");
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    };
-    let words = ["ecparam", "-name", "prime256v1", "-genkey", "-noout", "-out"];
-    let words: Vec<_> = words.iter().map(std::ffi::OsStr::new).collect();
-    openssl(&[&words[..], &[private.as_os_str()]].concat());
-    openssl(&[
-        "ec".as_ref(),
-        "-in".as_ref(),
-        private.as_os_str(),
-        "-pubout".as_ref(),
-        "-out".as_ref(),
-        public.as_os_str(),
-    ]);
-    private
 }

@@ -16,7 +16,8 @@ use tokio_util::codec::{FramedRead, LinesCodec};
 use tokio_util::io::StreamReader;
 
 use swarmw_model::{
-    CandidateState, DataId, Filters, Node, Plugin, PluginState, Refusal, Service, Time,
+    CandidateState, DataId, Filters, GrantRequest, Node, Plugin, PluginState, Refusal, Service,
+    Time,
 };
 use swarmw_state::Event;
 
@@ -231,13 +232,18 @@ fn plugin_action(old: &Plugin, new: &Plugin, changes: &mut Changes) -> Option<&'
         let promoted = old.candidate.as_ref().is_some_and(|c| c.release.blob.digest == *digest);
         return Some(if promoted { "promote" } else { "upgrade" });
     }
-    if old.candidate != new.candidate {
+    let waits = |of: &Plugin| of.candidate.as_ref().map(|c| (c.state, c.release.blob.clone()));
+    if waits(old) != waits(new) {
         let Some(candidate) = &new.candidate else { return Some("discard") };
         changes.set("candidate", &candidate.release.metadata.version);
         return Some(match candidate.state {
             CandidateState::Shadow => "shadow",
             CandidateState::Consent => "hold",
         });
+    }
+    if old.release.granted != new.release.granted {
+        changes.set("granted", &powers(&new.release.granted));
+        return Some("grant");
     }
     if old.status.trouble != new.status.trouble
         && let Some(trouble) = &new.status.trouble
@@ -256,6 +262,11 @@ fn plugin_action(old: &Plugin, new: &Plugin, changes: &mut Changes) -> Option<&'
             "quarantine"
         }
     })
+}
+
+/// Powers in one line.
+fn powers(granted: &[GrantRequest]) -> String {
+    granted.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
 }
 
 /// Whether a reader of `filters` wants an event of the cluster.

@@ -140,8 +140,9 @@ where
     };
     let was_forwarded = request.extensions().get::<Forwarded>().is_some();
     let whole = Whole::of(host, request).await?;
-    let began = Instant::now();
+    let mut lost = Instant::now();
     loop {
+        let asked = Instant::now();
         let answer = match (leads(host)?, was_forwarded) {
             (true, _) => run(whole.again()).await,
             (false, true) => return Ok(moved()),
@@ -156,7 +157,11 @@ where
         if was_forwarded {
             return Ok(moved());
         }
-        if began.elapsed() >= LEADER_PATIENCE {
+        if asked.elapsed() >= LEADER_PATIENCE {
+            // Somebody led, and was at work for as long.
+            lost = Instant::now();
+        }
+        if lost.elapsed() >= LEADER_PATIENCE {
             return Err(refusals::no_leader().into());
         }
         tokio::time::sleep(LEADER_PAUSE).await;

@@ -13,9 +13,9 @@ use serde::{Deserialize, Serialize};
 
 use swarmw_model::{
     Availability, Blob, ClusterId, ClusterSpec, Consent, Id, ManagerStatus, NodeDescription,
-    NodeId, NodeVolume, Plugin, PluginId, PluginLine, PluginOffer, PluginReport, PluginUse,
-    Refusal, RequestId, ServiceId, ServiceSpec, ShadowReport, TaskId, Time, VolumeId, VolumeScope,
-    VolumeSpec,
+    NodeId, NodeVolume, Plugin, PluginAct, PluginId, PluginLine, PluginOffer, PluginReport,
+    PluginUse, Refusal, RequestId, ServiceId, ServiceSpec, ShadowReport, TaskId, Time, VolumeId,
+    VolumeScope, VolumeSpec,
 };
 use swarmw_state::{Change, Event, State};
 
@@ -53,8 +53,13 @@ pub trait Node: Send + Sync + 'static {
     /// nothing and is answered as the first one was.
     fn write(&self, request: Option<RequestId>, change: Change) -> Answer<'_, Option<Id>>;
 
-    /// The leader's: asks the plugins whether they accept their parts of a spec.
-    fn check_service<'a>(&'a self, spec: &'a ServiceSpec) -> Answer<'a, ()>;
+    /// The leader's: asks the plugins whether they accept their parts of a spec, which
+    /// follows another where the service is there already.
+    fn check_service<'a>(
+        &'a self,
+        spec: &'a ServiceSpec,
+        before: Option<&'a ServiceSpec>,
+    ) -> Answer<'a, ()>;
 
     /// The leader's: how each manager stands.
     fn manager_statuses(&self) -> BoxFuture<'_, BTreeMap<NodeId, ManagerStatus>>;
@@ -90,11 +95,12 @@ pub trait Node: Send + Sync + 'static {
     ) -> Answer<'_, PluginReport>;
 
     /// The leader's: puts the version of a plugin that waits, or runs in shadow, in its
-    /// place.
-    fn promote_plugin(
+    /// place; enables a plugin; or gives it other powers.
+    fn act_on_plugin(
         &self,
         request: Option<RequestId>,
         id: PluginId,
+        act: PluginAct,
         consent: Consent,
     ) -> Answer<'_, Plugin>;
 

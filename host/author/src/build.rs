@@ -53,7 +53,7 @@ pub(crate) fn run(args: &BuildArgs, bench: &Workbench, out: &mut dyn Write) -> R
         writeln!(out, "  option   {}: {} ({words}{default})", option.name, option.help)?;
     }
     for grant in &metadata.grants {
-        writeln!(out, "  asks     {:?}: {}", grant.request, grant.reason)?;
+        writeln!(out, "  asks     {}: {}", grant.request, grant.reason)?;
     }
     writeln!(out, "  imports  swarmw:types/host alone")?;
     if built.bytes.len() > COMPONENT {

@@ -1,7 +1,7 @@
 //! From a core module to a component, and what can be wrong with one.
 
 use anyhow::{Result, anyhow};
-use swarmw_plugin_host::{AddError, NoPlugin};
+use swarmw_plugin_host::{AddError, CompileError, NoPlugin};
 use wit_component::ComponentEncoder;
 
 use crate::languages::Language;
@@ -58,7 +58,9 @@ fn explained(error: &str, language: Language) -> String {
 pub fn refused(error: &AddError, language: Language) -> String {
     let advice = match error {
         // They say what to do themselves.
-        AddError::NotComponent(_) | AddError::NoPlugin(NoPlugin::Version { .. }) => {
+        AddError::NotComponent(_)
+        | AddError::NoPlugin(NoPlugin::Version { .. })
+        | AddError::Compile(CompileError::TooSlow) => {
             return error.to_string();
         }
         AddError::Compile(_) => "make it smaller, or simpler".to_owned(),
@@ -87,6 +89,9 @@ fn in_rust(error: &AddError) -> &'static str {
         }
         AddError::Metadata { reason } if reason.contains("claim") => {
             "look at claims() in src/lib.rs"
+        }
+        AddError::Metadata { reason } if reason.contains("grant") => {
+            "look at grants() in src/lib.rs"
         }
         AddError::Metadata { .. } => "look at the struct with #[derive(Options)] in src/lib.rs",
         AddError::Describe { .. } => {

@@ -82,6 +82,19 @@ impl Kind {
     }
 }
 
+/// A file without the lines about what this kind has not.
+fn fitting(kind: Kind, text: String) -> String {
+    // Nothing is placed by a volume driver.
+    let has = |line: &&str| !(kind == Kind::VolumeDriver && line.starts_with(DEV));
+    match text.contains(DEV) {
+        true => text.split_inclusive('\n').filter(has).collect(),
+        false => text,
+    }
+}
+
+/// How a line about `plugin dev` begins.
+const DEV: &str = "swarmw plugin dev";
+
 /// Makes the folder.
 pub(crate) fn run(args: &NewArgs, out: &mut dyn Write) -> Result<()> {
     let Some(kind) = args.kind else { bail!(choices()) };
@@ -97,7 +110,7 @@ pub(crate) fn run(args: &NewArgs, out: &mut dyn Write) -> Result<()> {
         for (path, text) in TEMPLATES {
             let Some(path) = path.strip_prefix(&prefix) else { continue };
             let path = if path == "gitignore" { ".gitignore".to_owned() } else { words.fill(path) };
-            files.push((path.into(), words.fill(text)));
+            files.push((path.into(), fitting(kind, words.fill(text))));
         }
     }
     let below = |folder: &str, all: &[(&str, &str)]| -> Vec<(PathBuf, String)> {

@@ -54,6 +54,12 @@ impl Project {
         let shown = folder.display();
         let folder =
             fs::canonicalize(folder).with_context(|| format!("there is no folder {shown}"))?;
+        if folder.is_file() {
+            bail!(
+                "{shown} is a file: name the plugin's folder, and test a component of your own \
+                 making with `swarmw plugin test --component {shown} FOLDER`"
+            );
+        }
         Ok(Self { folder })
     }
 

@@ -369,7 +369,7 @@ mod tests {
     #[test]
     fn a_lie_is_told_to_the_author_and_not_to_an_operator() {
         let told = impure(
-            "plugin me/a: is quarantined: its test answered one question in two ways; upgrade \
+            "plugin me/a is quarantined: its test answered one question in two ways; upgrade \
              it, or enable it again",
         );
         assert_eq!(told, format!("its test answered one question in two ways; {IMPURE}"));

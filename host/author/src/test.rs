@@ -99,8 +99,11 @@ pub(crate) fn run(args: &TestArgs, bench: &Workbench, out: &mut dyn Write) -> Re
         let what = format!("{calls}, the nearest to its budget a `{}`", tightest.call);
         let (spent, budget) = (millis(tightest.spent), millis(tightest.budget));
         let of = format!("{spent:.1} of {budget:.0} ms");
-        // One that ran out of it failed its case or its law.
-        report.kept(out, "limits", &what, &of, Duration::ZERO)?;
+        match spent > budget && report.failed > 0 {
+            // It ran out of it, and so failed its case or its law: told there.
+            true => writeln!(out, "  {:<7} {what:<52} LATE  {of}", "limits")?,
+            false => report.kept(out, "limits", &what, &of, Duration::ZERO)?,
+        }
     }
     let (first, later) = component.took.medians();
     let speed = format!("{:.2}, {:.2} ms", millis(first), millis(later));
@@ -114,6 +117,14 @@ pub(crate) fn run(args: &TestArgs, bench: &Workbench, out: &mut dyn Write) -> Re
         writeln!(out, "\nlog of the component:\n  {}", logged.join("\n  "))?;
     }
     match report.failed {
+        0 if files.iter().all(|file| file.cases.is_empty()) => {
+            bail!(
+                "nothing that {} decides was tried: without cases neither the host nor the laws \
+                 have anything to ask; write some to {}/NAME.cases",
+                built.inspected.name,
+                project.cases().display()
+            )
+        }
         0 => {
             writeln!(out, "\nall well, in {:.1} s", started.elapsed().as_secs_f64())?;
             Ok(())

@@ -1,10 +1,14 @@
 //! From core module to component.
 
 use std::fs;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use wit_component::{ComponentEncoder, DecodedWasm};
 
 use crate::{Guest, PLUGIN_IMPORTS};
+
+/// How many drafts this process has made.
+static DRAFTS: AtomicU32 = AtomicU32::new(0);
 
 /// Writes `NAME.component.wasm` beside the module, unless it stands there already.
 pub fn encode(module: Guest) -> Guest {
@@ -17,8 +21,10 @@ pub fn encode(module: Guest) -> Guest {
     if fs::read(&path).is_ok_and(|old| old == component) {
         return Guest { path, ..module };
     }
-    // Never seen half written: tests of several processes build the same guests.
-    let draft = path.with_extension(format!("{}.draft", std::process::id()));
+    // Never seen half written: tests of several processes, and of several threads of
+    // one, build the same guests.
+    let count = DRAFTS.fetch_add(1, Ordering::Relaxed);
+    let draft = path.with_extension(format!("{}-{count}.draft", std::process::id()));
     fs::write(&draft, component)
         .and_then(|()| fs::rename(&draft, &path))
         .unwrap_or_else(|error| panic!("cannot write {}: {error}", path.display()));
@@ -51,5 +57,33 @@ pub fn check_imports(guest: &Guest) {
             "{name} imports {import}; a plugin may import {} only",
             PLUGIN_IMPORTS.join(", ")
         );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::thread;
+
+    use super::*;
+
+    #[test]
+    fn several_threads_encode_the_same_guest() {
+        let folder = std::env::temp_dir().join(format!("swarmw-guest-{}", std::process::id()));
+        fs::create_dir_all(&folder).expect("a folder");
+        let path = folder.join("empty.wasm");
+        fs::write(&path, b"\0asm\x01\0\0\0").expect("a module");
+        let component = path.with_extension("component.wasm");
+        for _ in 0..100 {
+            thread::scope(|scope| {
+                for _ in 0..4 {
+                    let (name, path) = ("empty".to_owned(), path.clone());
+                    scope.spawn(|| encode(Guest { name, path }));
+                }
+            });
+            fs::remove_file(&component).expect("it was written");
+        }
+        let left: Vec<_> = fs::read_dir(&folder).expect("the folder").flatten().collect();
+        assert_eq!(left.len(), 1, "{left:?}");
+        fs::remove_dir_all(&folder).expect("the folder goes");
     }
 }

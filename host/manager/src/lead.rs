@@ -92,7 +92,10 @@ pub(crate) async fn lead(
                 () = cancel.cancelled() => return,
                 () = log.until(tick.wake_at) => {}
                 // The log names a plugin before it is compiled and serves.
-                changed = loaded.changed() => if changed.is_err() { return },
+                changed = loaded.changed() => match changed {
+                    Ok(()) => loops.orchestrator.policies_changed(),
+                    Err(_) => return,
+                },
                 (query, told) = queries.next() => {
                     loops.orchestrator.answered(&query, log.now(), told);
                 }
@@ -173,7 +176,9 @@ impl Loops {
         }
         for trouble in self.scheduler.schedule(state, &mut changes, now, &mut policies).events {
             let (service, consequence) = (trouble.service, trouble.consequence);
-            if let Some(held_back) = self.told.tell(&trouble.failure, now) {
+            if !trouble.failure.is_soon()
+                && let Some(held_back) = self.told.tell(&trouble.failure, now)
+            {
                 let failure = &trouble.failure;
                 warn!(%service, %failure, ?consequence, held_back, "a placement plugin failed");
             }

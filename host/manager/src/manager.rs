@@ -38,8 +38,9 @@ pub(crate) struct Inner {
     pub(crate) channels: Channels,
     pub(crate) policies: PluginHost,
     pub(crate) given: tokio::sync::Mutex<plugins::Given>,
-    /// Told whenever other plugins serve than before.
-    pub(crate) loaded: tokio::sync::watch::Sender<()>,
+    /// Told whenever other plugins serve than before, or more can be called.
+    pub(crate) loaded: watch::Sender<()>,
+    pub(crate) compiling: plugins::Compiling,
     pub(crate) shadows: plugins::Shadows,
     pub(crate) troubles: plugins::Troubles,
     pub(crate) rehearsals: plugins::Rehearsals,
@@ -49,7 +50,7 @@ pub(crate) struct Inner {
     pub(crate) logs: LogBroker,
     tls: Tls,
     leading: Mutex<Option<Leading>>,
-    cancel: CancellationToken,
+    pub(crate) cancel: CancellationToken,
 }
 
 /// What exists while this manager leads.
@@ -144,7 +145,8 @@ impl Manager {
             rehearsals: plugins::Rehearsals::of(&policies),
             policies,
             given: tokio::sync::Mutex::default(),
-            loaded: tokio::sync::watch::Sender::new(()),
+            loaded: watch::Sender::new(()),
+            compiling: plugins::Compiling::default(),
             shadows: plugins::Shadows::default(),
             compiler: config.compiler,
             handler: config.handler,
@@ -281,18 +283,17 @@ impl Manager {
         self.0.log.write(request, change).await
     }
 
-    /// Asks the plugins whether they can work with a spec.
+    /// Asks the plugins whether they can work with a spec, which follows another where
+    /// the service is there already.
     ///
     /// # Errors
     /// The plugin's words, for the operator.
-    pub async fn check_service(&self, spec: &ServiceSpec) -> Result<(), Refusal> {
-        // A manager that has only just come to lead may still be loading.
-        plugins::sync(&self.0).await;
-        let policies = self.0.policies.clone();
-        let spec = spec.clone();
-        tokio::task::spawn_blocking(move || policies.check_service(&spec))
-            .await
-            .map_err(|e| Refusal::plain(RefusalKind::Unknown, e.to_string()))?
+    pub async fn check_service(
+        &self,
+        spec: &ServiceSpec,
+        before: Option<&ServiceSpec>,
+    ) -> Result<(), Refusal> {
+        plugins::check(&self.0, spec, before).await
     }
 
     /// Stores bytes on a majority of managers.

@@ -200,6 +200,14 @@ pub struct Service {
     pub previous_spec_version: Version,
 }
 
+/// What labels that set options of plugins begin with: `swarmw.opt.PLUGIN.OPTION`.
+pub const OPTION_LABEL: &str = "swarmw.opt.";
+
+/// `PLUGIN` and `OPTION` of one of [`ServiceSpec::policy_options`].
+pub fn option_path(path: &str) -> Option<(&str, &str)> {
+    path.strip_prefix(OPTION_LABEL).unwrap_or(path).rsplit_once('.')
+}
+
 // === impl ServiceSpec ===
 
 impl ServiceSpec {
@@ -238,15 +246,12 @@ impl ServiceSpec {
         all
     }
 
-    /// Options of plugins, from labels `swarmw.opt.PLUGIN.OPTION` and from
-    /// [`SwarmwOptions`], which wins.
+    /// Options of plugins, from [`SwarmwOptions`] and from labels, which keep their
+    /// [prefix](OPTION_LABEL): the former win, by whatever name of the plugin.
     pub fn policy_options(&self) -> BTreeMap<String, String> {
-        let labels = self
-            .labels
-            .iter()
-            .filter_map(|(k, v)| Some((k.strip_prefix("swarmw.opt.")?.to_owned(), v.clone())));
-        let ours = self.swarmw.iter().flat_map(|s| s.policy_options.clone());
-        labels.chain(ours).collect()
+        let labels = self.labels.iter().filter(|(name, _)| name.starts_with(OPTION_LABEL));
+        let ours = self.swarmw.iter().flat_map(|s| &s.policy_options);
+        labels.chain(ours).map(|(name, text)| (name.clone(), text.clone())).collect()
     }
 
     /// The spec as an answer may show it: without registry credentials.

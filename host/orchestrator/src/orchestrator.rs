@@ -95,10 +95,12 @@ impl Orchestrator {
         }
     }
 
-    /// The plugins that judge constraints are others than before: running tasks may
-    /// stand where they no longer may.
+    /// The plugins are others than before, or more of them can be called: running tasks
+    /// may stand where they no longer may, and updates may go on that waited for theirs.
     pub fn policies_changed(&mut self) {
         self.judge_anew = true;
+        let waits = self.rollouts.iter().filter(|(_, memory)| memory.awaits_policy);
+        self.dirty.extend(waits.map(|(service, _)| *service));
     }
 
     /// Takes the answer to a query: a number, or why there is none.
@@ -152,7 +154,7 @@ impl Orchestrator {
                 self.due.insert((at, Due::Service(id)));
             }
             decisions.queries.extend(memory.take_queries());
-            if memory.asked {
+            if memory.asked || memory.awaits_policy {
                 self.rollouts.insert(id, memory);
             }
             reap::service(state, id, &mut decisions.changes);

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use swarmw_model::{Problem, ServiceId, TaskId, Time};
+use swarmw_model::{NOT_YET, Problem, ServiceId, TaskId, Time};
 use swarmw_state::TargetState;
 
 /// Answers for the update policies of the cluster.
@@ -59,7 +59,8 @@ pub struct Component {
     pub adopts: bool,
 }
 
-/// Why a policy gave no outcome; the text is for people. Pauses the update.
+/// Why a policy gave no outcome; the text is for people. Pauses the update, but for
+/// [`UpdateFailure::NotYet`].
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum UpdateFailure {
     /// The policy refuses what the operator typed.
@@ -76,6 +77,20 @@ pub enum UpdateFailure {
         plugin: Arc<str>,
         /// What went wrong.
         message: String,
+    },
+    /// The policy is not called.
+    #[error("update policy {plugin} {why}")]
+    NotCalled {
+        /// The plugin.
+        plugin: Arc<str>,
+        /// Why, after its name: `is disabled: …`.
+        why: String,
+    },
+    /// The policy is being compiled: the update waits for it.
+    #[error("update policy {plugin} {NOT_YET}")]
+    NotYet {
+        /// The plugin.
+        plugin: Arc<str>,
     },
 }
 

@@ -1,6 +1,7 @@
 //! What the sandbox costs and how tightly it holds: the weight of the built-in
 //! components, their way from the cache to the first answer, how far a loop runs past
-//! its budget, and what a hoarder takes. It prints figures and judges none.
+//! its budget, what a hoarder takes, and what each attack on each function costs. It
+//! prints figures and judges none.
 //!
 //! `cargo xtask bars plugin-platform`
 
@@ -12,6 +13,8 @@ use swarmw_scheduler::Policies as _;
 
 #[path = "../tests/it/child.rs"]
 mod child;
+#[path = "../tests/it/storm.rs"]
+mod storm;
 #[expect(dead_code, reason = "the tests use all of it")]
 #[path = "../tests/it/support.rs"]
 mod support;
@@ -31,6 +34,7 @@ fn main() {
     loads();
     loops();
     hoard();
+    attacks();
 }
 
 fn weights() {
@@ -93,6 +97,36 @@ fn hoard() {
     answer.expect_err("it wants more than it gets");
     let grown = peak_rss_bytes().saturating_sub(before);
     println!("a hoarder, allowed 64 MiB: {:.0} MB more at the peak", grown as f64 / 1e6);
+}
+
+/// Each function of each kind, attacked in each way: CPU from the question to the fault,
+/// on a machine at rest, and then how long another plugin's answer takes.
+fn attacks() {
+    for (plugin, ask, functions) in storm::KINDS {
+        for function in functions {
+            let mut figures = Vec::new();
+            let mut after = Vec::new();
+            for how in ["loop", "trap", "memory", "stack"] {
+                let mut host = support::host_with(&storm::STORMS);
+                let neighbour = |host: &mut PluginHost, text: &str| {
+                    host.constraint(text, &support::no_options()).expect("a built-in answers");
+                };
+                // Instances are made at the first call.
+                neighbour(&mut host, "node.id==a");
+                let before = cpu_of_this_thread();
+                let said = ask(&mut host, &format!("{function}-{how}"));
+                let spent = cpu_of_this_thread() - before;
+                assert!(said.contains(plugin), "{function}-{how}: {said}");
+                figures.push(format!("{how} {:.1}", spent.as_secs_f64() * 1e3));
+                let started = Instant::now();
+                neighbour(&mut host, "node.id==b");
+                after.push(started.elapsed());
+            }
+            let most = after.into_iter().max().unwrap_or_default().as_secs_f64() * 1e3;
+            let figures = figures.join(", ");
+            println!("{plugin} {function}: {figures} ms of CPU; the next answer {most:.2} ms");
+        }
+    }
 }
 
 /// Sorted times.

@@ -19,7 +19,7 @@ impl Routes {
     pub fn new(plugins: &[Arc<Loaded>]) -> Self {
         let (constraints, others): (Vec<_>, Vec<_>) =
             plugins.iter().cloned().partition(|l| l.plugin.kind == PluginKind::Constraint);
-        let routing = Routing::of(constraints.iter().map(|l| l.claims()));
+        let routing = Routing::of(constraints.iter().map(|l| &l.plugin));
         Self { routing, others, constraints }
     }
 
@@ -53,6 +53,6 @@ impl Routes {
 
     /// The plugin that claims a constraint.
     pub fn constraint(&self, expression: &str) -> Option<&Arc<Loaded>> {
-        self.routing.constraint(&self.constraints, |l| l.claims(), expression)
+        self.routing.constraint(&self.constraints, |l| &l.plugin, expression)
     }
 }

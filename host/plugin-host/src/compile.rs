@@ -20,7 +20,7 @@ use crate::engine::{Profile, engine};
 
 /// How long a component may take to compile, on a machine that has other work too: what
 /// it takes of the processor has a bound of its own, 60 s at most.
-pub const COMPILE_TIMEOUT: Duration = Duration::from_secs(240);
+pub const COMPILE_TIMEOUT: Duration = Duration::from_secs(600);
 /// Address space of the compiling child.
 const CHILD_MEMORY: u64 = 4 << 30;
 /// CPU time of the compiling child, in seconds: so much, and more for each MiB…
@@ -59,7 +59,11 @@ pub enum CompileError {
     #[error("the component does not compile: {0}")]
     Refused(String),
     /// It took too long.
-    #[error("the component was not compiled within {} s", COMPILE_TIMEOUT.as_secs())]
+    #[error(
+        "the component was not compiled within {} s, and it needs {CHILD_CPU_MAX} s of a processor \
+         at most: this machine is too busy, try again",
+        COMPILE_TIMEOUT.as_secs()
+    )]
     TooSlow,
     /// The child could not run, or a file not be written.
     #[error("cannot compile components: {0}")]

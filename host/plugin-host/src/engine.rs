@@ -45,7 +45,7 @@ pub const ROW_BUDGET: Duration = Duration::from_micros(1);
 /// needs most.
 pub const ALLOCATE_BUDGET: Duration = Duration::from_millis(50);
 /// See [`ALLOCATE_BUDGET`].
-pub const BIN_BUDGET: Duration = Duration::from_micros(5);
+pub const BIN_BUDGET: Duration = Duration::from_micros(10);
 /// CPU time for a step of an update.
 pub const STEP_BUDGET: Duration = Duration::from_millis(100);
 /// CPU time for a plan of a volume driver.

@@ -1,13 +1,15 @@
 //! The plugins of the cluster, behind one handle.
 
+use std::hash::Hash;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use bytes::Bytes;
-use swarmw_model::{Plugin, PluginId, PluginKind, PluginLine, PluginUse};
+use swarmw_model::{Plugin, PluginId, PluginKind, PluginLine, PluginState, PluginUse};
 use wasmtime::Engine;
 use wasmtime::component::Linker;
 
+use crate::breaker::Question;
 use crate::claims::Routes;
 use crate::compile::{CompileError, Compiler};
 use crate::engine::{Profile, engine};
@@ -32,6 +34,8 @@ const RETIRED_MAX: usize = 8;
 pub struct PluginHost {
     pub(crate) shared: Arc<Shared>,
     pinned: Option<Arc<Table>>,
+    /// Asks about what is not in the cluster yet, see [`Question::tried`].
+    tries: bool,
 }
 
 pub(crate) struct Shared {
@@ -55,7 +59,11 @@ pub(crate) struct Runtime {
 /// The plugins at one time, and what they have answered.
 pub(crate) struct Table {
     pub routes: Routes,
+    /// Those that serve.
     plugins: Vec<Arc<Loaded>>,
+    /// Those that are to serve, compiled or not.
+    wanted: Vec<Arc<Loaded>>,
+    /// Those that left.
     retired: Vec<Arc<Loaded>>,
     memo: Mutex<Memo>,
 }
@@ -68,13 +76,18 @@ impl PluginHost {
     /// cannot run Wasm, or one that has no room for another thread.
     pub fn new(compiler: Compiler) -> Self {
         let runtime = Runtime::new(compiler).expect("this machine runs Wasm");
-        let table = RwLock::new(Arc::new(runtime.table(Vec::new(), Vec::new())));
-        Self { shared: Arc::new(Shared { runtime, table }), pinned: None }
+        let table = RwLock::new(Arc::new(runtime.table(Vec::new(), Vec::new(), Vec::new())));
+        Self { shared: Arc::new(Shared { runtime, table }), pinned: None, tries: false }
     }
 
     /// A handle that keeps to the plugins of now.
     pub fn pin(&self) -> Self {
-        Self { shared: Arc::clone(&self.shared), pinned: Some(self.table()) }
+        Self { pinned: Some(self.table()), ..self.clone() }
+    }
+
+    /// A pinned handle whose questions are of specs that may never be in the cluster.
+    pub(crate) fn trying(&self) -> Self {
+        Self { tries: true, ..self.pin() }
     }
 
     /// A pinned handle to the plugins of now but for one: this one stands in place
@@ -85,8 +98,8 @@ impl PluginHost {
         let others = table.plugins.iter().filter(|l| *l.name != *plugin.name).cloned();
         let mut plugins: Vec<_> = others.collect();
         plugins.push(Arc::new(Loaded::trial(plugin, bytes)));
-        let table = self.shared.runtime.table(plugins, table.retired.clone());
-        Self { shared: Arc::clone(&self.shared), pinned: Some(Arc::new(table)) }
+        let table = self.shared.runtime.table(plugins.clone(), plugins, table.retired.clone());
+        Self { pinned: Some(Arc::new(table)), ..self.clone() }
     }
 
     /// Tells this one whenever a plugin's standing changes; the first listener stays.
@@ -100,51 +113,6 @@ impl PluginHost {
     /// that called the policy, and must not block.
     pub fn on_step(&self, listener: impl Fn(PluginId, &dyn Fn() -> Step) + Send + Sync + 'static) {
         self.shared.runtime.steps.listen(listener);
-    }
-
-    /// The plugins that the cluster has now. Those that stayed the same keep their
-    /// instances, new ones are compiled before they serve. Without a change the
-    /// generation stays too. Blocks while it compiles.
-    ///
-    /// Returns the plugins that do not load, and why: they keep their claims, and
-    /// what needs them is told.
-    pub fn set_plugins(&self, plugins: Vec<(Plugin, Bytes)>) -> Vec<(Arc<str>, String)> {
-        let next = self.with_known(plugins);
-        let failures = next
-            .iter()
-            .filter_map(|l| Some((Arc::clone(&l.name), l.warm(&self.shared.runtime).err()?)))
-            .collect();
-        self.replace(next);
-        failures
-    }
-
-    /// The plugins as loaded, those that stayed the same as they are.
-    fn with_known(&self, plugins: Vec<(Plugin, Bytes)>) -> Vec<Arc<Loaded>> {
-        let table = self.current();
-        plugins
-            .into_iter()
-            .map(|(plugin, bytes)| {
-                let known = table.plugins.iter().find(|l| l.is(&plugin));
-                known.map_or_else(|| Arc::new(Loaded::new(plugin.clone(), bytes)), Arc::clone)
-            })
-            .collect()
-    }
-
-    fn replace(&self, next: Vec<Arc<Loaded>>) {
-        let mut table = self.shared.table.write().unwrap_or_else(PoisonError::into_inner);
-        let changed = table.plugins.len() != next.len()
-            || table.plugins.iter().zip(&next).any(|(old, new)| !Arc::ptr_eq(old, new));
-        if !changed {
-            return;
-        }
-        let gone = |old: &&Arc<Loaded>| !next.iter().any(|new| new.digest() == old.digest());
-        let left = table.plugins.iter().chain(&table.retired).filter(gone);
-        let retired = left
-            .filter(|l| l.plugin.kind == PluginKind::UpdatePolicy)
-            .take(RETIRED_MAX)
-            .cloned()
-            .collect();
-        *table = Arc::new(self.shared.runtime.table(next, retired));
     }
 
     /// Wasm calls so far, of all plugins.
@@ -186,9 +154,29 @@ impl PluginHost {
         self.pinned.clone().unwrap_or_else(|| self.current())
     }
 
-    fn current(&self) -> Arc<Table> {
+    pub(crate) fn current(&self) -> Arc<Table> {
         let table = self.shared.table.read();
         Arc::clone(&table.unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// What a call is about.
+    pub(crate) fn question(&self, thing: impl Hash) -> Question {
+        self.put(Question::about(thing))
+    }
+
+    /// A question, by whoever asks it through this handle.
+    pub(crate) fn put(&self, question: Question) -> Question {
+        if self.tries { question.tried() } else { question }
+    }
+}
+
+impl Shared {
+    /// Has what a change makes of the table be the table.
+    pub fn change(&self, change: impl FnOnce(&Table) -> Option<Table>) {
+        let mut table = self.table.write().unwrap_or_else(PoisonError::into_inner);
+        if let Some(next) = change(&table) {
+            *table = Arc::new(next);
+        }
     }
 }
 
@@ -217,13 +205,50 @@ impl Runtime {
         self.numbers.fetch_add(1, Ordering::Relaxed) + 1
     }
 
-    fn table(&self, plugins: Vec<Arc<Loaded>>, retired: Vec<Arc<Loaded>>) -> Table {
+    fn table(
+        &self,
+        plugins: Vec<Arc<Loaded>>,
+        wanted: Vec<Arc<Loaded>>,
+        retired: Vec<Arc<Loaded>>,
+    ) -> Table {
         let memo = Mutex::new(Memo::new(self.number()));
-        Table { routes: Routes::new(&plugins), plugins, retired, memo }
+        Table { routes: Routes::new(&plugins), plugins, wanted, retired, memo }
     }
 }
 
 impl Table {
+    /// The table after these are wanted. Of a plugin whose code is still being compiled
+    /// the release before serves, unless the plugin is not to be called at all.
+    pub fn then(&self, runtime: &Runtime, wanted: Vec<Arc<Loaded>>) -> Option<Self> {
+        let serving = |new: &Arc<Loaded>| {
+            let waits = !new.code().is_settled() && new.plugin.status.state == PluginState::Enabled;
+            let before = self.of_name(&new.name).filter(|before| waits && before.code().is_ready());
+            Arc::clone(before.unwrap_or(new))
+        };
+        let next: Vec<_> = wanted.iter().map(serving).collect();
+        if same(&self.plugins, &next) && same(&self.wanted, &wanted) {
+            return None;
+        }
+        let gone = |old: &&Arc<Loaded>| !next.iter().any(|new| new.digest() == old.digest());
+        let left = self.plugins.iter().chain(&self.retired).filter(gone);
+        let retired = left
+            .filter(|l| l.plugin.kind == PluginKind::UpdatePolicy)
+            .take(RETIRED_MAX)
+            .cloned()
+            .collect();
+        Some(runtime.table(next, wanted, retired))
+    }
+
+    /// Those that are to serve.
+    pub fn wanted(&self) -> &[Arc<Loaded>] {
+        &self.wanted
+    }
+
+    /// All that there is, whether it serves or not.
+    pub fn all(&self) -> impl Iterator<Item = &Arc<Loaded>> {
+        self.plugins.iter().chain(&self.wanted).chain(&self.retired)
+    }
+
     pub fn plugins(&self) -> &[Arc<Loaded>] {
         &self.plugins
     }
@@ -252,4 +277,8 @@ impl Table {
     pub fn memo(&self) -> MutexGuard<'_, Memo> {
         self.memo.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn same(some: &[Arc<Loaded>], others: &[Arc<Loaded>]) -> bool {
+    some.len() == others.len() && some.iter().zip(others).all(|(a, b)| Arc::ptr_eq(a, b))
 }

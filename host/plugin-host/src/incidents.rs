@@ -22,10 +22,12 @@ pub struct Incident {
 }
 
 /// How a plugin's standing changed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum What {
     /// It failed too often and is not called for a while.
     BreakerOpened,
+    /// It failed one question too often, which is not asked for a while.
+    SetAside,
     /// It gave two answers to one question.
     Lied,
 }
@@ -57,6 +59,7 @@ impl fmt::Display for What {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::BreakerOpened => "its breaker opened",
+            Self::SetAside => "what it fails at is set aside",
             Self::Lied => "it is quarantined",
         })
     }

@@ -103,7 +103,19 @@ fn check_binary(bytes: &[u8]) -> Result<(), AddError> {
     Err(AddError::NotComponent(told))
 }
 
+/// What a component says of itself. It is asked once more where that went wrong: a
+/// machine that stood still for a moment is no fault of the component.
 fn describe(
+    runtime: &Runtime,
+    component: &Component,
+    kind: PluginKind,
+    minor: Minor,
+) -> Result<(String, PluginMetadata), AddError> {
+    let ask = || describe_once(runtime, component, kind, minor);
+    ask().or_else(|_| ask())
+}
+
+fn describe_once(
     runtime: &Runtime,
     component: &Component,
     kind: PluginKind,

@@ -19,6 +19,9 @@ const BYTES_KEPT: usize = 256 << 10;
 /// The lines of one plugin.
 pub struct Journal {
     plugin: String,
+    /// Of a trial: the daemon's log has nothing of it, for it would read as if the plugin
+    /// that serves had written it.
+    is_quiet: bool,
     state: Mutex<State>,
 }
 
@@ -45,7 +48,12 @@ impl Journal {
             in_second: 0,
             dropped: 0,
         };
-        Self { plugin: plugin.to_owned(), state: Mutex::new(state) }
+        Self { plugin: plugin.to_owned(), is_quiet: false, state: Mutex::new(state) }
+    }
+
+    /// An empty one that the daemon's log has nothing of.
+    pub fn quiet(plugin: &str) -> Self {
+        Self { is_quiet: true, ..Self::new(plugin) }
     }
 
     /// A line of the plugin's own.
@@ -80,6 +88,7 @@ impl Journal {
     fn put(&self, state: &mut State, level: LineLevel, text: String) {
         let plugin = self.plugin.as_str();
         match level {
+            _ if self.is_quiet => tracing::debug!(plugin, trial = true, "{text}"),
             LineLevel::Debug => tracing::debug!(plugin, "{text}"),
             LineLevel::Info => tracing::info!(plugin, "{text}"),
             LineLevel::Warn => tracing::warn!(plugin, "{text}"),

@@ -1,5 +1,5 @@
-//! A plugin that the cluster has: compiled at first use, one instance kept warm,
-//! a breaker around it.
+//! A plugin that the cluster has: its [code](crate::code), one instance kept warm, a
+//! breaker around it.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -7,16 +7,17 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use swarmw_model::{LineLevel, Plugin, PluginClaim, PluginState, PluginUse};
-use wasmtime::component::Component;
 
 use crate::bindings::{PreferencePlugin, UpdatePlugin, VolumePlugin};
+use crate::breaker::{After, Question};
+use crate::code::Code;
 use crate::cpu;
-use crate::engine::Profile;
 use crate::host::Runtime;
 use crate::incidents::{Incident, What};
 use crate::interface::AnyConstraint;
 use crate::journal::Journal;
 use crate::meter::{Meter, Tightest};
+use crate::no_answer::NoAnswer;
 use crate::sandbox::{self, Exports, FaultKind, Guest, Sandbox};
 
 /// One row in so many is asked again in a fresh instance: a pure answer is the same.
@@ -30,7 +31,7 @@ pub struct Loaded {
     pub plugin: Plugin,
     /// Its name.
     pub name: Arc<str>,
-    bytes: Bytes,
+    code: Arc<Code>,
     /// Tried out beside the one that serves: what it does wrong is nobody's trouble.
     is_trial: bool,
     journal: Arc<Journal>,
@@ -40,13 +41,18 @@ pub struct Loaded {
     audit_next: AtomicBool,
     /// How it was caught lying.
     lied: OnceLock<String>,
-    slot: Mutex<Slot>,
+    slot: Mutex<Option<Sandbox>>,
 }
 
-#[derive(Default)]
-struct Slot {
-    component: Option<Component>,
-    sandbox: Option<Sandbox>,
+/// One call of a plugin.
+#[derive(Clone, Copy, Debug)]
+pub struct Call {
+    /// The function.
+    pub name: &'static str,
+    /// What it is about.
+    pub question: Question,
+    /// CPU time that it may take.
+    pub budget: Duration,
 }
 
 /// Which instance a call is made in.
@@ -87,13 +93,13 @@ macro_rules! kinds {
 kinds!(Preference PreferencePlugin, Update UpdatePlugin, Volume VolumePlugin);
 
 impl Loaded {
-    /// A plugin, not compiled yet.
-    pub fn new(plugin: Plugin, bytes: Bytes) -> Self {
+    /// A plugin with its code, which may have to be compiled first.
+    pub fn new(plugin: Plugin, code: Arc<Code>) -> Self {
         Self {
             name: plugin.name.as_str().into(),
             journal: Arc::new(Journal::new(&plugin.name)),
             plugin,
-            bytes,
+            code,
             is_trial: false,
             meter: Mutex::new(Meter::new()),
             rows: AtomicU64::new(0),
@@ -103,9 +109,12 @@ impl Loaded {
         }
     }
 
-    /// A plugin that is tried out beside the one that serves.
+    /// A plugin that is tried out beside the one that serves: nobody waits for it, so its
+    /// first call compiles it.
     pub fn trial(plugin: Plugin, bytes: Bytes) -> Self {
-        Self { is_trial: true, ..Self::new(plugin, bytes) }
+        let journal = Arc::new(Journal::quiet(&plugin.name));
+        let code = Arc::new(Code::new(&plugin.release.blob.digest, bytes));
+        Self { is_trial: true, journal, ..Self::new(plugin, code) }
     }
 
     /// Whether it is tried out beside the one that serves.
@@ -120,6 +129,11 @@ impl Loaded {
             && ours.release == theirs.release
             && ours.status.state == theirs.status.state
             && ours.status.enabled == theirs.status.enabled
+    }
+
+    /// Its component's code.
+    pub fn code(&self) -> &Arc<Code> {
+        &self.code
     }
 
     /// Digest of its component.
@@ -153,45 +167,43 @@ impl Loaded {
     }
 
     /// Calls the plugin. `check` looks at the answer: one that breaks a rule is a
-    /// fault as a trap is. The error is one line, without the plugin's name.
+    /// fault as a trap is.
     pub fn call<K: Kind + ?Sized, T>(
         &self,
         runtime: &Runtime,
-        name: &'static str,
-        budget: Duration,
+        asked: Call,
         call: impl FnOnce(&K, &mut wasmtime::Store<Guest>) -> wasmtime::Result<T>,
         check: impl FnOnce(&T) -> Result<(), String>,
-    ) -> Result<T, String> {
-        self.call_in(Instance::Warm, runtime, name, budget, call, check)
+    ) -> Result<T, NoAnswer> {
+        self.call_in(Instance::Warm, runtime, asked, call, check)
     }
 
     /// As [`Loaded::call`], in an instance that nobody has called before.
     pub fn call_fresh<K: Kind + ?Sized, T>(
         &self,
         runtime: &Runtime,
-        name: &'static str,
-        budget: Duration,
+        asked: Call,
         call: impl FnOnce(&K, &mut wasmtime::Store<Guest>) -> wasmtime::Result<T>,
         check: impl FnOnce(&T) -> Result<(), String>,
-    ) -> Result<T, String> {
-        self.call_in(Instance::Fresh, runtime, name, budget, call, check)
+    ) -> Result<T, NoAnswer> {
+        self.call_in(Instance::Fresh, runtime, asked, call, check)
     }
 
     fn call_in<K: Kind + ?Sized, T>(
         &self,
         instance: Instance,
         runtime: &Runtime,
-        name: &'static str,
-        budget: Duration,
+        asked: Call,
         call: impl FnOnce(&K, &mut wasmtime::Store<Guest>) -> wasmtime::Result<T>,
         check: impl FnOnce(&T) -> Result<(), String>,
-    ) -> Result<T, String> {
+    ) -> Result<T, NoAnswer> {
+        let Call { name, question, budget } = asked;
         self.may_be_called()?;
         let mut slot = self.slot();
-        self.meter().closed()?;
-        let mut sandbox = self.sandbox(runtime, &mut slot, instance)?;
+        self.meter().may_ask(question).map_err(NoAnswer::NotCalled)?;
+        let mut sandbox = self.sandbox(runtime, &mut slot, question, instance)?;
         let Some(exports) = K::of(&sandbox.exports) else {
-            return Err(format!("is a {} plugin", self.plugin.kind));
+            return Err(NoAnswer::NotCalled(format!("is a {} plugin", self.plugin.kind)));
         };
         runtime.count_call();
         let began = cpu::used_by_this_thread();
@@ -204,13 +216,16 @@ impl Loaded {
         });
         match outcome {
             Ok(answer) => {
+                self.meter().answered(question);
                 if instance == Instance::Warm {
-                    slot.sandbox = Some(sandbox);
+                    *slot = Some(sandbox);
                 }
                 Ok(answer)
             }
             // The store is dropped with all that a trap left behind.
-            Err((kind, fault)) => Err(self.failed(runtime, name, kind, &fault)),
+            Err((kind, fault)) => {
+                Err(NoAnswer::Fault(self.failed(runtime, name, question, kind, &fault)))
+            }
         }
     }
 
@@ -234,45 +249,31 @@ impl Loaded {
     }
 
     /// The plugin gave two answers to one question: it is not called any more.
-    pub fn quarantine(&self, runtime: &Runtime, call: &str) -> String {
+    pub fn quarantine(&self, runtime: &Runtime, call: &str) -> NoAnswer {
         let lie = format!("its {call} answered one question in two ways");
         if self.lied.set(lie.clone()).is_ok() {
             self.journal.note(LineLevel::Error, &quarantined(&lie));
             self.report(runtime, What::Lied, &lie);
         }
-        quarantined(&lie)
-    }
-
-    /// Compiles the component, or finds it compiled, unless that was done before.
-    pub fn warm(&self, runtime: &Runtime) -> Result<(), String> {
-        self.component(runtime, &mut self.slot()).map(|_| ())
+        NoAnswer::NotCalled(quarantined(&lie))
     }
 
     /// Drops the warm instance: the next call gets a fresh one.
     pub fn refresh(&self) {
-        self.slot().sandbox = None;
+        *self.slot() = None;
     }
 
-    fn may_be_called(&self) -> Result<(), String> {
+    fn may_be_called(&self) -> Result<(), NoAnswer> {
         let status = &self.plugin.status;
-        let reason = match (self.lied.get(), status.state) {
-            (Some(lie), _) => lie,
+        let why = match (self.lied.get(), status.state) {
+            (Some(lie), _) => quarantined(lie),
             (None, PluginState::Enabled) => return Ok(()),
             (None, PluginState::Disabled) => {
-                return Err("is disabled".to_owned());
+                format!("is disabled: swarmw plugin enable {}", self.name)
             }
-            (None, PluginState::Quarantined) => &status.message,
+            (None, PluginState::Quarantined) => quarantined(&status.message),
         };
-        Err(quarantined(reason))
-    }
-
-    fn component(&self, runtime: &Runtime, slot: &mut Slot) -> Result<Component, String> {
-        if let Some(component) = &slot.component {
-            return Ok(component.clone());
-        }
-        let component = self.load(runtime)?;
-        slot.component = Some(component.clone());
-        Ok(component)
+        Err(NoAnswer::NotCalled(why))
     }
 
     /// Notes a fault; what it was, for people.
@@ -280,14 +281,17 @@ impl Loaded {
         &self,
         runtime: &Runtime,
         call: &'static str,
+        question: Question,
         kind: FaultKind,
         fault: &str,
     ) -> String {
         self.audit_next.store(true, Ordering::Relaxed);
         let message = format!("{call} {fault}");
         self.journal.note(LineLevel::Error, &message);
-        if self.meter().failed(call, kind, fault) {
-            self.report(runtime, What::BreakerOpened, &message);
+        match self.meter().failed(call, question, kind, fault) {
+            After::Called => {}
+            After::SetAside => self.report(runtime, What::SetAside, &message),
+            After::Open => self.report(runtime, What::BreakerOpened, &message),
         }
         message
     }
@@ -308,37 +312,38 @@ impl Loaded {
     fn sandbox(
         &self,
         runtime: &Runtime,
-        slot: &mut Slot,
+        slot: &mut Option<Sandbox>,
+        question: Question,
         instance: Instance,
-    ) -> Result<Sandbox, String> {
+    ) -> Result<Sandbox, NoAnswer> {
         if instance == Instance::Warm
-            && let Some(warm) = slot.sandbox.take()
+            && let Some(warm) = slot.take()
         {
             return Ok(warm);
         }
         let interface = &self.plugin.release.interface;
         let minor = interface.parse().map_err(|()| {
-            format!("was built for version {interface} of the plugin interface, which this node does not speak")
+            NoAnswer::NotCalled(format!(
+                "was built for version {interface} of the plugin interface, which this node does \
+                 not speak"
+            ))
         })?;
-        let component = self.component(runtime, slot)?;
+        if self.is_trial {
+            // What it comes to, the next line tells.
+            let _ = self.code.compile(runtime);
+        }
+        let component = self.code.component()?;
         let (engine, linker) = (&runtime.engine, &runtime.linker);
         let kind = (self.plugin.kind, minor);
         Sandbox::new(engine, &runtime.ticker, linker, &component, kind, &self.journal).map_err(
             |error| {
                 let (kind, fault) = sandbox::fault(&error);
-                self.failed(runtime, "instantiate", kind, &fault)
+                NoAnswer::Fault(self.failed(runtime, "instantiate", question, kind, &fault))
             },
         )
     }
 
-    fn load(&self, runtime: &Runtime) -> Result<Component, String> {
-        runtime
-            .compiler
-            .component(&runtime.engine, Profile::Policy, self.digest(), &self.bytes)
-            .map_err(|error| error.to_string())
-    }
-
-    fn slot(&self) -> MutexGuard<'_, Slot> {
+    fn slot(&self) -> MutexGuard<'_, Option<Sandbox>> {
         self.slot.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

@@ -6,6 +6,7 @@ use std::hash::Hash;
 use std::sync::Arc;
 
 use crate::bindings::types::OptionEntry;
+use crate::breaker::Question;
 use swarmw_scheduler::{Class, CompiledPreference, Constraint, TupleColumn, Tuples};
 
 /// The most compiled expressions kept; beyond, all are forgotten.
@@ -27,13 +28,23 @@ pub struct Memo {
     /// Preferences compiled; the key's text is `NAME=ARGUMENT`.
     pub preferences: Bounded<Key, Arc<CompiledPreference>>,
     /// The text and options that an id was compiled from.
-    arguments: Bounded<u64, Arc<(String, Vec<OptionEntry>)>>,
+    arguments: Bounded<u64, Arc<Asked>>,
     /// Verdicts by constraint and row.
     pub verdicts: Rows<bool>,
     /// Classes by preference and row.
     pub classes: Rows<Class>,
     /// Changes when what was compiled is no longer valid.
     generation: u64,
+}
+
+/// What was asked of a plugin.
+pub struct Asked {
+    /// The expression, or the argument.
+    pub text: String,
+    /// The plugin's own options.
+    pub options: Vec<OptionEntry>,
+    /// The question that it is.
+    pub question: Question,
 }
 
 /// A map that forgets all when it is full.
@@ -59,22 +70,17 @@ impl Memo {
     /// Remembers what an expression was compiled from. `number` gives one that was
     /// never given before: of the expression, and of a new generation when all had
     /// to be forgotten.
-    pub fn remember(
-        &mut self,
-        number: impl Fn() -> u64,
-        text: String,
-        options: Vec<OptionEntry>,
-    ) -> u64 {
+    pub fn remember(&mut self, number: impl Fn() -> u64, asked: Asked) -> u64 {
         if self.arguments.is_full() {
             *self = Self::new(number());
         }
         let id = number();
-        self.arguments.insert(id, Arc::new((text, options)));
+        self.arguments.insert(id, Arc::new(asked));
         id
     }
 
     /// What an id was compiled from, unless it was forgotten.
-    pub fn recall(&self, id: u64) -> Option<Arc<(String, Vec<OptionEntry>)>> {
+    pub fn recall(&self, id: u64) -> Option<Arc<Asked>> {
         self.arguments.get(&id)
     }
 }

@@ -1,25 +1,21 @@
-//! What a plugin did: calls, time, faults, and the breaker that they open.
+//! What a plugin did: calls, time, faults, and the [breaker](crate::breaker) that they
+//! open.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use swarmw_model::{Breaker, CallUse, Fault, PluginUse, RowUse, Time};
 
+use crate::breaker::{self, After, Question};
 use crate::journal::now;
 use crate::sandbox::FaultKind;
-
-/// Faults that open the breaker, when they happen within [`BREAKER_WINDOW`].
-const BREAKER_FAULTS: usize = 3;
-/// See [`BREAKER_FAULTS`]; also how long the breaker stays open.
-const BREAKER_WINDOW: Duration = Duration::from_secs(600);
 
 /// The counts of one release.
 pub struct Meter {
     since: Time,
     calls: BTreeMap<&'static str, CallUse>,
     rows: RowUse,
-    /// When it did wrong lately.
-    recent: VecDeque<Instant>,
+    breaker: breaker::Breaker,
     last: Option<Fault>,
     tightest: Option<Tightest>,
 }
@@ -53,25 +49,20 @@ impl Meter {
             since: now(),
             calls: BTreeMap::new(),
             rows: RowUse::default(),
-            recent: VecDeque::new(),
+            breaker: breaker::Breaker::default(),
             last: None,
             tightest: None,
         }
     }
 
-    /// Whether it may be called; why not.
-    pub fn closed(&mut self) -> Result<(), String> {
-        self.forget();
-        let Some(last) = self.last.as_ref().filter(|_| self.is_open()) else {
-            return Ok(());
-        };
-        Err(format!(
-            "failed {BREAKER_FAULTS} times within {} minutes and is not called for now; \
-             the last time {} {}",
-            BREAKER_WINDOW.as_secs() / 60,
-            last.call,
-            last.message
-        ))
+    /// Whether it may be asked this; why not.
+    pub fn may_ask(&mut self, question: Question) -> Result<(), String> {
+        self.breaker.may_ask(question, Instant::now())
+    }
+
+    /// A call that went well.
+    pub fn answered(&mut self, question: Question) {
+        self.breaker.answered(question, Instant::now());
     }
 
     /// A call that ended, after this much CPU time of its budget.
@@ -87,23 +78,24 @@ impl Meter {
         of.longest = of.longest.max(nanos);
     }
 
-    /// A call that went wrong. True when this opened the breaker.
-    pub fn failed(&mut self, call: &'static str, kind: FaultKind, message: &str) -> bool {
+    /// A call that went wrong, and what comes of it.
+    pub fn failed(
+        &mut self,
+        call: &'static str,
+        question: Question,
+        kind: FaultKind,
+        message: &str,
+    ) -> After {
         let of = self.calls.entry(call).or_default();
         match kind {
             FaultKind::Trap => of.traps += 1,
             FaultKind::Late => of.late += 1,
             FaultKind::Invalid => of.invalid += 1,
         }
+        let fault = format!("{call} {message}");
         let message = message.to_owned();
         self.last = Some(Fault { at: now(), call: call.to_owned(), message });
-        self.forget();
-        let was_open = self.is_open();
-        self.recent.push_back(Instant::now());
-        while self.recent.len() > BREAKER_FAULTS {
-            self.recent.pop_front();
-        }
-        self.is_open() && !was_open
+        self.breaker.faulted(question, &fault, Instant::now())
     }
 
     /// The call that came nearest to the end of its budget.
@@ -123,33 +115,25 @@ impl Meter {
 
     /// All of it.
     pub fn shown(&mut self, digest: &str) -> PluginUse {
-        self.forget();
-        let left = self.recent.front().map(|first| {
-            let left = BREAKER_WINDOW.saturating_sub(first.elapsed());
+        let breaker::Standing { faults, set_aside, closes_in, asked_in } =
+            self.breaker.standing(Instant::now());
+        let then = |left: Duration| {
             let nanos = i64::try_from(left.as_nanos()).unwrap_or(i64::MAX);
             Time::from_nanos(now().as_nanos().saturating_add(nanos))
-        });
+        };
         PluginUse {
             digest: digest.to_owned(),
             since: self.since,
             calls: self.calls.iter().map(|(call, of)| ((*call).to_owned(), *of)).collect(),
             rows: self.rows,
             breaker: Breaker {
-                open: self.is_open(),
-                faults: self.recent.len() as u32,
-                closes_at: left.filter(|_| self.is_open()),
+                open: closes_in.is_some(),
+                faults: faults as u32,
+                set_aside: set_aside as u32,
+                closes_at: closes_in.map(then),
+                set_aside_until: asked_in.map(then),
             },
             last_fault: self.last.clone(),
-        }
-    }
-
-    fn is_open(&self) -> bool {
-        self.recent.len() >= BREAKER_FAULTS
-    }
-
-    fn forget(&mut self) {
-        while self.recent.front().is_some_and(|first| first.elapsed() >= BREAKER_WINDOW) {
-            self.recent.pop_front();
         }
     }
 }

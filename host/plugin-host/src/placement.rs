@@ -1,6 +1,5 @@
 //! What the scheduler asks.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,13 +17,16 @@ use crate::bindings::PreferencePlugin;
 use crate::bindings::constraint::exports::swarmw::constraint::constraint as wit_c;
 use crate::bindings::preference::exports::swarmw::preference::preference as wit_p;
 use crate::bindings::types::{self, OptionEntry};
+use crate::breaker::Question;
 use crate::engine::{ALLOCATE_BUDGET, BIN_BUDGET, COMPILE_BUDGET, ROW_BUDGET, ROWS_BUDGET};
 use crate::host::{PluginHost, Runtime, Table};
 use crate::interface::AnyConstraint;
 use crate::journal::one_line;
-use crate::loaded::{Kind, Loaded};
-use crate::memo::{self, Key};
+use crate::loaded::{Call, Kind, Loaded};
+use crate::memo::{self, Asked, Key};
+use crate::no_answer::NoAnswer;
 use crate::sandbox::Guest;
+use crate::spec_options::own_options;
 use crate::{columns, convert, options};
 
 /// The longest expression, and argument of a preference.
@@ -57,17 +59,22 @@ impl Policies for PluginHost {
             return Ok(known);
         }
         let entries = entries(loaded, options)?;
+        let question = self.question(&key);
         let info = compiled(
             &self.shared.runtime,
             loaded,
+            question,
             |plugin: &AnyConstraint, store| plugin.compile(store, expression, &entries),
             check_constraint,
         )?;
-        let reads = columns::references(info.reads).map_err(|m| broken(loaded, m))?;
+        let reads = columns::references(info.reads).map_err(|m| fault(loaded, m))?;
         let mut memo = table.memo();
         let number = || self.shared.runtime.number();
         let compiled = Arc::new(Constraint {
-            id: memo.remember(number, expression.to_owned(), entries),
+            id: memo.remember(
+                number,
+                Asked { text: expression.to_owned(), options: entries, question },
+            ),
             plugin: Arc::clone(&loaded.name),
             plan: plan(info.plan),
             reads,
@@ -85,14 +92,16 @@ impl Policies for PluginHost {
         let table = self.table();
         let loaded = present(&table, PluginKind::Constraint, &constraint.plugin)?;
         let known = table.memo().verdicts.known(constraint.id, batch);
-        let (text, entries) = recall(&table, constraint.id, loaded)?;
+        let asked = recall(&table, constraint.id, loaded)?;
         complete(known, batch, |missing| {
             let verdicts = audited(
                 &self.shared.runtime,
                 loaded,
-                "test",
+                ("test", self.put(asked.question)),
                 missing,
-                |plugin: &AnyConstraint, store, rows| plugin.test(store, &text, &entries, rows),
+                |plugin: &AnyConstraint, store, rows| {
+                    plugin.test(store, &asked.text, &asked.options, rows)
+                },
                 |verdicts, rows| one_per_row("verdicts", verdicts.len(), rows),
             )?;
             table.memo().verdicts.insert(constraint.id, missing, &verdicts);
@@ -121,20 +130,22 @@ impl Policies for PluginHost {
             return Ok(known);
         }
         let entries = entries(loaded, options)?;
+        let question = self.question(&key);
         let info = compiled(
             &self.shared.runtime,
             loaded,
+            question,
             |plugin: &PreferencePlugin, store| {
                 let preference = plugin.swarmw_preference_preference();
                 preference.call_compile(store, name, argument, &entries)
             },
             check_preference,
         )?;
-        let reads = columns::references(info.reads).map_err(|m| broken(loaded, m))?;
+        let reads = columns::references(info.reads).map_err(|m| fault(loaded, m))?;
         let mut memo = table.memo();
         let number = || self.shared.runtime.number();
         let compiled = Arc::new(CompiledPreference {
-            id: memo.remember(number, argument.clone(), entries),
+            id: memo.remember(number, Asked { text: argument.clone(), options: entries, question }),
             plugin: Arc::clone(&loaded.name),
             preference: preference.clone(),
             bins: match info.bins {
@@ -157,17 +168,17 @@ impl Policies for PluginHost {
         let table = self.table();
         let loaded = present(&table, PluginKind::Preference, &preference.plugin)?;
         let known = table.memo().classes.known(preference.id, batch);
-        let (argument, entries) = recall(&table, preference.id, loaded)?;
+        let asked = recall(&table, preference.id, loaded)?;
         complete(known, batch, |missing| {
             let name = &preference.preference.name;
             let classes = audited(
                 &self.shared.runtime,
                 loaded,
-                "classify",
+                ("classify", self.put(asked.question)),
                 missing,
                 |plugin: &PreferencePlugin, store, rows| {
                     let preference = plugin.swarmw_preference_preference();
-                    preference.call_classify(store, name, &argument, &entries, rows)
+                    preference.call_classify(store, name, &asked.text, &asked.options, rows)
                 },
                 check_classes,
             )?;
@@ -185,22 +196,24 @@ impl Policies for PluginHost {
     ) -> Result<Allocation, PolicyFailure> {
         let table = self.table();
         let loaded = present(&table, PluginKind::Preference, &preference.plugin)?;
-        let (argument, entries) = recall(&table, preference.id, loaded)?;
+        let asked = recall(&table, preference.id, loaded)?;
         let name = &preference.preference.name;
         let ask = wit_questions(questions);
         let answer = loaded
             .call(
                 &self.shared.runtime,
-                "allocate",
-                ALLOCATE_BUDGET + BIN_BUDGET * questions.room.len() as u32,
+                Call {
+                    name: "allocate",
+                    question: self.put(asked.question),
+                    budget: ALLOCATE_BUDGET + BIN_BUDGET * questions.room.len() as u32,
+                },
                 |plugin: &PreferencePlugin, store| {
-                    plugin
-                        .swarmw_preference_preference()
-                        .call_allocate(store, name, &argument, &entries, &ask)
+                    let preference = plugin.swarmw_preference_preference();
+                    preference.call_allocate(store, name, &asked.text, &asked.options, &ask)
                 },
                 |answer| check_allocation(questions, answer),
             )
-            .map_err(|message| broken(loaded, message))?;
+            .map_err(|why| why.of_policy(&loaded.name))?;
         Ok(Allocation {
             counts: answer.counts,
             refusals: answer
@@ -214,28 +227,23 @@ impl Policies for PluginHost {
 
 /// What an expression was compiled from; gone when it is of an earlier generation or
 /// was forgotten, and then the caller compiles again.
-fn recall(
-    table: &Table,
-    id: u64,
-    loaded: &Loaded,
-) -> Result<(String, Vec<OptionEntry>), PolicyFailure> {
+fn recall(table: &Table, id: u64, loaded: &Loaded) -> Result<Arc<Asked>, PolicyFailure> {
     let found = table.memo().recall(id);
-    found
-        .map(|known| (*known).clone())
-        .ok_or_else(|| broken(loaded, "was compiled before the plugins changed".to_owned()))
+    found.ok_or_else(|| fault(loaded, "was compiled before the plugins changed".to_owned()))
 }
 
 /// Asks for what a text compiles to.
 fn compiled<K: Kind + ?Sized, T>(
     runtime: &Runtime,
     loaded: &Loaded,
+    question: Question,
     call: impl FnOnce(&K, &mut Store<Guest>) -> wasmtime::Result<Result<T, Vec<types::Problem>>>,
     check: impl Fn(&T) -> Result<(), String>,
 ) -> Result<T, PolicyFailure> {
     let check = |answer: &Result<T, _>| answer.as_ref().map_or(Ok(()), &check);
     loaded
-        .call(runtime, "compile", COMPILE_BUDGET, call, check)
-        .map_err(|message| broken(loaded, message))?
+        .call(runtime, Call { name: "compile", question, budget: COMPILE_BUDGET }, call, check)
+        .map_err(|why| why.of_policy(&loaded.name))?
         .map_err(|problems| refused(loaded, problems))
 }
 
@@ -244,7 +252,7 @@ fn compiled<K: Kind + ?Sized, T>(
 fn audited<K: Kind + ?Sized, T: PartialEq>(
     runtime: &Runtime,
     loaded: &Loaded,
-    name: &'static str,
+    (name, question): (&'static str, Question),
     rows: &Tuples,
     call: impl Fn(&K, &mut Store<Guest>, &types::Tuples) -> wasmtime::Result<Vec<T>>,
     check: impl Fn(&[T], usize) -> Result<(), String>,
@@ -253,25 +261,23 @@ fn audited<K: Kind + ?Sized, T: PartialEq>(
     let answers = loaded
         .call(
             runtime,
-            name,
-            rows_budget(rows.rows),
+            Call { name, question, budget: rows_budget(rows.rows) },
             |plugin: &K, store| call(plugin, store, &typed),
             |answers| check(answers, rows.rows),
         )
-        .map_err(|message| broken(loaded, message))?;
+        .map_err(|why| why.of_policy(&loaded.name))?;
     for at in loaded.audit_due(rows.rows) {
         let one = columns::typed(&memo::select(rows, &[at]));
         let again = loaded
             .call_fresh(
                 runtime,
-                name,
-                rows_budget(1),
+                Call { name, question, budget: rows_budget(1) },
                 |plugin: &K, store| call(plugin, store, &one),
                 |answers| check(answers, 1),
             )
-            .map_err(|message| broken(loaded, message))?;
+            .map_err(|why| why.of_policy(&loaded.name))?;
         if again.first() != answers.get(at) {
-            return Err(broken(loaded, loaded.quarantine(runtime, name)));
+            return Err(loaded.quarantine(runtime, name).of_policy(&loaded.name));
         }
     }
     Ok(answers)
@@ -282,9 +288,9 @@ fn present<'a>(
     kind: PluginKind,
     name: &Arc<str>,
 ) -> Result<&'a Arc<Loaded>, PolicyFailure> {
-    table.named(kind, name).ok_or_else(|| PolicyFailure::Broken {
+    table.named(kind, name).ok_or_else(|| PolicyFailure::NotCalled {
         plugin: Arc::clone(name),
-        message: "is not in the cluster any more".to_owned(),
+        why: "is not in the cluster any more".to_owned(),
     })
 }
 
@@ -292,23 +298,6 @@ fn key(loaded: &Loaded, text: String, options: &RawOptions) -> Key {
     let own = own_options(loaded, options);
     let own = own.into_iter().map(|(k, v)| (k.to_owned(), v.to_owned()));
     (text, own.collect())
-}
-
-/// The options whose `PLUGIN` is this one: its name, the last part of it, or a
-/// name that it claims.
-pub fn own_options<'a>(loaded: &Loaded, options: &'a RawOptions) -> BTreeMap<&'a str, &'a str> {
-    options
-        .iter()
-        .filter_map(|(path, text)| {
-            let (plugin, option) = path.rsplit_once('.')?;
-            answers_to(loaded, plugin).then_some((option, text.as_str()))
-        })
-        .collect()
-}
-
-/// Whether `PLUGIN` of `PLUGIN.OPTION` means this plugin.
-pub fn answers_to(loaded: &Loaded, plugin: &str) -> bool {
-    swarmw_model::answers_to(&loaded.name, loaded.claims(), plugin)
 }
 
 fn entries(loaded: &Loaded, options: &RawOptions) -> Result<Vec<OptionEntry>, PolicyFailure> {
@@ -379,8 +368,8 @@ fn refused(loaded: &Loaded, said: Vec<crate::bindings::types::Problem>) -> Polic
     PolicyFailure::Refused { plugin: Arc::clone(&loaded.name), problems: convert::problems(said) }
 }
 
-fn broken(loaded: &Loaded, message: String) -> PolicyFailure {
-    PolicyFailure::Broken { plugin: Arc::clone(&loaded.name), message }
+fn fault(loaded: &Loaded, what: String) -> PolicyFailure {
+    NoAnswer::Fault(what).of_policy(&loaded.name)
 }
 
 /// What there is instead: `pause and rollback exist`.

@@ -11,8 +11,7 @@ use swarmw_scheduler::{Bins, Policies as _, PolicyFailure};
 
 use crate::host::{PluginHost, Table};
 use crate::loaded::Loaded;
-use crate::options;
-use crate::placement::{answers_to, exist};
+use crate::placement::exist;
 use crate::volumes::{NamedVolume, VolumeFailure};
 
 impl PluginHost {
@@ -22,74 +21,46 @@ impl PluginHost {
     /// The first refusal: Swarm's message and status where Swarm refuses too, then
     /// the text typed with a caret under the fault.
     pub fn check_service(&self, spec: &ServiceSpec) -> Result<(), Refusal> {
-        let now = self.pin();
-        now.check_options(spec)?;
-        now.check_constraints(spec)?;
-        now.check_preferences(spec)?;
-        now.check_updates(spec)?;
-        now.check_volumes(spec)?;
-        now.check_options_used(spec)
+        self.check_spec(spec, None)
     }
 
-    /// Every option is one of a plugin that the spec reaches: else it would do nothing,
-    /// and keep that plugin from being removed.
-    fn check_options_used(&self, spec: &ServiceSpec) -> Result<(), Refusal> {
-        let table = self.table();
-        let used = reached(&table, spec);
+    /// As [`PluginHost::check_service`], of a service that has a spec: of what stays as it
+    /// stands there a plugin that is disabled or broken need not be asked.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn check_update(&self, spec: &ServiceSpec, before: &ServiceSpec) -> Result<(), Refusal> {
+        self.check_spec(spec, Some(before))
+    }
+
+    fn check_spec(&self, spec: &ServiceSpec, before: Option<&ServiceSpec>) -> Result<(), Refusal> {
+        // What is only typed must not count against those who run something.
+        let now = self.trying();
+        now.check_options(spec, before)?;
+        // With other options the same text may mean something else.
+        let stood = before.filter(|before| before.policy_options() == spec.policy_options());
+        now.check_constraints(spec, stood)?;
+        now.check_preferences(spec, stood)?;
+        now.check_updates(spec, stood)?;
+        now.check_volumes(spec, stood)?;
+        now.check_options_used(spec, before)
+    }
+
+    fn check_constraints(
+        &self,
+        spec: &ServiceSpec,
+        before: Option<&ServiceSpec>,
+    ) -> Result<(), Refusal> {
         let options = spec.policy_options();
-        let words = options.keys().filter_map(|path| Some((path, path.rsplit_once('.')?.0)));
-        for (path, word) in words {
-            if used.iter().any(|loaded| answers_to(loaded, word)) {
-                continue;
-            }
-            let names: Vec<&str> = used.iter().map(|loaded| &*loaded.name).collect();
-            let uses = match names.is_empty() {
-                true => "no plugin that has options".to_owned(),
-                false => names.join(", "),
-            };
-            return Err(Refusal::invalid(format!(
-                "policy option {path}: the service does not use the plugin {word}, it uses {uses}: \
-                 leave the option out, or take it away with --policy-opt-rm {path}"
-            )));
-        }
-        Ok(())
-    }
-
-    /// Every option names a plugin and one of its options, and reads as its type,
-    /// whether or not the rest of the spec reaches that plugin.
-    fn check_options(&self, spec: &ServiceSpec) -> Result<(), Refusal> {
-        let table = self.table();
-        for (path, text) in spec.policy_options() {
-            let Some((plugin, option)) = path.rsplit_once('.') else {
-                return Err(Refusal::invalid(format!(
-                    "invalid policy option {path}: want PLUGIN.OPTION=VALUE"
-                )));
-            };
-            let mut answering = table.plugins().iter().filter(|l| answers_to(l, plugin)).peekable();
-            if answering.peek().is_none() {
-                let mut names: Vec<&str> = table.plugins().iter().map(|l| &*l.name).collect();
-                names.sort_unstable();
-                return Err(Refusal::invalid(format!(
-                    "policy option {path}: no plugin is called {plugin}: {}",
-                    exist(&names)
-                )));
-            }
-            for loaded in answering {
-                let specs = &loaded.plugin.release.metadata.options;
-                options::check_one(specs, option, &text).map_err(|problem| {
-                    Refusal::invalid(format!("policy option {path}: {}", problem.message))
-                })?;
-            }
-        }
-        Ok(())
-    }
-
-    fn check_constraints(&self, spec: &ServiceSpec) -> Result<(), Refusal> {
-        let options = spec.policy_options();
+        let stood = before.map_or(&[][..], |before| before.task_template.constraints());
         for expression in spec.task_template.constraints() {
             match self.clone().constraint(expression, &options) {
                 Ok(_) => {}
+                Err(failure) if stood.contains(expression) && is_silent(&failure) => {}
                 Err(PolicyFailure::Refused { plugin, problems }) => {
+                    if let Some(told) = self.nearly_a_call(expression) {
+                        return Err(Refusal::invalid(told));
+                    }
                     let mut text = shown(&problems, expression);
                     match call_name(expression.trim()) {
                         Some(call) => text.push_str(&self.unclaimed(call)),
@@ -108,6 +79,23 @@ impl PluginHost {
             }
         }
         Ok(())
+    }
+
+    /// What is missing where an expression begins as a call that a plugin claims.
+    fn nearly_a_call(&self, expression: &str) -> Option<String> {
+        let text = expression.trim();
+        let (name, _) = text.split_once('(').filter(|_| call_name(text).is_none())?;
+        let table = self.table();
+        let claims = |l: &Arc<Loaded>| {
+            l.claims().iter().any(|c| matches!(c, PluginClaim::Call(call) if call == name.trim()))
+        };
+        table.routes.constraints().iter().find(|l| claims(l))?;
+        let call = name.trim();
+        Some(match (name == call, text.ends_with(')')) {
+            (false, _) => format!("the call {call}(…) has a blank before its `(`\n  {text}"),
+            (true, false) => format!("the call {call}(…) lacks its `)` at the end\n  {text}"),
+            (true, true) => return None,
+        })
     }
 
     /// Of a call that was refused: that it is nobody's, if so, and which calls there are.
@@ -150,9 +138,14 @@ impl PluginHost {
         format!("\nother plugins take {}", claims.join("; "))
     }
 
-    fn check_preferences(&self, spec: &ServiceSpec) -> Result<(), Refusal> {
+    fn check_preferences(
+        &self,
+        spec: &ServiceSpec,
+        before: Option<&ServiceSpec>,
+    ) -> Result<(), Refusal> {
         let options = spec.policy_options();
         let preferences = spec.preferences();
+        let stood = before.map(ServiceSpec::preferences).unwrap_or_default();
         for (at, preference) in preferences.iter().enumerate() {
             let compiled = self.clone().preference(preference, &options);
             match compiled {
@@ -163,6 +156,7 @@ impl PluginHost {
                     )));
                 }
                 Ok(_) => {}
+                Err(failure) if stood.contains(preference) && is_silent(&failure) => {}
                 Err(PolicyFailure::Refused { problems, .. }) => {
                     let typed = format!("{}={}", preference.name, preference.argument);
                     let before = preference.name.len() as u32 + 1;
@@ -175,8 +169,13 @@ impl PluginHost {
         Ok(())
     }
 
-    fn check_updates(&self, spec: &ServiceSpec) -> Result<(), Refusal> {
-        for config in [&spec.update_config, &spec.rollback_config].into_iter().flatten() {
+    fn check_updates(
+        &self,
+        spec: &ServiceSpec,
+        before: Option<&ServiceSpec>,
+    ) -> Result<(), Refusal> {
+        let stood = before.map_or([None, None], configs);
+        for config in configs(spec).into_iter().flatten() {
             let policy = policy(spec, config);
             let action = &policy.failure_action;
             let table = self.table();
@@ -191,6 +190,7 @@ impl PluginHost {
                 Err(UpdateFailure::Refused { problems }) => {
                     return Err(Refusal::invalid(shown(&problems, action)));
                 }
+                Err(_) if stood.contains(&Some(config)) => {}
                 Err(failure) => {
                     return Err(Refusal::plain(RefusalKind::Unavailable, failure.to_string()));
                 }
@@ -199,8 +199,17 @@ impl PluginHost {
         Ok(())
     }
 
-    fn check_volumes(&self, spec: &ServiceSpec) -> Result<(), Refusal> {
+    fn check_volumes(
+        &self,
+        spec: &ServiceSpec,
+        before: Option<&ServiceSpec>,
+    ) -> Result<(), Refusal> {
         let mounts = spec.container().into_iter().flat_map(|c| &c.mounts);
+        let stood = |mount| {
+            let mut mounts =
+                before.and_then(ServiceSpec::container).into_iter().flat_map(|c| &c.mounts);
+            mounts.any(|known| known == mount)
+        };
         for mount in mounts.filter(|m| m.kind == MountKind::Volume) {
             let driver = mount.volume_options.as_ref().and_then(|o| o.driver_config.as_ref());
             let Some(driver) = driver.filter(|d| self.has_volume_driver(&d.name)) else {
@@ -217,6 +226,7 @@ impl PluginHost {
                 Err(VolumeFailure::Refused { problems, .. }) => {
                     return Err(Refusal::invalid(shown(&problems, &volume.driver)));
                 }
+                Err(_) if stood(mount) => {}
                 Err(failure) => {
                     return Err(Refusal::plain(RefusalKind::Unavailable, failure.to_string()));
                 }
@@ -226,8 +236,13 @@ impl PluginHost {
     }
 }
 
+/// How a spec is updated, and how rolled back.
+fn configs(spec: &ServiceSpec) -> [Option<&UpdateConfig>; 2] {
+    [spec.update_config.as_ref(), spec.rollback_config.as_ref()]
+}
+
 /// The plugins that a spec reaches, by name.
-fn reached(table: &Table, spec: &ServiceSpec) -> Vec<Arc<Loaded>> {
+pub(crate) fn reached(table: &Table, spec: &ServiceSpec) -> Vec<Arc<Loaded>> {
     let mut used: Vec<Arc<Loaded>> = Vec::new();
     let constraints = spec.task_template.constraints().iter();
     used.extend(constraints.filter_map(|text| table.routes.constraint(text)).cloned());
@@ -235,7 +250,7 @@ fn reached(table: &Table, spec: &ServiceSpec) -> Vec<Arc<Loaded>> {
     for preference in spec.preferences() {
         named(PluginKind::Preference, &preference.name);
     }
-    for config in [&spec.update_config, &spec.rollback_config].into_iter().flatten() {
+    for config in configs(spec).into_iter().flatten() {
         named(PluginKind::UpdatePolicy, &policy(spec, config).failure_action);
     }
     for mount in spec.container().into_iter().flat_map(|c| &c.mounts) {
@@ -259,11 +274,19 @@ fn swarm_says(problem: &Problem) -> bool {
 }
 
 fn policy_refusal(failure: PolicyFailure) -> Refusal {
+    match is_silent(&failure) {
+        true => Refusal::plain(RefusalKind::Unavailable, failure.to_string()),
+        false => Refusal::invalid(failure.to_string()),
+    }
+}
+
+/// Whether a plugin said nothing of what was asked.
+fn is_silent(failure: &PolicyFailure) -> bool {
     match failure {
-        PolicyFailure::Broken { .. } => {
-            Refusal::plain(RefusalKind::Unavailable, failure.to_string())
-        }
-        failure => Refusal::invalid(failure.to_string()),
+        PolicyFailure::Broken { .. }
+        | PolicyFailure::NotCalled { .. }
+        | PolicyFailure::NotYet { .. } => true,
+        PolicyFailure::Unclaimed { .. } | PolicyFailure::Refused { .. } => false,
     }
 }
 

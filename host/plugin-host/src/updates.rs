@@ -1,6 +1,7 @@
 //! What the orchestrator asks of update policies.
 
 use std::collections::BTreeMap;
+use std::hash::Hash;
 use std::sync::Arc;
 
 use swarmw_model::{GrantRequest, PluginKind, Time};
@@ -8,7 +9,6 @@ use swarmw_orchestrator::{
     Action, Component, Needs, Order, Policy, RolloutFacts, StepOutcome, TargetInfo, UpdateFailure,
     UpdatePolicies, View,
 };
-use swarmw_state::TargetState;
 
 use crate::bindings::UpdatePlugin;
 use crate::bindings::types::{OptionEntry, OptionValue};
@@ -16,9 +16,12 @@ use crate::bindings::update::exports::swarmw::update::update as wit;
 use crate::engine::{COMPILE_BUDGET, ROW_BUDGET, STEP_BUDGET};
 use crate::host::PluginHost;
 use crate::journal::one_line;
-use crate::loaded::Loaded;
-use crate::placement::{exist, own_options};
+use crate::loaded::{Call, Loaded};
+use crate::no_answer::NoAnswer;
+use crate::placement::exist;
+use crate::spec_options::own_options;
 use crate::steps::{Step, StepCall};
+use crate::update_views::{wit_target, wit_view};
 use crate::{columns, convert, options};
 
 /// The largest state.
@@ -56,16 +59,18 @@ impl UpdatePolicies for PluginHost {
         let loaded = table.by_digest(component).ok_or_else(|| gone(component, component))?;
         let answer = loaded.call(
             &self.shared.runtime,
-            "migrate",
-            STEP_BUDGET,
+            Call { name: "migrate", question: self.question(state), budget: STEP_BUDGET },
             |plugin: &UpdatePlugin, store| {
                 plugin.swarmw_update_update().call_migrate(store, writer, state)
             },
             |answer| answer.as_ref().map_or(Ok(()), |state| check_state(state)),
         );
-        answer
-            .and_then(|said| said.map_err(|why| one_line(&why)))
-            .map_err(|why| broken(&loaded.name, format!("does not go on from {writer}: {why}")))
+        let said = answer.and_then(|said| said.map_err(|why| NoAnswer::Fault(one_line(&why))));
+        said.map_err(|why| match why {
+            NoAnswer::Fault(why) => NoAnswer::Fault(format!("does not go on from {writer}: {why}")),
+            other => other,
+        })
+        .map_err(|why| why.of_update(&loaded.name))
     }
 
     fn check(&mut self, policy: &Policy) -> Result<Needs, UpdateFailure> {
@@ -84,14 +89,17 @@ impl UpdatePolicies for PluginHost {
         let answer = loaded
             .call(
                 &self.shared.runtime,
-                "check",
-                COMPILE_BUDGET,
+                Call {
+                    name: "check",
+                    question: self.question(settings(loaded, policy)),
+                    budget: COMPILE_BUDGET,
+                },
                 |plugin: &UpdatePlugin, store| {
                     plugin.swarmw_update_update().call_check(store, &asked)
                 },
                 |answer| answer.as_ref().map_or(Ok(()), check_needs),
             )
-            .map_err(|message| broken(&loaded.name, message))?;
+            .map_err(|why| why.of_update(&loaded.name))?;
         match answer {
             Ok(needs) => Ok(Needs { targets: needs.targets, group_by: needs.group_by }),
             Err(said) => Err(UpdateFailure::Refused { problems: convert::problems(said) }),
@@ -157,25 +165,31 @@ impl PluginHost {
             .ok_or_else(|| gone(&rollout.policy.failure_action, component))?;
         let facts = wit_rollout(loaded, rollout)?;
         let told = view.changed.len() + view.ended.len() + rollout.total as usize;
+        let question = self.question((&rollout.service_id, settings(loaded, &rollout.policy)));
         let budget = STEP_BUDGET + ROW_BUDGET * u32::try_from(told).unwrap_or(u32::MAX);
         let attempt = || {
             let answer = loaded.call(
                 &self.shared.runtime,
-                name,
-                budget,
+                Call { name, question, budget },
                 |plugin: &UpdatePlugin, store| call(plugin, store, &facts, view),
                 |answer| match answer {
-                    Ok(outcome) => check_outcome(loaded, rollout.total, outcome),
+                    Ok(outcome) => check_outcome(rollout.total, outcome),
                     Err(_) => Ok(()),
                 },
             );
-            answer.and_then(|said| said.map_err(|why| one_line(&why)))
+            // What it gives up for, or may not do, is this rollout's: nobody else's plugin
+            // has failed.
+            let outcome = answer?.map_err(|why| NoAnswer::Fault(one_line(&why)))?;
+            match ungranted(loaded, &outcome) {
+                Some(url) => Err(NoAnswer::Fault(format!("{name} has no grant to observe {url}"))),
+                None => Ok(outcome),
+            }
         };
         let outcome = attempt().or_else(|_| {
             loaded.refresh();
             attempt()
         });
-        outcome.map(accepted).map_err(|message| broken(&loaded.name, message))
+        outcome.map(accepted).map_err(|why| why.of_update(&loaded.name))
     }
 
     /// Tells whoever tries out another version beside the one that was called.
@@ -219,7 +233,7 @@ fn check_state(state: &[u8]) -> Result<(), String> {
 }
 
 /// The bounds of `wit/deps/update`.
-fn check_outcome(loaded: &Loaded, total: u32, outcome: &wit::Outcome) -> Result<(), String> {
+fn check_outcome(total: u32, outcome: &wit::Outcome) -> Result<(), String> {
     check_state(&outcome.state)?;
     let actions = outcome.actions.len();
     if actions > ACTIONS_MAX {
@@ -234,7 +248,7 @@ fn check_outcome(loaded: &Loaded, total: u32, outcome: &wit::Outcome) -> Result<
                 continue;
             }
             wit::Action::Observe(query) => {
-                check_query(loaded, query)?;
+                check_query(query)?;
                 continue;
             }
             wit::Action::Report(text) | wit::Action::Pause(text) => text,
@@ -248,7 +262,7 @@ fn check_outcome(loaded: &Loaded, total: u32, outcome: &wit::Outcome) -> Result<
     Ok(())
 }
 
-fn check_query(loaded: &Loaded, query: &wit::Query) -> Result<(), String> {
+fn check_query(query: &wit::Query) -> Result<(), String> {
     if !(1..=QUERY_MS_MAX).contains(&query.timeout_ms) {
         let ms = query.timeout_ms;
         return Err(format!("set a query {ms} ms; from 1 to {QUERY_MS_MAX} are possible"));
@@ -257,9 +271,21 @@ fn check_query(loaded: &Loaded, query: &wit::Query) -> Result<(), String> {
     if longest.into_iter().any(|length| length > TEXT_MAX) {
         return Err(format!("gave a query of more than {TEXT_MAX} bytes"));
     }
-    let used = GrantRequest::Observe(query.url.clone());
-    let granted = loaded.plugin.release.granted.iter().any(|grant| grant.covers(&used));
-    granted.then_some(()).ok_or_else(|| format!("has no grant to observe {}", query.url))
+    Ok(())
+}
+
+/// The first address that a policy may not ask, of those that it wants to: most often an
+/// operator has typed it.
+fn ungranted<'a>(loaded: &Loaded, outcome: &'a wit::Outcome) -> Option<&'a str> {
+    let granted = &loaded.plugin.release.granted;
+    let urls = outcome.actions.iter().filter_map(|action| match action {
+        wit::Action::Observe(query) => Some(query.url.as_str()),
+        _ => None,
+    });
+    urls.into_iter().find(|url| {
+        let used = GrantRequest::Observe((*url).to_owned());
+        !granted.iter().any(|grant| grant.covers(&used))
+    })
 }
 
 fn accepted(outcome: wit::Outcome) -> StepOutcome {
@@ -295,6 +321,17 @@ fn action(action: wit::Action) -> Action {
         }
         wit::Action::Complete => Action::Complete,
     }
+}
+
+/// All that an operator can change of a policy: another is another question.
+fn settings<'a>(loaded: &Loaded, policy: &'a Policy) -> impl Hash + use<'a> {
+    (
+        &policy.failure_action,
+        (policy.parallelism, policy.delay_ms, policy.monitor_ms),
+        policy.max_failure_ratio.to_bits(),
+        policy.order == Order::StartFirst,
+        own_options(loaded, &policy.options),
+    )
 }
 
 fn wit_policy(loaded: &Loaded, policy: &Policy) -> Result<wit::Policy, UpdateFailure> {
@@ -335,73 +372,7 @@ fn wit_rollout(loaded: &Loaded, facts: &RolloutFacts) -> Result<wit::Rollout, Up
     })
 }
 
-fn wit_target(target: &TargetInfo) -> wit::TargetInfo {
-    wit::TargetInfo {
-        id: target.id.clone(),
-        name: target.name.clone(),
-        node: target.node.clone(),
-        group: target.group.clone(),
-    }
-}
-
-fn wit_view(view: &View) -> wit::View {
-    let state = |state: TargetState| match state {
-        TargetState::Outdated => wit::TargetState::Outdated,
-        TargetState::Replacing => wit::TargetState::Replacing,
-        TargetState::Running => wit::TargetState::Running,
-        TargetState::Down => wit::TargetState::Down,
-        TargetState::Gone => wit::TargetState::Gone,
-    };
-    wit::View {
-        seq: view.seq,
-        now_ms: view.now.as_millis(),
-        counts: wit::Counts {
-            outdated: view.counts.outdated,
-            replacing: view.counts.replacing,
-            running: view.counts.running,
-            down: view.counts.down,
-            gone: view.counts.gone,
-        },
-        changed: view
-            .changed
-            .iter()
-            .map(|m| wit::Change {
-                target: m.target,
-                was: state(m.was),
-                now: state(m.now),
-                at_ms: m.at.as_millis(),
-            })
-            .collect(),
-        ended: view
-            .ended
-            .iter()
-            .map(|task| wit::EndedTask {
-                target: task.target,
-                task_id: task.task.to_string(),
-                restarted: task.restarted,
-                ordered: task.ordered,
-                ran_ms: task.ran.map(Time::as_millis),
-                ended_ms: task.ended.as_millis(),
-                exit_code: task.exit_code,
-            })
-            .collect(),
-        answers: view
-            .answers
-            .iter()
-            .map(|answer| wit::Answer {
-                id: answer.id.clone(),
-                at_ms: answer.at.as_millis(),
-                value: answer.value.clone(),
-            })
-            .collect(),
-    }
-}
-
 fn gone(plugin: &str, component: &str) -> UpdateFailure {
     let message = format!("its component {component} is not in the cluster any more");
-    broken(&plugin.into(), message)
-}
-
-fn broken(plugin: &Arc<str>, message: String) -> UpdateFailure {
-    UpdateFailure::Broken { plugin: Arc::clone(plugin), message }
+    UpdateFailure::Broken { plugin: plugin.into(), message }
 }

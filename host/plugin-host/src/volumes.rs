@@ -4,13 +4,14 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use swarmw_model::{PluginKind, Problem};
+use swarmw_model::{NOT_YET, PluginKind, Problem};
 
 use crate::bindings::VolumePlugin;
 use crate::bindings::volume::exports::swarmw::volume::volume as wit;
 use crate::engine::VOLUME_BUDGET;
 use crate::host::PluginHost;
 use crate::journal::one_line;
+use crate::loaded::Call;
 use crate::sandbox::Guest;
 use crate::{convert, options};
 
@@ -78,6 +79,20 @@ pub enum VolumeFailure {
         plugin: Arc<str>,
         /// What went wrong.
         message: String,
+    },
+    /// It is not called.
+    #[error("plugin {plugin} {why}")]
+    NotCalled {
+        /// The plugin.
+        plugin: Arc<str>,
+        /// Why, after its name: `is disabled: …`.
+        why: String,
+    },
+    /// It is being compiled, and will be called then.
+    #[error("plugin {plugin} {NOT_YET}")]
+    NotYet {
+        /// The plugin.
+        plugin: Arc<str>,
     },
 }
 
@@ -210,15 +225,15 @@ impl PluginHost {
         let answer = loaded
             .call(
                 &self.shared.runtime,
-                name,
-                VOLUME_BUDGET,
+                Call {
+                    name,
+                    question: self.question((&volume.driver, &volume.name, &volume.options)),
+                    budget: VOLUME_BUDGET,
+                },
                 |plugin, store| call(plugin, store, &vol),
                 check,
             )
-            .map_err(|message| VolumeFailure::Broken {
-                plugin: Arc::clone(&loaded.name),
-                message,
-            })?;
+            .map_err(|why| why.of_volume(&loaded.name))?;
         read(&loaded.name, answer)
     }
 }

@@ -303,16 +303,33 @@ fn is_loopback(registry: &str) -> bool {
     host == "localhost" || address.is_ok_and(|ip| ip.is_loopback())
 }
 
-fn refusal(reference: &Reference, error: impl std::fmt::Display) -> RegistryError {
+fn refusal(reference: &Reference, error: impl std::error::Error) -> RegistryError {
     let registry = reference.resolve_registry().to_owned();
     let mut message = error.to_string();
-    // The client does not say whether nobody answered or somebody without TLS did.
-    if message.contains("error sending request for url (https://") {
+    let cause = innermost(&error);
+    let sent = message.contains("error sending request for url (https://");
+    if !message.contains(&cause) {
+        message = format!("{message}: {cause}");
+    }
+    // Nobody answered, or somebody without TLS did.
+    if sent && !UNREACHED.iter().any(|words| cause.contains(words)) {
         message.push_str(&format!(
             "; if it speaks plain HTTP, start the daemon with --insecure-registry {registry}"
         ));
     }
     RegistryError::Registry { registry, message }
+}
+
+/// What the system says where there is nobody to speak TLS or not.
+const UNREACHED: [&str; 3] = ["onnection refused", "lookup address", "unreachable"];
+
+/// The cause that says most.
+fn innermost(error: &dyn std::error::Error) -> String {
+    let mut inner = error;
+    while let Some(source) = inner.source() {
+        inner = source;
+    }
+    inner.to_string()
 }
 
 // === impl OciPlatform ===

@@ -148,7 +148,7 @@ impl Class {
             };
             for rank in &ranks {
                 let row = table.at_rank(*rank);
-                usage.place(row, need.reserved, &need.ports);
+                usage.place(row, need);
                 let count = run.place(row);
                 if run.marked.is_some() && need.has_room(usage, row, count) {
                     let key = Reverse(run.key(row, table, usage));
@@ -180,7 +180,7 @@ impl Class {
             let rank = head.0 as u32;
             let row = table.at_rank(rank);
             levels.raise(usage.active[row as usize], &[rank]);
-            usage.place(row, need.reserved, &need.ports);
+            usage.place(row, need);
             let count = run.place(row);
             placed += 1;
             if need.has_room(usage, row, count) {

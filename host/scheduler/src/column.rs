@@ -1,14 +1,17 @@
 //! One attribute of all nodes, dictionary-coded.
 
 use std::borrow::Cow;
-use std::collections::HashMap;
 use std::iter;
 use std::sync::Arc;
 
 use swarmw_model::Node;
 
+use crate::hash::FastMap;
+
 /// The code of an absent value.
 pub(crate) const ABSENT: u32 = 0;
+/// Values after which it shows whether most rows have one of their own.
+const SAMPLE: usize = 256;
 
 /// One attribute of all nodes: a code per row, and the texts behind the codes.
 pub(crate) struct Column {
@@ -16,7 +19,7 @@ pub(crate) struct Column {
     codes: Vec<u32>,
     /// By code; the first is absence.
     texts: Vec<Option<Arc<str>>>,
-    by_folded: HashMap<Arc<str>, Alike>,
+    by_folded: FastMap<Arc<str>, Alike>,
 }
 
 /// Codes of texts that differ in letter case alone; mostly there is one.
@@ -33,7 +36,7 @@ impl Column {
             name: name.to_owned(),
             codes: vec![ABSENT; rows],
             texts: vec![None],
-            by_folded: HashMap::new(),
+            by_folded: FastMap::default(),
         }
     }
 
@@ -47,6 +50,17 @@ impl Column {
 
     pub(crate) fn set(&mut self, row: usize, node: &Node) {
         self.codes[row] = node.attribute(&self.name).map_or(ABSENT, |text| self.intern(&text));
+    }
+
+    /// Reads the attribute of these nodes, each with its row.
+    pub(crate) fn fill<'a>(&mut self, nodes: impl Iterator<Item = (usize, &'a Node)>) {
+        for (read, (row, node)) in nodes.enumerate() {
+            self.set(row, node);
+            if read == SAMPLE && self.texts.len() > SAMPLE / 2 {
+                self.texts.reserve(self.codes.len());
+                self.by_folded.reserve(self.codes.len());
+            }
+        }
     }
 
     fn intern(&mut self, text: &str) -> u32 {

@@ -15,6 +15,8 @@ pub(crate) struct Filters {
     pub(crate) need: Need,
     /// `None` where every node passes.
     engine: Option<FixedBitSet>,
+    /// Of each helper of the need, the nodes that allow it.
+    helpers: Vec<FixedBitSet>,
     constraints: Vec<Arc<Constraint>>,
     platform: FixedBitSet,
     /// `None` where every node reaches the volumes.
@@ -27,6 +29,8 @@ pub(crate) enum Miss {
     Ready,
     Resources,
     Engine,
+    /// By place among the need's helpers.
+    Helper(usize),
     /// By place among the constraints.
     Constraint(usize),
     Platform,
@@ -42,6 +46,11 @@ impl Filters {
         Self {
             engine: (!need.engine_plugins.is_empty())
                 .then(|| table.rows_by_engine(|engine| need.served_by(engine))),
+            helpers: need
+                .helpers
+                .iter()
+                .map(|helper| table.rows_by_engine(|engine| Need::allows(engine, helper)))
+                .collect(),
             platform: table.rows_by_platform(|runs| need.runs_on(runs)),
             volumes: (!need.volumes.is_empty())
                 .then(|| table.rows_by_labels(|labels| need.reached_from(labels))),
@@ -53,7 +62,8 @@ impl Filters {
     /// Rows that pass every filter that tasks have no part in.
     pub(crate) fn mask(&self, table: &Table, verdicts: &Verdicts) -> FixedBitSet {
         let mut mask = table.ready.clone();
-        let fixed = self.engine.iter().chain([&self.platform]).chain(&self.volumes);
+        let fixed =
+            self.engine.iter().chain(&self.helpers).chain([&self.platform]).chain(&self.volumes);
         let asked = self.constraints.iter().map(|c| verdicts.mask(c.id));
         for bits in fixed.chain(asked) {
             mask.intersect_with(bits);
@@ -80,6 +90,9 @@ impl Filters {
         if self.engine.as_ref().is_some_and(|rows| !rows.contains(at)) {
             return Some(Miss::Engine);
         }
+        if let Some(first) = self.helpers.iter().position(|rows| !rows.contains(at)) {
+            return Some(Miss::Helper(first));
+        }
         let unmet = |c: &Arc<Constraint>| !verdicts.mask(c.id).contains(at);
         if let Some(first) = self.constraints.iter().position(unmet) {
             return Some(Miss::Constraint(first));
@@ -104,6 +117,14 @@ impl Filters {
             Miss::Ready => format!("{nodes} nodes not available for new tasks"),
             Miss::Resources => of("insufficient resources"),
             Miss::Engine => of("missing plugin"),
+            Miss::Helper(at) => {
+                let helper = &self.need.helpers[at];
+                let allow = format!("swarmw daemon --volume-helper {helper}=/path/to/{helper}");
+                format!(
+                    "{}, which `{allow}` allows",
+                    of(&format!("volume helper {helper} not allowed"))
+                )
+            }
             Miss::Constraint(at) => of(&self.constraints[at].reason),
             Miss::Platform => of("unsupported platform"),
             Miss::Volumes => of("cannot reach its volumes"),
@@ -161,7 +182,8 @@ impl Miss {
             Self::Ready => 0,
             Self::Resources => 1,
             Self::Engine => 2,
-            Self::Constraint(at) => 3 + at,
+            Self::Helper(_) => 3,
+            Self::Constraint(at) => 4 + at,
             Self::Platform => usize::MAX - 3,
             Self::HostPort => usize::MAX - 2,
             Self::Volumes => usize::MAX - 1,

@@ -1,6 +1,7 @@
 //! What there is to place: tasks of the state and of the same tick's decisions,
 //! grouped by service and spec version.
 
+use std::num::NonZeroU32;
 use std::sync::Arc;
 
 use swarmw_model::{
@@ -18,9 +19,9 @@ use crate::waiting::{GroupKey, Waiter};
 pub(crate) struct Item {
     slot: u64,
     id: TaskId,
-    /// Place of the change among the decisions that will make it; without one it
-    /// waits in the state.
-    made_by: Option<usize>,
+    /// Place of the change among the decisions that will make it, counted from one;
+    /// without one it waits in the state.
+    made_by: Option<NonZeroU32>,
 }
 
 /// Tasks that are alike but for their slots.
@@ -62,7 +63,8 @@ impl Groups {
                     .then(|| (service.spec.task_template.clone(), ports))
             });
             let Some(group) = group else { continue };
-            let item = |slot| Item { slot, id: new.id, made_by: Some(at) };
+            let made_by = u32::try_from(at + 1).ok().and_then(NonZeroU32::new);
+            let item = |slot| Item { slot, id: new.id, made_by };
             match new.slot {
                 Slot::Node(node) => group.preassigned.push((node, item(0))),
                 Slot::Replica(slot) => group.items.push(item(slot)),
@@ -137,9 +139,13 @@ impl Item {
         self.made_by.is_none().then_some(self.id)
     }
 
+    fn made_at(&self) -> Option<usize> {
+        self.made_by.map(|place| place.get() as usize - 1)
+    }
+
     /// Gives the task its node.
     pub(crate) fn assign(&self, node: NodeId, decisions: &mut Vec<Change>) {
-        match self.made_by {
+        match self.made_at() {
             Some(at) => {
                 if let Change::CreateTask(new) = &mut decisions[at] {
                     new.node = Some(node);
@@ -159,7 +165,7 @@ impl Item {
         now: Time,
         decisions: &mut Vec<Change>,
     ) -> bool {
-        if let Some(at) = self.made_by {
+        if let Some(at) = self.made_at() {
             if let Change::CreateTask(new) = &mut decisions[at] {
                 new.error = why.clone();
             }

@@ -1,10 +1,10 @@
-//! A hasher for the scheduler's own keys: random ids and small numbers, which
-//! need no defence against chosen keys.
+//! A hasher for the scheduler's own keys: random ids, small numbers, and a column's
+//! values, of which each node gives one. They need no defence against chosen keys.
 
 use std::collections::{HashMap, HashSet};
 use std::hash::{BuildHasherDefault, Hasher};
 
-/// A map keyed by ids or small numbers.
+/// A map keyed by ids, small numbers or a column's values.
 pub(crate) type FastMap<K, V> = HashMap<K, V, BuildHasherDefault<FastHasher>>;
 /// A set of ids or small numbers.
 pub(crate) type FastSet<K> = HashSet<K, BuildHasherDefault<FastHasher>>;

@@ -21,7 +21,7 @@ impl Scheduler {
         service: &ServiceSpec,
         policies: &mut dyn Policies,
     ) -> Vec<(String, Judgement)> {
-        self.verdicts.begin_pass(policies.generation());
+        self.begin_pass(policies);
         let options = Arc::new(service.policy_options());
         let mut one = |expression: &String| -> Judgement {
             let constraint = self.verdicts.constraint(expression, &options, policies)?;

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use swarmw_model::{
-    EngineDescription, GrantRequest, ImageKind, ImageReference, MountKind, Platform, Plugin,
-    PluginClaim, PluginKind, TaskSpec,
+    EngineDescription, EnginePlugin, GrantRequest, ImageKind, ImageReference, MountKind, Platform,
+    Plugin, PluginClaim, PluginKind, TaskSpec,
 };
 use swarmw_state::State;
 
@@ -27,6 +27,8 @@ pub(crate) struct Need {
     pub(crate) reserved: Reserved,
     /// Kind and name of engine plugins.
     pub(crate) engine_plugins: Vec<(&'static str, String)>,
+    /// Programs that drivers of its volumes run, which the node's admin has to allow.
+    pub(crate) helpers: Vec<String>,
     /// Empty for anything.
     pub(crate) platforms: Vec<Platform>,
     /// Whether the image is an uploaded component, which Wasm nodes alone run.
@@ -52,9 +54,11 @@ impl Need {
     pub(crate) fn of(spec: &TaskSpec, ports: impl Iterator<Item = Port>, state: &State) -> Self {
         let (cpu, memory) = spec.reserved();
         let placement = spec.placement.as_ref();
+        let (engine_plugins, helpers) = engine_plugins(spec, state);
         Self {
             reserved: Reserved { cpu, memory },
-            engine_plugins: engine_plugins(spec, state),
+            engine_plugins,
+            helpers,
             platforms: placement.map_or_else(Vec::new, |p| p.platforms.clone()),
             component: ImageReference::parse(spec.image()).kind() == ImageKind::UploadedComponent,
             ports: ports.collect(),
@@ -80,13 +84,19 @@ impl Need {
     /// Whether an engine has the plugins. One that says nothing of itself passes,
     /// and so does, for logs, one that lists no log plugin at all.
     pub(crate) fn served_by(&self, engine: &EngineDescription) -> bool {
-        let silent = engine.engine_version.is_empty() && engine.plugins.is_empty();
-        silent
+        is_silent(engine)
             || self.engine_plugins.iter().all(|(kind, name)| {
                 let mut of_kind = engine.plugins.iter().filter(|p| p.kind == *kind).peekable();
                 (*kind == LOG && of_kind.peek().is_none())
                     || of_kind.any(|p| p.name == *name || p.name == format!("{name}:latest"))
             })
+    }
+
+    /// Whether a node lets volume drivers run a program. One that says nothing of itself
+    /// passes.
+    pub(crate) fn allows(engine: &EngineDescription, helper: &str) -> bool {
+        let allowed = |p: &EnginePlugin| p.kind == VOLUME_HELPER && p.name == helper;
+        is_silent(engine) || engine.plugins.iter().any(allowed)
     }
 
     /// Whether a node with these labels reaches the volumes.
@@ -140,6 +150,10 @@ impl Need {
     }
 }
 
+fn is_silent(engine: &EngineDescription) -> bool {
+    engine.engine_version.is_empty() && engine.plugins.is_empty()
+}
+
 /// Of the volumes of the cluster that a spec names, those that not all nodes reach.
 /// Names with templates in them are known on their node alone.
 fn volumes(spec: &TaskSpec, state: &State) -> Vec<Vec<BTreeMap<String, String>>> {
@@ -155,8 +169,8 @@ fn volumes(spec: &TaskSpec, state: &State) -> Vec<Vec<BTreeMap<String, String>>>
 /// Plugins that the node's engine must have: drivers of volumes that no component
 /// of the cluster drives, and the log driver; and the programs that components which
 /// do were granted.
-fn engine_plugins(spec: &TaskSpec, state: &State) -> Vec<(&'static str, String)> {
-    let mut needed = Vec::new();
+fn engine_plugins(spec: &TaskSpec, state: &State) -> (Vec<(&'static str, String)>, Vec<String>) {
+    let (mut needed, mut programs) = (Vec::new(), Vec::new());
     for mount in spec.container_spec.iter().flat_map(|c| &c.mounts) {
         let driver = mount.volume_options.as_ref().and_then(|v| v.driver_config.as_ref());
         if mount.kind != MountKind::Volume {
@@ -169,7 +183,7 @@ fn engine_plugins(spec: &TaskSpec, state: &State) -> Vec<(&'static str, String)>
         match component(state, named) {
             _ if matches!(named, "" | "local") => {}
             None => needed.push((VOLUME, named.to_owned())),
-            Some(plugin) => needed.extend(helpers(plugin).map(|name| (VOLUME_HELPER, name))),
+            Some(plugin) => programs.extend(helpers(plugin)),
         }
     }
     if let Some(log) = &spec.log_driver
@@ -179,7 +193,9 @@ fn engine_plugins(spec: &TaskSpec, state: &State) -> Vec<(&'static str, String)>
     }
     needed.sort();
     needed.dedup();
-    needed
+    programs.sort();
+    programs.dedup();
+    (needed, programs)
 }
 
 /// The programs that a plugin was granted by name.

@@ -36,8 +36,8 @@ pub struct PolicyEvent {
 /// What the failure of a plugin means for tasks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Consequence {
-    /// A constraint fails closed: the tasks wait, and are tried again in the next
-    /// pass.
+    /// A constraint fails closed, and any policy may be there soon: the tasks wait, and
+    /// are tried again in the next pass.
     Waits,
     /// A preference falls back: the tasks are balanced over all nodes that fit.
     NativeBalance,
@@ -70,8 +70,8 @@ impl Scheduler {
         if self.table.forget_stale_columns() {
             self.verdicts.forget();
         }
-        let renewed = self.verdicts.begin_pass(policies.generation());
-        let all = std::mem::take(&mut self.retry) || renewed;
+        self.begin_pass(policies);
+        let all = std::mem::take(&mut self.retry);
         let groups = self.collect(state, decisions, all);
         self.shut_down_stale(state, decisions, now);
         let mut work = Work { state, decisions, now, pass: Pass::default() };
@@ -174,7 +174,7 @@ impl Scheduler {
     }
 
     /// Compiles a group's policies and finds its class. Constraints fail closed,
-    /// preferences fall back to native balance.
+    /// preferences fall back to native balance; for what is there soon both wait.
     fn class_of(
         &mut self,
         group: &mut Group,
@@ -202,6 +202,7 @@ impl Scheduler {
                         policies.needed(&compiled.plugin, self.table.len());
                         policy.preferences.push(compiled);
                     }
+                    Err(failure) if failure.is_soon() => return Err(failure),
                     Err(failure) => {
                         work.pass.balance(group.service, failure);
                         policy.preferences.clear();
@@ -213,6 +214,7 @@ impl Scheduler {
         let need = Need::of(&group.spec, group.ports.iter().copied(), work.state);
         let class = match batch.class(need.clone(), &policy, self, policies) {
             Ok(class) => class,
+            Err(failure) if failure.is_soon() => return Err(failure),
             Err(failure) => {
                 work.pass.balance(group.service, failure);
                 policy.preferences.clear();
@@ -245,6 +247,7 @@ impl Scheduler {
         };
         let filters = &batch.classes[class].filters;
         let mut counts = self.usage.of_service(group.service).cloned().unwrap_or_default();
+        let mut placed = Vec::new();
         for (node, item) in &group.preassigned {
             let row = self.table.row(*node);
             let miss = match row {
@@ -258,14 +261,16 @@ impl Scheduler {
             };
             match (row, miss) {
                 (Some(row), None) => {
-                    self.usage.place(row, filters.need.reserved, &filters.need.ports);
+                    self.usage.place(row, &filters.need);
+                    placed.push(row);
                     *counts.entry(row).or_default() += 1;
-                    work.pass.placed += 1;
                     self.assign(item, *node, work);
                 }
                 (_, miss) => self.leave(item, &miss.unwrap_or_default().into(), work),
             }
         }
+        work.pass.placed += placed.len();
+        self.usage.placed(&filters.need, placed);
         self.usage.set_counts(group.service, counts);
     }
 
@@ -281,21 +286,24 @@ impl Scheduler {
         let runs = std::mem::take(&mut batch.runs);
         // Explanations tell of the end of the pass, so counts come first.
         let mut left = Vec::new();
-        for run in runs {
+        for mut run in runs {
             let group = &groups[run.group];
             for (item, row) in group.items.iter().zip(&run.placed) {
                 if let Some(node) = self.table.id(*row) {
                     self.assign(item, node, work);
                 }
             }
-            work.pass.placed += run.placed.len();
-            if run.placed.len() < group.items.len() {
-                left.push(run);
+            let placed = run.placed.len();
+            work.pass.placed += placed;
+            self.usage
+                .placed(&batch.classes[run.class].filters.need, std::mem::take(&mut run.placed));
+            if placed < group.items.len() {
+                left.push((run, placed));
             } else {
                 self.usage.set_counts(group.service, run.counts);
             }
         }
-        for run in left {
+        for (run, placed) in left {
             let group = &groups[run.group];
             let class = &mut batch.classes[run.class];
             let shared = class.filters.need.max_replicas == 0 && run.refusals.is_empty();
@@ -312,14 +320,14 @@ impl Scheduler {
             if shared {
                 class.explained = Some(why.clone());
             }
-            for item in &group.items[run.placed.len()..] {
+            for item in &group.items[placed..] {
                 self.leave(item, &why, work);
             }
             self.usage.set_counts(group.service, run.counts);
         }
     }
 
-    /// A constraint failed: the group's tasks wait for the next pass.
+    /// A policy failed for now: the group's tasks wait for the next pass.
     fn fail(&mut self, group: &Group, failure: &PolicyFailure, work: &mut Work<'_>) {
         work.pass.wait(group.service, failure.clone());
         self.retry = true;

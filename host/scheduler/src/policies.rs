@@ -8,7 +8,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use swarmw_model::{Preference, Problem};
+use swarmw_model::{NOT_YET, Preference, Problem};
 
 /// Options of plugins as typed, `PLUGIN.OPTION` to text; see
 /// [`swarmw_model::ServiceSpec::policy_options`].
@@ -87,6 +87,29 @@ pub enum PolicyFailure {
         /// What went wrong.
         message: String,
     },
+    /// The plugin is not called; what that means is what it means of one that is broken.
+    #[error("plugin {plugin} {why}")]
+    NotCalled {
+        /// The plugin.
+        plugin: Arc<str>,
+        /// Why, after its name: `is disabled: …`.
+        why: String,
+    },
+    /// The plugin is being compiled: whoever needs it waits, also for a preference.
+    #[error("plugin {plugin} {NOT_YET}")]
+    NotYet {
+        /// The plugin.
+        plugin: Arc<str>,
+    },
+}
+
+// === impl PolicyFailure ===
+
+impl PolicyFailure {
+    /// Whether there is an answer soon, so that nothing is to be decided without it.
+    pub fn is_soon(&self) -> bool {
+        matches!(self, Self::NotYet { .. })
+    }
 }
 
 /// A compiled constraint.

@@ -111,6 +111,12 @@ impl Scheduler {
         }
     }
 
+    /// Whoever first sees a new generation of plugins has all that waits tried again:
+    /// their answers may be others.
+    pub(crate) fn begin_pass(&mut self, policies: &dyn Policies) {
+        self.retry |= self.verdicts.begin_pass(policies.generation());
+    }
+
     /// Whether a node satisfies a service's constraints and runs its image; all
     /// else that a task needs is not looked at.
     ///
@@ -123,7 +129,7 @@ impl Scheduler {
         node: NodeId,
         policies: &mut dyn Policies,
     ) -> Result<bool, PolicyFailure> {
-        self.verdicts.begin_pass(policies.generation());
+        self.begin_pass(policies);
         let Some(row) = self.table.row(node) else {
             return Ok(false);
         };

@@ -141,11 +141,8 @@ impl Table {
             return *known;
         }
         let mut column = Column::new(name, self.nodes.len());
-        for (row, node) in self.nodes.iter().enumerate() {
-            if let Some(node) = node {
-                column.set(row, node);
-            }
-        }
+        let live = self.nodes.iter().enumerate();
+        column.fill(live.filter_map(|(row, node)| Some((row, &**node.as_ref()?))));
         self.columns.push(column);
         self.names.insert(name.to_owned(), self.columns.len() - 1);
         self.columns.len() - 1

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use swarmw_model::{PortConfig, PortProtocol, PublishMode, ServiceId, Task, TaskState};
 
 use crate::hash::FastMap;
-use crate::need::Reserved;
+use crate::need::{Need, Reserved};
 use crate::table::Row;
 
 /// Active tasks of one service per row; rows without any are left out.
@@ -33,10 +33,18 @@ pub(crate) struct Usage {
 /// What one pass has changed.
 #[derive(Default)]
 struct Overlay {
-    taken: Vec<(Row, Reserved)>,
-    ports: Vec<(Row, usize)>,
+    placed: Vec<Placed>,
     dismissed: Vec<Row>,
     counts: FastMap<ServiceId, Option<Counts>>,
+}
+
+/// Tasks that a pass placed, of which each takes the same.
+struct Placed {
+    reserved: Reserved,
+    /// How many host ports.
+    ports: usize,
+    /// A row per task.
+    rows: Vec<Row>,
 }
 
 // === impl Usage ===
@@ -138,15 +146,15 @@ impl Usage {
         let Some(overlay) = self.overlay.take() else {
             return;
         };
-        for (row, reserved) in overlay.taken {
-            let at = row as usize;
-            self.active[at] -= 1;
-            self.free_cpu[at] += reserved.cpu;
-            self.free_memory[at] += reserved.memory;
-        }
-        for (row, ports) in overlay.ports.into_iter().rev() {
-            let held = &mut self.ports[row as usize];
-            held.truncate(held.len() - ports);
+        for Placed { reserved, ports, rows } in overlay.placed {
+            for row in rows {
+                let at = row as usize;
+                self.active[at] -= 1;
+                self.free_cpu[at] += reserved.cpu;
+                self.free_memory[at] += reserved.memory;
+                let held = &mut self.ports[at];
+                held.truncate(held.len() - ports);
+            }
         }
         for row in overlay.dismissed {
             self.active[row as usize] += 1;
@@ -176,18 +184,26 @@ impl Usage {
         }
     }
 
-    /// The pass places a task; its service's counts are the caller's to move.
-    pub(crate) fn place(&mut self, row: Row, reserved: Reserved, ports: &[Port]) {
+    /// The pass places a task; its service's counts are the caller's to move, and so
+    /// is [`Usage::placed`] to be told of it.
+    pub(crate) fn place(&mut self, row: Row, need: &Need) {
         let at = row as usize;
         self.active[at] += 1;
-        self.free_cpu[at] -= reserved.cpu;
-        self.free_memory[at] -= reserved.memory;
-        self.ports[at].extend_from_slice(ports);
+        if need.reserved != Reserved::default() {
+            self.free_cpu[at] -= need.reserved.cpu;
+            self.free_memory[at] -= need.reserved.memory;
+        }
+        if !need.ports.is_empty() {
+            self.ports[at].extend_from_slice(&need.ports);
+        }
+    }
+
+    /// Keeps what the pass has placed, a row per task of the same need, to be taken
+    /// back at its end.
+    pub(crate) fn placed(&mut self, need: &Need, rows: Vec<Row>) {
         if let Some(overlay) = &mut self.overlay {
-            overlay.taken.push((row, reserved));
-            if !ports.is_empty() {
-                overlay.ports.push((row, ports.len()));
-            }
+            let (reserved, ports) = (need.reserved, need.ports.len());
+            overlay.placed.push(Placed { reserved, ports, rows });
         }
     }
 

@@ -12,10 +12,12 @@
 mod apply;
 mod data;
 mod event;
+mod left;
 mod lookup;
 mod rollout;
 mod snapshot;
 mod tables;
+mod taken;
 mod transaction;
 mod users;
 

@@ -184,6 +184,9 @@ pub enum Change {
         release: Box<PluginRelease>,
         /// What it waits for, beside the one that serves; `None`: it serves.
         hold: Option<CandidateState>,
+        /// The plugin's version that the writer saw; absent in logs of earlier releases.
+        #[serde(default)]
+        version: Option<Version>,
     },
     /// A plugin's candidate serves from now on.
     PromotePlugin {
@@ -193,6 +196,9 @@ pub enum Change {
         candidate: String,
         /// The powers it gets.
         granted: Vec<GrantRequest>,
+        /// The plugin's version that the writer saw; absent in logs of earlier releases.
+        #[serde(default)]
+        version: Option<Version>,
     },
     /// Forgets a plugin's candidate.
     DropCandidate(PluginId),

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use swarmw_model::{
     MountKind, NodeId, Plugin, PluginClaim, PluginKind, Routing, Service, ServiceSpec, Task,
-    TaskSpec, VolumeSpec, answers_to,
+    TaskSpec, VolumeSpec, answers_to, option_path,
 };
 
 use crate::State;
@@ -14,25 +14,35 @@ impl State {
     /// The services that need a plugin, by name: those whose constraints, preferences,
     /// failure actions or volumes are routed to it, or that set one of its options.
     pub fn users_of_plugin(&self, plugin: &Plugin) -> Vec<Arc<Service>> {
-        let constraints: Vec<&Plugin> =
-            self.plugins().map(|p| &**p).filter(|p| p.kind == PluginKind::Constraint).collect();
-        let routing = Routing::of(constraints.iter().map(|p| claims(p)));
+        let constraints = self.constraint_plugins();
+        let routing = Routing::of(constraints.iter().copied());
         let routed = |spec: &ServiceSpec| {
             spec.task_template.constraints().iter().any(|text| {
-                let found = routing.constraint(&constraints, |p| claims(p), text);
+                let found = routing.constraint(&constraints, |p| p, text);
                 found.is_some_and(|p| p.id == plugin.id)
             })
         };
         let needs = |spec: &ServiceSpec| {
             let by_kind = match plugin.kind {
                 PluginKind::Constraint => routed(spec),
-                kind => names(kind, spec).iter().any(|name| claims_name(plugin, name)),
+                kind => names(kind, spec).iter().any(|name| plugin.claims_name(name)),
             };
-            by_kind || sets_option_of(plugin, spec)
+            by_kind || self.sets_option_of(plugin, spec)
         };
         let mut users: Vec<_> = self.services().filter(|s| needs(&s.spec)).cloned().collect();
         users.sort_by(|a, b| a.spec.name.cmp(&b.spec.name));
         users
+    }
+
+    /// Whether a spec has an option that means this plugin, and can mean no other.
+    pub(crate) fn sets_option_of(&self, plugin: &Plugin, spec: &ServiceSpec) -> bool {
+        let is_meant = |p: &Plugin, word: &str| answers_to(&p.name, claims(p), word);
+        spec.policy_options().keys().any(|path| {
+            let Some((word, _)) = option_path(path) else { return false };
+            let others = || self.plugins().filter(|p| p.id != plugin.id);
+            word == plugin.name
+                || is_meant(plugin, word) && !others().any(|other| is_meant(other, word))
+        })
     }
 }
 
@@ -82,19 +92,6 @@ fn claims(plugin: &Plugin) -> &[PluginClaim] {
     &plugin.release.metadata.claims
 }
 
-fn claims_name(plugin: &Plugin, name: &str) -> bool {
-    claims(plugin)
-        .iter()
-        .any(|claim| matches!(claim, PluginClaim::Name(claimed) if claimed == name))
-}
-
-fn sets_option_of(plugin: &Plugin, spec: &ServiceSpec) -> bool {
-    spec.policy_options().keys().any(|path| {
-        path.rsplit_once('.')
-            .is_some_and(|(word, _)| answers_to(&plugin.name, claims(plugin), word))
-    })
-}
-
 /// The names of plugins of a kind that a spec has.
 fn names(kind: PluginKind, spec: &ServiceSpec) -> Vec<String> {
     match kind {
@@ -105,13 +102,16 @@ fn names(kind: PluginKind, spec: &ServiceSpec) -> Vec<String> {
             .flatten()
             .map(|config| config.failure_action.clone())
             .collect(),
-        PluginKind::VolumeDriver => spec
-            .container()
-            .into_iter()
-            .flat_map(|c| &c.mounts)
-            .filter(|m| m.kind == MountKind::Volume)
-            .filter_map(|m| m.volume_options.as_ref()?.driver_config.as_ref())
-            .map(|driver| driver.name.clone())
-            .collect(),
+        PluginKind::VolumeDriver => drivers(spec).map(str::to_owned).collect(),
     }
+}
+
+/// The drivers of a spec's volumes.
+pub(crate) fn drivers(spec: &ServiceSpec) -> impl Iterator<Item = &str> {
+    spec.container()
+        .into_iter()
+        .flat_map(|c| &c.mounts)
+        .filter(|m| m.kind == MountKind::Volume)
+        .filter_map(|m| m.volume_options.as_ref()?.driver_config.as_ref())
+        .map(|driver| driver.name.as_str())
 }

@@ -25,6 +25,9 @@ pub fn call<'a, const N: usize>(name: &str, expression: &'a str) -> Result<[&'a 
         "" => Vec::new(),
         _ => inside.split(',').map(str::trim).collect(),
     };
+    if let Some(at) = found.iter().position(|argument| argument.is_empty()) {
+        return Err(form(format!("argument {} of {name} is empty", at + 1)));
+    }
     let count = found.len();
     found.try_into().map_err(|_| form(format!("{name} takes {N} arguments, not {count}")))
 }
@@ -50,6 +53,8 @@ mod tests {
             ("near(1", "'near(1' is not of the form near(…)"),
             ("near(1)", "near takes 2 arguments, not 1"),
             ("near()", "near takes 2 arguments, not 0"),
+            ("near(, 4)", "argument 1 of near is empty"),
+            ("near(4, )", "argument 2 of near is empty"),
         ] {
             let problem = call::<2>("near", text).expect_err(text);
             assert_eq!(

@@ -97,7 +97,7 @@ fn what_was_not_granted_or_allowed_is_not_done() {
     let first = &cluster.nodes[0];
     add(&cluster, "sshfs.wasm", SSHFS, &["helper=sshfs"]);
     create(&cluster, "volume-driver=sshfs,volume-opt=host=nowhere,volume-opt=path=/srv", &[]);
-    fails_with(first, "missing plugin on 1 node");
+    fails_with(first, "volume helper sshfs not allowed on 1 node, which `swarmw daemon");
     first.swarmw(&["service", "rm", "web"]);
 
     let file = cluster.file("ext4.wasm", EXT4);

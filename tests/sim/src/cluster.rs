@@ -25,7 +25,7 @@ use crate::node::{Common, Node};
 use crate::terms::Terms;
 
 /// What a cluster is made of.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Settings {
     /// What ids, backoffs and delays follow.
     pub seed: u64,
@@ -39,6 +39,8 @@ pub struct Settings {
     pub timing: Timing,
     /// Where compiled components are kept from one test to the next.
     pub compiled: PathBuf,
+    /// What compiles on the nodes that come after the first, where that is another.
+    pub later_compiler: Option<Compiler>,
 }
 
 /// A cluster.
@@ -66,6 +68,7 @@ impl Settings {
             heartbeat: DispatcherConfig::default().heartbeat_period,
             timing: Timing::default(),
             compiled: compiled.into(),
+            later_compiler: None,
         }
     }
 }
@@ -144,7 +147,13 @@ impl Cluster {
         let ambient = Ambient::of(Simulated::new(self.begun, ahead, seed));
         let host = IpAddr::from([10, 0, 0, number]);
         let folder = self.folder.path().join(&name);
-        let node = Arc::new(Node::new(&name, host, folder, ambient, self.common.clone()));
+        let mut common = self.common.clone();
+        if number > 1
+            && let Some(compiler) = &self.settings.later_compiler
+        {
+            common.compiler = compiler.clone();
+        }
+        let node = Arc::new(Node::new(&name, host, folder, ambient, common));
         self.nodes.insert(name, node.clone());
         node
     }

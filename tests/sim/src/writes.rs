@@ -40,7 +40,7 @@ impl Cluster {
     /// It is refused.
     pub async fn create(&self, spec: ServiceSpec) -> ServiceId {
         let manager = self.leader().await.manager().expect("a leader is a manager");
-        manager.check_service(&spec).await.expect("a service that plugins can work with");
+        manager.check_service(&spec, None).await.expect("a service that plugins can work with");
         let id = ServiceId::from_bits(self.ambient.chance().random());
         let change = Change::CreateService { id, spec: Box::new(spec) };
         self.write(change).await.expect("a service of this name");

@@ -174,9 +174,11 @@ impl Drivers {
                 let why = format!("volume driver {plugin} is not ready");
                 return Err(NoPlan::Retry(Duration::from_millis(after_ms.into()), why));
             }
-            Err(failure @ VolumeFailure::Broken { .. }) => {
-                return Err(NoPlan::Retry(RETRY, failure.to_string()));
-            }
+            Err(
+                failure @ (VolumeFailure::Broken { .. }
+                | VolumeFailure::NotCalled { .. }
+                | VolumeFailure::NotYet { .. }),
+            ) => return Err(NoPlan::Retry(RETRY, failure.to_string())),
             Err(failure) => return Err(NoPlan::Failed(failure.to_string())),
         };
         let powers = Powers {

@@ -2,7 +2,7 @@
 
 use axum::extract::{Path, Request, State};
 
-use swarmw_model::{Plugin, PluginState, Refusal};
+use swarmw_model::{Plugin, PluginAct, PluginState, Refusal};
 use swarmw_state::{Change, Lookup};
 
 use super::offer::{consent, made_before};
@@ -15,7 +15,8 @@ use crate::reply::{Reply, ok, page_not_found};
 const BY_HAND: &str = "by the operator";
 
 /// `POST /swarmw/plugins/{id}/{action}`. Names have a slash, so the last word is the
-/// action.
+/// action: `enable`, `disable`, `promote`, `grant`, `discard`. What the operator says of
+/// powers comes as it does with [`super::offer::add`].
 pub(crate) async fn act(
     State(host): State<Host>,
     Path(path): Path<String>,
@@ -24,7 +25,7 @@ pub(crate) async fn act(
     let Some((reference, action)) = path.rsplit_once('/') else {
         return Ok(page_not_found());
     };
-    if !["enable", "disable", "promote", "discard"].contains(&action) {
+    if !["enable", "disable", "promote", "grant", "discard"].contains(&action) {
         return Ok(page_not_found());
     }
     let params = Params::of(request.uri());
@@ -33,20 +34,24 @@ pub(crate) async fn act(
         return ok(made_before(&begun, first?)?);
     }
     let id = Plugin::find(&begun.state, reference)?.id;
-    let set = |state, message: &str| Change::SetPluginState {
-        id,
-        state,
-        message: message.to_owned(),
-        force: params.is_on("force"),
+    let agreed = match action {
+        "promote" => Some(PluginAct::Promote),
+        "enable" => Some(PluginAct::Enable),
+        "grant" => Some(PluginAct::Grant),
+        _ => None,
     };
+    if let Some(act) = agreed {
+        let consent = consent(&params)?;
+        return ok(host.act_on_plugin(begun.request, id, act, consent).await?);
+    }
     let change = match action {
-        "promote" => {
-            let consent = consent(&params)?;
-            return ok(host.promote_plugin(begun.request, id, consent).await?);
-        }
         "discard" => Change::DropCandidate(id),
-        "disable" => set(PluginState::Disabled, BY_HAND),
-        _ => set(PluginState::Enabled, ""),
+        _ => Change::SetPluginState {
+            id,
+            state: PluginState::Disabled,
+            message: BY_HAND.to_owned(),
+            force: params.is_on("force"),
+        },
     };
     host.write(begun.request, change).await?;
     let state = host.read().await?;

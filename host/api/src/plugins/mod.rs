@@ -18,7 +18,7 @@ use axum::extract::{Path, Request, State};
 use bytes::Bytes;
 use http::{Response, StatusCode};
 
-use swarmw_model::{Plugin, PluginView, Refusal};
+use swarmw_model::{Consent, Plugin, PluginView, Refusal};
 use swarmw_state::{Change, Lookup, State as Cluster};
 
 use crate::api::{Host, Shared};
@@ -55,6 +55,10 @@ fn view(host: &Shared, state: &Cluster, plugin: &Plugin) -> PluginView {
     let (used, shadow) = host.plugin_use(plugin);
     PluginView {
         services: state.users_of_plugin(plugin).iter().map(|s| s.spec.name.clone()).collect(),
+        wanted: match state.candidate_powers(plugin, &Consent::Unsaid) {
+            Some(Ok(powers)) => powers.wanted,
+            _ => Vec::new(),
+        },
         plugin: plugin.clone(),
         used,
         shadow,

@@ -20,6 +20,7 @@ use crate::reply::{Reply, created, ok};
 /// | `upgrade` | the plugin that it is another version of |
 /// | `shadow` | it runs beside the present version |
 /// | `yes`, `grant` | the operator's consent: to all powers, or to these |
+/// | `revoke` | powers that the present version has and this one is not to have |
 /// | `large` | it may be larger than usual |
 /// | `dry` | nothing changes: the answer is what would become of it |
 /// | `plan` | with `dry`: and what that would mean for tasks |
@@ -79,18 +80,21 @@ fn offer(state: &Cluster, params: &Params<'_>) -> Result<PluginOffer, Refusal> {
 
 /// What the request says of powers.
 pub(super) fn consent(params: &Params<'_>) -> Result<Consent, Refusal> {
-    let mut powers = Vec::new();
-    for text in params.all("grant") {
-        let power: GrantRequest = text
-            .parse()
-            .map_err(|e: swarmw_model::InvalidGrant| Refusal::invalid(e.to_string()))?;
-        powers.push(power);
-    }
-    match (params.is_on("yes"), powers.is_empty()) {
+    let powers = |name: &str| -> Result<Vec<GrantRequest>, Refusal> {
+        let read = |text: &str| {
+            text.parse()
+                .map_err(|error: swarmw_model::InvalidGrant| Refusal::invalid(error.to_string()))
+        };
+        params.all(name).map(read).collect()
+    };
+    let (granted, revoked) = (powers("grant")?, powers("revoke")?);
+    match (params.is_on("yes"), granted.is_empty() && revoked.is_empty()) {
         (true, true) => Ok(Consent::All),
-        (true, false) => Err(Refusal::invalid("yes grants all powers: it goes without grant")),
+        (true, false) => {
+            Err(Refusal::invalid("yes grants all powers: it goes without grant and revoke"))
+        }
         (false, true) => Ok(Consent::Unsaid),
-        (false, false) => Ok(Consent::Only(powers)),
+        (false, false) => Ok(Consent::These { granted, revoked }),
     }
 }
 

@@ -31,7 +31,7 @@ pub(crate) async fn create(State(host): State<Host>, request: Request) -> Reply 
                 spec.name = names::random(host.random());
             }
             Arc::make_mut(&mut spec.task_template).registry_auth = auth.unwrap_or_default();
-            check(&host, &spec).await?;
+            check(&host, &spec, None).await?;
             let change = Change::CreateService {
                 id: ServiceId::from_bits(host.random()),
                 spec: Box::new(spec),
@@ -85,7 +85,7 @@ pub(crate) async fn update(
             spec.swarmw.clone_from(&service.spec.swarmw);
         }
         check_update(&service, version, &spec)?;
-        check(&host, &spec).await?;
+        check(&host, &spec, Some(&service.spec)).await?;
         Change::UpdateService { id: service.id, version, spec: Box::new(spec) }
     };
     host.write(begun.request, change).await?;
@@ -128,9 +128,13 @@ async fn read_spec(request: Request) -> Reply<ServiceSpec> {
     Ok(spec)
 }
 
-async fn check(host: &Host, spec: &ServiceSpec) -> Result<(), Refusal> {
+async fn check(
+    host: &Host,
+    spec: &ServiceSpec,
+    before: Option<&ServiceSpec>,
+) -> Result<(), Refusal> {
     validate::service(spec)?;
-    host.check_service(spec).await
+    host.check_service(spec, before).await
 }
 
 /// The client's registry credentials, kept as encoded.

@@ -108,6 +108,7 @@ async fn a_plugins_life_is_told() {
     served.client.post("/swarmw/plugins/canary/discard", json!({})).await;
     act("disable").await;
     act("enable").await;
+    act("grant?grant=helper%3Da").await;
     let id = served.fake.shared.state.lock().unwrap().plugin_named("acme/canary").unwrap().id;
     let trouble = |digest: &str| Change::PluginTrouble {
         id,
@@ -133,6 +134,7 @@ async fn a_plugins_life_is_told() {
         "discard",
         "disable",
         "enable",
+        "grant",
         "breaker-open",
         "quarantine",
         "remove",
@@ -151,5 +153,9 @@ async fn a_plugins_life_is_told() {
     assert_eq!(of(0, "name"), "acme/canary");
     assert_eq!((of(2, "version.old"), of(2, "version.new")), (&json!("1.0.0"), &json!("2.0.0")));
     assert_eq!((of(1, "candidate"), of(1, "version")), (&json!("2.0.0"), &json!("1.0.0")));
-    assert_eq!((of(8, "fault"), of(9, "fault")), (&json!("test trapped"), &json!("its test lied")));
+    assert_eq!(of(8, "granted"), "helper=a");
+    assert_eq!(
+        (of(9, "fault"), of(10, "fault")),
+        (&json!("test trapped"), &json!("its test lied"))
+    );
 }

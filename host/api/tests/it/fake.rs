@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use axum::body::Body;
 use bytes::Bytes;
@@ -22,11 +23,11 @@ use swarmw_api::{
 use swarmw_model::{
     Availability, Base64, Blob, Breaker, CallUse, CandidateState, Cluster, ClusterId, ClusterSpec,
     Comparison, Consent, Id, JoinTokens, LineLevel, ManagerStatus, Node, NodeDescription, NodeId,
-    NodeRole, NodeSpec, NodeState, NodeStatus, NodeVolume, Platform, Plugin, PluginClaim, PluginId,
-    PluginKind, PluginLine, PluginMetadata, PluginOffer, PluginRelease, PluginReport, PluginUse,
-    RaftMember, Reachability, Refusal, RefusalKind, RequestId, Resources, RootCa, RowUse,
-    ServiceSpec, ShadowReport, Slot, TaskId, TaskState, TaskStatus, Time, Version, VolumeId,
-    VolumeScope, VolumeSpec,
+    NodeRole, NodeSpec, NodeState, NodeStatus, NodeVolume, Platform, Plugin, PluginAct,
+    PluginClaim, PluginId, PluginKind, PluginLine, PluginMetadata, PluginOffer, PluginRelease,
+    PluginReport, PluginState, PluginUse, RaftMember, Reachability, Refusal, RefusalKind,
+    RequestId, Resources, RootCa, RowUse, ServiceSpec, ShadowReport, Slot, TaskId, TaskState,
+    TaskStatus, Time, Version, VolumeId, VolumeScope, VolumeSpec,
 };
 use swarmw_state::{Change, Event, NewTask, Outcome, State, TaskChange, Transaction};
 
@@ -59,6 +60,8 @@ pub struct Fake {
     pub forwarded: Mutex<Vec<(String, String)>>,
     /// Answers of writes that get lost, and how the node stands after each.
     pub lost: Mutex<Vec<Standing>>,
+    /// How long each write takes until it is done.
+    pub slow: Mutex<Duration>,
 }
 
 /// A daemon, served on a unix socket until dropped.
@@ -113,6 +116,7 @@ pub async fn serve_with(standing: Standing, shared: Arc<Shared>) -> Served {
         leader: Mutex::default(),
         forwarded: Mutex::default(),
         lost: Mutex::default(),
+        slow: Mutex::default(),
     });
     let api = Api::new(fake.clone());
     let listener = Listener::unix(&socket, 0o660).await.expect("listens");
@@ -138,8 +142,8 @@ impl Fake {
         plugin.release.metadata.version = version.to_owned();
         plugin.release.blob.digest = format!("sha256:{version}");
         plugin.release.source.clone_from(&offer.source);
-        if let Consent::Only(powers) = &offer.consent {
-            plugin.release.granted.clone_from(powers);
+        if let Consent::These { granted, .. } = &offer.consent {
+            plugin.release.granted.clone_from(granted);
         }
         plugin
     }
@@ -348,6 +352,8 @@ impl Daemon for Fake {
 
     fn write(&self, request: Option<RequestId>, change: Change) -> Answer<'_, Option<Id>> {
         Box::pin(async move {
+            let slow = *self.slow.lock().unwrap();
+            tokio::time::sleep(slow).await;
             let done = self.apply(request, change);
             // An election swallows the answer, not the write.
             let lost = self.lost.lock().unwrap().pop();
@@ -421,7 +427,11 @@ impl Daemon for Fake {
         })
     }
 
-    fn check_service<'a>(&'a self, spec: &'a ServiceSpec) -> Answer<'a, ()> {
+    fn check_service<'a>(
+        &'a self,
+        spec: &'a ServiceSpec,
+        _before: Option<&'a ServiceSpec>,
+    ) -> Answer<'a, ()> {
         Box::pin(async move {
             let bad = spec
                 .task_template
@@ -485,6 +495,7 @@ impl Daemon for Fake {
                     serving: present.release.blob.digest.clone(),
                     release: Box::new(plugin.release.clone()),
                     hold: offer.shadow.then_some(CandidateState::Shadow),
+                    version: Some(present.version),
                 },
             };
             self.apply(request, change)?;
@@ -505,22 +516,44 @@ impl Daemon for Fake {
         })
     }
 
-    fn promote_plugin(
+    fn act_on_plugin(
         &self,
         request: Option<RequestId>,
         id: PluginId,
+        act: PluginAct,
         consent: Consent,
     ) -> Answer<'_, Plugin> {
         Box::pin(async move {
             let found = self.shared.state.lock().unwrap().plugin(id).cloned();
-            let plugin = found.and_then(|p| p.with_candidate()).expect("a candidate");
+            let plugin = found.ok_or_else(|| Refusal::not_found("plugin", id))?;
             let granted = match consent {
-                Consent::Only(powers) => powers,
+                Consent::These { granted, .. } => granted,
                 _ => Vec::new(),
             };
-            let candidate = plugin.release.blob.digest.clone();
-            self.apply(request, Change::PromotePlugin { id, candidate, granted })?;
-            Ok(plugin)
+            let version = Some(plugin.version);
+            let change = match act {
+                PluginAct::Promote => {
+                    let candidate = plugin.with_candidate().expect("a candidate");
+                    let candidate = candidate.release.blob.digest;
+                    Change::PromotePlugin { id, candidate, granted, version }
+                }
+                PluginAct::Enable => Change::SetPluginState {
+                    id,
+                    state: PluginState::Enabled,
+                    message: String::new(),
+                    force: false,
+                },
+                PluginAct::Grant => Change::UpgradePlugin {
+                    id,
+                    serving: plugin.release.blob.digest.clone(),
+                    release: Box::new(PluginRelease { granted, ..plugin.release.clone() }),
+                    hold: None,
+                    version,
+                },
+            };
+            self.apply(request, change)?;
+            let now = self.shared.state.lock().unwrap().plugin(id).cloned();
+            Ok(now.map_or_else(|| Plugin::clone(&plugin), |p| Plugin::clone(&p)))
         })
     }
 

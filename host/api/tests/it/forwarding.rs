@@ -1,6 +1,7 @@
 //! A manager that does not lead passes requests on; tries again are harmless.
 
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::Request;
@@ -104,6 +105,16 @@ async fn a_write_whose_answer_an_election_swallowed_is_tried_again() {
     assert_eq!(leader.fake.forwarded.lock().unwrap().len(), 1);
     let state = leader.fake.shared.state.lock().unwrap();
     assert_eq!(state.service_count(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_long_write_that_an_election_ends_is_tried_again_too() {
+    let leader = leader().await;
+    *leader.fake.slow.lock().unwrap() = Duration::from_secs(20);
+    leader.fake.lost.lock().unwrap().push(leading());
+    let spec = json!({"TaskTemplate": {"ContainerSpec": {"Image": "redis"}}});
+    let made = leader.api.call(request("POST", "/services/create", Some(spec))).await;
+    assert_eq!(made.status(), 201, "{:?}", made.body());
 }
 
 #[tokio::test(start_paused = true)]

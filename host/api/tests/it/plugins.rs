@@ -73,7 +73,7 @@ async fn powers_are_granted_by_name() {
     assert_eq!(added.json()["Granted"], want, "{}", added.message());
     for (query, text) in [
         ("grant=root", "invalid grant \"root\": want observe=URL, mount=TYPE:SOURCE, "),
-        ("yes=1&grant=helper%3Da", "yes grants all powers: it goes without grant"),
+        ("yes=1&grant=helper%3Da", "yes grants all powers: it goes without grant and revoke"),
         ("upgrade=acme/none", "plugin acme/none not found"),
     ] {
         let refused = put(&served, &format!("/swarmw/plugins?{query}"), "acme/other").await;

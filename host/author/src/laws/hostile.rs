@@ -45,6 +45,7 @@ pub fn texts(seeds: &[String], random: &mut Random) -> Vec<String> {
     for bad in ["(", "é", "9", ",", "a.b=", "\u{0}"] {
         all.push(bad.repeat(LONGEST / bad.len()));
     }
+    all.extend(seeds.iter().flat_map(|seed| without_each(seed)));
     for seed in seeds {
         for at in 0..MUTATIONS {
             all.push(mutated(seed, at, random));
@@ -52,6 +53,25 @@ pub fn texts(seeds: &[String], random: &mut Random) -> Vec<String> {
     }
     all.retain(|text| text.len() <= LONGEST);
     all
+}
+
+/// Calls with each of their arguments left out, or blank.
+fn without_each(seed: &str) -> Vec<String> {
+    let parts = seed.split_once('(').zip(seed.rsplit_once(')'));
+    let Some(((name, _), (head, tail))) =
+        parts.filter(|((name, _), (head, _))| head.len() > name.len())
+    else {
+        return Vec::new();
+    };
+    let arguments: Vec<&str> = head[name.len() + 1..].split(',').collect();
+    (0..arguments.len())
+        .flat_map(|at| ["", " "].map(|blank| (at, blank)))
+        .map(|(at, blank)| {
+            let mut left = arguments.clone();
+            left[at] = blank;
+            format!("{name}({}){tail}", left.join(","))
+        })
+        .collect()
 }
 
 /// A text with one place spoilt.

@@ -80,7 +80,7 @@ fn calls_that_trap_break_the_laws_and_no_other_case() {
     assert!(said.contains(told) && said.contains("test trapped: "), "{said}");
     assert!(said.contains("no such rack"), "and the panic is in the log: {said}");
     // Four faults, and the case after them is asked all the same.
-    assert!(!said.contains("is not called for now"), "{said}");
+    assert!(!said.contains("is not called for"), "{said}");
     assert!(!said.contains("well\n  cases/"), "{said}");
 }
 
@@ -127,4 +127,10 @@ fn laws_without_a_question_say_so() {
         assert!(line(law).contains(" --  no case"), "{law}: {said}");
     }
     assert!(said.contains(" ok  1 case "), "{said}");
+
+    // And where nothing was asked at all, nothing is well.
+    std::fs::remove_file(desk.path("idle/cases/idle.cases")).expect("it was there");
+    let (_, ended) = desk.plugin("test @idle");
+    let why = ended.expect_err("nothing was tried").to_string();
+    assert!(why.contains("nothing that me/idle decides was tried"), "{why}");
 }

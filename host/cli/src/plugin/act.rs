@@ -1,9 +1,9 @@
-//! `plugin enable`, `disable`, `promote` and `rm`.
+//! `plugin enable`, `disable`, `grant`, `promote` and `rm`.
 
-use swarmw_model::Plugin;
+use swarmw_model::{GrantRequest, Plugin};
 
 use super::offer::{Powers, powers};
-use super::path;
+use super::{path, pretty};
 use crate::client::{Client, ClientError};
 use crate::failure::Failure;
 use crate::io::Io;
@@ -11,7 +11,10 @@ use crate::parse::boolean;
 
 /// `plugin enable`
 #[derive(clap::Args, Clone, Debug)]
+#[command(args_override_self = true)]
 pub struct EnableArgs {
+    #[command(flatten)]
+    powers: Powers,
     /// Names or ids
     #[arg(value_name = "PLUGIN", required = true, num_args(1..))]
     plugins: Vec<String>,
@@ -21,13 +24,27 @@ pub struct EnableArgs {
 #[derive(clap::Args, Clone, Debug)]
 #[command(args_override_self = true)]
 pub struct DisableArgs {
-    /// Even if services need the plugin
+    /// Even if services need the plugin and nobody else may answer them
     #[arg(short, long, num_args(0..=1), require_equals = true, default_value = "false",
         default_missing_value = "true", value_parser = boolean, hide_default_value = true)]
     force: bool,
     /// Names or ids
     #[arg(value_name = "PLUGIN", required = true, num_args(1..))]
     plugins: Vec<String>,
+}
+
+/// `plugin grant`
+#[derive(clap::Args, Clone, Debug)]
+#[command(args_override_self = true)]
+pub struct GrantArgs {
+    #[command(flatten)]
+    powers: Powers,
+    /// Take this power away, which it has; repeatable
+    #[arg(long, value_name = "KIND=PATTERN", conflicts_with = "yes")]
+    revoke: Vec<GrantRequest>,
+    /// A name or id
+    #[arg(value_name = "PLUGIN")]
+    plugin: String,
 }
 
 /// `plugin promote`
@@ -55,9 +72,21 @@ pub struct RmArgs {
 
 pub(super) async fn enable(client: &Client, args: EnableArgs, io: &mut Io) -> Result<(), Failure> {
     each(&args.plugins, io, async |plugin| {
-        client.post(format!("{}/enable", path(plugin))).fetch().await.map(drop)
+        let call = client.post(format!("{}/enable", path(plugin)));
+        powers(call, &args.powers).fetch().await.map(drop)
     })
     .await
+}
+
+pub(super) async fn grant(client: &Client, args: GrantArgs, io: &mut Io) -> Result<(), Failure> {
+    let mut call = powers(client.post(format!("{}/grant", path(&args.plugin))), &args.powers);
+    for power in &args.revoke {
+        call = call.query("revoke", power);
+    }
+    let plugin: Plugin = call.read().await?;
+    let shown = pretty::release(&plugin, &plugin.release);
+    io.text(&format!("Changed the grants of plugin {shown}"))?;
+    Ok(())
 }
 
 pub(super) async fn disable(

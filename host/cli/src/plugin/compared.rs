@@ -14,12 +14,16 @@ pub(super) fn comparison(
     now: &str,
     then: &str,
 ) -> fmt::Result {
+    let verdicts = match (found.verdicts, found.differing) {
+        // Nothing of it is a verdict about a node.
+        (0, 0) => String::new(),
+        (0, n) => format!("{} otherwise, ", many(n, "answer")),
+        (verdicts, n) => format!("{n} of {} differ, ", many(verdicts, "verdict")),
+    };
     writeln!(
         out,
-        "It concerns {}: {} of {} differ, {} would be violated, {} would stand elsewhere.",
+        "It concerns {}: {verdicts}{} would be violated, {} would stand elsewhere.",
         many(found.services, "service"),
-        found.differing,
-        many(found.verdicts, "verdict"),
         many(found.violated, "running task"),
         many(found.moved.len(), "service"),
     )?;
@@ -48,7 +52,7 @@ pub(super) fn comparison(
     rest(out, found.differing)
 }
 
-fn many(count: usize, what: &str) -> String {
+pub(super) fn many(count: usize, what: &str) -> String {
     let s = if count == 1 { "" } else { "s" };
     format!("{count} {what}{s}")
 }

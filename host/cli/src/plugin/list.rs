@@ -1,6 +1,6 @@
 //! `plugin ls`
 
-use swarmw_model::{CandidateState, Plugin, PluginState};
+use swarmw_model::{CandidateState, Plugin, PluginClaim, PluginRelease, PluginState};
 
 use crate::failure::Failure;
 use crate::table::{Column, Format, List, Row, ellipsis, natural, render, short};
@@ -52,7 +52,7 @@ pub(super) fn show(
 
 fn row(plugin: &Plugin, whole: bool) -> Row {
     let id = plugin.id.to_string();
-    let (claims, digest) = (claims(plugin), plugin.release.blob.digest.as_str());
+    let (claims, digest) = (claims(&plugin.release), plugin.release.blob.digest.as_str());
     [
         ("ID", if whole { &id } else { short(&id) }.into()),
         ("Name", plugin.name.as_str().into()),
@@ -81,9 +81,26 @@ fn row(plugin: &Plugin, whole: bool) -> Row {
     .into()
 }
 
-pub(super) fn claims(plugin: &Plugin) -> String {
-    let claims: Vec<_> = plugin.release.metadata.claims.iter().map(ToString::to_string).collect();
-    claims.join(", ")
+/// What a release claims; operators narrow its keys: `where(…), * with >=, <=`.
+pub(super) fn claims(release: &PluginRelease) -> String {
+    let is_operator = |claim: &&PluginClaim| matches!(claim, PluginClaim::Operator(_));
+    let (operators, claims): (Vec<_>, Vec<_>) =
+        release.metadata.claims.iter().partition(is_operator);
+    let list = |claims: &[&PluginClaim]| -> String {
+        let texts = claims.iter().map(|claim| match claim {
+            PluginClaim::Operator(operator) => operator.clone(),
+            claim => claim.to_string(),
+        });
+        texts.collect::<Vec<_>>().join(", ")
+    };
+    // Calls have no operators: they come first.
+    let (calls, keys): (Vec<_>, Vec<_>) =
+        claims.into_iter().partition(|claim| matches!(claim, PluginClaim::Call(_)));
+    let keys = match (list(&keys), list(&operators)) {
+        (keys, operators) if operators.is_empty() => keys,
+        (keys, operators) => format!("{keys} with {operators}"),
+    };
+    [list(&calls), keys].into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(", ")
 }
 
 /// In one word or two how a plugin stands.
@@ -144,5 +161,18 @@ mod tests {
         let short = ["aaaaaaaaaaaa", "acme/near", "1.2.0", "preference", "near, geo.*"];
         assert_eq!(cells(1), [&short[..], &["enabled", "sha256:0123456789ab"]].concat());
         assert_eq!(cells(2)[5], "failing, 1.2.0 in shadow");
+    }
+
+    #[test]
+    fn operators_are_shown_with_the_keys_that_they_narrow() {
+        let mut release = plugin().release;
+        let operator = |text: &str| PluginClaim::Operator(text.to_owned());
+        release.metadata.claims = vec![
+            PluginClaim::KeyPrefix(String::new()),
+            operator(">="),
+            PluginClaim::Call("where".to_owned()),
+            operator("<"),
+        ];
+        assert_eq!(claims(&release), "where(…), * with >=, <");
     }
 }

@@ -22,12 +22,15 @@ pub enum PluginCommand {
     /// Add a plugin to the cluster from a component's file or a registry
     #[command(override_usage = "swarmw plugin add [OPTIONS] FILE|REFERENCE")]
     Add(offer::AddArgs),
-    /// Disable one or more plugins: what needs them fails as if they were broken
+    /// Disable one or more plugins: what nobody else answers fails as if they were broken
     #[command(override_usage = "swarmw plugin disable [OPTIONS] PLUGIN [PLUGIN...]")]
     Disable(act::DisableArgs),
     /// Enable one or more plugins, and forgive what they did wrong
-    #[command(override_usage = "swarmw plugin enable PLUGIN [PLUGIN...]")]
+    #[command(override_usage = "swarmw plugin enable [OPTIONS] PLUGIN [PLUGIN...]")]
     Enable(act::EnableArgs),
+    /// Give powers to a plugin, or take them away, without another version of it
+    #[command(override_usage = "swarmw plugin grant [OPTIONS] PLUGIN")]
+    Grant(act::GrantArgs),
     /// Display detailed information on one or more plugins
     #[command(override_usage = "swarmw plugin inspect [OPTIONS] PLUGIN [PLUGIN...]")]
     Inspect(InspectArgs),
@@ -83,6 +86,7 @@ pub(crate) async fn run(
         PluginCommand::Add(args) => offer::add(client, args, io).await,
         PluginCommand::Disable(args) => act::disable(client, args, io).await,
         PluginCommand::Enable(args) => act::enable(client, args, io).await,
+        PluginCommand::Grant(args) => act::grant(client, args, io).await,
         PluginCommand::Inspect(args) => inspect(client, args, io).await,
         PluginCommand::Logs(args) => logs::run(client, args, io).await,
         PluginCommand::Ls(args) => ls(client, args, io).await,

@@ -33,6 +33,9 @@ pub struct AddArgs {
 pub struct UpgradeArgs {
     #[command(flatten)]
     how: How,
+    /// Take this power away, which it has; repeatable
+    #[arg(long, value_name = "KIND=PATTERN", conflicts_with = "yes")]
+    revoke: Vec<GrantRequest>,
     /// Have it go on with the updates that an update policy has under way
     #[arg(long, num_args(0..=1), require_equals = true, default_value = "false",
         default_missing_value = "true", value_parser = boolean, hide_default_value = true)]
@@ -64,12 +67,14 @@ struct How {
     shadow: bool,
     #[arg(skip)]
     adopt: bool,
+    #[arg(skip)]
+    revoke: Vec<GrantRequest>,
 }
 
 /// What the operator says of a plugin's powers.
 #[derive(clap::Args, Clone, Debug)]
 pub(super) struct Powers {
-    /// Grant this power and no other that it asks for; repeatable
+    /// Grant this power that it asks for, in place of wider ones that it has; repeatable
     #[arg(long, value_name = "KIND=PATTERN", conflicts_with = "yes")]
     grant: Vec<GrantRequest>,
     /// Grant all powers that it asks for
@@ -93,22 +98,22 @@ pub(super) async fn upgrade(
     args: UpgradeArgs,
     io: &mut Io,
 ) -> Result<(), Failure> {
-    let how = How { adopt: args.adopt, ..args.how };
+    let how = How { adopt: args.adopt, revoke: args.revoke, ..args.how };
     let changes = !how.plan;
     let before: PluginView = client.get(path(&args.plugin)).read().await?;
-    offer(client, Some(&args.plugin), &args.component, how, io).await?;
-    if changes {
+    let upgraded = offer(client, Some(&before.plugin), &args.component, how, io).await;
+    if changes && upgraded.is_ok() {
         let after: PluginView = client.get(path(&args.plugin)).read().await?;
         if let Some(note) = same_version(&before.plugin, &after.plugin) {
             io.warn(note)?;
         }
     }
-    Ok(())
+    upgraded
 }
 
 async fn offer(
     client: &Client,
-    upgrades: Option<&str>,
+    upgrades: Option<&Plugin>,
     component: &str,
     mut how: How,
     io: &mut Io,
@@ -119,11 +124,15 @@ async fn offer(
         io.text(&pretty::report(&report))?;
         return Ok(());
     }
-    let unsaid = how.powers.grant.is_empty() && !how.powers.yes;
+    let unsaid = how.powers.grant.is_empty() && how.revoke.is_empty() && !how.powers.yes;
     if unsaid && io.answers.is_some() {
         let report = report(client, upgrades, &component, &how).await?;
         if !report.wanted.is_empty() {
-            io.text(&pretty::wanted(&report))?;
+            io.text(&format!(
+                "Plugin {}{}",
+                pretty::release(&report.plugin, &report.plugin.release),
+                pretty::wanted(&report.plugin, report.replaces.as_ref(), &report.wanted)
+            ))?;
             if io.confirm("Do you grant these powers?")? != Some(true) {
                 return Err(Failure::new("nothing was changed"));
             }
@@ -137,8 +146,21 @@ async fn offer(
         }
     }
     let plugin: Plugin = call(client, upgrades, &component, &how).read().await?;
-    io.text(&said(&plugin, upgrades.is_some()))?;
-    Ok(())
+    io.text(&said(&plugin, upgrades))?;
+    if upgrades.is_some_and(|before| is_granted_anew(before, &plugin)) {
+        return Ok(());
+    }
+    let Some(why) = waits(&plugin) else { return Ok(()) };
+    let view: PluginView = client.get(path(&plugin.name)).read().await?;
+    io.text(&wanted(&view))?;
+    Err(Failure::new(why))
+}
+
+/// What the version that waits wants consent for.
+fn wanted(view: &PluginView) -> String {
+    let Some(candidate) = &view.plugin.candidate else { return String::new() };
+    let then = Plugin { release: candidate.release.clone(), ..view.plugin.clone() };
+    pretty::wanted(&then, Some(&view.plugin), &view.wanted)
 }
 
 /// A file, where one is there or the name can be nothing else; else a reference.
@@ -150,9 +172,29 @@ async fn component_of(text: &str) -> Result<Component, Failure> {
     if path.exists() || looks_like_a_file(&path) {
         let bytes =
             tokio::fs::read(&path).await.map_err(|error| Failure::opening(&path, &error))?;
+        if bytes.is_empty() {
+            return Err(Failure::new(format!("{} is empty: it is no component", path.display())));
+        }
         return Ok(Component::Bytes(bytes.into()));
     }
+    if !text.contains(['/', ':', '@']) {
+        return Err(Failure::new(no_file(Path::new(""), text)));
+    }
     Ok(Component::Reference { reference: text.to_owned(), auth: registry_auth(text)? })
+}
+
+/// What to do about a word that is no file of the folder, and no reference of a registry:
+/// most often the ending was forgotten, and cargo's names have no hyphens.
+fn no_file(folder: &Path, word: &str) -> String {
+    let near = [format!("{word}.wasm"), format!("{}.wasm", word.replace('-', "_"))];
+    match near.iter().find(|name| folder.join(name).is_file()) {
+        Some(there) => format!("no file {word} here; there is {there}"),
+        None => format!(
+            "no file {word} here; a component of a registry is named REGISTRY/{word}:TAG, one that \
+             you build with `swarmw plugin build` is {}",
+            near[1]
+        ),
+    }
 }
 
 /// What to do instead of naming a folder: most often it is the plugin's own.
@@ -179,7 +221,7 @@ fn looks_like_a_file(path: &Path) -> bool {
 
 async fn report(
     client: &Client,
-    upgrades: Option<&str>,
+    upgrades: Option<&Plugin>,
     component: &Component,
     how: &How,
 ) -> Result<PluginReport, Failure> {
@@ -192,13 +234,16 @@ async fn report(
 
 fn call<'c>(
     client: &'c Client,
-    upgrades: Option<&str>,
+    upgrades: Option<&Plugin>,
     component: &Component,
     how: &How,
 ) -> Call<'c> {
     let mut call = powers(client.post("/swarmw/plugins"), &how.powers);
     if let Some(plugin) = upgrades {
-        call = call.query("upgrade", plugin);
+        call = call.query("upgrade", plugin.id);
+    }
+    for power in &how.revoke {
+        call = call.query("revoke", power);
     }
     for (name, on) in [("large", how.allow_large), ("shadow", how.shadow), ("adopt", how.adopt)] {
         if on {
@@ -247,28 +292,46 @@ fn short(digest: &str) -> &str {
     digest.get(..DIGEST_SHOWN).unwrap_or(digest)
 }
 
-/// What became of it.
-fn said(plugin: &Plugin, upgrades: bool) -> String {
+/// What became of it; `before` is the plugin that it is another version of.
+fn said(plugin: &Plugin, before: Option<&Plugin>) -> String {
+    if before.is_some_and(|before| is_granted_anew(before, plugin)) {
+        let shown = pretty::release(plugin, &plugin.release);
+        return format!("Changed the grants of plugin {shown}");
+    }
     let Some(candidate) = &plugin.candidate else {
-        let word = if upgrades { "Upgraded" } else { "Added" };
+        let word = if before.is_some() { "Upgraded" } else { "Added" };
         return format!("{word} plugin {}", pretty::release(plugin, &plugin.release));
     };
     let shown = pretty::release(plugin, &candidate.release);
     let name = &plugin.name;
+    let serving = &plugin.release.metadata.version;
     match candidate.state {
         CandidateState::Shadow => format!(
-            "In shadow of version {}: plugin {shown}\
+            "In shadow of version {serving}: plugin {shown}\
              See what differs with swarmw plugin inspect --pretty {name}, \
              then swarmw plugin promote {name}\n",
-            plugin.release.metadata.version
         ),
-        CandidateState::Consent => format!(
-            "Version {} still serves: plugin {shown}\
-             It asks for powers that were not granted. Grant them with \
-             swarmw plugin promote --yes {name}, or some with --grant KIND=PATTERN\n",
-            plugin.release.metadata.version
-        ),
+        CandidateState::Consent => format!("Version {serving} still serves: plugin {shown}"),
     }
+}
+
+/// Whether the component that serves was offered once more, with other grants.
+fn is_granted_anew(before: &Plugin, after: &Plugin) -> bool {
+    let (was, is) = (&before.release, &after.release);
+    let waits = |of: &Plugin| of.candidate.as_ref().map(|c| c.release.blob.clone());
+    was.blob == is.blob && was.granted != is.granted && waits(before) == waits(after)
+}
+
+/// Why a version that was offered does not serve, where it should have.
+fn waits(plugin: &Plugin) -> Option<String> {
+    let candidate = plugin.candidate.as_ref().filter(|c| c.state == CandidateState::Consent)?;
+    let (name, version) = (&plugin.name, &candidate.release.metadata.version);
+    Some(format!(
+        "plugin {name} {version} waits for your consent to what it asks for, see `swarmw plugin \
+         inspect --pretty {name}`: give all of it with `swarmw plugin promote --yes {name}`, some \
+         with `swarmw plugin promote --grant KIND=PATTERN {name}`, or drop it with `swarmw plugin \
+         rm --candidate {name}`"
+    ))
 }
 
 #[cfg(test)]
@@ -286,6 +349,16 @@ mod tests {
         let told = folder_given(folder.path());
         let want = format!("name the component in it, {}/near.wasm", folder.path().display());
         assert!(told.ends_with(&want), "{told}");
+    }
+
+    #[test]
+    fn a_forgotten_ending_is_told() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let told = no_file(folder.path(), "at-least");
+        assert!(told.starts_with("no file at-least here; a component of a registry"), "{told}");
+        std::fs::write(folder.path().join("at_least.wasm"), "").expect("a file");
+        let told = no_file(folder.path(), "at-least");
+        assert_eq!(told, "no file at-least here; there is at_least.wasm");
     }
 
     #[test]

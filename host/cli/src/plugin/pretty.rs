@@ -4,11 +4,11 @@
 use std::fmt::{self, Write as _};
 
 use swarmw_model::{
-    CandidateState, OptionType, Plugin, PluginOption, PluginRelease, PluginReport, PluginState,
-    PluginUse, PluginView, ShadowReport,
+    CandidateState, GrantRequest, OptionType, Plugin, PluginGrant, PluginOption, PluginRelease,
+    PluginReport, PluginState, PluginUse, PluginView, ShadowReport,
 };
 
-use super::compared::{SHOWN, comparison};
+use super::compared::{SHOWN, comparison, many};
 use super::list::claims;
 use crate::table::{ago, bytes_size};
 
@@ -27,17 +27,23 @@ pub(super) fn release(plugin: &Plugin, release: &PluginRelease) -> String {
     out
 }
 
-/// The powers that want consent.
-pub(super) fn wanted(report: &PluginReport) -> String {
-    let plugin = &report.plugin;
-    let mut out = format!(
-        "Plugin {} {} asks for these powers{}:\n",
-        plugin.name,
-        plugin.release.metadata.version,
-        report.replaces.as_ref().map_or("", |_| ", which it did not have before"),
-    );
-    for grant in &report.wanted {
-        let _ = writeln!(out, " - {} ({})", grant.request, grant.reason);
+/// What wants consent: powers, and claims on what others answer.
+pub(super) fn wanted(plugin: &Plugin, before: Option<&Plugin>, wanted: &[PluginGrant]) -> String {
+    let (claims, powers): (Vec<_>, Vec<_>) =
+        wanted.iter().partition(|grant| matches!(grant.request, GrantRequest::Claim(_)));
+    let name = format!("Plugin {} {}", plugin.name, plugin.release.metadata.version);
+    let asks = before.map_or("", |_| ", which it did not have before");
+    let mut out = String::new();
+    for (what, grants) in [
+        (format!("asks for these powers{asks}"), powers),
+        ("claims what services use and other plugins answer".to_owned(), claims),
+    ] {
+        if !grants.is_empty() {
+            let _ = writeln!(out, "{name} {what}:");
+        }
+        for grant in grants {
+            let _ = writeln!(out, " - {} ({})", grant.request, grant.reason);
+        }
     }
     out
 }
@@ -48,9 +54,7 @@ pub(super) fn report(report: &PluginReport) -> String {
     if let Some(old) = &report.replaces {
         let _ = writeln!(out, " Replaces:\tversion {}", old.release.metadata.version);
     }
-    if !report.wanted.is_empty() {
-        out += &wanted(report);
-    }
+    out += &wanted(&report.plugin, report.replaces.as_ref(), &report.wanted);
     if let Some(plan) = &report.plan {
         let _ = comparison(&mut out, plan, "now", "then");
     }
@@ -73,7 +77,7 @@ fn write_plugin(out: &mut String, view: &PluginView) -> fmt::Result {
     writeln!(out, "Source:\t\t{origin}")?;
     writeln!(out, "Signer:\t\t{}", of.signer.as_deref().unwrap_or("unknown"))?;
     status(out, plugin)?;
-    writeln!(out, "Claims:\t\t{}", claims(plugin))?;
+    writeln!(out, "Claims:\t\t{}", claims(of))?;
     options(out, &of.metadata.options)?;
     grants(out, of)?;
     let services = if view.services.is_empty() { "none" } else { &view.services.join(", ") };
@@ -89,6 +93,9 @@ fn write_plugin(out: &mut String, view: &PluginView) -> fmt::Result {
         let version = &candidate.release.metadata.version;
         writeln!(out, "Candidate:\t{version} {state} since {}", ago(candidate.since))?;
         writeln!(out, " Digest:\t{}", candidate.release.blob.digest)?;
+        for grant in &view.wanted {
+            writeln!(out, " Wants:\t\t{} ({})", grant.request, grant.reason)?;
+        }
     }
     if let Some(report) = &view.shadow {
         shadow(out, report)?;
@@ -115,27 +122,42 @@ fn status(out: &mut String, plugin: &Plugin) -> fmt::Result {
 fn write_release(out: &mut String, plugin: &Plugin, release: &PluginRelease) -> fmt::Result {
     let of = &release.metadata;
     writeln!(out, "{} {} ({})", plugin.name, of.version, plugin.kind)?;
-    let claims: Vec<_> = of.claims.iter().map(ToString::to_string).collect();
-    writeln!(out, " Claims:\t{}\n Digest:\t{}", claims.join(", "), release.blob.digest)?;
+    writeln!(out, " Claims:\t{}\n Digest:\t{}", claims(release), release.blob.digest)?;
     if let Some(source) = &release.source {
         writeln!(out, " Source:\t{source}")?;
     }
     if let Some(signer) = &release.signer {
         writeln!(out, " Signer:\t{signer}")?;
     }
-    if of.grants.is_empty() {
-        return writeln!(out, " Grants:\tnone asked");
+    if of.grants.is_empty() && taken(release).next().is_none() {
+        return match waits(plugin, release) {
+            // For claims, then: these are told with what they take.
+            true => Ok(()),
+            false => writeln!(out, " Grants:\tnone asked"),
+        };
     }
     out.push_str(" Grants:\n");
     each_grant(out, release)
 }
 
+/// Whether a release waits for the operator's consent.
+fn waits(plugin: &Plugin, release: &PluginRelease) -> bool {
+    plugin.candidate.as_ref().is_some_and(|candidate| {
+        candidate.state == CandidateState::Consent && candidate.release.blob == release.blob
+    })
+}
+
 fn grants(out: &mut String, release: &PluginRelease) -> fmt::Result {
-    if release.metadata.grants.is_empty() {
+    if release.metadata.grants.is_empty() && taken(release).next().is_none() {
         return writeln!(out, "Grants:\t\tnone asked");
     }
     out.push_str("Grants:\n");
     each_grant(out, release)
+}
+
+/// The claims on what others answered that the operator agreed to.
+fn taken(release: &PluginRelease) -> impl Iterator<Item = &GrantRequest> {
+    release.granted.iter().filter(|power| matches!(power, GrantRequest::Claim(_)))
 }
 
 /// Each power asked for, and whether it is granted, in whole or in part.
@@ -152,6 +174,9 @@ fn each_grant(out: &mut String, release: &PluginRelease) -> fmt::Result {
             format!("granted {}", texts.join(", "))
         };
         writeln!(out, "  {power}: {state} ({})", grant.reason)?;
+    }
+    for claim in taken(release) {
+        writeln!(out, "  {claim}: granted (answers instead of the plugin that did)")?;
     }
     Ok(())
 }
@@ -187,15 +212,15 @@ fn type_of(ty: &OptionType) -> String {
 }
 
 fn usage(out: &mut String, used: &PluginUse) -> fmt::Result {
-    writeln!(out, "On the leader since {}:", ago(used.since))?;
+    writeln!(out, "On the leader since {}:", lower(&ago(used.since)))?;
     let (count, faults) = (used.count(), used.faults());
     writeln!(out, " Calls:\t\t{count}, {} in all", time(used.nanos()))?;
     for (name, call) in &used.calls {
         let mean = call.nanos.checked_div(call.count).unwrap_or(0);
         writeln!(
             out,
-            "  {name}\t{} calls, {} each, {} at most",
-            call.count,
+            "  {name}\t{}, {} each, {} at most",
+            many(usize::try_from(call.count).unwrap_or(usize::MAX), "call"),
             time(mean),
             time(call.longest)
         )?;
@@ -207,10 +232,21 @@ fn usage(out: &mut String, used: &PluginUse) -> fmt::Result {
     if let Some(fault) = &used.last_fault {
         writeln!(out, "  last\t\t{}: {} {}", ago(fault.at), fault.call, fault.message)?;
     }
-    match used.breaker.closes_at {
-        Some(at) => writeln!(out, " Breaker:\topen until {at}"),
-        None => writeln!(out, " Breaker:\tclosed"),
+    match (used.breaker.closes_at, used.breaker.set_aside_until) {
+        (Some(at), _) => writeln!(out, " Breaker:\topen until {at}"),
+        (None, Some(at)) => {
+            let count = used.breaker.set_aside;
+            let what = if count == 1 { "question is" } else { "questions are" };
+            writeln!(out, " Breaker:\tclosed; {count} {what} set aside, the first until {at}")
+        }
+        (None, None) => writeln!(out, " Breaker:\tclosed"),
     }
+}
+
+/// Within a sentence.
+fn lower(text: &str) -> String {
+    let mut letters = text.chars();
+    letters.next().map_or_else(String::new, |c| c.to_lowercase().chain(letters).collect())
 }
 
 fn faults_by_kind(used: &PluginUse) -> String {

@@ -3,8 +3,8 @@
 use std::fmt::{self, Write as _};
 
 use swarmw_model::{
-    ContainerSpec, DataReference, Driver, HealthCheck, MountKind, ResourceRequirements,
-    ServiceMode, TaskSpec, UpdateConfig, UpdateState, UpdateStatus,
+    ContainerSpec, DataReference, Driver, HealthCheck, MountKind, OPTION_LABEL,
+    ResourceRequirements, ServiceMode, TaskSpec, UpdateConfig, UpdateState, UpdateStatus,
 };
 
 use crate::client::Service;
@@ -99,8 +99,11 @@ fn placement(out: &mut String, service: &Service) -> fmt::Result {
     if !options.is_empty() {
         writeln!(out, "Policy Options:")?;
     }
-    for (name, value) in options {
-        writeln!(out, " {name}={value}")?;
+    for (path, value) in options {
+        match path.strip_prefix(OPTION_LABEL) {
+            Some(name) => writeln!(out, " {name}={value} (by a label)")?,
+            None => writeln!(out, " {path}={value}")?,
+        }
     }
     Ok(())
 }

@@ -3,7 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use swarmw_model::{DnsConfig, Mount, PortConfig, Preference, ServiceSpec, TaskSpec, Ulimit};
+use swarmw_model::{
+    DnsConfig, Mount, OPTION_LABEL, PortConfig, Preference, ServiceSpec, TaskSpec, Ulimit,
+};
 
 use super::data::DataChanges;
 use super::flags::{ImageFlags, SharedFlags, Verb, WaitFlags};
@@ -187,10 +189,28 @@ fn only_waits(args: &UpdateArgs) -> Result<(), Failure> {
     Err(Failure::new("other flags may not be combined with --rollback"))
 }
 
+/// Options of plugins that are to go must be there, and not by a label.
+fn options_are_there(spec: &ServiceSpec, going: &[String]) -> Result<(), Failure> {
+    let there = spec.policy_options();
+    let Some(name) = going.iter().find(|name| !there.contains_key(*name)) else {
+        return Ok(());
+    };
+    let label = format!("{OPTION_LABEL}{name}");
+    if there.contains_key(&label) {
+        return Err(Failure::new(format!(
+            "policy option {name} is set by a label: take it away with --label-rm {label}"
+        )));
+    }
+    let names: Vec<_> = there.keys().map(String::as_str).collect();
+    let sets = if names.is_empty() { "none".to_owned() } else { names.join(", ") };
+    Err(Failure::new(format!("the service does not set policy option {name}: it sets {sets}")))
+}
+
 /// Changes what was given, and nothing else.
 fn change(spec: &mut ServiceSpec, args: &UpdateArgs) -> Result<(), Failure> {
     let pairs = &args.pairs;
     args.shared.apply(spec, Verb::Update)?;
+    options_are_there(spec, &pairs.policy_opt_rm)?;
     keyed(&mut spec.labels, &pairs.label_add, &pairs.label_rm);
     preferences(spec, pairs);
     placement::change_options(spec, |options| {

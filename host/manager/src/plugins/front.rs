@@ -2,11 +2,11 @@
 
 use bytes::Bytes;
 use swarmw_model::{
-    Consent, Plugin, PluginId, PluginLine, PluginOffer, PluginReport, PluginUse, Refusal,
-    RequestId, ShadowReport,
+    Consent, Plugin, PluginAct, PluginId, PluginLine, PluginOffer, PluginReport, PluginUse,
+    Refusal, RequestId, ShadowReport,
 };
 
-use super::offer;
+use super::{act, offer};
 use crate::manager::Manager;
 
 impl Manager {
@@ -37,20 +37,23 @@ impl Manager {
         plan: bool,
     ) -> Result<PluginReport, Refusal> {
         super::sync(self.inner()).await;
+        super::settled(self.inner(), None).await;
         offer::report(self.inner(), component, offer, plan).await
     }
 
-    /// Puts the version of a plugin that waits, or runs in shadow, in its place.
+    /// Puts the version of a plugin that waits, or runs in shadow, in its place; enables
+    /// a plugin; or gives it other powers.
     ///
     /// # Errors
-    /// There is none, or it asks for powers that nobody granted.
-    pub async fn promote_plugin(
+    /// It asks for powers that nobody granted, or nothing would change.
+    pub async fn act_on_plugin(
         &self,
         request: Option<RequestId>,
         id: PluginId,
+        act: PluginAct,
         consent: &Consent,
     ) -> Result<Plugin, Refusal> {
-        offer::promote(self.inner(), request, id, consent).await
+        act::act(self.inner(), request, id, act, consent).await
     }
 
     /// What a plugin did on this manager, and what its version in shadow said

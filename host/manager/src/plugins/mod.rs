@@ -1,8 +1,11 @@
 //! Plugins on a manager: the built-in ones of a new cluster, keeping the plugin host
-//! in step with the state; what is [offered](offer), [compared](compare), run in
-//! [shadow](shadow) and [rehearsed](rehearse) there, and what [went wrong](trouble), told [now and then](told).
+//! in step with the state and having it [compile](compile); what is [offered](offer), [done](act),
+//! [compared](compare), run in [shadow](shadow) and [rehearsed](rehearse) there, and what
+//! [went wrong](trouble), told [now and then](told).
 
+mod act;
 mod compare;
+mod compile;
 mod front;
 mod offer;
 mod rehearse;
@@ -29,6 +32,7 @@ use crate::blobs::{BlobStore, digest_of};
 use crate::manager::Inner;
 use crate::replicate;
 
+pub(crate) use compile::{Compiling, check, settled};
 pub(crate) use rehearse::Rehearsals;
 pub(crate) use shadow::{Shadows, keep as keep_shadows};
 pub(crate) use told::Told;
@@ -80,7 +84,8 @@ pub(crate) type Given = BTreeSet<(PluginId, Version)>;
 
 /// Gives the plugin host what the state names, unless it has it already. A
 /// component that cannot be had is left out, so what needs it waits with a reason,
-/// and the next call tries again. Whether all could be had.
+/// and the next call tries again. Whether all could be had. Does not wait until they
+/// are compiled: see [`settled`].
 pub(crate) async fn sync(inner: &Arc<Inner>) -> bool {
     let mut given = inner.given.lock().await;
     let state = inner.log.raft.state();
@@ -97,17 +102,11 @@ pub(crate) async fn sync(inner: &Arc<Inner>) -> bool {
         }
     }
     *given = wanted.iter().map(|(p, _)| (p.id, p.version)).collect();
-    let policies = inner.policies.clone();
-    let loaded = tokio::task::spawn_blocking(move || policies.set_plugins(wanted)).await;
-    match loaded {
-        Ok(failures) => {
-            for (plugin, why) in failures {
-                error!(%plugin, %why, "a plugin cannot be loaded");
-            }
-        }
-        Err(panic) => error!(%panic, "plugins cannot be loaded"),
-    }
+    let uncompiled = inner.policies.follow(wanted);
     inner.loaded.send_replace(());
+    if !uncompiled.is_empty() {
+        tokio::spawn(compile::all(Arc::clone(inner), uncompiled));
+    }
     *given == named
 }
 

@@ -6,13 +6,15 @@ use std::sync::Arc;
 use bytes::Bytes;
 use rand::Rng;
 use swarmw_model::{
-    Blob, CandidateState, Consent, NotAsked, Plugin, PluginId, PluginKind, PluginOffer,
-    PluginRelease, PluginReport, Powers, Refusal, RefusalKind, RequestId, Time,
+    Before, Blob, CandidateState, ConsentError, Plugin, PluginId, PluginKind, PluginOffer,
+    PluginReport, Powers, Refusal, RefusalKind, RequestId, Time,
 };
 use swarmw_plugin_host::{COMPONENT, Inspected, LARGE_COMPONENT};
 use swarmw_state::{Change, Outcome, State, Transaction};
+use tracing::info;
 
-use super::{compare, inspect, record, sync};
+use super::act::Ways;
+use super::{compare, inspect, record, settled, sync};
 use crate::blobs::digest_of;
 use crate::manager::Inner;
 use crate::replicate;
@@ -40,18 +42,26 @@ pub(super) async fn add(
     offer: &PluginOffer,
 ) -> Result<Plugin, Refusal> {
     let inspected = look_at(inner, &component, offer).await?;
+    let (id, blob) = (new_id(inner), blob_of(&component));
+    let judged = || -> Result<Judged, Refusal> {
+        let state = inner.log.raft.state();
+        let judged = judge(id, &state, inspected.clone(), blob.clone(), offer)?;
+        if judged.present.is_none() && !judged.powers.wanted.is_empty() {
+            return Err(unconsented(&judged));
+        }
+        try_out(&state, &judged.change)?;
+        Ok(judged)
+    };
     // What will be refused anyway is refused before it is stored.
-    let judged =
-        judge(new_id(inner), &inner.log.raft.state(), inspected, blob_of(&component), offer)?;
-    if judged.present.is_none() && !judged.powers.wanted.is_empty() {
-        return Err(unconsented(&judged));
-    }
-    try_out(&inner.log.raft.state(), &judged.change)?;
+    judged()?;
     let state = inner.log.raft.state();
     replicate::store(&inner.blobs, &inner.channels, &state, inner.node, component).await?;
+    // Meanwhile services may have come that use what it claims.
+    let judged = judged()?;
     let id = judged.plugin.id;
     let made = inner.log.write(request, judged.change).await?;
     sync(inner).await;
+    settled(inner, Some(&judged.plugin.name)).await;
     Ok(stored(inner, made.map_or(id, |id| PluginId::from_bits(id.bits())), judged.plugin))
 }
 
@@ -78,48 +88,12 @@ pub(super) async fn report(
     })
 }
 
-/// Puts a plugin's candidate in its place.
-pub(super) async fn promote(
-    inner: &Arc<Inner>,
-    request: Option<RequestId>,
-    id: PluginId,
-    consent: &Consent,
-) -> Result<Plugin, Refusal> {
-    let state = inner.log.raft.state();
-    let present = state.plugin(id).ok_or_else(|| Refusal::not_found("plugin", id))?;
-    let Some(candidate) = &present.candidate else {
-        return Err(Refusal::plain(
-            RefusalKind::FailedPrecondition,
-            format!("plugin {} has no other version that waits or runs in shadow", present.name),
-        ));
-    };
-    let asked = &candidate.release.metadata.grants;
-    let mut powers =
-        consent.powers(&present.name, asked, Some(&present.release)).map_err(not_asked)?;
-    if *consent == Consent::Unsaid {
-        // What was granted when it was offered counts.
-        let had = &candidate.release.granted;
-        powers.wanted.retain(|grant| !had.iter().any(|power| power.covers(&grant.request)));
-        powers.granted.clone_from(had);
-    }
-    if !powers.wanted.is_empty() {
-        return Err(wants(&present.name, &candidate.release, &powers, "promotion"));
-    }
-    let change = Change::PromotePlugin {
-        id,
-        candidate: candidate.release.blob.digest.clone(),
-        granted: powers.granted,
-    };
-    inner.log.write(request, change).await?;
-    sync(inner).await;
-    Ok(stored(inner, id, Plugin::clone(present)))
-}
-
 async fn look_at(
     inner: &Inner,
     component: &Bytes,
     offer: &PluginOffer,
 ) -> Result<Inspected, Refusal> {
+    info!(size = component.len(), "a component is offered: it is compiled and looked at");
     let max = if offer.large { LARGE_COMPONENT } else { COMPONENT };
     let inspected = inspect(&inner.compiler, component.clone(), max).await;
     inspected.map_err(|refusal| {
@@ -168,9 +142,11 @@ fn judge(
             plugin.name
         )));
     }
-    let before = present.map(|p| &p.release);
-    let asked = &plugin.release.metadata.grants;
-    let powers = offer.consent.powers(&plugin.name, asked, before).map_err(not_asked)?;
+    plugin.id = present.map_or(id, |p| p.id);
+    plugin.status = present.map(|p| p.status.clone()).unwrap_or_default();
+    let before = present.map(|p| Before::of(&p.release)).unwrap_or_default();
+    let asked = state.asked_by(&plugin);
+    let powers = offer.consent.powers(&plugin.name, &asked, before).map_err(said_wrong)?;
     plugin.release.granted.clone_from(&powers.granted);
     plugin.release.source.clone_from(&offer.source);
     plugin.release.signer.clone_from(&offer.signer);
@@ -185,6 +161,7 @@ fn judge(
                 serving: present.release.blob.digest.clone(),
                 release: Box::new(release),
                 hold: hold(offer, &powers),
+                version: Some(present.version),
             }
         }
     };
@@ -256,23 +233,11 @@ fn stored(inner: &Inner, id: PluginId, otherwise: Plugin) -> Plugin {
 }
 
 fn unconsented(judged: &Judged) -> Refusal {
-    wants(&judged.plugin.name, &judged.plugin.release, &judged.powers, "adding it")
+    let Judged { plugin, powers, .. } = judged;
+    let ways = Ways::of("plugin add {} FILE");
+    ways.refusal(&plugin.name, &plugin.release, &powers.wanted, "adding it")
 }
 
-fn wants(name: &str, release: &PluginRelease, powers: &Powers, what: &str) -> Refusal {
-    let wanted: Vec<_> =
-        powers.wanted.iter().map(|g| format!("\n  {} ({})", g.request, g.reason)).collect();
-    Refusal::plain(
-        RefusalKind::PermissionDenied,
-        format!(
-            "plugin {name} {} asks for powers that {what} would give it:{}\n\
-             grant all with --yes, or each with --grant KIND=PATTERN",
-            release.metadata.version,
-            wanted.concat()
-        ),
-    )
-}
-
-fn not_asked(error: NotAsked) -> Refusal {
+pub(super) fn said_wrong(error: ConsentError) -> Refusal {
     Refusal::invalid(error.to_string())
 }

@@ -15,6 +15,7 @@ use swarmw_state::{Event, State};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
+use super::compile::until_settled;
 use super::rehearse::{self, Parts};
 use super::{compare, component};
 use crate::manager::Inner;
@@ -113,6 +114,11 @@ pub(crate) async fn keep(inner: &Arc<Inner>, end: CancellationToken) {
     let mut at_work = BTreeMap::new();
     let mut parts = Parts::new();
     loop {
+        // What is not compiled yet would differ from everything.
+        tokio::select! {
+            () = end.cancelled() => return,
+            () = until_settled(inner, None) => {}
+        }
         compare_all(inner, &mut at_work, &mut parts).await;
         let mut due = false;
         while !due {

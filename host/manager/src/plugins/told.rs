@@ -26,9 +26,10 @@ impl Told {
     /// since it was told of last.
     pub(crate) fn tell(&mut self, failure: &PolicyFailure, now: Time) -> Option<u64> {
         let plugin = match failure {
-            PolicyFailure::Broken { plugin, .. } | PolicyFailure::Refused { plugin, .. } => {
-                &**plugin
-            }
+            PolicyFailure::Broken { plugin, .. }
+            | PolicyFailure::Refused { plugin, .. }
+            | PolicyFailure::NotCalled { plugin, .. }
+            | PolicyFailure::NotYet { plugin } => &**plugin,
             PolicyFailure::Unclaimed { .. } => "",
         };
         let recent = |last: &Last| now.since(last.at) < EVERY;

@@ -50,7 +50,7 @@ async fn a_steady_cluster_makes_no_wasm_call() {
     .await;
     let create = async |name: &str, replicas: u64, spread: Option<&str>| {
         let spec = spec(name, replicas, spread);
-        manager.check_service(&spec).await.unwrap();
+        manager.check_service(&spec, None).await.unwrap();
         let id = ServiceId::from_bits(rand::rng().random());
         manager.write(None, Change::CreateService { id, spec: Box::new(spec) }).await.unwrap();
         id

@@ -29,13 +29,16 @@ pub enum GrantRequest {
     Helper(String),
     /// A name pattern of secrets.
     Secret(String),
+    /// A pattern of claims that take what services use from whoever answers it. No
+    /// plugin asks for it in words: its claims do.
+    Claim(String),
 }
 
 /// The text names no power.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "invalid grant {0:?}: want observe=URL, mount=TYPE:SOURCE, helper=PROGRAM or secret=NAME, \
-     where * stands for anything"
+    "invalid grant {0:?}: want observe=URL, mount=TYPE:SOURCE, helper=PROGRAM, secret=NAME \
+     or claim=CLAIM, where * stands for anything"
 )]
 pub struct InvalidGrant(String);
 
@@ -49,12 +52,21 @@ impl GrantRequest {
             (Self::Observe(wide), Self::Observe(narrow))
             | (Self::Helper(wide), Self::Helper(narrow))
             | (Self::Secret(wide), Self::Secret(narrow)) => fits(wide, narrow),
+            (Self::Claim(wide), Self::Claim(narrow)) => claim_fits(wide, narrow),
             (Self::Mount(kind, wide), Self::Mount(other, narrow)) => {
                 kind == other && source_fits(wide, narrow)
             }
             _ => false,
         }
     }
+}
+
+/// Whether a claim is within another: with an operator it is of that one alone, without
+/// one of all.
+fn claim_fits(wide: &str, narrow: &str) -> bool {
+    let parted = |claim| str::split_once(claim, ' ').map_or((claim, None), |(k, o)| (k, Some(o)));
+    let ((wide, operator), (narrow, other)) = (parted(wide), parted(narrow));
+    fits(wide, narrow) && operator.is_none_or(|operator| other == Some(operator))
 }
 
 /// Whether a text fits a pattern, in which `*` stands for anything. A `*` in the
@@ -139,6 +151,7 @@ impl fmt::Display for GrantRequest {
             Self::Mount(kind, source) => write!(f, "mount={kind}:{source}"),
             Self::Helper(program) => write!(f, "helper={program}"),
             Self::Secret(name) => write!(f, "secret={name}"),
+            Self::Claim(claim) => write!(f, "claim={claim}"),
         }
     }
 }
@@ -156,6 +169,7 @@ impl FromStr for GrantRequest {
             "observe" => Ok(Self::Observe(pattern.to_owned())),
             "helper" => Ok(Self::Helper(pattern.to_owned())),
             "secret" => Ok(Self::Secret(pattern.to_owned())),
+            "claim" => Ok(Self::Claim(pattern.to_owned())),
             "mount" => match pattern.split_once(':') {
                 Some((kind, source)) if !kind.is_empty() && !source.is_empty() => {
                     Ok(Self::Mount(kind.to_owned(), source.to_owned()))
@@ -183,6 +197,15 @@ mod tests {
             ("helper=sshfs", "helper=sshfs", true),
             ("secret=s3-*", "secret=s3-key", true),
             ("secret=a*b", "secret=ac", false),
+            ("claim=node.labels.*", "claim=node.labels.*", true),
+            ("claim=*", "claim=node.hostname", true),
+            ("claim=node.hostname", "claim=node.*", false),
+            ("claim=node.hostname", "claim=node.hostname ==", true),
+            ("claim=node.hostname !=", "claim=node.hostname ==", false),
+            ("claim=node.labels.* !=", "claim=node.labels.* !=", true),
+            ("claim=node.labels.* !=", "claim=node.labels.* ==", false),
+            ("claim=node.labels.* !=", "claim=node.labels.*", false),
+            ("claim=*", "claim=* >=", true),
             ("mount=nfs4:10.0.0.0/8:/*", "mount=nfs4:10.1.0.0/16:/data/*", true),
             ("mount=nfs4:10.0.0.0/8:/*", "mount=nfs4:10.2.3.4:/data", true),
             ("mount=nfs4:10.1.0.0/16:/*", "mount=nfs4:10.0.0.0/8:/*", false),
@@ -201,7 +224,9 @@ mod tests {
 
     #[test]
     fn powers_read_as_they_are_written() {
-        for text in ["observe=http://a/*", "mount=nfs4:10.0.0.0/8:/*", "helper=x", "secret=a=b"] {
+        for text in
+            ["observe=http://a/*", "mount=nfs4:10.0.0.0/8:/*", "helper=x", "secret=a=b", "claim=a*"]
+        {
             assert_eq!(text.parse::<GrantRequest>().expect(text).to_string(), text);
         }
         for text in ["observe", "observe=", "mount=nfs4", "mount=:x", "root=/", ""] {

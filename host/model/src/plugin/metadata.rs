@@ -102,6 +102,44 @@ pub struct Problem {
 
 // === impl PluginClaim ===
 
+impl PluginClaim {
+    /// As `--grant claim=…` names it; of a key that its plugin claims with some operators
+    /// only, with which of them: `node.labels.* ==`.
+    pub fn pattern(&self, operator: Option<&str>) -> String {
+        match (self, operator) {
+            (Self::Call(name), _) => name.clone(),
+            (Self::Operator(operator), _) => format!("* {operator}"),
+            (Self::Key(_) | Self::KeyPrefix(_), Some(operator)) => format!("{self} {operator}"),
+            (other, _) => other.to_string(),
+        }
+    }
+
+    /// Whether it claims this name.
+    pub fn is_name(&self, name: &str) -> bool {
+        matches!(self, Self::Name(claimed) if claimed == name)
+    }
+
+    /// The operator, where it narrows keys to one.
+    pub fn operator(&self) -> Option<&str> {
+        match self {
+            Self::Operator(operator) => Some(operator),
+            _ => None,
+        }
+    }
+}
+
+/// All that can be agreed to of claims, each as `--grant claim=…` names it.
+pub fn claim_patterns(claims: &[PluginClaim]) -> Vec<String> {
+    let operators: Vec<&str> = claims.iter().filter_map(PluginClaim::operator).collect();
+    let patterns = |claim: &PluginClaim| match claim {
+        PluginClaim::Key(_) | PluginClaim::KeyPrefix(_) if !operators.is_empty() => {
+            operators.iter().map(|operator| claim.pattern(Some(operator))).collect()
+        }
+        _ => vec![claim.pattern(None)],
+    };
+    claims.iter().flat_map(patterns).collect()
+}
+
 impl fmt::Display for PluginClaim {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -1,8 +1,10 @@
 //! Plugins: components that decide placement, updates and volumes.
 
 mod consent;
+mod consent_error;
 mod grant;
 mod metadata;
+mod offer;
 mod report;
 mod routing;
 mod usage;
@@ -11,9 +13,11 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-pub use consent::{Consent, NotAsked, PluginOffer, Powers};
+pub use consent::{Asked, Before, Consent, Powers};
+pub use consent_error::ConsentError;
 pub use grant::{GrantRequest, InvalidGrant, PluginGrant};
 pub use metadata::*;
+pub use offer::{PluginAct, PluginOffer};
 pub use report::*;
 pub use routing::{Routing, answers_to, call_name};
 pub use usage::*;
@@ -112,7 +116,8 @@ pub struct PluginStatus {
     /// Why it is not.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub message: String,
-    /// When its breaker opened last, unless it was enabled or upgraded since.
+    /// When its breaker opened last, unless it was enabled or upgraded since. What is only
+    /// set aside is known to the manager that asked, see [`PluginUse`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trouble: Option<PluginTrouble>,
     /// Index of the write that last enabled it: what it did wrong before is
@@ -134,7 +139,7 @@ pub enum PluginState {
     Quarantined,
 }
 
-/// What went wrong so often that a plugin was not called for a while.
+/// What went wrong so often that a plugin is not called for a while.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct PluginTrouble {
@@ -167,6 +172,9 @@ pub struct Blob {
     /// Bytes.
     pub size: u64,
 }
+
+/// What is said of a plugin that serves as soon as it is compiled, after its name.
+pub const NOT_YET: &str = "is still being compiled on this node: try again soon";
 
 // === impl Plugin ===
 

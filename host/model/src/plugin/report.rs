@@ -30,6 +30,9 @@ pub struct PluginView {
     pub plugin: Plugin,
     /// Names of the services that need it.
     pub services: Vec<String>,
+    /// Powers of its candidate that want the operator's consent.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub wanted: Vec<PluginGrant>,
     /// What it did on the leader.
     #[serde(rename = "Use", default, skip_serializing_if = "Option::is_none")]
     pub used: Option<PluginUse>,

@@ -55,18 +55,24 @@ pub struct RowUse {
     pub asked: u64,
 }
 
-/// The state of a breaker: it opens when a plugin fails too often, and then the
-/// plugin is not called for a while.
+/// The state of a breaker: what a plugin fails at too often is set aside for a while, and
+/// one that fails too much is not called at all.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct Breaker {
-    /// Whether it is open.
+    /// Whether it is open: nothing is asked.
     pub open: bool,
     /// Faults lately that count.
     pub faults: u32,
+    /// Questions that failed so often that they are not asked for now.
+    #[serde(default)]
+    pub set_aside: u32,
     /// When it closes again, while it is open.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub closes_at: Option<Time>,
+    /// When the first of the questions that are set aside may be asked again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub set_aside_until: Option<Time>,
 }
 
 /// One thing that went wrong.

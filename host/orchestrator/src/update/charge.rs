@@ -46,6 +46,8 @@ impl Update<'_> {
                 state,
                 taken_over: Some(TakenOver { component: present.digest, writer: present.version }),
             }),
+            // It may take over later.
+            Err(UpdateFailure::NotYet { .. }) if is_there => Ok(as_before()),
             Err(_) if is_there => {
                 self.memory.declined = Some(present.digest);
                 Ok(as_before())

@@ -15,6 +15,8 @@ use crate::{Answer, Query};
 pub(crate) struct Memory {
     /// Whether this leader has called the policy.
     pub(crate) asked: bool,
+    /// Whether the policy could not be called yet, so that the next call waits for it.
+    pub(crate) awaits_policy: bool,
     /// A release that could not go on from where the one in charge stands.
     pub(crate) declined: Option<Arc<str>>,
     /// When the leader learnt what of tasks.
@@ -117,6 +119,11 @@ impl Memory {
     /// When the next answer comes.
     pub(crate) fn answers_at(&self) -> Option<Time> {
         self.answers.iter().map(|a| a.at).min()
+    }
+
+    /// Keeps answers for the next view that were taken for one that nobody saw.
+    pub(crate) fn put_back(&mut self, answers: Vec<Answer>) {
+        self.answers.splice(0..0, answers);
     }
 
     /// The answers that have come.

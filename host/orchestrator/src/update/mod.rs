@@ -70,6 +70,7 @@ impl Update<'_> {
     }
 
     fn orders(&mut self) -> Ordered {
+        self.memory.awaits_policy = false;
         let rollout = self.state.rollout(self.service.id).cloned();
         let status = self.service.update_status.as_ref().map(|s| s.state);
         let paused = matches!(status, Some(UpdateState::Paused | UpdateState::RollbackPaused));
@@ -140,6 +141,7 @@ impl Update<'_> {
         };
         let (component, outcome) = match self.ask_to_begin(&facts, outdated, &view) {
             Ok(begun) => begun,
+            Err(UpdateFailure::NotYet { .. }) => return self.wait_for_policy(),
             Err(failure) => {
                 self.pause(self.now, failure.to_string());
                 return Ordered::new();
@@ -242,7 +244,7 @@ impl Update<'_> {
             total: u32::try_from(rollout.targets.len()).unwrap_or(u32::MAX),
             started_at: rollout.started_at,
         };
-        let view = View {
+        let mut view = View {
             seq: rollout.seq + 1,
             now,
             counts: news.counts(),
@@ -256,6 +258,10 @@ impl Update<'_> {
         });
         match stepped {
             Ok((charge, outcome)) => self.accept(rollout, &news, charge, outcome, now),
+            Err(UpdateFailure::NotYet { .. }) => {
+                self.memory.put_back(std::mem::take(&mut view.answers));
+                self.wait_for_policy()
+            }
             Err(failure) => {
                 self.end(rollout);
                 self.pause(rollout.started_at, failure.to_string());
@@ -328,6 +334,12 @@ impl Update<'_> {
             false => UpdateState::Updating,
         };
         self.set_status(UpdateStatus { state, started_at, completed_at: None, message });
+    }
+
+    /// The policy is there soon: until then all stays as it is.
+    fn wait_for_policy(&mut self) -> Ordered {
+        self.memory.awaits_policy = true;
+        Ordered::new()
     }
 
     fn end(&mut self, rollout: &Rollout) {

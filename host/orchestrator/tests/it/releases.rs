@@ -71,3 +71,28 @@ fn who_took_over_is_in_the_log() {
     world.until(|w| completed(w, id));
     assert_eq!(world.policies.migrations, 1);
 }
+
+#[test]
+fn an_update_waits_for_a_policy_that_is_being_compiled_and_goes_on_when_it_is() {
+    let (mut world, id) = up(4, |_| {});
+    world.policies.compiling = true;
+    world.update(id, |spec| image(spec, "v2"));
+    world.run(60_000);
+    let waits = |w: &World<_>| (w.count(id, "v2"), w.status(id).0);
+    assert_eq!(waits(&world), (0, None), "it neither begins nor pauses");
+    world.policies.compiling = false;
+    world.compiled();
+    world.until(|w| w.count(id, "v2") == 1);
+
+    // A new leader has to compile it anew, and then goes on where the old one was.
+    world.policies.compiling = true;
+    world.new_leader();
+    world.run(60_000);
+    let half = waits(&world);
+    assert_eq!(half.1, Some(UpdateState::Updating), "it does not pause");
+    assert!(half.0 < 4, "nobody replaced the rest");
+    world.policies.compiling = false;
+    world.compiled();
+    world.until(|w| completed(w, id));
+    assert_eq!(world.policies.migrations, 0);
+}

@@ -17,6 +17,8 @@ pub struct Swarm {
     pub begun: usize,
     /// Every task whose end was told.
     pub ended: Vec<EndedTask>,
+    /// Cannot be called yet.
+    pub compiling: bool,
     /// Fails each call with this.
     pub broken: Option<String>,
     /// Answers in the place of the rules, where it answers.
@@ -165,6 +167,9 @@ impl Swarm {
         mut progress: Progress,
         view: &View,
     ) -> Result<StepOutcome, UpdateFailure> {
+        if self.compiling {
+            return Err(UpdateFailure::NotYet { plugin: "test/swarm".into() });
+        }
         self.calls += 1;
         if let Some(message) = &self.broken {
             let plugin = Arc::from("test/swarm");

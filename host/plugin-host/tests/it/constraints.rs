@@ -1,9 +1,12 @@
 use std::sync::Arc;
 
-use swarmw_model::{Placement, RefusalKind, ServiceSpec, SwarmwOptions, TaskSpec};
+use swarmw_model::{
+    Placement, Plugin, PluginClaim, PluginId, RefusalKind, ServiceSpec, SwarmwOptions, TaskSpec,
+};
+use swarmw_plugin_host::builtin;
 use swarmw_scheduler::{ColumnType, Match, Plan, Policies, TupleColumn, Tuples};
 
-use crate::support::{host, host_with, no_options};
+use crate::support::{added, guest, host, host_with, no_options};
 
 fn addresses(all: &[Option<&str>]) -> Tuples {
     Tuples {
@@ -143,6 +146,122 @@ fn an_option_of_a_plugin_that_is_not_used_is_refused() {
     assert_eq!(host.check_service(&spec), Ok(()));
 }
 
+/// A service that asks `hostile`, with options by flags and by labels.
+fn optioned(flags: &[&str], labels: &[&str]) -> ServiceSpec {
+    let pairs = |paths: &[&str], prefix: &str| {
+        paths.iter().map(|path| (format!("{prefix}{path}"), "1s".to_owned())).collect()
+    };
+    let mut spec = service("hostile==good");
+    spec.labels = pairs(labels, "swarmw.opt.");
+    let policy_options = pairs(flags, "");
+    spec.swarmw = Some(SwarmwOptions { policy_options, ..SwarmwOptions::default() });
+    spec
+}
+
+#[test]
+fn a_service_whose_option_came_to_nothing_is_still_updated() {
+    let host = host_with(&["hostile"]);
+    let zoned = |constraint: &str| {
+        let swarmw = optioned(&["hostile.mood"], &[]).swarmw;
+        ServiceSpec { swarmw, ..service(constraint) }
+    };
+    // Its plugin answered labels once.
+    let before = zoned("node.labels.zone==b");
+    let scaled = ServiceSpec { name: "web".into(), ..before.clone() };
+    assert_eq!(host.check_update(&scaled, &before), Ok(()));
+    host.check_service(&before).expect_err("a new one is refused");
+    let dropped = host.check_update(&before, &zoned("hostile==good")).expect_err("it was used");
+    assert!(dropped.message.contains("does not use the plugin hostile"), "{dropped}");
+}
+
+#[test]
+fn a_service_that_has_an_option_by_two_names_is_still_updated() {
+    let host = host_with(&["hostile"]);
+    let before = optioned(&["hostile.mood", "test/hostile.mood"], &[]);
+    let scaled = ServiceSpec { name: "web".into(), ..before.clone() };
+    assert_eq!(host.check_update(&scaled, &before), Ok(()));
+    let one = optioned(&["hostile.mood"], &[]);
+    let second = host.check_update(&before, &one).expect_err("the second one is new");
+    assert!(second.message.contains("it is the same as hostile.mood"), "{second}");
+}
+
+#[test]
+fn an_option_stands_once_and_means_one_plugin() {
+    let host = host_with(&["hostile"]);
+    for (flags, labels, want) in [
+        (&["hostile.mood"][..], &["test/hostile.mood"][..], None),
+        (
+            &["hostile.mood", "test/hostile.mood"],
+            &[],
+            Some(
+                "policy option test/hostile.mood: it is the same as hostile.mood, option mood of \
+                 plugin test/hostile: leave one of them out, or take it away with \
+                 --policy-opt-rm hostile.mood",
+            ),
+        ),
+        (
+            &[],
+            &["hostile.mood", "test/hostile.mood"],
+            Some(
+                "policy option test/hostile.mood: it is the same as hostile.mood, option mood of \
+                 plugin test/hostile: leave one of them out, or take it away with --label-rm \
+                 swarmw.opt.hostile.mood",
+            ),
+        ),
+        (
+            &["local-volume.size"],
+            &[],
+            Some(
+                "policy option local-volume.size: swarmw/local-volume is a volume driver, and its \
+                 options are those of a volume: write volume-opt=size=1s in the --mount, or --opt \
+                 size=1s for `swarmw volume create`",
+            ),
+        ),
+    ] {
+        let said = host.check_service(&optioned(flags, labels)).map_err(|why| why.message);
+        assert_eq!(said.as_ref().err().map(String::as_str), want, "{flags:?} {labels:?}");
+    }
+}
+
+#[test]
+fn a_short_name_that_two_plugins_bear_is_ambiguous() {
+    let (first, bytes) = added(&guest("hostile"));
+    let mut second = Plugin { id: PluginId::from_bits(7), ..first.clone() };
+    second.name = "bob/hostile".to_owned();
+    second.release.metadata.claims = vec![PluginClaim::Call("bobs".to_owned())];
+    let host = host_with(&[]);
+    host.set_plugins(vec![(first, bytes.clone()), (second, bytes)]);
+    let refusal = host.check_service(&optioned(&["hostile.mood"], &[])).expect_err("of whom?");
+    assert_eq!(
+        refusal.message,
+        "policy option hostile.mood: hostile is ambiguous, it can be test/hostile and \
+         bob/hostile: write test/hostile.mood or bob/hostile.mood"
+    );
+    assert_eq!(host.check_service(&optioned(&["test/hostile.mood"], &[])), Ok(()));
+    // It was not when it was written, and the service goes on.
+    let stood = optioned(&["hostile.mood"], &[]);
+    assert_eq!(host.check_update(&stood, &stood), Ok(()));
+}
+
+#[test]
+fn a_call_that_is_not_closed_is_told_so() {
+    let (mut plugin, bytes) = added(&guest("hostile"));
+    plugin.release.metadata.claims.push(PluginClaim::Call("near".to_owned()));
+    let host = host_with(&[]);
+    let mut plugins: Vec<_> = builtin().iter().map(|b| added(b.bytes)).collect();
+    plugins.push((plugin, bytes));
+    host.set_plugins(plugins);
+    for (text, want) in [
+        ("near(a, 4", "the call near(…) lacks its `)` at the end\n  near(a, 4"),
+        ("near (a, 4)", "the call near(…) has a blank before its `(`\n  near (a, 4)"),
+    ] {
+        let refusal = host.check_service(&service(text)).expect_err(text);
+        assert_eq!(refusal.message, want);
+    }
+    let refusal = host.check_service(&service("far(a, 4")).expect_err("nobody's");
+    assert!(refusal.message.starts_with("constraint expected one operator"), "{refusal}");
+}
+
 #[test]
 fn options_reach_their_plugin_and_no_other() {
     let mut host = host_with(&["hostile"]);
@@ -161,4 +280,9 @@ fn options_reach_their_plugin_and_no_other() {
         let refused = host.constraint("hostile==mood", &options).expect_err("refused");
         assert_eq!(refused.to_string(), want, "{typed:?}");
     }
+    // A flag wins over a label, however each names the plugin.
+    let both = [("swarmw.opt.hostile.mood", "1s"), ("test/hostile.mood", "2s")];
+    let options = both.map(|(k, v)| (k.to_owned(), v.to_owned())).into();
+    let refused = host.constraint("hostile==mood", &options).expect_err("refused");
+    assert_eq!(refused.to_string(), "Some(2000)");
 }

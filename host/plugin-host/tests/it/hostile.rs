@@ -33,17 +33,57 @@ fn faults_are_named_and_the_next_call_is_served() {
 }
 
 #[test]
-fn three_faults_open_the_breaker() {
+fn what_failed_three_times_is_set_aside_and_the_rest_is_answered() {
     let mut host = host_with(&["hostile"]);
     for _ in 0..3 {
         fault(&mut host, "trap");
     }
     let calls = host.calls();
+    let said = fault(&mut host, "trap");
+    assert!(
+        said.starts_with(
+            "plugin test/hostile failed 3 times at this within 10 minutes and is not asked it \
+             for as long, or until it is enabled again; the last time compile trapped: wasm `unreachable`"
+        ),
+        "{said}"
+    );
+    assert_eq!(host.calls(), calls, "it is not asked any more");
+    host.constraint("hostile==good", &no_options()).expect("somebody else's expression");
+    let breaker = host.used("test/hostile").expect("it is there").breaker;
+    assert_eq!((breaker.open, breaker.set_aside, breaker.faults), (false, 1, 3));
+    assert!(breaker.closes_at.is_none() && breaker.set_aside_until.is_some());
+
+    // Another option makes it another question.
+    let mood = [("hostile.mood".to_owned(), "1s".to_owned())].into();
+    let asked = host.constraint("hostile==trap", &mood).expect_err("it traps").to_string();
+    assert!(asked.starts_with("plugin test/hostile: compile trapped"), "{asked}");
+}
+
+#[test]
+fn typos_of_specs_that_are_refused_stop_nobody() {
+    let mut host = host_with(&["hostile"]);
+    let typos = ["trap", "loop", "memory", "stack", "huge", "column"];
+    for what in typos {
+        let refused = host.check_service(&service(&format!("hostile=={what}")));
+        assert_eq!(refused.expect_err(what).kind, RefusalKind::Unavailable, "{what}");
+    }
+    let breaker = host.used("test/hostile").expect("it is there").breaker;
+    assert_eq!((breaker.open, breaker.faults), (false, typos.len() as u32));
+    host.constraint("hostile==good", &no_options()).expect("it is called for everybody");
+}
+
+#[test]
+fn three_different_faults_open_the_breaker() {
+    let mut host = host_with(&["hostile"]);
+    for what in ["trap", "loop", "memory"] {
+        fault(&mut host, what);
+    }
+    let calls = host.calls();
     let said = fault(&mut host, "good");
     assert!(
         said.starts_with(
-            "plugin test/hostile: failed 3 times within 10 minutes and is not called for now; \
-             the last time compile trapped: wasm `unreachable`"
+            "plugin test/hostile failed 3 different questions within 10 minutes and is not \
+             called for as long, or until it is enabled again; the last time compile "
         ),
         "{said}"
     );
@@ -76,7 +116,7 @@ fn a_plugin_that_gives_two_answers_to_one_question_is_quarantined() {
     host.on_incident(move |incident| told.send(incident).expect("the test listens"));
     let constraint = host.constraint("fickle==x", &no_options()).expect("compiles");
     let said = host.test(&constraint, &two_rows()).expect_err("it lied").to_string();
-    let want = "plugin test/fickle: is quarantined: its test answered one question in two ways; \
+    let want = "plugin test/fickle is quarantined: its test answered one question in two ways; \
                 upgrade it, or enable it again";
     assert_eq!(said, want);
     let calls = host.calls();
@@ -88,7 +128,7 @@ fn a_plugin_that_gives_two_answers_to_one_question_is_quarantined() {
 }
 
 #[test]
-fn a_breaker_that_opens_is_told_once() {
+fn what_is_set_aside_and_a_breaker_that_opens_are_told_once() {
     let mut host = host_with(&["hostile"]);
     let (told, heard) = std::sync::mpsc::channel();
     host.on_incident(move |incident| told.send(incident).expect("the test listens"));
@@ -96,8 +136,12 @@ fn a_breaker_that_opens_is_told_once() {
         fault(&mut host, "trap");
     }
     let incident = heard.try_recv().expect("it is told");
-    assert_eq!(incident.what, What::BreakerOpened);
+    assert_eq!(incident.what, What::SetAside);
     assert!(incident.message.starts_with("compile trapped: wasm"), "{}", incident.message);
+    for what in ["loop", "memory", "stack", "huge"] {
+        fault(&mut host, what);
+    }
+    assert_eq!(heard.try_recv().expect("it is told").what, What::BreakerOpened);
     assert!(heard.try_recv().is_err(), "it is told once");
 }
 

@@ -10,6 +10,7 @@ mod hostile;
 mod module;
 mod preferences;
 mod rollouts;
+mod storm;
 mod support;
 #[path = "../../../orchestrator/tests/it/swarm.rs"]
 mod swarm;

@@ -207,6 +207,39 @@ fn outcomes_beyond_a_bound_fail_after_one_retry() {
 }
 
 #[test]
+fn addresses_that_operators_mistype_stop_no_other_rollout() {
+    let mut host = host_with(&["reckless"]);
+    let component = host.component("ungranted").expect("there");
+    let view = View { seq: 1, now: START, ..Default::default() };
+    for service in ["a", "b", "c", "d", "d", "d"] {
+        let of_service =
+            RolloutFacts { service_id: service.into(), ..facts(policy("ungranted"), 3) };
+        let failure = host.begin(&component.digest, &of_service, &[], &view).expect_err(service);
+        let want = "update policy test/reckless: begin has no grant to observe http://10.0.0.1/";
+        assert_eq!(failure.to_string(), want, "{service}");
+    }
+}
+
+#[test]
+fn a_rollout_that_is_set_aside_goes_on_when_its_settings_are_mended() {
+    let mut host = host_with(&["reckless"]);
+    let component = host.component("fat").expect("there");
+    let view = View { seq: 1, now: START, ..Default::default() };
+    let mut begin = |policy: Policy| {
+        let facts = facts(policy, 3);
+        let failure = host.begin(&component.digest, &facts, &[], &view).expect_err("too fat");
+        failure.to_string()
+    };
+    let fat = || policy("fat");
+    for _ in 0..2 {
+        begin(fat());
+    }
+    assert!(begin(fat()).contains("failed 3 times at this"), "it is set aside");
+    let mended = Policy { parallelism: 7, ..fat() };
+    assert!(begin(mended).contains("left a state of 65537 bytes"), "it is asked");
+}
+
+#[test]
 fn a_rollout_keeps_the_component_it_began_with() {
     let mut host = host_with(&["reckless"]);
     let component = host.component("giving-up").expect("there");

@@ -28,6 +28,10 @@ pub struct Native {
     pub generation: u64,
     /// `==` and `!=` answered by the scheduler's own index.
     pub indexed: bool,
+    /// Every node passes every constraint.
+    pub lax: bool,
+    /// Plugins of these names are being compiled.
+    pub compiling: Vec<&'static str>,
     /// Plugins of these names trap.
     pub broken: Vec<&'static str>,
     pub ids: HashMap<String, u64>,
@@ -101,7 +105,7 @@ impl Policies for Native {
         let TupleColumn { values, .. } = &batch.columns[0];
         let same =
             |text: &Option<Arc<str>>| text.as_ref().is_some_and(|t| t.eq_ignore_ascii_case(value));
-        Ok(values.iter().map(|text| same(text) == equal).collect())
+        Ok(values.iter().map(|text| self.lax || same(text) == equal).collect())
     }
 
     fn preference(
@@ -109,6 +113,9 @@ impl Policies for Native {
         preference: &Preference,
         _: &RawOptions,
     ) -> Result<Arc<CompiledPreference>, PolicyFailure> {
+        if self.compiling.contains(&&*preference.name) {
+            return Err(PolicyFailure::NotYet { plugin: preference.name.as_str().into() });
+        }
         self.calls.preference += 1;
         let read = |name: &str| ColumnRef { name: name.to_owned(), read_as: ColumnType::Text };
         let (bins, reads) = match preference.name.as_str() {

@@ -149,7 +149,9 @@ fn a_volume_driver_is_the_engines_or_a_component_of_the_cluster() {
     cluster.commit(vec![Change::AddPlugin(Box::new(zfs))]);
     // It runs a program, which the node's admin has to allow.
     assert_eq!(cluster.schedule().placed, 0);
-    assert_eq!(cluster.why(other), "no suitable node (missing plugin on 1 node)");
+    let want = "no suitable node (volume helper zfs-fuse not allowed on 1 node, which `swarmw \
+                daemon --volume-helper zfs-fuse=/path/to/zfs-fuse` allows)";
+    assert_eq!(cluster.why(other), want);
     cluster.describe("a", |d| d.engine.plugins.push(plugin("VolumeHelper", "zfs-fuse")));
     assert_eq!(cluster.schedule().placed, 1);
 }

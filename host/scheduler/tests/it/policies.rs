@@ -76,6 +76,20 @@ fn a_new_generation_of_plugins_is_asked_again() {
 }
 
 #[test]
+fn what_waits_is_tried_again_under_new_plugins_whoever_asks_them_first() {
+    let mut cluster = regions();
+    let web = cluster.run(constrained("web", &["node.labels.region==north"]), 2);
+    assert!(cluster.tasks(web).iter().all(|task| task.node_id.is_none()));
+    cluster.policies.generation += 1;
+    cluster.policies.lax = true;
+    // As the orchestrator asks before each pass.
+    let Cluster { scheduler, state, policies, .. } = &mut cluster;
+    let spec = constrained("other", &EAST);
+    scheduler.satisfies(state, &spec, node_id("n00"), policies).expect("no failure");
+    assert_eq!(cluster.schedule().placed, 2);
+}
+
+#[test]
 fn a_broken_constraint_fails_closed_and_is_tried_again() {
     let mut cluster = regions();
     cluster.policies.broken = vec!["constraint"];

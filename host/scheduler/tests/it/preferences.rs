@@ -97,6 +97,21 @@ fn a_broken_preference_falls_to_native_balance_and_is_reported() {
 }
 
 #[test]
+fn tasks_wait_for_a_preference_that_is_being_compiled() {
+    let mut cluster = racks(&[("a", "rack=1"), ("b", "rack=2"), ("c", "rack=2")]);
+    cluster.policies.compiling = vec!["spread"];
+    let web = cluster.create(spread("web", &["rack"]));
+    cluster.start(web, 1..=4);
+    let pass = cluster.schedule();
+    assert_eq!((pass.placed, pass.waiting), (0, 4));
+    assert_eq!(pass.events[0].consequence, Consequence::Waits);
+    cluster.policies.compiling.clear();
+    let pass = cluster.schedule();
+    assert_eq!((pass.placed, pass.events.len()), (4, 0));
+    assert_eq!(cluster.counts(web, &["a", "b", "c"]), [2, 1, 1]);
+}
+
+#[test]
 fn an_inner_preference_that_breaks_takes_the_whole_service_to_native_balance() {
     let mut cluster = racks(&[("a", "rack=1"), ("b", "rack=2"), ("c", "rack=2")]);
     cluster.policies.broken = vec!["each"];

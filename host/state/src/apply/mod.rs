@@ -113,10 +113,12 @@ impl State {
             Change::Task(change) => self.change_task(change, context),
             Change::RemoveTask(id) => self.remove_task(*id, context),
             Change::AddPlugin(plugin) => self.add_plugin(plugin, context),
-            Change::UpgradePlugin { id, serving, release, hold } => {
+            Change::UpgradePlugin { id, serving, release, hold, version } => {
+                self.plugin_is(*id, *version)?;
                 self.upgrade_plugin(*id, serving, release, *hold, context)
             }
-            Change::PromotePlugin { id, candidate, granted } => {
+            Change::PromotePlugin { id, candidate, granted, version } => {
+                self.plugin_is(*id, *version)?;
                 self.promote_plugin(*id, candidate, granted, context)
             }
             Change::DropCandidate(id) => self.drop_candidate(*id, context),

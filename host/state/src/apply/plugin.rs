@@ -1,16 +1,18 @@
 //! Plugins: added, upgraded, promoted, switched on and off, removed.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use swarmw_model::{
     CandidateState, GrantRequest, Id, Plugin, PluginCandidate, PluginId, PluginKind, PluginRelease,
-    PluginState, PluginStatus, PluginTrouble, Refusal, RefusalKind, Service,
+    PluginState, PluginStatus, PluginTrouble, Refusal, RefusalKind, Service, Version,
 };
 
 use super::{Context, Step, Stop};
+use crate::left::Heir;
 use crate::{Dropped, Event, State};
 
-/// Services named in a refusal; of more their number is told.
+/// Services or volumes named in a refusal; of more their number is told.
 const USERS_NAMED: usize = 10;
 
 impl State {
@@ -37,6 +39,16 @@ impl State {
         Ok(Some(id))
     }
 
+    /// Refuses what was decided on another version of a plugin than the one there is: its
+    /// powers may be others.
+    pub(super) fn plugin_is(&self, id: PluginId, version: Option<Version>) -> Result<(), Stop> {
+        let found = self.plugins.get(&id);
+        match version.zip(found).is_some_and(|(seen, plugin)| seen != plugin.version) {
+            true => Err(Refusal::out_of_sequence().into()),
+            false => Ok(()),
+        }
+    }
+
     pub(super) fn upgrade_plugin(
         &mut self,
         id: PluginId,
@@ -50,11 +62,7 @@ impl State {
             return Err(Refusal::out_of_sequence().into());
         }
         if old.release.blob == release.blob {
-            return Err(exists(format!(
-                "plugin {} runs this very component already ({})",
-                old.name, release.blob.digest
-            ))
-            .into());
+            return self.regrant(&old, release, hold, context);
         }
         let mut plugin = Plugin { release: release.clone(), candidate: None, ..(*old).clone() };
         self.check_takes_over(&old, &plugin)?;
@@ -68,6 +76,33 @@ impl State {
         }
         self.put_plugin(Some(old), plugin, context);
         Ok(Some(Id::from_bits(id.bits())))
+    }
+
+    /// The component that serves is offered once more: what changes is what it may.
+    fn regrant(
+        &mut self,
+        old: &Arc<Plugin>,
+        release: &PluginRelease,
+        hold: Option<CandidateState>,
+        context: &mut Context<'_>,
+    ) -> Step {
+        let (had, has) = (&old.release.granted, &release.granted);
+        let same = had.iter().all(|power| has.contains(power))
+            && has.iter().all(|power| had.contains(power));
+        if same || hold.is_some() {
+            return Err(exists(format!(
+                "plugin {} runs this very component already ({})",
+                old.name, release.blob.digest
+            ))
+            .into());
+        }
+        let mut plugin = Plugin::clone(old);
+        if let Some(candidate) = &mut plugin.candidate {
+            take_away(&mut candidate.release.granted, had, has);
+        }
+        plugin.release.granted.clone_from(has);
+        self.put_plugin(Some(old.clone()), plugin, context);
+        Ok(Some(Id::from_bits(old.id.bits())))
     }
 
     pub(super) fn promote_plugin(
@@ -119,6 +154,14 @@ impl State {
         if old.status.state == state && state == PluginState::Disabled {
             return Err(refuse(format!("plugin {} is disabled already", old.name)).into());
         }
+        if state == PluginState::Disabled && old.built_in && !force {
+            return Err(refuse(format!(
+                "plugin {} is built in: what it answers is Swarm's own, and nothing takes its \
+                 place; disable it by --force all the same",
+                old.name
+            ))
+            .into());
+        }
         if state == PluginState::Disabled && !force {
             let why = ", or disable it by --force, which fails them as a broken plugin would";
             self.check_unused(&old, why)?;
@@ -159,6 +202,7 @@ impl State {
             .into());
         }
         self.check_unused(&plugin, "")?;
+        self.check_no_volumes(&plugin)?;
         self.plugins.remove(&id);
         self.plugin_names.remove(&plugin.name);
         context.events.push(Event::Plugin { old: Some(plugin), new: None });
@@ -186,8 +230,15 @@ impl State {
     fn check_claims(&self, plugin: &Plugin) -> Result<(), Stop> {
         for other in self.plugins.values().filter(|p| p.id != plugin.id) {
             if let Some(claim) = plugin.clash(other) {
+                let way = match other.built_in {
+                    true => "a plugin of your own claims something else".to_owned(),
+                    false => format!(
+                        "upgrade {} to a version without the claim, or remove it",
+                        other.name
+                    ),
+                };
                 return Err(exists(format!(
-                    "plugin {} claims {claim}, which plugin {} claims already",
+                    "plugin {} claims {claim}, which plugin {} claims already: {way}",
                     plugin.name, other.name
                 ))
                 .into());
@@ -216,17 +267,59 @@ impl State {
     }
 
     fn check_unused(&self, plugin: &Plugin, more: &str) -> Result<(), Stop> {
-        match listed(self.users_of_plugin(plugin)) {
+        let left = self.left_without(plugin);
+        let heirs: BTreeSet<_> = left.iter().filter_map(|left| left.to.as_ref()).collect();
+        let to: String = heirs
+            .into_iter()
+            .take(USERS_NAMED)
+            .map(|Heir { name, claim }| {
+                format!(
+                    "; some would go to {name}, which takes them with your consent alone: `swarmw \
+                     plugin grant --grant 'claim={claim}' {name}`"
+                )
+            })
+            .collect();
+        match listed(left.iter().map(|left| left.service.clone()).collect()) {
             None => Ok(()),
             Some((of, names)) => Err(refuse(format!(
                 "plugin {} is in use by the following {of}: {names}; end that with `swarmw service \
-                 update {}`{more}",
+                 update {}`{more}{to}",
                 plugin.name,
                 way_out(plugin.kind)
             ))
             .into()),
         }
     }
+
+    /// Without its driver a volume of the cluster cannot be removed.
+    fn check_no_volumes(&self, plugin: &Plugin) -> Result<(), Stop> {
+        let volumes = self.volumes().filter(|v| plugin.claims_name(&v.spec.driver.name));
+        let volumes: Vec<_> = volumes.map(|v| v.spec.name.clone()).collect();
+        if plugin.kind != PluginKind::VolumeDriver || volumes.is_empty() {
+            return Ok(());
+        }
+        let s = if volumes.len() == 1 { "" } else { "s" };
+        Err(refuse(format!(
+            "plugin {} is the driver of the following volume{s}: {}; remove them first with \
+             `swarmw volume rm`",
+            plugin.name,
+            named(volumes)
+        ))
+        .into())
+    }
+}
+
+/// Takes from a candidate's powers what the release that serves lost: had these, has those.
+fn take_away(granted: &mut Vec<GrantRequest>, had: &[GrantRequest], has: &[GrantRequest]) {
+    let within =
+        |powers: &[GrantRequest], power: &GrantRequest| powers.iter().any(|p| p.covers(power));
+    let lost = |power: &GrantRequest| within(had, power) && !within(has, power);
+    // What is left of a power that was narrowed.
+    let rest = |wide: &GrantRequest| has.iter().filter(|p| wide.covers(p)).cloned().collect();
+    *granted = granted
+        .iter()
+        .flat_map(|power| if lost(power) { rest(power) } else { vec![power.clone()] })
+        .collect();
 }
 
 /// The flags by which a service is rid of a plugin.
@@ -246,10 +339,15 @@ fn listed(services: Vec<Arc<Service>>) -> Option<(&'static str, String)> {
         1 => "service",
         _ => "services",
     };
-    let more = services.len().saturating_sub(USERS_NAMED);
-    let named = services.iter().take(USERS_NAMED).map(|s| s.spec.name.clone());
-    let names: Vec<_> = named.chain((more > 0).then(|| format!("and {more} more"))).collect();
-    Some((of, names.join(", ")))
+    Some((of, named(services.iter().map(|s| s.spec.name.clone()).collect())))
+}
+
+/// The first names, and how many more there are.
+fn named(mut names: Vec<String>) -> String {
+    let more = names.len().saturating_sub(USERS_NAMED);
+    names.truncate(USERS_NAMED);
+    names.extend((more > 0).then(|| format!("and {more} more")));
+    names.join(", ")
 }
 
 /// Enabled anew: what was wrong before is forgiven.

@@ -1,25 +1,26 @@
 //! Plugins and the services that need them.
 
 use swarmw_model::{
-    CandidateState, GrantRequest, Placement, Plugin, PluginClaim, PluginId, PluginKind,
-    PluginRelease, PluginState, Preference, ServiceId, ServiceSpec, SwarmwOptions, UpdateConfig,
+    CandidateState, ClusterVolume, Driver, GrantRequest, Placement, Plugin, PluginClaim, PluginId,
+    PluginKind, PluginRelease, PluginState, Preference, ServiceId, ServiceSpec, SwarmwOptions,
+    UpdateConfig, VolumeId, VolumeSpec,
 };
 use swarmw_state::{Change, Dropped, Outcome, State};
 
 use crate::build::*;
 
-const PACK: PluginId = PluginId::from_bits(1);
+pub const PACK: PluginId = PluginId::from_bits(1);
 
-fn add(plugin: Plugin) -> Change {
+pub fn add(plugin: Plugin) -> Change {
     Change::AddPlugin(Box::new(plugin))
 }
 
-fn upgrade(serving: &str, release: PluginRelease, hold: Option<CandidateState>) -> Change {
+pub fn upgrade(serving: &str, release: PluginRelease, hold: Option<CandidateState>) -> Change {
     let serving = format!("sha256:{serving}");
-    Change::UpgradePlugin { id: PACK, serving, release: Box::new(release), hold }
+    Change::UpgradePlugin { id: PACK, serving, release: Box::new(release), hold, version: None }
 }
 
-fn set(state: PluginState, force: bool) -> Change {
+pub fn set(state: PluginState, force: bool) -> Change {
     Change::SetPluginState { id: PACK, state, message: "because".into(), force }
 }
 
@@ -32,13 +33,13 @@ fn packed(name: &str) -> ServiceSpec {
 }
 
 /// A cluster with the preference `acme/pack`.
-fn with_pack() -> Log {
+pub fn with_pack() -> Log {
     let mut log = Log::founded();
     log.done(add(plugin(1, "acme/pack", &["pack"])));
     log
 }
 
-fn pack(log: &Log) -> &Plugin {
+pub fn pack(log: &Log) -> &Plugin {
     log.state.plugin(PACK).expect("it stays")
 }
 
@@ -108,6 +109,41 @@ fn a_constraint_counts_for_the_plugin_that_it_is_routed_to() {
 }
 
 #[test]
+fn an_option_counts_for_the_one_plugin_that_it_means() {
+    let mut log = with_pack();
+    log.done(add(plugin(2, "bob/pack", &["bobs"])));
+    let mut spec = packed("web");
+    let options = [("pack.room".to_owned(), "1".to_owned())];
+    spec.swarmw.as_mut().expect("options").policy_options = options.into();
+    log.done(create(WEB, spec));
+    log.done(Change::RemovePlugin(PluginId::from_bits(2)));
+    assert!(log.refusal(Change::RemovePlugin(PACK)).contains("service: web"));
+}
+
+#[test]
+fn built_in_plugins_are_disabled_by_force_alone() {
+    let mut log = Log::founded();
+    log.done(add(Plugin { built_in: true, ..plugin(1, "swarmw/spread", &["spread"]) }));
+    let why = log.refusal(set(PluginState::Disabled, false));
+    assert!(why.contains("swarmw/spread is built in") && why.contains("--force"), "{why}");
+    log.done(set(PluginState::Disabled, true));
+}
+
+#[test]
+fn a_driver_stays_while_the_cluster_has_volumes_of_it() {
+    let mut log = Log::founded();
+    let driver = Plugin { kind: PluginKind::VolumeDriver, ..plugin(1, "me/disk", &["disk"]) };
+    log.done(add(driver));
+    let driver = Driver { name: "disk".into(), ..Driver::default() };
+    let spec = VolumeSpec { name: "data".into(), driver, ..VolumeSpec::default() };
+    let volume = ClusterVolume::new(VolumeId::from_bits(1), spec);
+    log.done(Change::CreateVolume(Box::new(volume)));
+    let want = "plugin me/disk is the driver of the following volume: data; remove them first \
+                with `swarmw volume rm`";
+    assert_eq!(log.refusal(Change::RemovePlugin(PACK)), want);
+}
+
+#[test]
 fn an_upgrade_replaces_the_release_and_forgives() {
     let mut log = with_pack();
     let id = pack(&log).id;
@@ -153,6 +189,7 @@ fn a_candidate_waits_until_it_is_promoted_or_dropped() {
         id: PACK,
         candidate: format!("sha256:{candidate}"),
         granted: granted.clone(),
+        version: None,
     };
     assert!(log.refusal(promote("2.0.0")).contains("has no other version"));
     log.done(upgrade("1.0.0", release("2.0.0", &["pack"]), Some(CandidateState::Shadow)));

@@ -19,8 +19,8 @@ use swarmw_ca::JoinToken;
 use swarmw_manager::{Founding, Manager, StreamedResponse, WholeRequest};
 use swarmw_model::{
     Blob, Consent, Id, ManagerStatus, NodeDescription, NodeId, NodeRole, NodeVolume, Plugin,
-    PluginId, PluginLine, PluginOffer, PluginReport, PluginUse, Refusal, RefusalKind, RequestId,
-    ServiceSpec, ShadowReport, Time, VolumeId, VolumeScope, VolumeSpec,
+    PluginAct, PluginId, PluginLine, PluginOffer, PluginReport, PluginUse, Refusal, RefusalKind,
+    RequestId, ServiceSpec, ShadowReport, Time, VolumeId, VolumeScope, VolumeSpec,
 };
 use swarmw_node::{Member, Membership};
 use swarmw_raft::Received;
@@ -253,8 +253,12 @@ impl Node for Daemon {
         async move { self.manager()?.write(request, change).await }.boxed()
     }
 
-    fn check_service<'a>(&'a self, spec: &'a ServiceSpec) -> Answer<'a, ()> {
-        async move { self.manager()?.check_service(spec).await }.boxed()
+    fn check_service<'a>(
+        &'a self,
+        spec: &'a ServiceSpec,
+        before: Option<&'a ServiceSpec>,
+    ) -> Answer<'a, ()> {
+        async move { self.manager()?.check_service(spec, before).await }.boxed()
     }
 
     fn manager_statuses(&self) -> BoxFuture<'_, BTreeMap<NodeId, ManagerStatus>> {
@@ -306,13 +310,14 @@ impl Node for Daemon {
         .boxed()
     }
 
-    fn promote_plugin(
+    fn act_on_plugin(
         &self,
         request: Option<RequestId>,
         id: PluginId,
+        act: PluginAct,
         consent: Consent,
     ) -> Answer<'_, Plugin> {
-        async move { self.manager()?.promote_plugin(request, id, &consent).await }.boxed()
+        async move { self.manager()?.act_on_plugin(request, id, act, &consent).await }.boxed()
     }
 
     fn fetch_component(&self, reference: String, auth: String) -> Answer<'_, Fetched> {

@@ -2,6 +2,7 @@
 
 mod callers;
 mod certificates;
+mod compilers;
 mod faults;
 mod leaders;
 mod logs;

@@ -131,6 +131,11 @@ impl<P: UpdatePolicies> World<P> {
         self.settle();
     }
 
+    /// A plugin that was being compiled can be called.
+    pub fn compiled(&mut self) {
+        self.orchestrator.policies_changed();
+    }
+
     /// Other plugins judge constraints from now on; they refuse this node.
     pub fn change_plugins(&mut self, refuse: u32) {
         self.refuses = Some(node_id(refuse));
