@@ -7,8 +7,10 @@ use std::sync::{Arc, RwLock};
 
 use swarmw_ambient::Ambient;
 use swarmw_ca::Tls;
+use swarmw_engine_driver::Serving;
 use swarmw_model::{
-    Node, NodeDescription, NodeId, NodeVolume, Refusal, Secret, VolumeId, VolumeScope, VolumeSpec,
+    Network, Node, NodeDescription, NodeId, NodeVolume, Refusal, RefusalKind, Secret, VolumeId,
+    VolumeScope, VolumeSpec,
 };
 use swarmw_network::PublishedPorts;
 use swarmw_proto::Channels;
@@ -20,12 +22,13 @@ use tokio_util::task::TaskTracker;
 use crate::docker::sweep;
 use crate::equipment::{Equipment, Runs};
 use crate::images::Images;
+use crate::net::{Leader, Networks, Parts};
 use crate::secrets::Secrets;
 use crate::session::Link;
 use crate::store::Store;
 use crate::traffic::{NodeReach, TunnelService};
 use crate::volumes::Volumes;
-use crate::worker::Worker;
+use crate::worker::{Reports, Worker};
 
 /// What an agent needs of its node.
 #[derive(Clone, Debug)]
@@ -47,6 +50,11 @@ pub struct AgentConfig {
     pub publish_addr: IpAddr,
     /// Where other nodes reach this one: `host:port`.
     pub agent_address: String,
+    /// Where the VXLAN of overlay networks ends; `None`: at the host of `agent_address`.
+    pub data_path_address: Option<IpAddr>,
+    /// Where the node's engine finds the driver of overlay networks; `None`: the node has
+    /// none, for want of an engine or of root.
+    pub network_driver: Option<PathBuf>,
     /// How registries of Wasm images are spoken to.
     pub registries: Registries,
 }
@@ -83,6 +91,7 @@ pub struct Agent {
     volumes: Option<Arc<Volumes>>,
     secrets: Option<Arc<Secrets>>,
     ports: PublishedPorts,
+    networks: Option<Networks>,
     description: watch::Sender<NodeDescription>,
     welcomed: watch::Receiver<Option<Welcomed>>,
     cancel: CancellationToken,
@@ -109,11 +118,33 @@ impl Agent {
         );
         let cancel = CancellationToken::new();
         let tasks = TaskTracker::new();
-        let Equipment { executors, engine, volumes, secrets, description } =
-            Equipment::of(&config, runs, images, &tasks, &cancel).await?;
+        let equipment = Equipment::of(&config, runs, images, &tasks, &cancel)?;
+        let reports = Reports::default();
+        let (leader, leading) = watch::channel(None);
+        let networks = match (&config.network_driver, &equipment.engine, &equipment.shadows) {
+            (Some(socket), Some(engine), Some(shadows)) => {
+                let parts = Parts {
+                    node: tls.identity().node,
+                    store: store.clone(),
+                    engine: engine.clone(),
+                    shadows: shadows.clone(),
+                    leader: Leader::new(leading, channels.clone()),
+                    ended: reports.ended(),
+                    ambient: ambient.clone(),
+                };
+                let (networks, serving) = Networks::begin(parts, socket).await?;
+                tasks.spawn(networks.clone().keep(cancel.clone()));
+                tasks.spawn(end_with(serving, cancel.clone()));
+                Some(networks)
+            }
+            _ => None,
+        };
+        equipment.hear_engine().await;
+        let Equipment { executors, engine, volumes, secrets, description, .. } = equipment;
         let described = description.subscribe();
         let of_tasks = (volumes.clone(), secrets.clone());
-        let worker = Worker::resume(store.clone(), executors, of_tasks, ambient.clone())?;
+        let worker =
+            Worker::resume(store.clone(), executors, reports, of_tasks, ambient.clone())?;
         if let Some(volumes) = volumes.clone() {
             tasks.spawn(async move { volumes.settle().await });
         }
@@ -137,13 +168,15 @@ impl Agent {
             volumes: volumes.clone(),
             secrets: secrets.clone(),
             ports: ports.clone(),
+            networks: networks.clone(),
+            leader,
             description: described,
             welcomed: welcome,
             ambient,
             cancel: cancel.clone(),
         };
         tasks.spawn(Arc::new(link).keep());
-        Ok(Self { worker, volumes, secrets, ports, description, welcomed, cancel, tasks })
+        Ok(Self { worker, volumes, secrets, ports, networks, description, welcomed, cancel, tasks })
     }
 
     /// Answers other nodes' agents that forward traffic to tasks here.
@@ -237,6 +270,32 @@ impl Agent {
         }
     }
 
+    /// The network of this id or name, as the leader knows it.
+    ///
+    /// # Errors
+    /// No leader is reached.
+    pub async fn find_network(&self, network: &str) -> Result<Option<Network>, Refusal> {
+        match &self.networks {
+            Some(networks) => networks.find(network).await,
+            None => Ok(None),
+        }
+    }
+
+    /// The engine's id of the network that stands for one of the cluster, made where
+    /// there is none: containers join by it.
+    ///
+    /// # Errors
+    /// The node joins no networks, or its engine refuses.
+    pub async fn shadow_network(&self, network: &Network) -> Result<String, Refusal> {
+        match &self.networks {
+            Some(networks) => networks.shadow(network).await,
+            None => Err(Refusal::plain(
+                RefusalKind::Unavailable,
+                "this node joins no overlay networks: its daemon needs a Docker engine, and root",
+            )),
+        }
+    }
+
     /// Ends the session and the published ports; tasks go on.
     pub async fn stop(&self) {
         self.cancel.cancel();
@@ -249,5 +308,14 @@ impl Agent {
     pub async fn leave(&self) {
         self.stop().await;
         self.worker.forget_all().await;
+        if let Some(networks) = &self.networks {
+            networks.leave().await;
+        }
     }
+}
+
+/// Answers the engine until cancelled; calls under way come to their end.
+async fn end_with(serving: Serving, cancel: CancellationToken) {
+    cancel.cancelled().await;
+    serving.end().await;
 }

@@ -14,7 +14,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::agent::AgentConfig;
 use crate::describe::describe_machine;
-use crate::docker::{DockerExecutor, Engine, Standing, monitor};
+use crate::docker::{DockerExecutor, Engine, Shadows, Standing, monitor};
 use crate::executor::Executor;
 use crate::images::Images;
 use crate::no_engine::NoEngine;
@@ -57,6 +57,8 @@ pub struct Executors {
 pub(crate) struct Equipment {
     pub(crate) executors: Executors,
     pub(crate) engine: Option<Arc<Engine>>,
+    /// Networks of the cluster on the engine.
+    pub(crate) shadows: Option<Arc<Shadows>>,
     /// None where executors are the caller's: those see mounts as they are written.
     pub(crate) volumes: Option<Arc<Volumes>>,
     /// None likewise.
@@ -95,7 +97,7 @@ impl fmt::Debug for Executors {
 
 impl Equipment {
     /// Looks for the engine, if the node has one, and follows how it stands.
-    pub(crate) async fn of(
+    pub(crate) fn of(
         config: &AgentConfig,
         runs: Runs,
         images: Images,
@@ -109,7 +111,8 @@ impl Equipment {
                 description.agent_address.clone_from(&config.agent_address);
                 let description = watch::Sender::new(*description);
                 let (volumes, secrets) = (None, None);
-                return Ok(Self { executors, engine: None, volumes, secrets, description });
+                let (engine, shadows) = (None, None);
+                return Ok(Self { executors, engine, shadows, volumes, secrets, description });
             }
         };
         let description = watch::Sender::new(describe_machine(config));
@@ -117,14 +120,14 @@ impl Equipment {
             Some(socket) => {
                 let engine = Engine::new(socket.clone());
                 tasks.spawn(monitor(engine.clone(), description.clone(), cancel.clone()));
-                first_word(&engine).await;
                 Some(engine)
             }
             None => None,
         };
-        let docker = engine.clone().map(|engine| {
+        let shadows = engine.clone().map(Shadows::new);
+        let docker = engine.clone().zip(shadows.clone()).map(|(engine, shadows)| {
             let docker: Arc<dyn Executor> =
-                Arc::new(DockerExecutor::new(engine, config.hostname.clone()));
+                Arc::new(DockerExecutor::new(engine, shadows, config.hostname.clone()));
             docker
         });
         let folder = config.state_dir.join("wasm");
@@ -145,15 +148,17 @@ impl Equipment {
         let wasm = WasmExecutor::new(exe, folder, config.hostname.clone(), compiler, images);
         let executors = Executors { wasm: Arc::new(wasm), docker };
         let secrets = Some(Arc::new(Secrets::new(vault, memory, config.hostname.clone())));
-        Ok(Self { executors, engine, volumes: Some(Arc::new(volumes)), secrets, description })
+        let volumes = Some(Arc::new(volumes));
+        Ok(Self { executors, engine, shadows, volumes, secrets, description })
     }
-}
 
-/// Waits until the engine has answered, or is known to be away: the node then says
-/// from its first word on what it can run.
-async fn first_word(engine: &Engine) {
-    let mut standing = engine.standing();
-    let known = standing.wait_for(|standing| *standing != Standing::Unknown);
-    // An engine that takes its time is taken up when it answers.
-    let _ = tokio::time::timeout(ENGINE_FIRST_WORD, known).await;
+    /// Waits until the engine has answered, or is known to be away: the node then says
+    /// from its first word on what it can run.
+    pub(crate) async fn hear_engine(&self) {
+        let Some(engine) = &self.engine else { return };
+        let mut standing = engine.standing();
+        let known = standing.wait_for(|standing| *standing != Standing::Unknown);
+        // An engine that takes its time is taken up when it answers.
+        let _ = tokio::time::timeout(ENGINE_FIRST_WORD, known).await;
+    }
 }

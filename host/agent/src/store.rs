@@ -2,11 +2,13 @@
 //! restarted daemon adopts its running tasks by.
 
 use std::io::ErrorKind;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use swarmw_model::{Assignment, PublishedPort, TaskId, TaskStatus};
 use swarmw_proto::wire;
+
+use crate::net::Known;
 
 /// The tasks of a node.
 #[derive(Clone, Debug)]
@@ -27,6 +29,11 @@ impl Store {
     pub(crate) fn open(folder: PathBuf) -> std::io::Result<Self> {
         std::fs::create_dir_all(folder.join("tasks"))?;
         Ok(Self { folder })
+    }
+
+    /// Where it is.
+    pub(crate) fn folder(&self) -> &Path {
+        &self.folder
     }
 
     /// All tasks. A file that cannot be read is left out with a word in the log:
@@ -70,12 +77,22 @@ impl Store {
         wire::decode(&bytes).unwrap_or_default()
     }
 
+    /// What was last heard of networks: they go on without managers too.
+    pub(crate) fn put_networks(&self, known: &Known) -> std::io::Result<()> {
+        write_whole(&self.folder.join("networks"), &wire::encode(known))
+    }
+
+    pub(crate) fn networks(&self) -> Known {
+        let bytes = std::fs::read(self.folder.join("networks")).unwrap_or_default();
+        wire::decode(&bytes).unwrap_or_default()
+    }
+
     fn path(&self, task: TaskId) -> PathBuf {
         self.folder.join("tasks").join(task.to_string())
     }
 }
 
-fn write_whole(path: &std::path::Path, bytes: &[u8]) -> std::io::Result<()> {
+fn write_whole(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
     let temporary = path.with_extension("new");
     std::fs::write(&temporary, bytes)?;
     std::fs::rename(temporary, path)

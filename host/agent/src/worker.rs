@@ -1,6 +1,6 @@
 //! The node's tasks: which there are, and what is still to be told of them.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use swarmw_ambient::Ambient;
@@ -24,6 +24,8 @@ pub(crate) struct Reports(Arc<Waiting>);
 struct Waiting {
     latest: Mutex<BTreeMap<TaskId, TaskStatus>>,
     wake: Notify,
+    /// Tasks of the node that have ended and are not forgotten yet.
+    ended: watch::Sender<BTreeSet<TaskId>>,
 }
 
 /// Runs the node's tasks.
@@ -50,8 +52,21 @@ struct Held {
 
 impl Reports {
     pub(crate) fn put(&self, task: TaskId, status: TaskStatus) {
+        if status.state.is_terminal() {
+            self.0.ended.send_if_modified(|ended| ended.insert(task));
+        }
         self.latest().insert(task, status);
         self.0.wake.notify_one();
+    }
+
+    /// Tasks of the node that have ended, whether the leader has heard of it or not.
+    pub(crate) fn ended(&self) -> watch::Receiver<BTreeSet<TaskId>> {
+        self.0.ended.subscribe()
+    }
+
+    /// Nobody asks for the task any more.
+    fn forget(&self, task: TaskId) {
+        self.0.ended.send_if_modified(|ended| ended.remove(&task));
     }
 
     /// Waits for statuses; they stay until [`Reports::accepted`].
@@ -92,6 +107,7 @@ impl Worker {
     pub(crate) fn resume(
         store: Store,
         executors: Executors,
+        reports: Reports,
         (volumes, secrets): (Option<Arc<Volumes>>, Option<Arc<Secrets>>),
         ambient: Ambient,
     ) -> std::io::Result<Self> {
@@ -101,7 +117,7 @@ impl Worker {
             volumes,
             secrets,
             store: store.clone(),
-            reports: Reports::default(),
+            reports,
             runners: TaskTracker::new(),
             told: watch::Sender::new(0),
             ambient,
@@ -217,6 +233,7 @@ impl Worker {
         if let Some(held) = self.tasks().remove(&task) {
             held.orders.send_replace(Order::Forget);
         }
+        self.reports.forget(task);
     }
 
     /// Forgets every task and waits until nothing is left of them.

@@ -15,6 +15,7 @@ mod filter;
 mod flags;
 mod inspect;
 mod io;
+mod network;
 mod node;
 mod parse;
 mod plugin;
@@ -63,6 +64,9 @@ pub enum Command {
     /// Leave the swarm
     #[command(override_usage = "swarmw leave [OPTIONS]")]
     Leave(swarm::LeaveArgs),
+    /// Manage networks of the cluster and of this node
+    #[command(subcommand, override_usage = "swarmw network COMMAND", arg_required_else_help = true)]
+    Network(network::NetworkCommand),
     /// Manage Swarm nodes
     #[command(subcommand, override_usage = "swarmw node COMMAND", arg_required_else_help = true)]
     Node(node::NodeCommand),
@@ -146,6 +150,7 @@ async fn dispatch(client: &Client, command: Command, io: &mut Io) -> Result<(), 
         Command::Init(args) => swarm::run(client, swarm::SwarmCommand::Init(args), io).await,
         Command::Join(args) => swarm::run(client, swarm::SwarmCommand::Join(args), io).await,
         Command::Leave(args) => swarm::run(client, swarm::SwarmCommand::Leave(args), io).await,
+        Command::Network(command) => network::run(client, command, io).await,
         Command::Node(command) => node::run(client, command, io).await,
         Command::Service(command) => service::run(client, *command, io).await,
         Command::Config(command) => config::run(client, command, io).await,

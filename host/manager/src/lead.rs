@@ -5,12 +5,11 @@
 //! in flight; API writes pipeline beside it. Nothing here polls: a tick follows
 //! an event or a time that the last tick named.
 
-use std::collections::BTreeSet;
 use std::time::Duration;
 
-use swarmw_allocator::allocate;
+use swarmw_allocator::{Addresses, Allocator};
 use swarmw_ambient::Ambient;
-use swarmw_model::{ServiceId, TaskId, Time};
+use swarmw_model::{FEATURE_LEVEL, NodeRole, TaskId, Time};
 use swarmw_orchestrator::{Claims, Orchestrator, Query};
 use swarmw_plugin_host::PluginHost;
 use swarmw_raft::Received;
@@ -37,7 +36,7 @@ struct Loops {
     orchestrator: Orchestrator,
     scheduler: Scheduler,
     claims: Claims,
-    endpoints: BTreeSet<ServiceId>,
+    allocator: Allocator,
     policies: PluginHost,
     ambient: Ambient,
     told: Told,
@@ -123,7 +122,7 @@ impl Loops {
             scheduler: Scheduler::new(state),
             claims: Claims::default(),
             told: Told::default(),
-            endpoints: state.services().map(|s| s.id).collect(),
+            allocator: Allocator::new(),
             policies,
             ambient,
             generation: None,
@@ -140,9 +139,7 @@ impl Loops {
     }
 
     fn observe(&mut self, event: &Event) {
-        if let Event::Service { new: Some(service), .. } = event {
-            self.endpoints.insert(service.id);
-        }
+        self.allocator.observe(event);
         self.orchestrator.observe(event);
         self.scheduler.observe(event);
     }
@@ -156,11 +153,12 @@ impl Loops {
             self.orchestrator.policies_changed();
         }
         self.generation = generation;
-        let dirty = std::mem::take(&mut self.endpoints);
-        let (mut changes, exhausted) = allocate(state, &dirty);
+        let mut addresses = Addresses::of(state);
+        let (mut changes, exhausted) = self.allocator.services(&mut addresses);
         for failure in exhausted {
-            warn!(service = %failure.service, reason = %failure.reason, "no port to publish on");
+            warn!(service = %failure.service, reason = %failure.reason, "a service lacks something");
         }
+        changes.extend(next_feature_level(state).map(Change::RaiseFeatureLevel));
         let mut fits = SchedulerFits { scheduler: &mut self.scheduler, policies: policies.clone() };
         let mut chance = self.ambient.chance();
         let decided =
@@ -187,6 +185,75 @@ impl Loops {
                 wake_at = Some(wake_at.map_or(again, |at| at.min(again)));
             }
         }
+        for task in self.allocator.tasks(&mut addresses, &mut changes, now) {
+            self.scheduler.stays_waiting(task);
+        }
+        // What is given of new subnets comes after them.
+        changes.splice(0..0, addresses.growth());
         Tick { changes, wake_at, queries: decided.queries }
+    }
+}
+
+/// The feature level that every manager can do, where it is higher than the cluster's.
+fn next_feature_level(state: &State) -> Option<u32> {
+    let present = state.cluster()?.feature_level;
+    if present >= FEATURE_LEVEL {
+        return None;
+    }
+    let managers = state.nodes().filter(|n| n.member.is_some() || n.spec.role == NodeRole::Manager);
+    let level = managers.map(|node| node.description.feature_level).min()?.min(FEATURE_LEVEL);
+    (level > present).then_some(level)
+}
+
+#[cfg(test)]
+mod tests {
+    use swarmw_model::{NodeDescription, NodeId, RaftMember};
+    use swarmw_state::Transaction;
+
+    use super::*;
+    use crate::authority::new_node;
+    use crate::found::tests::founded;
+
+    /// A cluster of this level whose nodes say these: managers and one worker.
+    fn state(level: u32, managers: &[u32], worker: u32) -> State {
+        let mut founded = founded();
+        founded.cluster.feature_level = level;
+        let node = |(n, (role, level)): (usize, (NodeRole, u32))| {
+            let id = NodeId::from_bits(n as u128 + 1);
+            let mut node = new_node(id, role, Default::default());
+            node.description = NodeDescription { feature_level: level, ..Default::default() };
+            let raft_id = n as u64 + 1;
+            node.member = (role == NodeRole::Manager)
+                .then(|| RaftMember { raft_id, addr: format!("m{raft_id}:2377") });
+            node
+        };
+        let all = managers.iter().map(|level| (NodeRole::Manager, *level));
+        let mut nodes = all.chain([(NodeRole::Worker, worker)]).enumerate().map(node);
+        let first = Change::InitCluster {
+            cluster: Box::new(founded.cluster),
+            node: Box::new(nodes.next().expect("one")),
+            plugins: Vec::new(),
+        };
+        let others = nodes.map(|node| Change::AddNode(Box::new(node)));
+        let changes = [first].into_iter().chain(others).collect();
+        let mut state = State::default();
+        state.apply(1, &Transaction { at: Time::ZERO, request: None, changes });
+        state
+    }
+
+    #[test]
+    fn the_feature_level_follows_the_manager_that_can_least() {
+        for (level, managers, worker, want) in [
+            (1, &[2, 2][..], 0, Some(2)),
+            (1, &[2, 1], 2, None),
+            (1, &[2, 0], 2, None),
+            (2, &[2, 2], 2, None),
+            // One that is newer does not know what comes after us.
+            (1, &[9, 9], 2, Some(FEATURE_LEVEL)),
+            (0, &[1], 2, Some(1)),
+        ] {
+            let next = next_feature_level(&state(level, managers, worker));
+            assert_eq!(next, want, "{level} {managers:?} {worker}");
+        }
     }
 }

@@ -18,6 +18,7 @@ mod lead;
 mod logs;
 mod manager;
 mod membership;
+mod networks;
 mod observe;
 mod peers;
 mod plugins;

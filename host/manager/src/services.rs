@@ -16,7 +16,7 @@ use tonic::{Request, Response, Status, Streaming};
 use crate::dispatcher::{self, SessionStream};
 use crate::logs::LogLine;
 use crate::manager::Manager;
-use crate::{authority, forward, peers, replicate};
+use crate::{authority, forward, networks, peers, replicate};
 
 /// Metadata of a refusal that names the manager to ask instead.
 pub const LEADER: &str = "swarmw-leader";
@@ -235,6 +235,46 @@ impl pb::dispatcher_server::Dispatcher for ManagerServices {
         };
         let incoming = request.into_inner();
         Ok(Response::new(dispatcher::open(dispatcher, identity.node, address, incoming)))
+    }
+
+    async fn attach(
+        &self,
+        request: Request<pb::AttachRequest>,
+    ) -> Result<Response<pb::AttachReply>, Status> {
+        let identity = require(&request, Allowed::AnyNode)?;
+        let manager = self.leader()?;
+        let log = &manager.inner().log;
+        networks::attach(log, identity.node, &request.into_inner()).await.map(Response::new)
+    }
+
+    async fn find_network(
+        &self,
+        request: Request<pb::NetworkRequest>,
+    ) -> Result<Response<pb::NetworkReply>, Status> {
+        require(&request, Allowed::AnyNode)?;
+        let manager = self.leader()?;
+        let state = manager.inner().log.raft.state();
+        networks::find(&state, &request.into_inner()).map(Response::new)
+    }
+
+    async fn name_attachment(
+        &self,
+        request: Request<pb::AttachmentNames>,
+    ) -> Result<Response<pb::AttachmentDone>, Status> {
+        let identity = require(&request, Allowed::AnyNode)?;
+        let manager = self.leader()?;
+        let log = &manager.inner().log;
+        networks::name(log, identity.node, request.into_inner()).await.map(Response::new)
+    }
+
+    async fn detach(
+        &self,
+        request: Request<pb::DetachRequest>,
+    ) -> Result<Response<pb::AttachmentDone>, Status> {
+        let identity = require(&request, Allowed::AnyNode)?;
+        let manager = self.leader()?;
+        let log = &manager.inner().log;
+        networks::detach(log, identity.node, &request.into_inner()).await.map(Response::new)
     }
 
     async fn publish_logs(

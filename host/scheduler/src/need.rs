@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use swarmw_model::{
-    EngineDescription, EnginePlugin, GrantRequest, ImageKind, ImageReference, MountKind, Platform,
-    Plugin, PluginClaim, PluginKind, TaskSpec,
+    EngineDescription, EnginePlugin, GrantRequest, ImageKind, ImageReference, MountKind,
+    OVERLAY_DRIVER, Platform, Plugin, PluginClaim, PluginKind, TaskSpec,
 };
 use swarmw_state::State;
 
@@ -44,6 +44,7 @@ pub(crate) struct Need {
 /// Kinds of engine plugins, in the engine's words.
 const VOLUME: &str = "Volume";
 const LOG: &str = "Log";
+const NETWORK: &str = "Network";
 /// Programs that a node's admin allows volume drivers to run.
 const VOLUME_HELPER: &str = "VolumeHelper";
 
@@ -186,6 +187,9 @@ fn engine_plugins(spec: &TaskSpec, state: &State) -> (Vec<(&'static str, String)
             Some(plugin) => programs.extend(helpers(plugin)),
         }
     }
+    if spec.networks.iter().any(|joined| is_overlay(state, &joined.target)) {
+        needed.push((NETWORK, OVERLAY_DRIVER.to_owned()));
+    }
     if let Some(log) = &spec.log_driver
         && !matches!(log.name.as_str(), "" | "none")
     {
@@ -196,6 +200,12 @@ fn engine_plugins(spec: &TaskSpec, state: &State) -> (Vec<(&'static str, String)
     programs.sort();
     programs.dedup();
     (needed, programs)
+}
+
+/// Whether a network is one that the node's own driver joins containers to.
+fn is_overlay(state: &State, target: &str) -> bool {
+    let network = target.parse().ok().and_then(|id| state.network(id));
+    network.is_some_and(|network| network.is_overlay())
 }
 
 /// The programs that a plugin was granted by name.

@@ -96,7 +96,7 @@ impl Cluster {
             let engine = machine.engine_address();
             let engine = if index < engines { engine.as_str() } else { "none" };
             Node::new(folder.path(), &format!("n{}", index + 1), machine.ip, engine)
-                .within(machine.in_network())
+                .within(machine.beside_engine())
         };
         let nodes = machines.iter().enumerate().map(node).collect();
         let mut cluster = Self {

@@ -16,6 +16,7 @@ pub use cluster::Cluster;
 pub use guests::guest;
 pub use http::unix as request;
 pub use image::RootFs;
+pub use machine::Machine;
 pub use node::{Node, Output, mounts_below};
 pub use prometheus::Prometheus;
 pub use registry::Registry;

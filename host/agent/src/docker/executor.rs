@@ -15,12 +15,15 @@ use futures::future::{BoxFuture, Shared, ready};
 use swarmw_model::{Assignment, PortProtocol, TaskId};
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
-use tracing::debug;
+use tracing::{debug, warn};
 
 use super::engine::{CALL_DEADLINE, Engine, Wake};
 use super::failure::Failure;
 use super::image::Pulls;
-use super::state::{Health, Life, UNHEALTHY, address, exit, life, may_lack_memory, started};
+use super::shadows::Shadows;
+use super::state::{
+    Health, Life, Reached, UNHEALTHY, exit, life, may_lack_memory, networks_of, reached, started,
+};
 use super::{create, logs};
 use crate::executor::{Executor, Exit, Found, Started, TaskError};
 use crate::logs::{LogOptions, LogStream};
@@ -31,6 +34,7 @@ const OUT_OF_MEMORY_GRACE: Duration = Duration::from_millis(500);
 /// Runs tasks as containers of the node's engine.
 pub(crate) struct DockerExecutor {
     engine: Arc<Engine>,
+    shadows: Arc<Shadows>,
     /// The node's name, for templates.
     hostname: String,
     pulls: Pulls,
@@ -43,7 +47,7 @@ pub(crate) struct DockerExecutor {
     listening: Mutex<HashMap<TaskId, Wake>>,
     /// Starts under way: the engine goes on with one that nobody waits for any more.
     starts: Mutex<HashMap<TaskId, Start>>,
-    /// Where running containers are reached on the node's bridge.
+    /// Where running containers are reached from the node.
     addresses: Mutex<HashMap<TaskId, IpAddr>>,
 }
 
@@ -53,10 +57,11 @@ type Start = Shared<BoxFuture<'static, Result<(), TaskError>>>;
 // === impl DockerExecutor ===
 
 impl DockerExecutor {
-    /// Runs tasks on this engine.
-    pub(crate) fn new(engine: Arc<Engine>, hostname: String) -> Self {
+    /// Runs tasks on this engine, with these shadows.
+    pub(crate) fn new(engine: Arc<Engine>, shadows: Arc<Shadows>, hostname: String) -> Self {
         Self {
             engine,
+            shadows,
             hostname,
             pulls: Pulls::new(),
             turns: Arc::new(Semaphore::new(turns())),
@@ -102,16 +107,18 @@ impl DockerExecutor {
         let Some(seen) = self.look(task, &mut wake).await? else { return Ok(Found::Nothing) };
         Ok(match life(&seen) {
             Life::Created => Found::Prepared,
-            Life::Running(Health::Starting) => Found::Starting(self.started(task, &seen)),
-            Life::Running(Health::Good | Health::Bad) => Found::Running(self.started(task, &seen)),
+            Life::Running(Health::Starting) => Found::Starting(self.started(task, &seen).await),
+            Life::Running(_) => Found::Running(self.started(task, &seen).await),
             Life::Ended => Found::Ended(exit(&seen)),
         })
     }
 
     async fn do_prepare(&self, task: &Assignment) -> Result<(), TaskError> {
-        let body = create::container(task, &self.hostname)?;
+        let mut body = create::container(task, &self.hostname)?;
         let image = body.image.clone().unwrap_or_default();
         self.pulls.ensure(&self.engine, &image, &task.spec.registry_auth).await?;
+        let places = self.shadows.places(task).await?;
+        create::put(&mut body, &places);
         let (name, body) = (&task.name(), &body);
         let make = move |docker: Docker| async move {
             let options = CreateContainerOptions { name: Some(name.clone()), ..Default::default() };
@@ -138,6 +145,7 @@ impl DockerExecutor {
         let name = &task.name();
         let is_new = self.made().remove(&task.id);
         if is_new || life(&self.inspect(task).await?) == Life::Created {
+            self.connect(task).await?;
             let started = self.begin(task).await;
             self.starts().remove(&task.id);
             started?;
@@ -149,7 +157,7 @@ impl DockerExecutor {
             match life(&seen) {
                 Life::Running(Health::Good) => {
                     self.listening().insert(task.id, wake);
-                    return Ok(self.started(task, &seen));
+                    return Ok(self.started(task, &seen).await);
                 }
                 Life::Running(Health::Starting) => wake.changed().await,
                 Life::Running(Health::Bad) => {
@@ -191,11 +199,36 @@ impl DockerExecutor {
         start
     }
 
-    fn started(&self, task: &Assignment, seen: &ContainerInspectResponse) -> Started {
-        if let Some(address) = address(seen) {
+    /// Puts a container that was made on those networks of its task that it is not on yet.
+    async fn connect(&self, task: &Assignment) -> Result<(), TaskError> {
+        if task.attachments.is_empty() {
+            return Ok(());
+        }
+        let places = self.shadows.places(task).await?;
+        if places.len() > 1 {
+            let on = networks_of(&self.inspect(task).await?);
+            self.shadows.connect(&task.name(), &places, &on).await?;
+        }
+        Ok(())
+    }
+
+    async fn started(&self, task: &Assignment, seen: &ContainerInspectResponse) -> Started {
+        let started = started(seen, &task.service.ports);
+        let address = match reached(seen, task) {
+            Reached::At(address) => Some(address),
+            Reached::Nowhere => None,
+            Reached::OnBridge => {
+                let found = self.shadows.address_on_bridge(&started.container.container_id).await;
+                found.unwrap_or_else(|why| {
+                    warn!(task = %task.id, %why, "a task's published ports cannot be reached");
+                    None
+                })
+            }
+        };
+        if let Some(address) = address {
             self.addresses().insert(task.id, address);
         }
-        started(seen, &task.service.ports)
+        started
     }
 
     async fn do_wait(&self, task: &Assignment) -> Result<Exit, TaskError> {

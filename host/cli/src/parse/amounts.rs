@@ -27,6 +27,11 @@ pub(crate) fn uint(text: &str) -> Result<u64, String> {
     integer(text, "ParseUint")
 }
 
+/// A number from 0 up, of 32 bits.
+pub(crate) fn uint32(text: &str) -> Result<u32, String> {
+    integer(text, "ParseUint")
+}
+
 /// A number.
 pub(crate) fn int(text: &str) -> Result<i64, String> {
     integer(text, "ParseInt")

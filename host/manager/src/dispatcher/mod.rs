@@ -8,6 +8,7 @@ mod address;
 mod given;
 mod inbox;
 mod liveness;
+mod networks;
 mod ports;
 mod session;
 mod watch;

@@ -23,6 +23,7 @@ use tracing::{debug, info};
 use super::address::address_of;
 use super::given::Given;
 use super::inbox::{Inbox, Marks};
+use super::networks::{ENTRIES_MAX, Told as Networks};
 use super::watch::heartbeat_period;
 use super::{Dispatcher, Session};
 
@@ -53,6 +54,8 @@ struct Conversation {
     told: HashMap<TaskId, (TaskState, Version)>,
     /// The secrets and configs that the agent has.
     given: Given,
+    /// What the agent was last told of networks.
+    networks: Networks,
     registrations: VecDeque<Time>,
     /// What the agent last said of its node.
     description: pb::Describe,
@@ -84,6 +87,7 @@ pub(crate) fn open(
         out,
         told: HashMap::new(),
         given: Given::default(),
+        networks: Networks::default(),
         registrations: VecDeque::new(),
         description: pb::Describe::default(),
     };
@@ -232,6 +236,7 @@ impl Conversation {
             // Before the tasks, which may need them.
             self.tell_drivers(&state).await?;
         }
+        self.tell_networks(&state, &marks).await?;
         if marks.all {
             self.tell_all_tasks(&state).await?;
         } else if !marks.tasks.is_empty() {
@@ -265,6 +270,19 @@ impl Conversation {
             self.send(ToAgent::Given(message)).await?;
         }
         self.given = needed;
+        Ok(())
+    }
+
+    /// Networks, before the tasks that are on them.
+    async fn tell_networks(&mut self, state: &State, marks: &Marks) -> Result<(), Status> {
+        let news = match marks.all {
+            true => self.networks.everything(state, self.node),
+            false => self.networks.changes(state, self.node, &marks.networks, &marks.tasks),
+        };
+        for part in news.into_iter().flat_map(|news| news.parts(ENTRIES_MAX)) {
+            let news = wire::encode(&part);
+            self.send(ToAgent::Networks(pb::Networks { news })).await?;
+        }
         Ok(())
     }
 

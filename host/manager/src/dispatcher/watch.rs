@@ -9,6 +9,7 @@ use swarmw_state::{Change, Event, State};
 use tracing::{info, warn};
 
 use super::Dispatcher;
+use super::networks::{Concerned, NetworkMarks};
 use super::ports::PortTable;
 
 /// Swarm's words for a node that is silent for too long.
@@ -26,6 +27,7 @@ pub(super) async fn route(dispatcher: Dispatcher) {
     let raft = dispatcher.0.log.raft.clone();
     let mut events = raft.subscribe();
     let mut ports = PortTable::new(&raft.state());
+    let mut concerned = Concerned::new(&raft.state());
     publish(&dispatcher, &mut ports);
     loop {
         let received = tokio::select! {
@@ -36,11 +38,13 @@ pub(super) async fn route(dispatcher: Dispatcher) {
             None => return,
             Some(Received::Lagged) => {
                 ports = PortTable::new(&raft.state());
+                concerned = Concerned::new(&raft.state());
                 dispatcher.sessions().values().for_each(|s| s.inbox.mark_all());
             }
             Some(Received::Batch(batch)) => {
                 for event in batch.events.iter() {
                     ports.observe(event);
+                    mark_networks(&dispatcher, concerned.observe(event));
                     mark(&dispatcher, event);
                 }
             }
@@ -51,11 +55,13 @@ pub(super) async fn route(dispatcher: Dispatcher) {
                 Received::Batch(batch) => {
                     for event in batch.events.iter() {
                         ports.observe(event);
+                        mark_networks(&dispatcher, concerned.observe(event));
                         mark(&dispatcher, event);
                     }
                 }
                 Received::Lagged => {
                     ports = PortTable::new(&raft.state());
+                    concerned = Concerned::new(&raft.state());
                     dispatcher.sessions().values().for_each(|s| s.inbox.mark_all());
                 }
             }
@@ -68,6 +74,19 @@ fn publish(dispatcher: &Dispatcher, ports: &mut PortTable) {
     if let Some(list) = ports.refresh(&dispatcher.0.log.raft.state()) {
         dispatcher.0.ports.send_replace(Arc::new(list));
         dispatcher.sessions().values().for_each(|s| s.inbox.mark_ports());
+    }
+}
+
+/// Before the tasks are marked that need to be told of it.
+fn mark_networks(dispatcher: &Dispatcher, marked: Vec<(NodeId, NetworkMarks)>) {
+    if marked.is_empty() {
+        return;
+    }
+    let sessions = dispatcher.sessions();
+    for (node, marks) in marked {
+        if let Some(session) = sessions.get(&node) {
+            session.inbox.mark_networks(marks);
+        }
     }
 }
 
@@ -99,7 +118,7 @@ fn mark(dispatcher: &Dispatcher, event: &Event) {
         Event::Volume { .. } => sessions.values().for_each(|s| s.inbox.mark_drivers()),
         // Whoever has it keeps it, and what is new nobody needs yet.
         Event::Secret { .. } | Event::Config { .. } => {}
-        Event::Service { .. } => {}
+        Event::Service { .. } | Event::Network { .. } | Event::Attachment { .. } => {}
     }
 }
 

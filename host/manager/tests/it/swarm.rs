@@ -12,8 +12,8 @@ use swarmw_ambient::Ambient;
 use swarmw_ca::{Credentials, Identity, KeyPair, Tls};
 use swarmw_manager::{Founding, GrpcPeers, Manager, ManagerConfig, ManagerServices, new_cluster};
 use swarmw_model::{
-    Availability, ClusterSpec, ContainerSpec, DispatcherConfig, JoinTokens, NodeId, Replicated,
-    ServiceId, ServiceMode, ServiceSpec, Task, TaskSpec, TaskState,
+    AddressPools, Availability, ClusterSpec, ContainerSpec, DATA_PATH_PORT, DispatcherConfig,
+    JoinTokens, NodeId, Replicated, ServiceId, ServiceMode, ServiceSpec, Task, TaskSpec, TaskState,
 };
 use swarmw_plugin_host::Compiler;
 use swarmw_proto::{Channels, pb};
@@ -124,6 +124,9 @@ impl Swarm {
             },
             availability: Availability::Active,
             address: listener.local_addr().unwrap().to_string(),
+            address_pools: AddressPools::default(),
+            data_path_port: DATA_PATH_PORT,
+            data_path: None,
         };
         let founded = new_cluster(&founding, Ambient::system().now(), &mut rand::rng()).unwrap();
         let first = Seat::listen(listener, &founded.credentials).await;

@@ -218,8 +218,9 @@ fn what_nobody_needed_is_compiled_by_whoever_needs_it_again() {
     let mut host = PluginHost::new(compiler());
     let hostile = || vec![added(&guest("hostile"))];
     let first = host.follow(hostile()).pop().expect("it is new");
+    assert!(host.follow(Vec::new()).is_empty());
     assert!(host.follow(hostile()).is_empty(), "somebody compiles it already");
-    let kept = first.if_wanted().expect("the cluster has it still");
+    let kept = first.if_wanted().expect("the cluster has it again");
 
     assert!(host.follow(Vec::new()).is_empty());
     assert!(kept.if_wanted().is_none(), "nobody needs it");

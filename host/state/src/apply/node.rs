@@ -15,20 +15,26 @@ impl State {
         if let Some(member) = &node.member {
             self.next_raft_id = self.next_raft_id.max(member.raft_id + 1);
         }
+        let number = self.number_for(node.id)?;
         if self.nodes.contains_key(&node.id) {
             return self.edit_node(node.id, context, |old| {
                 old.member.clone_from(&node.member);
                 old.status.addr.clone_from(&node.status.addr);
                 old.role = node.role;
                 old.spec.role = node.role;
+                old.number = number;
             });
         }
         let node = Arc::new(Node {
             version: context.version,
             created_at: context.at,
             updated_at: context.at,
+            number,
             ..node.clone()
         });
+        if number > 0 {
+            self.node_numbers.insert(number, node.id);
+        }
         self.nodes.insert(node.id, node.clone());
         context.events.push(Event::Node { old: None, new: Some(node) });
         Ok(None)
@@ -195,7 +201,11 @@ impl State {
             };
             self.edit_task(task, context, |t| t.status = status)?;
         }
+        for attachment in self.attachments_of_node(id).map(|a| a.id).collect::<Vec<_>>() {
+            self.remove_attachment(attachment, context)?;
+        }
         self.nodes.remove(&id);
+        self.node_numbers.remove(&node.number);
         context.events.push(Event::Node { old: Some(node), new: None });
         let now = context.at;
         self.edit_cluster(context, |cluster| {
@@ -204,7 +214,7 @@ impl State {
         })
     }
 
-    fn edit_node(
+    pub(super) fn edit_node(
         &mut self,
         id: NodeId,
         context: &mut Context<'_>,
@@ -218,6 +228,9 @@ impl State {
         edit(node);
         node.version = context.version;
         node.updated_at = context.at;
+        if node.number > 0 {
+            self.node_numbers.insert(node.number, id);
+        }
         context.events.push(Event::Node { old: Some(old), new: Some(slot.clone()) });
         Ok(None)
     }

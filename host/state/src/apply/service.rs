@@ -3,14 +3,16 @@
 use std::mem::discriminant;
 use std::sync::Arc;
 
+use ipnet::IpNet;
 use swarmw_model::{
-    Endpoint, EndpointSpec, Id, PortConfig, PublishMode, Refusal, RefusalKind, Service,
+    Endpoint, EndpointSpec, Id, NetworkId, PortConfig, PublishMode, Refusal, RefusalKind, Service,
     ServiceFacts, ServiceId, ServiceSpec, SwarmwOptions, TaskState, UpdateState, UpdateStatus,
-    Version,
+    Version, VirtualIp,
 };
 
 use super::{Context, Step, Stop};
-use crate::{Dropped, Event, State};
+use crate::network::networks_with_address;
+use crate::{Dropped, Event, Holder, State};
 
 impl State {
     pub(super) fn create_service(
@@ -31,14 +33,16 @@ impl State {
         }
         self.check_ports(id, spec)?;
         self.check_data(spec)?;
+        self.check_networks(spec)?;
         let mut spec = spec.clone();
+        spec.settle_networks();
         clear_if_empty(&mut spec.swarmw);
         let service = Arc::new(Service {
             id,
             version: context.version,
             created_at: context.at,
             updated_at: context.at,
-            endpoint: endpoint_of(&spec, &[]),
+            endpoint: endpoint_of(&spec, &Endpoint::default(), self.ingress()),
             spec,
             previous_spec: None,
             update_status: None,
@@ -71,7 +75,9 @@ impl State {
         }
         self.check_ports(id, spec)?;
         self.check_data(spec)?;
+        self.check_networks(spec)?;
         let mut spec = spec.clone();
+        spec.settle_networks();
         // Clients that do not know the object post a spec without it.
         if spec.swarmw.is_none() {
             spec.swarmw.clone_from(&old.spec.swarmw);
@@ -84,8 +90,9 @@ impl State {
             || old.spec == spec
             || old.spec.update_config != spec.update_config
             || old.spec.rollback_config != spec.rollback_config;
+        let ingress = self.ingress();
         self.edit_service(id, context, |service| {
-            service.endpoint = endpoint_of(&spec, &service.endpoint.ports);
+            service.endpoint = endpoint_of(&spec, &service.endpoint, ingress);
             service.previous_spec = Some(std::mem::replace(&mut service.spec, spec));
             service.previous_spec_version = service.spec_version;
             if replaces_tasks {
@@ -126,6 +133,7 @@ impl State {
         // A policy's word counts all the same: what is missing is told by the tasks.
         if by_operator {
             self.check_data(&previous)?;
+            self.check_networks(&previous)?;
         }
         // A policy decided on an update that was under way. If the operator has
         // written since, his word counts.
@@ -139,8 +147,9 @@ impl State {
             completed_at: None,
             message: message.to_owned(),
         };
+        let ingress = self.ingress();
         self.edit_service(id, context, |service| {
-            service.endpoint = endpoint_of(&previous, &service.endpoint.ports);
+            service.endpoint = endpoint_of(&previous, &service.endpoint, ingress);
             let left = std::mem::replace(&mut service.spec, previous);
             std::mem::swap(&mut service.spec_version, &mut service.previous_spec_version);
             // An operator may go forth and back; a policy's rollback leaves
@@ -170,6 +179,7 @@ impl State {
         id: ServiceId,
         version: Version,
         ports: &[PortConfig],
+        virtual_ips: Option<&[VirtualIp]>,
         context: &mut Context<'_>,
     ) -> Step {
         let Some(old) = self.services.get(&id) else {
@@ -179,10 +189,20 @@ impl State {
             p.publish_mode == PublishMode::Ingress
                 && self.ports.get(&(p.protocol, p.published_port)).is_some_and(|h| *h != id)
         };
-        if old.version != version || ports.iter().any(|p| taken(&p)) {
+        let on = self.networks_with_address(&old.spec);
+        let unfit = virtual_ips.is_some_and(|ips| {
+            ips.iter().any(|ip| !on.contains(&ip.network))
+                || !self.may_have(Holder::Service(id), ips.iter().map(of))
+        });
+        if old.version != version || ports.iter().any(|p| taken(&p)) || unfit {
             return Err(Dropped::Changed.into());
         }
-        self.edit_service(id, context, |service| service.endpoint.ports = ports.to_vec())
+        self.edit_service(id, context, |service| {
+            service.endpoint.ports = ports.to_vec();
+            if let Some(ips) = virtual_ips {
+                service.endpoint.virtual_ips = ips.to_vec();
+            }
+        })
     }
 
     pub(super) fn set_update_status(
@@ -269,6 +289,10 @@ impl State {
                 self.ports.insert((port.protocol, port.published_port), service.id);
             }
         }
+        for network in service.spec.task_template.network_ids() {
+            self.services_of_network.entry(network).or_default().insert(service.id);
+        }
+        self.hold(Holder::Service(service.id), service.endpoint.virtual_ips.iter().map(of));
         let facts = ServiceFacts {
             name: service.spec.name.clone(),
             labels: service.spec.labels.clone(),
@@ -288,6 +312,16 @@ impl State {
                 self.ports.remove(&key);
             }
         }
+        for network in service.spec.task_template.network_ids() {
+            let left = self.services_of_network.get_mut(&network).is_some_and(|services| {
+                services.remove(&service.id);
+                services.is_empty()
+            });
+            if left {
+                self.services_of_network.remove(&network);
+            }
+        }
+        self.let_go(Holder::Service(service.id), service.endpoint.virtual_ips.iter().map(of));
         if !self.services.contains_key(&service.id) {
             self.facts.remove(&service.id);
         }
@@ -311,8 +345,9 @@ fn share_template(spec: &mut ServiceSpec, old: &Service) {
 }
 
 /// The endpoint before the allocator has seen it: explicit ports as asked, and
-/// unset ones as they were while name, protocol and target stay.
-fn endpoint_of(spec: &ServiceSpec, before: &[PortConfig]) -> Endpoint {
+/// unset ones as they were while name, protocol and target stay; virtual addresses as
+/// they were on the networks that stay.
+fn endpoint_of(spec: &ServiceSpec, before: &Endpoint, ingress: Option<NetworkId>) -> Endpoint {
     let wanted: EndpointSpec = spec.endpoint_spec.clone().unwrap_or_default();
     let ports = wanted
         .ports
@@ -324,13 +359,19 @@ fn endpoint_of(spec: &ServiceSpec, before: &[PortConfig]) -> Endpoint {
                     && b.target_port == port.target_port
                     && b.publish_mode == port.publish_mode
             };
-            match before.iter().find(same) {
+            match before.ports.iter().find(same) {
                 Some(kept) if port.published_port == 0 => kept.clone(),
                 _ => port.clone(),
             }
         })
         .collect();
-    Endpoint { spec: wanted, ports }
+    let on = networks_with_address(spec, ingress);
+    let virtual_ips = before.virtual_ips.iter().filter(|ip| on.contains(&ip.network)).copied();
+    Endpoint { spec: wanted, ports, virtual_ips: virtual_ips.collect() }
+}
+
+fn of(ip: &VirtualIp) -> (NetworkId, IpNet) {
+    (ip.network, ip.addr)
 }
 
 fn clear_if_empty(options: &mut Option<SwarmwOptions>) {

@@ -159,6 +159,8 @@ async fn agent_config(args: &DaemonArgs, dir: &StateDir) -> Result<AgentConfig> 
         Some(name) => name.clone(),
         None => rustix::system::uname().nodename().to_string_lossy().into_owned(),
     };
+    let network_driver = (engine.is_some() && defaults::is_root())
+        .then(|| PathBuf::from(swarmw_agent::NETWORK_DRIVER));
     Ok(AgentConfig {
         state_dir: dir.join("agent"),
         volumes_dir: dir.join("volumes"),
@@ -168,6 +170,8 @@ async fn agent_config(args: &DaemonArgs, dir: &StateDir) -> Result<AgentConfig> 
         engine_labels: args.labels(),
         publish_addr: args.publish_addr,
         agent_address: String::new(),
+        data_path_address: None,
+        network_driver,
         registries: Registries::new(args.insecure_registries.iter().cloned()),
     })
 }
