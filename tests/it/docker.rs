@@ -5,6 +5,7 @@ mod life;
 mod registry;
 mod secrets;
 mod spec;
+mod stack;
 mod tutorial;
 mod volumes;
 
@@ -18,12 +19,12 @@ use crate::support::{Cluster, Node, RootFs, eventually};
 /// group does that.)
 static TURN: Mutex<()> = Mutex::new(());
 
-fn take_turn() -> MutexGuard<'static, ()> {
+pub fn take_turn() -> MutexGuard<'static, ()> {
     TURN.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Makes images on every engine of the cluster.
-fn import_everywhere(cluster: &Cluster, images: &[(&str, &[&str])]) {
+pub fn import_everywhere(cluster: &Cluster, images: &[(&str, &[&str])]) {
     let rootfs = RootFs::pack(cluster.folder());
     std::thread::scope(|scope| {
         for machine in cluster.machines.iter().filter(|m| m.socket().exists()) {
@@ -45,7 +46,7 @@ fn tasks(node: &Node, service: &str) -> Result<Vec<Value>, String> {
 
 /// Waits until exactly this many tasks of a service run and should; them.
 #[track_caller]
-fn running(node: &Node, service: &str, count: usize) -> Vec<Value> {
+pub fn running(node: &Node, service: &str, count: usize) -> Vec<Value> {
     eventually(&format!("{count} tasks of {service} run"), || {
         let wanted = tasks(node, service)?.into_iter().filter(|t| t["DesiredState"] == "running");
         let wanted: Vec<_> = wanted.collect();
@@ -70,13 +71,13 @@ fn task_in(node: &Node, service: &str, state: &str) -> Value {
 }
 
 /// The id of a task's container.
-fn container(task: &Value) -> String {
+pub fn container(task: &Value) -> String {
     let id = &task["Status"]["ContainerStatus"]["ContainerID"];
     id.as_str().unwrap_or_else(|| panic!("no container: {task}")).to_owned()
 }
 
 /// The index of a task's node in the cluster.
-fn node_of(cluster: &Cluster, task: &Value) -> usize {
+pub fn node_of(cluster: &Cluster, task: &Value) -> usize {
     let id = task["NodeID"].as_str().expect("a placed task");
     let name =
         cluster.nodes[0].json(&format!("/nodes/{id}")).expect("a node")["Description"]["Hostname"]

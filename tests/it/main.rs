@@ -11,6 +11,7 @@ mod hostile;
 mod kills;
 mod main_job;
 mod mistakes;
+mod networks;
 mod plugins;
 mod plugins_registry;
 mod plugins_taken;

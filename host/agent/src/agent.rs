@@ -7,25 +7,30 @@ use std::sync::{Arc, RwLock};
 
 use swarmw_ambient::Ambient;
 use swarmw_ca::Tls;
+use swarmw_engine_driver::Serving;
 use swarmw_model::{
-    Node, NodeDescription, NodeId, NodeVolume, Refusal, Secret, VolumeId, VolumeScope, VolumeSpec,
+    Network, Node, NodeDescription, NodeId, NodeVolume, Refusal, RefusalKind, Secret, VolumeId,
+    VolumeScope, VolumeSpec,
 };
+use swarmw_names::Counts as NameQueries;
 use swarmw_network::PublishedPorts;
 use swarmw_proto::Channels;
 use swarmw_registry::Registries;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use tracing::warn;
 
 use crate::docker::sweep;
 use crate::equipment::{Equipment, Runs};
 use crate::images::Images;
+use crate::net::{Leader, Networks, Parts};
 use crate::secrets::Secrets;
 use crate::session::Link;
 use crate::store::Store;
 use crate::traffic::{NodeReach, TunnelService};
 use crate::volumes::Volumes;
-use crate::worker::Worker;
+use crate::worker::{Reports, Worker};
 
 /// What an agent needs of its node.
 #[derive(Clone, Debug)]
@@ -47,6 +52,11 @@ pub struct AgentConfig {
     pub publish_addr: IpAddr,
     /// Where other nodes reach this one: `host:port`.
     pub agent_address: String,
+    /// Where the VXLAN of overlay networks ends; `None`: at the host of `agent_address`.
+    pub data_path_address: Option<IpAddr>,
+    /// Where the node's engine finds the driver of overlay networks; `None`: the node has
+    /// none, for want of an engine, of root or of nftables.
+    pub network_driver: Option<PathBuf>,
     /// How registries of Wasm images are spoken to.
     pub registries: Registries,
 }
@@ -83,6 +93,7 @@ pub struct Agent {
     volumes: Option<Arc<Volumes>>,
     secrets: Option<Arc<Secrets>>,
     ports: PublishedPorts,
+    networks: Option<Networks>,
     description: watch::Sender<NodeDescription>,
     welcomed: watch::Receiver<Option<Welcomed>>,
     cancel: CancellationToken,
@@ -109,11 +120,41 @@ impl Agent {
         );
         let cancel = CancellationToken::new();
         let tasks = TaskTracker::new();
-        let Equipment { executors, engine, volumes, secrets, description } =
-            Equipment::of(&config, runs, images, &tasks, &cancel).await?;
+        let equipment = Equipment::of(&config, runs, images)?;
+        let reports = Reports::default();
+        let (leader, leading) = watch::channel(None);
+        let networks = match (&config.network_driver, &equipment.engine, &equipment.shadows) {
+            (Some(socket), Some(engine), Some(shadows)) => {
+                let parts = Parts {
+                    node: tls.identity().node,
+                    store: store.clone(),
+                    engine: engine.clone(),
+                    shadows: shadows.clone(),
+                    leader: Leader::new(leading, channels.clone()),
+                    ended: reports.ended(),
+                    ambient: ambient.clone(),
+                };
+                match Networks::begin(parts, socket).await {
+                    Ok((networks, serving)) => {
+                        tasks.spawn(networks.clone().keep(cancel.clone()));
+                        tasks.spawn(end_with(serving, cancel.clone()));
+                        Some(networks)
+                    }
+                    // The second daemon beside an engine, for example.
+                    Err(error) => {
+                        warn!(%error, "this node joins no overlay networks");
+                        equipment.join_no_networks();
+                        None
+                    }
+                }
+            }
+            _ => None,
+        };
+        equipment.follow_engine(&tasks, &cancel).await;
+        let Equipment { executors, engine, volumes, secrets, description, .. } = equipment;
         let described = description.subscribe();
         let of_tasks = (volumes.clone(), secrets.clone());
-        let worker = Worker::resume(store.clone(), executors, of_tasks, ambient.clone())?;
+        let worker = Worker::resume(store.clone(), executors, reports, of_tasks, ambient.clone())?;
         if let Some(volumes) = volumes.clone() {
             tasks.spawn(async move { volumes.settle().await });
         }
@@ -137,13 +178,15 @@ impl Agent {
             volumes: volumes.clone(),
             secrets: secrets.clone(),
             ports: ports.clone(),
+            networks: networks.clone(),
+            leader,
             description: described,
             welcomed: welcome,
             ambient,
             cancel: cancel.clone(),
         };
         tasks.spawn(Arc::new(link).keep());
-        Ok(Self { worker, volumes, secrets, ports, description, welcomed, cancel, tasks })
+        Ok(Self { worker, volumes, secrets, ports, networks, description, welcomed, cancel, tasks })
     }
 
     /// Answers other nodes' agents that forward traffic to tasks here.
@@ -237,6 +280,38 @@ impl Agent {
         }
     }
 
+    /// The network of this id or name, as the leader knows it.
+    ///
+    /// # Errors
+    /// No leader is reached.
+    pub async fn find_network(&self, network: &str) -> Result<Option<Network>, Refusal> {
+        match &self.networks {
+            Some(networks) => networks.find(network).await,
+            None => Ok(None),
+        }
+    }
+
+    /// The engine's id of the network that stands for one of the cluster, made where
+    /// there is none: containers join by it.
+    ///
+    /// # Errors
+    /// The node joins no networks, or its engine refuses.
+    pub async fn shadow_network(&self, network: &Network) -> Result<String, Refusal> {
+        match &self.networks {
+            Some(networks) => networks.shadow(network).await,
+            None => Err(Refusal::plain(
+                RefusalKind::Unavailable,
+                "this node joins no overlay networks: its daemon needs a Docker engine, root and \
+                 nftables",
+            )),
+        }
+    }
+
+    /// What became of containers' questions for names; `None`: the node joins no networks.
+    pub fn name_queries(&self) -> Option<NameQueries> {
+        self.networks.as_ref().map(Networks::name_queries)
+    }
+
     /// Ends the session and the published ports; tasks go on.
     pub async fn stop(&self) {
         self.cancel.cancel();
@@ -247,7 +322,20 @@ impl Agent {
 
     /// Stops every task and removes what is left of them.
     pub async fn leave(&self) {
-        self.stop().await;
+        // The engine asks its driver about each container and each network that goes.
         self.worker.forget_all().await;
+        if let Some(networks) = &self.networks {
+            networks.remove_shadows().await;
+        }
+        self.stop().await;
+        if let Some(networks) = &self.networks {
+            networks.leave().await;
+        }
     }
+}
+
+/// Answers the engine until cancelled; calls under way come to their end.
+async fn end_with(serving: Serving, cancel: CancellationToken) {
+    cancel.cancelled().await;
+    serving.end().await;
 }

@@ -4,7 +4,10 @@ use std::io;
 use std::path::Path;
 use std::time::Duration;
 
-use swarmw_model::{EngineDescription, EnginePlugin, NodeDescription, Platform, Resources};
+use swarmw_model::{
+    EngineDescription, EnginePlugin, FEATURE_LEVEL, NodeDescription, OVERLAY_DRIVER, Platform,
+    Resources,
+};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
 
@@ -12,6 +15,8 @@ use crate::agent::AgentConfig;
 
 /// The kind of such a program among what an engine has.
 pub(crate) const VOLUME_HELPER: &str = "VolumeHelper";
+/// The kind of network drivers.
+const NETWORK: &str = "Network";
 
 /// What can be said of the machine without asking an engine.
 pub fn describe_machine(config: &AgentConfig) -> NodeDescription {
@@ -29,18 +34,32 @@ pub fn describe_machine(config: &AgentConfig) -> NodeDescription {
         engine: EngineDescription {
             engine_version: format!("swarmw-{}", env!("CARGO_PKG_VERSION")),
             labels: config.engine_labels.clone(),
-            plugins: config.volume_helpers.keys().map(|name| helper(name)).collect(),
+            plugins: own_plugins(config),
         },
         tls_info: None,
         runs: vec![Platform::wasm()],
         trouble: String::new(),
         agent_address: config.agent_address.clone(),
+        data_path_address: config.data_path_address.map_or_else(String::new, |a| a.to_string()),
+        feature_level: FEATURE_LEVEL,
     }
 }
 
-/// A program that volume drivers may run here.
-fn helper(name: &str) -> EnginePlugin {
-    EnginePlugin { kind: VOLUME_HELPER.to_owned(), name: name.to_owned() }
+/// What placement should know of the node beside what its engine says: programs that
+/// volume drivers may run here, and whether it joins overlay networks.
+fn own_plugins(config: &AgentConfig) -> Vec<EnginePlugin> {
+    let plugin =
+        |kind: &str, name: &str| EnginePlugin { kind: kind.to_owned(), name: name.to_owned() };
+    let helpers = config.volume_helpers.keys().map(|name| plugin(VOLUME_HELPER, name));
+    let driver = config.network_driver.iter().map(|_| plugin(NETWORK, OVERLAY_DRIVER));
+    helpers.chain(driver).collect()
+}
+
+/// Takes back that the node joins overlay networks.
+pub(crate) fn without_overlays(node: &mut NodeDescription) {
+    let is_overlay =
+        |plugin: &EnginePlugin| plugin.kind == NETWORK && plugin.name == OVERLAY_DRIVER;
+    node.engine.plugins.retain(|plugin| !is_overlay(plugin));
 }
 
 /// The longest that an engine may take to answer a ping at the daemon's start.

@@ -6,15 +6,17 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use swarmw_model::{Assignment, ImageKind, ImageReference, NodeDescription, Platform};
+use swarmw_model::{
+    Assignment, FEATURE_LEVEL, ImageKind, ImageReference, NodeDescription, Platform,
+};
 use swarmw_plugin_host::Compiler;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::agent::AgentConfig;
-use crate::describe::describe_machine;
-use crate::docker::{DockerExecutor, Engine, Standing, monitor};
+use crate::describe::{describe_machine, without_overlays};
+use crate::docker::{DockerExecutor, Engine, Shadows, Standing, monitor};
 use crate::executor::Executor;
 use crate::images::Images;
 use crate::no_engine::NoEngine;
@@ -57,6 +59,8 @@ pub struct Executors {
 pub(crate) struct Equipment {
     pub(crate) executors: Executors,
     pub(crate) engine: Option<Arc<Engine>>,
+    /// Networks of the cluster on the engine.
+    pub(crate) shadows: Option<Arc<Shadows>>,
     /// None where executors are the caller's: those see mounts as they are written.
     pub(crate) volumes: Option<Arc<Volumes>>,
     /// None likewise.
@@ -94,37 +98,27 @@ impl fmt::Debug for Executors {
 // === impl Equipment ===
 
 impl Equipment {
-    /// Looks for the engine, if the node has one, and follows how it stands.
-    pub(crate) async fn of(
-        config: &AgentConfig,
-        runs: Runs,
-        images: Images,
-        tasks: &TaskTracker,
-        cancel: &CancellationToken,
-    ) -> io::Result<Self> {
+    /// What there is; nobody has asked the engine yet.
+    pub(crate) fn of(config: &AgentConfig, runs: Runs, images: Images) -> io::Result<Self> {
         let (exe, compiler) = match runs {
             Runs::Here { exe, compiler } => (exe, compiler),
             Runs::Given { executors, mut description } => {
                 description.hostname.clone_from(&config.hostname);
                 description.agent_address.clone_from(&config.agent_address);
+                description.feature_level = FEATURE_LEVEL;
                 let description = watch::Sender::new(*description);
                 let (volumes, secrets) = (None, None);
-                return Ok(Self { executors, engine: None, volumes, secrets, description });
+                let (engine, shadows) = (None, None);
+                return Ok(Self { executors, engine, shadows, volumes, secrets, description });
             }
         };
         let description = watch::Sender::new(describe_machine(config));
-        let engine = match &config.engine {
-            Some(socket) => {
-                let engine = Engine::new(socket.clone());
-                tasks.spawn(monitor(engine.clone(), description.clone(), cancel.clone()));
-                first_word(&engine).await;
-                Some(engine)
-            }
-            None => None,
-        };
-        let docker = engine.clone().map(|engine| {
+        let engine = config.engine.clone().map(Engine::new);
+        let joins = config.network_driver.is_some();
+        let shadows = engine.clone().map(|engine| Shadows::new(engine, joins));
+        let docker = engine.clone().zip(shadows.clone()).map(|(engine, shadows)| {
             let docker: Arc<dyn Executor> =
-                Arc::new(DockerExecutor::new(engine, config.hostname.clone()));
+                Arc::new(DockerExecutor::new(engine, shadows, config.hostname.clone()));
             docker
         });
         let folder = config.state_dir.join("wasm");
@@ -145,15 +139,26 @@ impl Equipment {
         let wasm = WasmExecutor::new(exe, folder, config.hostname.clone(), compiler, images);
         let executors = Executors { wasm: Arc::new(wasm), docker };
         let secrets = Some(Arc::new(Secrets::new(vault, memory, config.hostname.clone())));
-        Ok(Self { executors, engine, volumes: Some(Arc::new(volumes)), secrets, description })
+        let volumes = Some(Arc::new(volumes));
+        Ok(Self { executors, engine, shadows, volumes, secrets, description })
     }
-}
 
-/// Waits until the engine has answered, or is known to be away: the node then says
-/// from its first word on what it can run.
-async fn first_word(engine: &Engine) {
-    let mut standing = engine.standing();
-    let known = standing.wait_for(|standing| *standing != Standing::Unknown);
-    // An engine that takes its time is taken up when it answers.
-    let _ = tokio::time::timeout(ENGINE_FIRST_WORD, known).await;
+    /// The node joins no overlay networks after all, and says so.
+    pub(crate) fn join_no_networks(&self) {
+        self.description.send_modify(without_overlays);
+        if let Some(shadows) = &self.shadows {
+            shadows.join_none();
+        }
+    }
+
+    /// Follows how the engine stands from now on, and waits until it has answered, or is
+    /// known to be away: the node then says from its first word on what it can run.
+    pub(crate) async fn follow_engine(&self, tasks: &TaskTracker, cancel: &CancellationToken) {
+        let Some(engine) = &self.engine else { return };
+        tasks.spawn(monitor(engine.clone(), self.description.clone(), cancel.clone()));
+        let mut standing = engine.standing();
+        let known = standing.wait_for(|standing| *standing != Standing::Unknown);
+        // An engine that takes its time is taken up when it answers.
+        let _ = tokio::time::timeout(ENGINE_FIRST_WORD, known).await;
+    }
 }

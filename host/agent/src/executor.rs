@@ -4,7 +4,7 @@
 use std::net::SocketAddr;
 
 use futures::future::BoxFuture;
-use swarmw_model::{Assignment, ContainerStatus, PortProtocol, PortStatus, TaskId};
+use swarmw_model::{Assignment, ContainerStatus, NetworkNews, PortProtocol, PortStatus, TaskId};
 
 use crate::logs::{LogOptions, LogStream};
 
@@ -74,6 +74,9 @@ pub trait Executor: Send + Sync + 'static {
         port: u16,
         protocol: PortProtocol,
     ) -> BoxFuture<'_, Option<SocketAddr>>;
+
+    /// What the leader says of networks, on a node that joins none itself.
+    fn hear_networks(&self, _: &NetworkNews) {}
 
     /// What it prints.
     fn logs<'a>(

@@ -26,6 +26,7 @@ use tracing::{debug, info, warn};
 
 use crate::agent::Welcomed;
 use crate::logs::{Line, LogOptions};
+use crate::net::Networks;
 use crate::secrets::{Change, Secrets};
 use crate::store::Store;
 use crate::volumes::{Known, Volumes};
@@ -55,6 +56,9 @@ pub(crate) struct Link {
     pub(crate) volumes: Option<Arc<Volumes>>,
     pub(crate) secrets: Option<Arc<Secrets>>,
     pub(crate) ports: PublishedPorts,
+    pub(crate) networks: Option<Networks>,
+    /// Who leads, as the session knows it.
+    pub(crate) leader: watch::Sender<Option<String>>,
     pub(crate) description: watch::Receiver<NodeDescription>,
     pub(crate) welcomed: watch::Sender<Option<Welcomed>>,
     pub(crate) ambient: Ambient,
@@ -119,7 +123,9 @@ impl Link {
         backoff: &mut Duration,
         period: &mut Duration,
     ) -> End {
-        match self.converse(address, backoff, period).await {
+        let ended = self.converse(address, backoff, period).await;
+        self.leader.send_replace(None);
+        match ended {
             Ok(leader) => End::Redirect(leader),
             Err(status) => End::Lost(status),
         }
@@ -167,6 +173,7 @@ impl Link {
                         ToAgent::Welcome(welcome) => {
                             if !begun {
                                 info!(leader = %address, "session with the leader");
+                                self.leader.send_replace(Some(address.to_owned()));
                                 begun = true;
                                 *backoff = Duration::ZERO;
                                 self.worker.report_all();
@@ -257,6 +264,13 @@ impl Link {
                 };
                 if let Some(volumes) = &self.volumes {
                     volumes.learn(known);
+                }
+            }
+            ToAgent::Networks(networks) => {
+                let news = wire::decode(&networks.news).map_err(invalid)?;
+                match &self.networks {
+                    Some(networks) => networks.learn(news),
+                    None => self.worker.hear_networks(&news),
                 }
             }
             ToAgent::Given(given) => {

@@ -1,10 +1,10 @@
 //! The node's tasks: which there are, and what is still to be told of them.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use swarmw_ambient::Ambient;
-use swarmw_model::{Assignment, StatusReport, TaskId, TaskState, TaskStatus};
+use swarmw_model::{Assignment, NetworkNews, StatusReport, TaskId, TaskState, TaskStatus};
 use tokio::sync::{Notify, watch};
 use tokio_util::task::TaskTracker;
 use tracing::warn;
@@ -24,6 +24,8 @@ pub(crate) struct Reports(Arc<Waiting>);
 struct Waiting {
     latest: Mutex<BTreeMap<TaskId, TaskStatus>>,
     wake: Notify,
+    /// Tasks of the node that have ended and are not forgotten yet.
+    ended: watch::Sender<BTreeSet<TaskId>>,
 }
 
 /// Runs the node's tasks.
@@ -50,8 +52,21 @@ struct Held {
 
 impl Reports {
     pub(crate) fn put(&self, task: TaskId, status: TaskStatus) {
+        if status.state.is_terminal() {
+            self.0.ended.send_if_modified(|ended| ended.insert(task));
+        }
         self.latest().insert(task, status);
         self.0.wake.notify_one();
+    }
+
+    /// Tasks of the node that have ended, whether the leader has heard of it or not.
+    pub(crate) fn ended(&self) -> watch::Receiver<BTreeSet<TaskId>> {
+        self.0.ended.subscribe()
+    }
+
+    /// Nobody asks for the task any more.
+    fn forget(&self, task: TaskId) {
+        self.0.ended.send_if_modified(|ended| ended.remove(&task));
     }
 
     /// Waits for statuses; they stay until [`Reports::accepted`].
@@ -92,6 +107,7 @@ impl Worker {
     pub(crate) fn resume(
         store: Store,
         executors: Executors,
+        reports: Reports,
         (volumes, secrets): (Option<Arc<Volumes>>, Option<Arc<Secrets>>),
         ambient: Ambient,
     ) -> std::io::Result<Self> {
@@ -101,7 +117,7 @@ impl Worker {
             volumes,
             secrets,
             store: store.clone(),
-            reports: Reports::default(),
+            reports,
             runners: TaskTracker::new(),
             told: watch::Sender::new(0),
             ambient,
@@ -183,6 +199,9 @@ impl Worker {
             });
             return;
         }
+        if self.runners.is_closed() {
+            return;
+        }
         // Mostly it is new. Otherwise the node's own record was lost, and what the
         // leader last heard is the best that is known.
         let status = task.status.clone();
@@ -196,7 +215,12 @@ impl Worker {
     fn begin(&self, task: Arc<Assignment>, status: TaskStatus) {
         let executor = self.executors.of(&task);
         let (orders, receiver) = watch::channel(Order::Be(task.clone()));
-        self.tasks().insert(task.id, Held { orders, executor: executor.clone() });
+        let mut tasks = self.tasks();
+        // The node leaves: see `forget_all`.
+        if self.runners.is_closed() {
+            return;
+        }
+        tasks.insert(task.id, Held { orders, executor: executor.clone() });
         self.runners.spawn(
             Runner {
                 orders: receiver,
@@ -217,14 +241,22 @@ impl Worker {
         if let Some(held) = self.tasks().remove(&task) {
             held.orders.send_replace(Order::Forget);
         }
+        self.reports.forget(task);
     }
 
-    /// Forgets every task and waits until nothing is left of them.
+    /// Forgets every task, takes no others, and waits until nothing is left of them.
     pub(crate) async fn forget_all(&self) {
+        self.runners.close();
         let all: Vec<_> = self.tasks().keys().copied().collect();
         all.into_iter().for_each(|task| self.forget(task));
-        self.runners.close();
         self.runners.wait().await;
+    }
+
+    /// The leader's word on networks, for a node that joins none: which are the engine's.
+    pub(crate) fn hear_networks(&self, news: &NetworkNews) {
+        if let Some(docker) = &self.executors.docker {
+            docker.hear_networks(news);
+        }
     }
 
     /// A task and its executor.

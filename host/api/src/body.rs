@@ -41,11 +41,15 @@ pub(crate) async fn json(request: Request) -> Reply<Value> {
     if parts.headers.get(CONTENT_LENGTH).is_none_or(|n| n != "0") {
         check_content_type(&parts.headers)?;
     }
-    let whole = bytes(content, JSON_MAX).await?;
+    value(&bytes(content, JSON_MAX).await?)
+}
+
+/// The same of a body that has been read.
+pub(crate) fn value(whole: &Bytes) -> Reply<Value> {
     if whole.is_empty() {
         return Ok(Value::Object(serde_json::Map::new()));
     }
-    let mut value = serde_json::from_slice(&whole).map_err(invalid_json)?;
+    let mut value = serde_json::from_slice(whole).map_err(invalid_json)?;
     drop_nulls(&mut value);
     fields::spell(&mut value);
     Ok(value)
@@ -107,6 +111,11 @@ impl<'a> Params<'a> {
     /// All values of a parameter that may come several times.
     pub(crate) fn all(&self, name: &str) -> impl Iterator<Item = &str> {
         self.0.iter().filter(move |(key, _)| key == name).map(|(_, value)| &**value)
+    }
+
+    /// All of them, each with its value.
+    pub(crate) fn pairs(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.0.iter().map(|(key, value)| (&**key, &**value))
     }
 
     /// Whether a switch is on, by Docker's rule.

@@ -9,7 +9,7 @@ use axum::Json;
 use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
-use http::header::{CONTENT_LENGTH, HOST, TRANSFER_ENCODING, UPGRADE};
+use http::header::{HOST, UPGRADE};
 use http::{HeaderValue, Method, StatusCode, Uri};
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
@@ -20,8 +20,7 @@ use swarmw_model::{Refusal, RefusalKind};
 
 use crate::api::Host;
 use crate::body;
-use crate::refusals::not_supported;
-use crate::reply::{Refused, Reply, ok, page_not_found};
+use crate::reply::{Refused, Reply, page_not_found};
 use crate::version::{ApiVersion, MAXIMUM};
 
 /// The most time for the engine to take a connection, and to answer a question of
@@ -84,28 +83,6 @@ fn image_looked_up(request: &Request) -> Option<(String, String)> {
     let auth = request.headers().get("x-registry-auth").and_then(|value| value.to_str().ok());
     (request.method() == Method::GET)
         .then(|| (image.to_owned(), auth.unwrap_or_default().to_owned()))
-}
-
-/// `GET /networks`: the engine's; none of ours yet.
-pub(crate) async fn networks(State(host): State<Host>, request: Request) -> Reply {
-    match host.engine() {
-        Some(socket) => pass(&host, &socket, request).await,
-        None => ok([(); 0]),
-    }
-}
-
-/// `POST /networks/create`: the engine's, unless it is for the cluster.
-pub(crate) async fn create_network(State(host): State<Host>, request: Request) -> Reply {
-    let (mut parts, content) = request.into_parts();
-    let content = body::bytes(content, body::JSON_MAX).await?;
-    let posted: Value = serde_json::from_slice(&content).unwrap_or_default();
-    if posted["Driver"] == "overlay" || posted["Scope"] == "swarm" {
-        return Err(not_supported("overlay networks are").into());
-    }
-    let socket = host.engine().ok_or_else(no_engine)?;
-    parts.headers.remove(TRANSFER_ENCODING);
-    parts.headers.insert(CONTENT_LENGTH, HeaderValue::from(content.len()));
-    pass(&host, &socket, Request::from_parts(parts, Body::from(content))).await
 }
 
 fn no_engine() -> Refusal {

@@ -16,8 +16,8 @@ use tokio_util::codec::{FramedRead, LinesCodec};
 use tokio_util::io::StreamReader;
 
 use swarmw_model::{
-    CandidateState, DataId, Filters, GrantRequest, Node, Plugin, PluginState, Refusal, Service,
-    Time,
+    CandidateState, DataId, Filters, GrantRequest, Node, OVERLAY, Plugin, PluginState, Refusal,
+    Service, Time,
 };
 use swarmw_state::Event;
 
@@ -25,6 +25,7 @@ use crate::api::Host;
 use crate::body::Params;
 use crate::engine;
 use crate::logs::unix_time;
+use crate::networks;
 use crate::reply::Reply;
 
 /// The longest event of an engine; a longer one ends its part of the stream.
@@ -32,7 +33,7 @@ const EVENT_MAX: usize = 1 << 20;
 
 /// Filters that can only mean an engine's objects: with one of them the cluster has
 /// nothing to tell.
-const ENGINES_FILTERS: [&str; 5] = ["container", "image", "volume", "network", "daemon"];
+const ENGINES_FILTERS: [&str; 4] = ["container", "image", "volume", "daemon"];
 
 /// `GET /events`. The engine's past events are told from `since` on; the cluster's
 /// only as they come.
@@ -47,10 +48,11 @@ pub(crate) async fn events(State(host): State<Host>, request: Request) -> Reply 
     let of_cluster = of_cluster(host.clone(), filters);
     let path = request.uri().path_and_query().map_or("/events", |p| p.as_str());
     // A manager whose engine is away still tells the cluster's events.
-    let of_engine = of_engine(engine::stream(&host, path).await.unwrap_or_else(|refusal| {
+    let engines = engine::stream(&host, path).await.unwrap_or_else(|refusal| {
         tracing::warn!(%refusal, "events are told without the engine's");
         None
-    }));
+    });
+    let of_engine = of_engine(host.clone(), engines);
     // A reader that fell behind is told so by the end of the whole stream.
     let of_cluster = of_cluster.map(Some).chain(stream::iter([None]));
     let both = stream::select(of_cluster, of_engine.map(Some))
@@ -80,7 +82,7 @@ fn of_cluster(host: Host, filters: Filters) -> BoxStream<'static, Bytes> {
     }
 }
 
-fn of_engine(body: Option<Body>) -> BoxStream<'static, Bytes> {
+fn of_engine(host: Host, body: Option<Body>) -> BoxStream<'static, Bytes> {
     let Some(body) = body else {
         return stream::pending().boxed();
     };
@@ -88,13 +90,39 @@ fn of_engine(body: Option<Body>) -> BoxStream<'static, Bytes> {
     FramedRead::new(reader, LinesCodec::new_with_max_length(EVENT_MAX))
         .inspect_err(|error| tracing::warn!(%error, "the engine's events broke off"))
         .take_while(|line| std::future::ready(line.is_ok()))
-        .filter_map(|line| {
+        .filter_map(move |line| {
             let line = line.ok().filter(|line| !line.is_empty());
+            let line = line.and_then(|line| of_a_shadow(&host, line));
             std::future::ready(line.map(|line| Bytes::from(line + "\n")))
         })
         // The cluster's events go on when an engine's have ended.
         .chain(stream::pending())
         .boxed()
+}
+
+/// An event of the engine as it is told: of the shadows of the cluster's networks only who
+/// joins and leaves them, with the network's own id.
+fn of_a_shadow(host: &Host, line: String) -> Option<String> {
+    if !line.contains(networks::SHADOWS_DRIVER) {
+        return Some(line);
+    }
+    let Ok(mut event) = serde_json::from_str::<Value>(&line) else { return Some(line) };
+    let text = |event: &Value, path: &str| {
+        event.pointer(path).and_then(Value::as_str).unwrap_or_default().to_owned()
+    };
+    let is_shadow = text(&event, "/Actor/Attributes/type") == networks::SHADOWS_DRIVER;
+    if event["Type"] != "network" || !is_shadow {
+        return Some(line);
+    }
+    if !matches!(text(&event, "/Action").as_str(), "connect" | "disconnect") {
+        return None;
+    }
+    let name = text(&event, "/Actor/Attributes/name");
+    if let Some(network) = host.state().and_then(|s| s.network_named(&name).cloned()) {
+        event["Actor"]["ID"] = json!(network.id);
+    }
+    event["Actor"]["Attributes"]["type"] = json!(OVERLAY);
+    Some(event.to_string())
 }
 
 /// An event of the cluster in Docker's shape; `None` for what Docker does not tell:
@@ -125,9 +153,15 @@ fn message(event: &Event, now: Time) -> Option<Value> {
             attributes.insert("driver".to_owned(), json!(volume.spec.driver.name));
             ("volume", volume.id.to_string(), attributes, action(old, new))
         }
+        Event::Network { old, new } => {
+            let network = new.as_ref().or(old.as_ref())?;
+            let mut changes = Changes(Map::new());
+            changes.set("name", &network.spec.name);
+            ("network", network.id.to_string(), changes.0, action(old, new))
+        }
         Event::Secret { old, new } => named(old, new, "secret")?,
         Event::Config { old, new } => named(old, new, "config")?,
-        Event::Cluster | Event::Task { .. } => return None,
+        Event::Cluster | Event::Task { .. } | Event::Attachment { .. } => return None,
     };
     Some(json!({
         "Type": kind,
@@ -290,6 +324,7 @@ fn passes(filters: &Filters, event: &Value) -> bool {
         && one_of("plugin")
         && one_of("secret")
         && one_of("config")
+        && one_of("network")
         // Events of the cluster carry no labels.
         && filters.values("label").is_empty()
 }

@@ -36,6 +36,10 @@ const FIELDS: &[&str] = &[
     // Secrets and configs.
     "ConfigID", "ConfigName", "Data", "Driver", "File", "GID", "SecretID", "SecretName",
     "Templating", "UID",
+    // Networks.
+    "Aliases", "Attachable", "AuxiliaryAddresses", "Config", "ConfigFrom", "ConfigOnly",
+    "DriverOpts", "EnableIPv4", "EnableIPv6", "Gateway", "IPAM", "IPRange", "Ingress",
+    "Internal", "Network", "Scope", "Subnet",
     // Mounts.
     "BindOptions", "Consistency", "CreateMountpoint", "DriverConfig", "Mounts", "NoCopy",
     "NonRecursive", "Propagation", "ReadOnlyForceRecursive", "ReadOnlyNonRecursive",
@@ -43,7 +47,8 @@ const FIELDS: &[&str] = &[
 ];
 
 /// Fields whose keys are the user's own.
-const FREE: &[&str] = &["Labels", "Options", "Sysctls", "PolicyOptions", "DriverOpts"];
+const FREE: &[&str] =
+    &["AuxiliaryAddresses", "DriverOpts", "Labels", "Options", "PolicyOptions", "Sysctls"];
 
 /// Spells every known field right; an exact one wins over one that is not.
 pub(crate) fn spell(value: &mut Value) {
@@ -140,6 +145,7 @@ mod tests {
                         "Reservations": {}, "SwapBytes": 1, "MemorySwappiness": 1},
                     "RestartPolicy": {"Window": 1},
                     "LogDriver": {"Name": "x"},
+                    "Networks": [{"Target": "x", "Aliases": ["x"], "DriverOpts": {"a": "b"}}],
                     "ContainerSpec": {
                         "Image": "x", "Command": ["x"], "Args": ["x"], "Hostname": "x",
                         "Env": ["x"], "Dir": "x", "User": "x", "Groups": ["x"], "Init": true,

@@ -25,6 +25,7 @@ mod listing;
 mod logs;
 mod metrics;
 mod names;
+mod networks;
 mod node;
 mod nodes;
 mod ordered;
@@ -47,7 +48,8 @@ pub use node::{
     Membership, Node, RemoteManager, Standing,
 };
 pub use refusals::{
-    already_in_swarm, join_timed_out, manager_starting, no_leader, no_swarm, not_in_swarm, worker,
+    already_in_swarm, join_timed_out, manager_starting, no_leader, no_swarm, not_attachable,
+    not_in_swarm, worker,
 };
 pub use serve::{CONNECTIONS_MAX, ListenError, Listener};
 pub use version::{ApiVersion, MAXIMUM, MINIMUM};

@@ -39,6 +39,7 @@ pub(crate) async fn metrics(State(host): State<Host>) -> Reply {
     let built = vec![("version", env!("CARGO_PKG_VERSION").to_owned())];
     page.0.register("swarmw_build", "The version of the daemon", Info::new(built));
     page.one("swarmw_leader", "Whether this node leads the managers", leads.into());
+    page.names(&host);
     if let Some(state) = host.state() {
         page.cluster(&state);
         page.plugins(&host, &state);
@@ -83,6 +84,16 @@ impl Page {
     }
 
     /// Nodes, services and tasks.
+    /// Questions of containers on networks, on this node.
+    fn names(&mut self, host: &Shared) {
+        let help = "Questions of containers for names: answered here, forwarded to the engine's \
+                    resolver, failed there, or refused as too many";
+        let queries = self.counter("swarmw_name_queries", help);
+        for (outcome, count) in host.name_queries() {
+            queries.add(vec![("outcome", outcome.to_owned())], count);
+        }
+    }
+
     fn cluster(&mut self, state: &Cluster) {
         let index = i64::try_from(state.index()).unwrap_or(i64::MAX);
         let applied = "Position in the log of the last change that this manager applied";

@@ -12,10 +12,10 @@ use http::{Request, Response};
 use serde::{Deserialize, Serialize};
 
 use swarmw_model::{
-    Availability, Blob, ClusterId, ClusterSpec, Consent, Id, ManagerStatus, NodeDescription,
-    NodeId, NodeVolume, Plugin, PluginAct, PluginId, PluginLine, PluginOffer, PluginReport,
-    PluginUse, Refusal, RequestId, ServiceId, ServiceSpec, ShadowReport, TaskId, Time, VolumeId,
-    VolumeScope, VolumeSpec,
+    AddressPools, Availability, Blob, ClusterId, ClusterSpec, Consent, Id, ManagerStatus,
+    NetworkId, NetworkSpec, NodeDescription, NodeId, NodeVolume, Plugin, PluginAct, PluginId,
+    PluginLine, PluginOffer, PluginReport, PluginUse, Refusal, RequestId, ServiceId, ServiceSpec,
+    ShadowReport, TaskId, Time, VolumeId, VolumeScope, VolumeSpec,
 };
 use swarmw_state::{Change, Event, State};
 
@@ -60,6 +60,23 @@ pub trait Node: Send + Sync + 'static {
         spec: &'a ServiceSpec,
         before: Option<&'a ServiceSpec>,
     ) -> Answer<'a, ()>;
+
+    /// The leader's: makes a network of the cluster, with subnets for those that the spec
+    /// leaves open. A second call with the same `request` makes none and is answered as
+    /// the first one was.
+    fn create_network(
+        &self,
+        request: Option<RequestId>,
+        spec: NetworkSpec,
+    ) -> Answer<'_, NetworkId>;
+
+    /// The engine's id of the network that stands for one of the cluster in this node's
+    /// engine, made where it is not there yet: containers that no service made join by
+    /// it. The network is named by its id; on a worker, by what the client typed where
+    /// the engine has no shadow of this name. `None` where the cluster has no such
+    /// network; refuses with [`swarmw_model::RefusalKind::PermissionDenied`] where it is
+    /// not attachable.
+    fn shadow_network(&self, network: String) -> Answer<'_, Option<String>>;
 
     /// The leader's: how each manager stands.
     fn manager_statuses(&self) -> BoxFuture<'_, BTreeMap<NodeId, ManagerStatus>>;
@@ -111,6 +128,10 @@ pub trait Node: Send + Sync + 'static {
     /// The leader's: what a plugin did on this manager, and what its version in shadow
     /// said otherwise.
     fn plugin_use(&self, plugin: &Plugin) -> (Option<PluginUse>, Option<ShadowReport>);
+
+    /// What became of containers' questions for names on this node, and how often, since its
+    /// daemon started: `answered`, for example. Nothing where it joins no networks.
+    fn name_queries(&self) -> Vec<(&'static str, u64)>;
 
     /// The leader's: the last lines of a plugin's log on this manager, after the one of
     /// this number.
@@ -222,6 +243,12 @@ pub struct InitRequest {
     pub listen_addr: String,
     /// `ip[:port]`, or an interface; empty where the daemon shall find it.
     pub advertise_addr: String,
+    /// An ip or an interface for the traffic of networks; empty for the advertised one.
+    pub data_path_addr: String,
+    /// The UDP port of that traffic, on every node.
+    pub data_path_port: u16,
+    /// Where networks that name no subnet get one.
+    pub address_pools: AddressPools,
     /// Starts again from this manager's state alone.
     pub force_new_cluster: bool,
     /// Of the first node.
@@ -237,6 +264,8 @@ pub struct JoinRequest {
     pub listen_addr: String,
     /// `ip[:port]`, or an interface; empty where the daemon shall find it.
     pub advertise_addr: String,
+    /// An ip or an interface for the traffic of networks; empty for the advertised one.
+    pub data_path_addr: String,
     /// Managers to ask; at least one.
     pub remote_addrs: Vec<String>,
     /// `SWMTKN-1-…`.

@@ -24,23 +24,29 @@ const FILTERS: &[&str] = &["id", "label", "node.label", "membership", "name", "r
 /// Beyond its certificate's life, how long a removed node is turned away.
 const DENY_MARGIN: Duration = Duration::from_secs(3600);
 
-/// A node as it is answered: with how it stands as a manager.
+/// A node as it is answered: with how it stands as a manager, and without what nodes
+/// tell each other for networks.
 #[derive(Serialize)]
 #[serde(rename_all = "PascalCase")]
-struct Shown<'a> {
+struct Shown {
     #[serde(flatten)]
-    node: &'a Node,
+    node: Node,
     #[serde(skip_serializing_if = "Option::is_none")]
     manager_status: Option<ManagerStatus>,
 }
 
-fn shown<'a>(node: &'a Node, managers: &BTreeMap<NodeId, ManagerStatus>) -> Shown<'a> {
+fn shown(node: &Node, managers: &BTreeMap<NodeId, ManagerStatus>) -> Shown {
     let manager_status = node.member.as_ref().map(|member| {
         managers.get(&node.id).cloned().unwrap_or_else(|| ManagerStatus {
             addr: member.addr.clone(),
             ..ManagerStatus::default()
         })
     });
+    let mut node = node.clone();
+    node.number = 0;
+    let description = &mut node.description;
+    description.data_path_address.clear();
+    description.feature_level = 0;
     Shown { node, manager_status }
 }
 

@@ -70,6 +70,18 @@ pub fn join_timed_out() -> Refusal {
     )
 }
 
+/// A container that no service made, and a network that takes none such. Docker words it
+/// so when the container starts.
+pub fn not_attachable(network: &str) -> Refusal {
+    Refusal::plain(
+        RefusalKind::PermissionDenied,
+        format!(
+            "Could not attach to network {network}: rpc error: code = PermissionDenied desc = \
+             network {network} not manually attachable"
+        ),
+    )
+}
+
 /// `leave` without `--force` on a manager, of `reachable` and `unreachable` ones.
 pub(crate) fn manager_leaves(reachable: usize, unreachable: usize) -> Refusal {
     let mut text = "You are attempting to leave the swarm on a node that is participating as a \

@@ -2,14 +2,14 @@
 
 use axum::Router;
 use axum::middleware::from_fn_with_state;
-use axum::routing::{get, post};
+use axum::routing::{delete, get, post};
 
 use swarmw_model::{ConfigId, SecretId};
 
 use crate::api::Host;
 use crate::{
-    data, engine, events, forward, info, logs, metrics, nodes, plugins, reply, services, swarm,
-    tasks, volumes,
+    data, engine, events, forward, info, logs, metrics, networks, nodes, plugins, reply, services,
+    swarm, tasks, volumes,
 };
 
 /// Every path, relative to the version in front of it.
@@ -45,6 +45,8 @@ pub(crate) fn router(host: Host) -> Router {
         )
         .route("/swarmw/volumes", post(volumes::make))
         .route("/swarmw/volumes/{id}", post(volumes::change).delete(volumes::change))
+        .route("/swarmw/networks", get(networks::cluster_list).post(networks::make))
+        .route("/swarmw/networks/{id}", delete(networks::cluster_remove))
         .route("/swarmw/blobs", post(plugins::put_blob))
         .route_layer(from_fn_with_state(host.clone(), forward::to_the_leader));
     let of_this_node = Router::new()
@@ -61,13 +63,20 @@ pub(crate) fn router(host: Host) -> Router {
         .route("/volumes/prune", post(volumes::prune))
         .route("/volumes/{name}", get(volumes::inspect).delete(volumes::remove))
         .route("/swarmw/metrics", get(metrics::metrics))
-        .route("/networks", get(engine::networks))
-        .route("/networks/create", post(engine::create_network))
+        .route("/networks", get(networks::list))
+        .route("/networks/{id}", get(networks::inspect).delete(networks::remove))
+        .route("/networks/create", post(networks::create))
+        .route("/networks/prune", post(networks::prune))
         .route_layer(from_fn_with_state(host.clone(), forward::in_time));
     // They take as long as they take: a file system grows, an engine counts.
     let without_deadline = Router::new()
         .route("/swarmw/volumes/{name}/expand", post(volumes::expand))
-        .route("/system/df", get(volumes::df));
+        .route("/system/df", get(volumes::df))
+        .route("/networks/{id}/connect", post(networks::connect))
+        .route("/networks/{id}/disconnect", post(networks::disconnect))
+        .route("/containers/create", post(networks::create_container))
+        .route("/containers/json", get(networks::list_containers))
+        .route("/containers/{id}/json", get(networks::inspect_container));
     of_the_leader
         .merge(of_this_node)
         .merge(without_deadline)

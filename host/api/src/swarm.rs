@@ -17,11 +17,6 @@ use crate::refusals::{self, not_supported};
 use crate::reply::{Reply, done, ok};
 use crate::{InitRequest, JoinRequest, Standing, words};
 
-/// Shown for Docker's clients: no network of ours takes addresses from a pool yet.
-const ADDRESS_POOL: &str = "10.0.0.0/8";
-const SUBNET_SIZE: u32 = 24;
-const DATA_PATH_PORT: u32 = 4789;
-
 /// What an init or a join says, as posted.
 #[derive(Default, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
@@ -31,6 +26,7 @@ struct Entry {
     data_path_addr: String,
     data_path_port: u32,
     default_addr_pool: Vec<String>,
+    subnet_size: u32,
     force_new_cluster: bool,
     auto_lock_managers: bool,
     availability: Availability,
@@ -46,13 +42,8 @@ async fn entry(request: Request) -> Reply<(Entry, ClusterSpec)> {
         None => ClusterSpec::default(),
     };
     let entry: Entry = body::typed(whole)?;
-    let missing = [
-        (!entry.data_path_addr.is_empty() || entry.data_path_port != 0, "data path settings are"),
-        (!entry.default_addr_pool.is_empty(), "address pools are"),
-        (entry.auto_lock_managers, "autolock is"),
-    ];
-    if let Some((_, what)) = missing.iter().find(|(asked, _)| *asked) {
-        return Err(not_supported(what).into());
+    if entry.auto_lock_managers {
+        return Err(not_supported("autolock is").into());
     }
     Ok((entry, spec))
 }
@@ -111,10 +102,15 @@ pub(crate) async fn init(State(host): State<Host>, request: Request) -> Reply {
     if !entry.force_new_cluster {
         check_free(&host)?;
     }
+    let address_pools = validate::address_pools(&entry.default_addr_pool, entry.subnet_size)?;
+    let data_path_port = validate::data_path_port(entry.data_path_port)?;
     let node = host
         .init(InitRequest {
             listen_addr: entry.listen_addr,
             advertise_addr: entry.advertise_addr,
+            data_path_addr: entry.data_path_addr,
+            data_path_port,
+            address_pools,
             force_new_cluster: entry.force_new_cluster,
             availability: entry.availability,
             spec,
@@ -133,6 +129,7 @@ pub(crate) async fn join(State(host): State<Host>, request: Request) -> Reply {
     host.join(JoinRequest {
         listen_addr: entry.listen_addr,
         advertise_addr: entry.advertise_addr,
+        data_path_addr: entry.data_path_addr,
         remote_addrs: entry.remote_addrs,
         join_token: entry.join_token,
         availability: entry.availability,
@@ -203,9 +200,9 @@ pub(crate) fn shown(host: &Host, cluster: &Cluster) -> Value {
             "CertIssuerPublicKey": tls.cert_issuer_public_key,
         },
         "RootRotationInProgress": false,
-        "DefaultAddrPool": [ADDRESS_POOL],
-        "SubnetSize": SUBNET_SIZE,
-        "DataPathPort": DATA_PATH_PORT,
+        "DefaultAddrPool": cluster.address_pools.pools,
+        "SubnetSize": cluster.address_pools.subnet_size,
+        "DataPathPort": cluster.data_path_port,
     })
 }
 

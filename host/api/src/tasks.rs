@@ -12,6 +12,7 @@ use swarmw_state::{Lookup, State as Cluster};
 use crate::api::Host;
 use crate::body::Params;
 use crate::listing::prefix;
+use crate::networks;
 use crate::reply::{self, Reply, ok};
 use crate::services::shown_template;
 
@@ -37,10 +38,16 @@ const STATES: [&str; 14] = [
 ];
 
 /// A task as it is answered.
-fn shown(task: &Task) -> Value {
+fn shown(state: &Cluster, task: &Task) -> Value {
     let mut value = json!(task);
+    if let Some(fields) = value.as_object_mut() {
+        fields.remove("Attachments");
+    }
     value["Labels"] = json!({});
     value["Spec"] = shown_template(&task.spec);
+    if !task.attachments.is_empty() {
+        value["NetworksAttachments"] = networks::in_a_task(state, &task.attachments);
+    }
     value
 }
 
@@ -85,7 +92,7 @@ pub(crate) async fn list(State(host): State<Host>, request: Request) -> Reply {
         }
         (None, None) => state.tasks().filter(wanted).cloned().collect(),
     };
-    reply::list(found, |task| shown(task))
+    reply::list(found, move |task| shown(&state, task))
 }
 
 /// What the values of a filter refer to; `None` where it is not filtered by.
@@ -107,7 +114,7 @@ fn named<T: Lookup, I: Eq + std::hash::Hash>(
 }
 
 /// `SERVICE.SLOT.TASK`, or `SERVICE.NODE.TASK` for a global task.
-fn name(task: &Task) -> String {
+pub(crate) fn name(task: &Task) -> String {
     match (task.slot, task.node_id) {
         (0, Some(node)) => format!("{}.{node}.{}", task.service.name, task.id),
         (slot, _) => format!("{}.{slot}.{}", task.service.name, task.id),
@@ -117,5 +124,5 @@ fn name(task: &Task) -> String {
 /// `GET /tasks/{id}`
 pub(crate) async fn inspect(State(host): State<Host>, Path(reference): Path<String>) -> Reply {
     let state = host.read().await?;
-    ok(shown(&*Task::find(&state, &reference)?))
+    ok(shown(&state, &*Task::find(&state, &reference)?))
 }

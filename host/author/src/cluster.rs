@@ -80,6 +80,7 @@ impl Cluster {
                     node: None,
                     desired: TaskState::Running,
                     error: Arc::default(),
+                    attachments: Vec::new(),
                 }));
             }
         }
@@ -196,6 +197,7 @@ fn node(n: usize, more: &[(String, Vec<String>)]) -> Change {
         },
         role: NodeRole::Worker,
         member: None,
+        number: 0,
     }))
 }
 

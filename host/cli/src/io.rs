@@ -60,6 +60,14 @@ impl Io {
         answers.read_line(&mut line)?;
         Ok(Some(matches!(line.trim().to_lowercase().as_str(), "y" | "yes")))
     }
+
+    /// The same where Docker's client takes an answer from a pipe too; no answer is a no.
+    pub(crate) fn ask(&mut self, question: &str) -> io::Result<bool> {
+        if self.answers.is_none() {
+            self.answers = Some(Box::new(io::BufReader::new(io::stdin())));
+        }
+        Ok(self.confirm(question)?.unwrap_or_default())
+    }
 }
 
 #[cfg(test)]

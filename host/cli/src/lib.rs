@@ -15,12 +15,14 @@ mod filter;
 mod flags;
 mod inspect;
 mod io;
+mod network;
 mod node;
 mod parse;
 mod plugin;
 mod progress;
 mod secret;
 mod service;
+mod stack;
 mod swarm;
 mod table;
 mod tasks;
@@ -63,6 +65,9 @@ pub enum Command {
     /// Leave the swarm
     #[command(override_usage = "swarmw leave [OPTIONS]")]
     Leave(swarm::LeaveArgs),
+    /// Manage networks of the cluster and of this node
+    #[command(subcommand, override_usage = "swarmw network COMMAND", arg_required_else_help = true)]
+    Network(network::NetworkCommand),
     /// Manage Swarm nodes
     #[command(subcommand, override_usage = "swarmw node COMMAND", arg_required_else_help = true)]
     Node(node::NodeCommand),
@@ -75,6 +80,9 @@ pub enum Command {
     /// Manage Swarm secrets
     #[command(subcommand, override_usage = "swarmw secret COMMAND", arg_required_else_help = true)]
     Secret(secret::SecretCommand),
+    /// Manage Swarm stacks
+    #[command(subcommand, override_usage = "swarmw stack COMMAND", arg_required_else_help = true)]
+    Stack(stack::StackCommand),
     /// Manage plugins: placement, update policies, volume drivers
     #[command(subcommand, override_usage = "swarmw plugin COMMAND", arg_required_else_help = true)]
     Plugin(plugin::PluginCommand),
@@ -146,10 +154,12 @@ async fn dispatch(client: &Client, command: Command, io: &mut Io) -> Result<(), 
         Command::Init(args) => swarm::run(client, swarm::SwarmCommand::Init(args), io).await,
         Command::Join(args) => swarm::run(client, swarm::SwarmCommand::Join(args), io).await,
         Command::Leave(args) => swarm::run(client, swarm::SwarmCommand::Leave(args), io).await,
+        Command::Network(command) => network::run(client, command, io).await,
         Command::Node(command) => node::run(client, command, io).await,
         Command::Service(command) => service::run(client, *command, io).await,
         Command::Config(command) => config::run(client, command, io).await,
         Command::Secret(command) => secret::run(client, command, io).await,
+        Command::Stack(command) => stack::run(client, command, io).await,
         Command::Plugin(command) => plugin::run(client, command, io).await,
         Command::Volume(command) => volume::run(client, command, io).await,
     }

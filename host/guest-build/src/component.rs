@@ -3,6 +3,7 @@
 use std::fs;
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use wasmparser::{BinaryReader, BinaryReaderError};
 use wit_component::{ComponentEncoder, DecodedWasm};
 
 use crate::{Guest, PLUGIN_IMPORTS};
@@ -31,13 +32,36 @@ pub fn encode(module: Guest) -> Guest {
     Guest { path, ..module }
 }
 
+/// A component's custom section with the names of its parts: two in a hundred of a small
+/// component, for nobody but whoever takes one apart.
+const NAMES: &str = "component-name";
+/// Before the first section: the magic number and the version.
+const PREAMBLE: usize = 8;
+
 /// The component of a core module; why there is none.
 pub fn of(module: &[u8]) -> Result<Vec<u8>, String> {
     ComponentEncoder::default()
         .validate(true)
         .module(module)
         .and_then(|mut encoder| encoder.encode())
+        .and_then(|component| Ok(without_names(&component)?))
         .map_err(|error| format!("{error:#}"))
+}
+
+fn without_names(component: &[u8]) -> Result<Vec<u8>, BinaryReaderError> {
+    let mut reader = BinaryReader::new(component, 0);
+    let mut kept = reader.read_bytes(PREAMBLE)?.to_vec();
+    while !reader.eof() {
+        let start = reader.original_position();
+        let is_custom = reader.read_u8()? == 0;
+        let length = reader.read_var_u32()?;
+        let content = reader.read_bytes(length as usize)?;
+        let is_named = |name| BinaryReader::new(content, 0).read_string().is_ok_and(|n| n == name);
+        if !(is_custom && is_named(NAMES)) {
+            kept.extend_from_slice(&component[start..reader.original_position()]);
+        }
+    }
+    Ok(kept)
 }
 
 /// Refuses a component that imports more than [`PLUGIN_IMPORTS`].
@@ -65,6 +89,20 @@ mod tests {
     use std::thread;
 
     use super::*;
+
+    #[test]
+    fn a_component_goes_without_the_names_of_its_parts() {
+        let module = b"\0asm\x01\0\0\0";
+        let whole = ComponentEncoder::default().module(module).and_then(|mut e| e.encode());
+        let whole = whole.expect("a component");
+        let has_names = |bytes: &[u8]| bytes.windows(NAMES.len()).any(|w| w == NAMES.as_bytes());
+        assert!(has_names(&whole));
+
+        let component = of(module).expect("a component");
+
+        assert!(!has_names(&component) && component.len() < whole.len());
+        assert!(matches!(wit_component::decode(&component), Ok(DecodedWasm::Component(..))));
+    }
 
     #[test]
     fn several_threads_encode_the_same_guest() {

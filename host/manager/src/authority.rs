@@ -101,6 +101,7 @@ pub(crate) fn new_node(id: NodeId, role: NodeRole, availability: Availability) -
         status: NodeStatus { state: NodeState::Unknown, ..NodeStatus::default() },
         role,
         member: None,
+        number: 0,
     }
 }
 

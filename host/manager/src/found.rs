@@ -1,10 +1,12 @@
 //! A new cluster: its authority, its tokens, its first manager.
 
+use std::net::IpAddr;
+
 use rand::Rng;
 use swarmw_ca::{CaError, Credentials, Identity, JoinToken, KeyPair, RootCa};
 use swarmw_model::{
-    Availability, Base64, Cluster, ClusterId, ClusterSpec, FEATURE_LEVEL, JoinTokens, NodeId,
-    NodeRole, RootCa as RootCaRecord, Time, Version,
+    AddressPools, Availability, Base64, Cluster, ClusterId, ClusterSpec, FEATURE_LEVEL, JoinTokens,
+    NodeId, NodeRole, RootCa as RootCaRecord, Time, Version,
 };
 
 /// What a founder brings.
@@ -16,6 +18,14 @@ pub struct Founding {
     pub availability: Availability,
     /// The first manager's address among managers: `host:port`.
     pub address: String,
+    /// Where networks that name no subnet get one; see
+    /// [`address_pools`](swarmw_model::validate::address_pools).
+    pub address_pools: AddressPools,
+    /// The UDP port of VXLAN between nodes; see
+    /// [`data_path_port`](swarmw_model::validate::data_path_port).
+    pub data_path_port: u16,
+    /// Where the first manager's VXLAN ends; `None`: at the host of `address`.
+    pub data_path: Option<IpAddr>,
 }
 
 /// A cluster that exists on paper: nothing is written yet.
@@ -50,6 +60,8 @@ pub fn new_cluster(founding: &Founding, now: Time, rng: &mut impl Rng) -> Result
         join_tokens: JoinTokens { worker: token(rng), manager: token(rng) },
         removed_nodes: Default::default(),
         feature_level: FEATURE_LEVEL,
+        address_pools: founding.address_pools.clone(),
+        data_path_port: founding.data_path_port,
         root_ca: RootCaRecord {
             certificate: root.certificate_pem.clone(),
             key: Base64(root.key_pem.clone().into_bytes()),
@@ -62,4 +74,24 @@ pub fn new_cluster(founding: &Founding, now: Time, rng: &mut impl Rng) -> Result
         root_pem: root.certificate_pem,
     };
     Ok(Founded { availability: founding.availability, cluster, credentials })
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use swarmw_model::{AddressPools, DATA_PATH_PORT};
+
+    use super::*;
+
+    /// A cluster on paper, with Docker's defaults.
+    pub(crate) fn founded() -> Founded {
+        let founding = Founding {
+            spec: ClusterSpec::default(),
+            availability: Availability::Active,
+            address: "m1:2377".into(),
+            address_pools: AddressPools::default(),
+            data_path_port: DATA_PATH_PORT,
+            data_path: None,
+        };
+        new_cluster(&founding, Time::ZERO, &mut rand::rng()).expect("keys")
+    }
 }

@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use bytes::Bytes;
 use swarmw_ca::Tls;
 use swarmw_model::{
-    Blob, Id, ManagerStatus, Node, NodeId, RaftMember, Reachability, Refusal, RefusalKind,
-    RequestId, ServiceSpec,
+    Blob, Id, ManagerStatus, NetworkId, NetworkSpec, Node, NodeId, RaftMember, Reachability,
+    Refusal, RefusalKind, RequestId, ServiceSpec,
 };
 use swarmw_plugin_host::{Compiler, PluginHost};
 use swarmw_proto::Channels;
@@ -25,7 +25,7 @@ use crate::found::Founded;
 use crate::logs::{Lines, LogBroker, LogsRequest};
 use crate::observe::Observer;
 use crate::propose::Proposer;
-use crate::{authority, collect, lead, membership, plugins, replicate};
+use crate::{authority, collect, lead, level, membership, networks, plugins, replicate};
 
 /// A manager node, running. Cheap to clone.
 #[derive(Clone)]
@@ -273,14 +273,41 @@ impl Manager {
     /// One write. With a request id a retry has the first try's answer.
     ///
     /// # Errors
-    /// What `apply` refused; or that the leader was lost, see
-    /// [`crate::is_leader_lost`].
+    /// What `apply` refused, or what a manager is too old for; or that the leader was lost,
+    /// see [`crate::is_leader_lost`].
     pub async fn write(
         &self,
         request: Option<RequestId>,
         change: Change,
     ) -> Result<Option<Id>, Refusal> {
+        level::check(&self.0.log.raft.state(), &change)?;
         self.0.log.write(request, change).await
+    }
+
+    /// Makes a network, with the subnets that its spec names or the next free ones of the
+    /// default pools. With a request id a retry has the first try's answer.
+    ///
+    /// # Errors
+    /// What is wrong with the spec, what is taken or exhausted; or that the leader was
+    /// lost, see [`crate::is_leader_lost`].
+    pub async fn create_network(
+        &self,
+        request: Option<RequestId>,
+        spec: &NetworkSpec,
+    ) -> Result<NetworkId, Refusal> {
+        networks::create(&self.0.log, request, spec).await
+    }
+
+    /// Removes a network that nobody uses.
+    ///
+    /// # Errors
+    /// Who uses it; or that the leader was lost, see [`crate::is_leader_lost`].
+    pub async fn remove_network(
+        &self,
+        request: Option<RequestId>,
+        id: NetworkId,
+    ) -> Result<(), Refusal> {
+        self.0.log.write(request, Change::RemoveNetwork(id)).await.map(drop)
     }
 
     /// Asks the plugins whether they can work with a spec, which follows another where

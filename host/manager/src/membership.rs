@@ -15,6 +15,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
+use crate::level;
 use crate::propose::Proposer;
 
 /// A change of members that failed (a manager that cannot be reached, a change in
@@ -117,6 +118,9 @@ fn next_step(state: &State, seats: &Seats, own: NodeId, later: &BTreeSet<u64>) -
     nodes.sort_by_key(|n| n.id == own);
     for node in nodes {
         match (node.spec.role, node.role, &node.member) {
+            // It would have a manager's certificate, and get no seat.
+            (NodeRole::Manager, NodeRole::Worker, _)
+                if level::may_manage(state, node, node.description.feature_level).is_err() => {}
             (NodeRole::Manager, NodeRole::Worker, _) => {
                 return Some(Next::SetRole(node.id, NodeRole::Manager));
             }
@@ -154,6 +158,7 @@ impl Seats {
 mod tests {
     use super::*;
     use crate::authority::new_node;
+    use crate::found::tests::founded;
     use swarmw_model::{Availability, Time};
     use swarmw_state::Transaction;
 
@@ -207,5 +212,30 @@ mod tests {
             let later = later.into_iter().collect();
             assert_eq!(next_step(&state(&[own, other]), &seats, OWN, &later), want, "{shown}");
         }
+    }
+
+    #[test]
+    fn a_node_of_an_older_swarmw_keeps_its_role_until_it_runs_another() {
+        let mut cluster = founded().cluster;
+        cluster.feature_level = 2;
+        let node = Box::new(new_node(OWN, NodeRole::Manager, Availability::Active));
+        let mut other = new_node(OTHER, NodeRole::Manager, Availability::Active);
+        other.role = NodeRole::Worker;
+        let mut next = |level| {
+            other.description.feature_level = level;
+            let changes = vec![
+                Change::InitCluster {
+                    cluster: Box::new(cluster.clone()),
+                    node: node.clone(),
+                    plugins: Vec::new(),
+                },
+                Change::AddNode(Box::new(other.clone())),
+            ];
+            let mut state = State::default();
+            state.apply(1, &Transaction { at: Time::ZERO, request: None, changes });
+            next_step(&state, &Seats::default(), OWN, &BTreeSet::new())
+        };
+        assert_eq!(next(1), None);
+        assert_eq!(next(2), Some(Next::SetRole(OTHER, NodeRole::Manager)));
     }
 }

@@ -16,7 +16,7 @@ use tonic::{Request, Response, Status, Streaming};
 use crate::dispatcher::{self, SessionStream};
 use crate::logs::LogLine;
 use crate::manager::Manager;
-use crate::{authority, forward, peers, replicate};
+use crate::{authority, forward, level, networks, peers, replicate};
 
 /// Metadata of a refusal that names the manager to ask instead.
 pub const LEADER: &str = "swarmw-leader";
@@ -141,7 +141,7 @@ impl pb::membership_server::Membership for ManagerServices {
     ) -> Result<Response<pb::JoinReply>, Status> {
         let identity = require(&request, Allowed::Manager)?;
         let manager = self.leader()?;
-        let address = request.into_inner().address;
+        let pb::JoinRequest { address, feature_level } = request.into_inner();
         let state = manager.state();
         let Some(node) = state.node(identity.node) else {
             return Err(Status::not_found(format!("node {} not found", identity.node)));
@@ -153,6 +153,8 @@ impl pb::membership_server::Membership for ManagerServices {
                 identity.node
             )));
         }
+        level::may_manage(&state, node, feature_level)
+            .map_err(|refusal| Status::failed_precondition(refusal.message))?;
         // A manager that comes back under another address keeps its seat.
         let member = Some(RaftMember { raft_id: 0, addr: address });
         let change = Change::SetNodeRole { id: identity.node, role: NodeRole::Manager, member };
@@ -235,6 +237,46 @@ impl pb::dispatcher_server::Dispatcher for ManagerServices {
         };
         let incoming = request.into_inner();
         Ok(Response::new(dispatcher::open(dispatcher, identity.node, address, incoming)))
+    }
+
+    async fn attach(
+        &self,
+        request: Request<pb::AttachRequest>,
+    ) -> Result<Response<pb::AttachReply>, Status> {
+        let identity = require(&request, Allowed::AnyNode)?;
+        let manager = self.leader()?;
+        let log = &manager.inner().log;
+        networks::attach(log, identity.node, &request.into_inner()).await.map(Response::new)
+    }
+
+    async fn find_network(
+        &self,
+        request: Request<pb::NetworkRequest>,
+    ) -> Result<Response<pb::NetworkReply>, Status> {
+        require(&request, Allowed::AnyNode)?;
+        let manager = self.leader()?;
+        let state = manager.inner().log.raft.state();
+        networks::find(&state, &request.into_inner()).map(Response::new)
+    }
+
+    async fn name_attachment(
+        &self,
+        request: Request<pb::AttachmentNames>,
+    ) -> Result<Response<pb::AttachmentDone>, Status> {
+        let identity = require(&request, Allowed::AnyNode)?;
+        let manager = self.leader()?;
+        let log = &manager.inner().log;
+        networks::name(log, identity.node, request.into_inner()).await.map(Response::new)
+    }
+
+    async fn detach(
+        &self,
+        request: Request<pb::DetachRequest>,
+    ) -> Result<Response<pb::AttachmentDone>, Status> {
+        let identity = require(&request, Allowed::AnyNode)?;
+        let manager = self.leader()?;
+        let log = &manager.inner().log;
+        networks::detach(log, identity.node, &request.into_inner()).await.map(Response::new)
     }
 
     async fn publish_logs(

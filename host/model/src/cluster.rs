@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use ipnet::{IpNet, Ipv4Net};
 use serde::{Deserialize, Serialize};
 
 use crate::json::{is_default, null_as_default};
@@ -97,6 +98,30 @@ pub struct Cluster {
     /// What every manager can read: raised by the leader when all can do more.
     #[serde(default)]
     pub feature_level: u32,
+    /// Where networks that name no subnet get one, and how long its prefix is; set when
+    /// the cluster is founded.
+    #[serde(default)]
+    pub address_pools: AddressPools,
+    /// The UDP port of VXLAN between nodes; set when the cluster is founded.
+    #[serde(default = "default_data_path_port")]
+    pub data_path_port: u16,
+}
+
+/// Where networks that name no subnet get one.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct AddressPools {
+    /// Each is cut into subnets.
+    pub pools: Vec<IpNet>,
+    /// Length of a subnet's prefix.
+    pub subnet_size: u8,
+}
+
+/// Docker's UDP port for VXLAN.
+pub const DATA_PATH_PORT: u16 = 4789;
+
+fn default_data_path_port() -> u16 {
+    DATA_PATH_PORT
 }
 
 /// The cluster's certificate authority. Never leaves the managers.
@@ -120,7 +145,8 @@ pub struct JoinTokens {
 }
 
 /// Raised when the state or the log learns something that older binaries cannot read.
-pub const FEATURE_LEVEL: u32 = 1;
+/// 2: networks.
+pub const FEATURE_LEVEL: u32 = 2;
 
 // === impl ClusterSpec and its parts ===
 
@@ -134,6 +160,14 @@ impl Default for ClusterSpec {
             dispatcher: DispatcherConfig::default(),
             ca: CaConfig::default(),
         }
+    }
+}
+
+impl Default for AddressPools {
+    /// Docker's: 10.0.0.0/8 in subnets of 24 bits.
+    fn default() -> Self {
+        let ten = Ipv4Net::new_assert([10, 0, 0, 0].into(), 8);
+        Self { pools: vec![IpNet::V4(ten)], subnet_size: 24 }
     }
 }
 

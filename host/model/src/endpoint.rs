@@ -5,7 +5,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::json::{is_default, null_as_default};
-use crate::{NodeId, TaskId};
+use crate::{NetworkAttachmentConfig, NodeId, TaskId, VirtualIp};
 
 /// How clients find a service's tasks.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -85,6 +85,22 @@ pub struct Endpoint {
     /// The ports with their published numbers.
     #[serde(deserialize_with = "null_as_default", skip_serializing_if = "Vec::is_empty")]
     pub ports: Vec<PortConfig>,
+    /// One address per network of the service, and per family of the network.
+    #[serde(
+        rename = "VirtualIPs",
+        deserialize_with = "null_as_default",
+        skip_serializing_if = "Vec::is_empty"
+    )]
+    pub virtual_ips: Vec<VirtualIp>,
+    /// Networks that the spec names no more, and the service's tasks are on yet: it keeps
+    /// its names and addresses there until the last of them has ended. Not part of Docker's
+    /// API.
+    #[serde(
+        rename = "Leaving",
+        deserialize_with = "null_as_default",
+        skip_serializing_if = "Vec::is_empty"
+    )]
+    pub leaving: Vec<NetworkAttachmentConfig>,
 }
 
 /// A published ingress port and the running tasks that serve it: what each node

@@ -194,6 +194,10 @@ id_types! {
     SecretId;
     /// Names a config.
     ConfigId;
+    /// Names a network of the cluster.
+    NetworkId;
+    /// Names a container that joined a network of the cluster by itself.
+    AttachmentId;
     /// Names one write of one client, so that a retry gets the first answer.
     RequestId;
 }

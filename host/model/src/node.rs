@@ -34,6 +34,11 @@ pub struct Node {
     /// Its seat among the managers, if it has one.
     #[serde(rename = "RaftMember", default, skip_serializing_if = "Option::is_none")]
     pub member: Option<RaftMember>,
+    /// What its traffic is told by: hardware address, marks, routing tables are made of
+    /// it. From 1; no other node has it at the same time. 0 before
+    /// [`crate::FEATURE_LEVEL`] 2.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub number: u16,
 }
 
 /// What the operator says of a node.
@@ -105,6 +110,16 @@ pub struct NodeDescription {
     /// Docker's API.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub agent_address: String,
+    /// Where its VXLAN ends, an IP address; empty: that of [`agent_address`]. Not part of
+    /// Docker's API.
+    ///
+    /// [`agent_address`]: Self::agent_address
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub data_path_address: String,
+    /// What its binary can do: see [`crate::FEATURE_LEVEL`]. 1 or absent before there was
+    /// another. Not part of Docker's API.
+    #[serde(skip_serializing_if = "is_default")]
+    pub feature_level: u32,
 }
 
 /// The container engine of a node.
@@ -125,7 +140,8 @@ pub struct EngineDescription {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
 pub struct EnginePlugin {
-    /// `Volume`, `Network`, `Log`, …
+    /// `Volume`, `Network`, `Log`, …; `Network` with the name [`crate::OVERLAY_DRIVER`]:
+    /// the node joins containers to overlay networks.
     #[serde(rename = "Type")]
     pub kind: String,
     /// Its name.
@@ -218,6 +234,14 @@ impl Node {
         self.status.state == NodeState::Ready
             && self.spec.availability == Availability::Active
             && self.description.trouble.is_empty()
+    }
+
+    /// What people call it: its host name, or its id as long as it has not said it.
+    pub fn called(&self) -> Cow<'_, str> {
+        match self.description.hostname.as_str() {
+            "" => self.id.to_string().into(),
+            name => name.into(),
+        }
     }
 
     /// The value of an attribute by which placement may tell nodes apart, such as

@@ -8,8 +8,8 @@ use serde_json::Value;
 
 use crate::json::{is_default, null_as_default};
 use crate::{
-    ContainerSpec, Driver, Duration, Endpoint, EndpointSpec, Placement, Preference,
-    ResourceRequirements, ServiceId, Time, UpdateConfig, UpdateStatus,
+    ContainerSpec, Driver, Duration, Endpoint, EndpointSpec, NetworkAttachmentConfig, NetworkId,
+    Placement, Preference, ResourceRequirements, ServiceId, Time, UpdateConfig, UpdateStatus,
 };
 
 /// The version of an object: the Raft index of the entry that last wrote it.
@@ -43,7 +43,7 @@ pub struct ServiceSpec {
     pub rollback_config: Option<UpdateConfig>,
     /// Docker's old place for [`TaskSpec::networks`].
     #[serde(deserialize_with = "null_as_default", skip_serializing_if = "Vec::is_empty")]
-    pub networks: Vec<Value>,
+    pub networks: Vec<NetworkAttachmentConfig>,
     /// Published ports.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub endpoint_spec: Option<EndpointSpec>,
@@ -120,7 +120,7 @@ pub struct TaskSpec {
     pub placement: Option<Placement>,
     /// Networks joined.
     #[serde(deserialize_with = "null_as_default", skip_serializing_if = "Vec::is_empty")]
-    pub networks: Vec<Value>,
+    pub networks: Vec<NetworkAttachmentConfig>,
     /// Where the container's output goes.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub log_driver: Option<Driver>,
@@ -224,6 +224,23 @@ impl ServiceSpec {
         self.task_template.container_spec.as_ref()
     }
 
+    /// The networks that its tasks join: of the template, or, where that names none, of
+    /// the spec itself, Docker's old place for them.
+    pub fn networks_wanted(&self) -> &[NetworkAttachmentConfig] {
+        match self.task_template.networks.is_empty() {
+            true => &self.networks,
+            false => &self.task_template.networks,
+        }
+    }
+
+    /// Moves networks from Docker's old place to the template, where the rest looks.
+    pub fn settle_networks(&mut self) {
+        let old = std::mem::take(&mut self.networks);
+        if self.task_template.networks.is_empty() && !old.is_empty() {
+            Arc::make_mut(&mut self.task_template).networks = old;
+        }
+    }
+
     /// The preferences of all plugins in the order they nest, outermost first.
     pub fn preferences(&self) -> Vec<Preference> {
         let docker = self.task_template.placement.iter().flat_map(|p| &p.preferences);
@@ -277,6 +294,11 @@ impl TaskSpec {
     /// The image, or an empty text.
     pub fn image(&self) -> &str {
         self.container_spec.as_ref().map_or("", |c| &c.image)
+    }
+
+    /// The networks joined, by their ids.
+    pub fn network_ids(&self) -> impl Iterator<Item = NetworkId> {
+        self.networks.iter().filter_map(|network| network.target.parse().ok())
     }
 
     /// The constraints.

@@ -7,7 +7,10 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::json::is_default;
-use crate::{NodeId, PortConfig, ResolutionMode, ServiceId, TaskId, TaskSpec, Time, Version};
+use crate::{
+    NetworkAttachment, NodeId, PortConfig, ResolutionMode, ServiceId, TaskId, TaskSpec, Time,
+    Version,
+};
 
 /// Where a task stands, or should stand. The order is the order of life; the
 /// numbers are Swarm's.
@@ -129,6 +132,9 @@ pub struct Task {
     /// Facts of the service that must outlive it.
     #[serde(rename = "ServiceAnnotations")]
     pub service: Arc<ServiceFacts>,
+    /// Its addresses, from when it has a node; its own as long as it has not ended.
+    #[serde(rename = "Attachments", default, skip_serializing_if = "Vec::is_empty")]
+    pub attachments: Vec<NetworkAttachment>,
 }
 
 /// Facts of a service that its tasks keep, shared by all of one version.
@@ -179,6 +185,9 @@ pub struct Assignment {
     /// run a task again that has ended.
     #[serde(default)]
     pub status: TaskStatus,
+    /// Its addresses.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub attachments: Vec<NetworkAttachment>,
 }
 
 /// One status on its way from an agent to the leader.
@@ -259,6 +268,7 @@ impl Task {
             spec: self.spec.clone(),
             desired_state: self.desired_state,
             status: self.status.clone(),
+            attachments: self.attachments.clone(),
         })
     }
 }

@@ -2,7 +2,12 @@
 //! fault. Pure checks of one object: what needs the other objects (unique names,
 //! free ports) is decided where the state changes.
 
+mod network;
+
 use std::collections::BTreeSet;
+
+pub(crate) use network::pools;
+pub use network::{address_pools, data_path_port, network, overlap};
 
 use crate::{
     ClusterSpec, Duration, ImageReference, MountKind, PublishMode, Refusal, RefusalKind,
@@ -81,6 +86,7 @@ pub fn service(spec: &ServiceSpec) -> Result<(), Refusal> {
     references::check(container)?;
     health(spec)?;
     templates(spec)?;
+    networks(spec)?;
     endpoint(spec)
 }
 
@@ -89,7 +95,6 @@ fn not_yet(spec: &ServiceSpec) -> Result<(), Refusal> {
     let container = spec.container();
     let task = &spec.task_template;
     let missing = [
-        (!spec.networks.is_empty() || !task.networks.is_empty(), "networks"),
         (
             container.is_some_and(|c| c.privileges.as_ref().is_some_and(says_something)),
             "container privileges",
@@ -238,6 +243,19 @@ fn health(spec: &ServiceSpec) -> Result<(), Refusal> {
     Ok(())
 }
 
+fn networks(spec: &ServiceSpec) -> Result<(), Refusal> {
+    let mut targets = BTreeSet::new();
+    for network in spec.networks_wanted() {
+        if network.target.is_empty() {
+            return Err(rpc("TaskSpec: a network's target must be provided"));
+        }
+        if !targets.insert(network.target.as_str()) {
+            return Err(rpc(format!("TaskSpec: duplicate network: {}", network.target)));
+        }
+    }
+    Ok(())
+}
+
 fn endpoint(spec: &ServiceSpec) -> Result<(), Refusal> {
     let Some(endpoint) = &spec.endpoint_spec else {
         return Ok(());
@@ -352,10 +370,35 @@ mod tests {
     #[test]
     fn what_is_missing_is_refused_not_dropped() {
         let spec: ServiceSpec = serde_json::from_str(
-            r#"{"Name":"a","TaskTemplate":{"ContainerSpec":{"Image":"x","Privileges":{"SELinuxContext":null}},
-                "Networks":[{"Target":"n"}]}}"#,
+            r#"{"Name":"a","TaskTemplate":{"ContainerSpec":{"Image":"x",
+                "Privileges":{"SELinuxContext":null,"NoNewPrivileges":true}}}}"#,
         )
         .expect("a spec");
-        assert!(service(&spec).unwrap_err().message.starts_with("networks"));
+        assert!(service(&spec).unwrap_err().message.starts_with("container privileges"));
+    }
+
+    #[test]
+    fn a_network_is_joined_once_wherever_it_is_named() {
+        for (networks, want) in [
+            (r#""TaskTemplate":{"Networks":[{"Target":"n"},{"Target":"m","Aliases":null}],"#, ""),
+            (r#""Networks":[{"Target":"n"}],"TaskTemplate":{"Networks":[{"Target":"n"}],"#, ""),
+            (
+                r#""TaskTemplate":{"Networks":[{"Target":"n"},{"Target":"n"}],"#,
+                "TaskSpec: duplicate network: n",
+            ),
+            (
+                r#""Networks":[{"Target":"n"},{"Target":"n"}],"TaskTemplate":{"#,
+                "TaskSpec: duplicate network: n",
+            ),
+            (r#""TaskTemplate":{"Networks":[{}],"#, "target must be provided"),
+        ] {
+            let spec = format!(r#"{{"Name":"a",{networks}"ContainerSpec":{{"Image":"x"}}}}}}"#);
+            let mut spec: ServiceSpec = serde_json::from_str(&spec).expect("a spec");
+            let said = service(&spec).err().map(|refusal| refusal.to_string()).unwrap_or_default();
+            let right = if want.is_empty() { said.is_empty() } else { said.contains(want) };
+            assert!(right, "{networks}: {said}");
+            spec.settle_networks();
+            assert!(spec.networks.is_empty() && !spec.task_template.networks.is_empty());
+        }
     }
 }

@@ -93,6 +93,7 @@ impl Member {
             advertise: founding.address.clone(),
             managers: vec![founding.address.clone()],
             raft_id: Some(FIRST_SEAT),
+            data_path: founding.data_path,
         };
         let dir = parts.dir.clone();
         founded.credentials.save(&dir.join(CERTIFICATES))?;
@@ -166,7 +167,11 @@ impl Member {
             None => channels,
         };
         let agent = Agent::start(
-            AgentConfig { agent_address: membership.advertise.clone(), ..agent },
+            AgentConfig {
+                agent_address: membership.advertise.clone(),
+                data_path_address: membership.data_path,
+                ..agent
+            },
             ground.runs.clone(),
             Place {
                 tls: tls.clone(),

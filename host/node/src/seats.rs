@@ -3,6 +3,7 @@
 use std::future::Future;
 
 use anyhow::Result;
+use swarmw_model::FEATURE_LEVEL;
 use swarmw_proto::pb::membership_client::MembershipClient;
 use swarmw_proto::{Channels, pb};
 use tonic::transport::Channel;
@@ -15,7 +16,8 @@ pub(crate) async fn ask_for_seat(
     address: &str,
 ) -> Result<pb::JoinReply> {
     let ask = async |mut client: MembershipClient<Channel>| {
-        client.join(pb::JoinRequest { address: address.to_owned() }).await
+        let feature_level = FEATURE_LEVEL;
+        client.join(pb::JoinRequest { address: address.to_owned(), feature_level }).await
     };
     ask_leader(channels, managers, ask)
         .await

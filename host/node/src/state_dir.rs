@@ -2,6 +2,7 @@
 
 use std::fs::{File, OpenOptions, Permissions};
 use std::io::{Read, Seek, Write};
+use std::net::IpAddr;
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
@@ -33,6 +34,9 @@ pub struct Membership {
     pub managers: Vec<String>,
     /// Its seat among the managers, if it has one.
     pub raft_id: Option<u64>,
+    /// Where the VXLAN of its overlay networks ends; `None`: at the host of `advertise`.
+    #[serde(default)]
+    pub data_path: Option<IpAddr>,
 }
 
 // === impl StateDir ===

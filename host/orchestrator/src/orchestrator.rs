@@ -91,7 +91,9 @@ impl Orchestrator {
             | Event::Plugin { .. }
             | Event::Volume { .. }
             | Event::Secret { .. }
-            | Event::Config { .. } => {}
+            | Event::Config { .. }
+            | Event::Network { .. }
+            | Event::Attachment { .. } => {}
         }
     }
 

@@ -291,6 +291,7 @@ impl Reconcile<'_, '_> {
             node: None,
             desired,
             error: Arc::from(""),
+            attachments: Vec::new(),
         }));
     }
 

@@ -25,6 +25,13 @@ pub fn encode<T: Serialize + ?Sized>(value: &T) -> Vec<u8> {
     bytes
 }
 
+/// How many bytes a value takes inside a message.
+pub fn size<T: Serialize + ?Sized>(value: &T) -> usize {
+    let mut counted = Counted(0);
+    ciborium::into_writer(value, &mut counted).expect("CBOR to nowhere");
+    counted.0
+}
+
 /// Decodes a value.
 ///
 /// # Errors
@@ -35,5 +42,30 @@ pub fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, WireError> {
             ciborium::from_reader(body).map_err(|e| WireError::Decode(e.to_string()))
         }
         found => Err(WireError::Version(found.map_or(0, |(byte, _)| *byte))),
+    }
+}
+
+/// Counts what is written.
+struct Counted(usize);
+
+impl std::io::Write for Counted {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0 += bytes.len();
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_value_is_as_large_as_it_is_written() {
+        let value = vec!["web".to_owned(), "x".repeat(300)];
+        assert_eq!(size(&value) + 1, encode(&value).len());
     }
 }

@@ -123,6 +123,7 @@ fn nodes(shape: Shape) -> Vec<Change> {
             status: NodeStatus { state: NodeState::Ready, ..NodeStatus::default() },
             role: NodeRole::Worker,
             member: None,
+            number: 0,
         }))
     };
     (0..shape.nodes).map(node).collect()
@@ -171,6 +172,7 @@ fn tasks(shape: Shape, state: &State) -> Vec<Change> {
             node: None,
             desired: TaskState::Running,
             error: Arc::default(),
+            attachments: Vec::new(),
         }))
     };
     (0..shape.tasks).filter_map(task).collect()

@@ -15,6 +15,8 @@ pub(crate) struct Filters {
     pub(crate) need: Need,
     /// `None` where every node passes.
     engine: Option<FixedBitSet>,
+    /// `None` where every swarmw knows what the tasks are on.
+    known: Option<FixedBitSet>,
     /// Of each helper of the need, the nodes that allow it.
     helpers: Vec<FixedBitSet>,
     constraints: Vec<Arc<Constraint>>,
@@ -29,6 +31,7 @@ pub(crate) enum Miss {
     Ready,
     Resources,
     Engine,
+    Known,
     /// By place among the need's helpers.
     Helper(usize),
     /// By place among the constraints.
@@ -46,6 +49,7 @@ impl Filters {
         Self {
             engine: (!need.engine_plugins.is_empty())
                 .then(|| table.rows_by_engine(|engine| need.served_by(engine))),
+            known: need.networks.then(|| table.rows_by_node(|node| need.is_known_to(node))),
             helpers: need
                 .helpers
                 .iter()
@@ -53,7 +57,7 @@ impl Filters {
                 .collect(),
             platform: table.rows_by_platform(|runs| need.runs_on(runs)),
             volumes: (!need.volumes.is_empty())
-                .then(|| table.rows_by_labels(|labels| need.reached_from(labels))),
+                .then(|| table.rows_by_node(|node| need.reached_from(&node.spec.labels))),
             constraints,
             need,
         }
@@ -62,8 +66,8 @@ impl Filters {
     /// Rows that pass every filter that tasks have no part in.
     pub(crate) fn mask(&self, table: &Table, verdicts: &Verdicts) -> FixedBitSet {
         let mut mask = table.ready.clone();
-        let fixed =
-            self.engine.iter().chain(&self.helpers).chain([&self.platform]).chain(&self.volumes);
+        let fixed = self.engine.iter().chain(&self.known).chain(&self.helpers);
+        let fixed = fixed.chain([&self.platform]).chain(&self.volumes);
         let asked = self.constraints.iter().map(|c| verdicts.mask(c.id));
         for bits in fixed.chain(asked) {
             mask.intersect_with(bits);
@@ -89,6 +93,9 @@ impl Filters {
         }
         if self.engine.as_ref().is_some_and(|rows| !rows.contains(at)) {
             return Some(Miss::Engine);
+        }
+        if self.known.as_ref().is_some_and(|rows| !rows.contains(at)) {
+            return Some(Miss::Known);
         }
         if let Some(first) = self.helpers.iter().position(|rows| !rows.contains(at)) {
             return Some(Miss::Helper(first));
@@ -117,6 +124,7 @@ impl Filters {
             Miss::Ready => format!("{nodes} nodes not available for new tasks"),
             Miss::Resources => of("insufficient resources"),
             Miss::Engine => of("missing plugin"),
+            Miss::Known => of("swarmw too old for networks"),
             Miss::Helper(at) => {
                 let helper = &self.need.helpers[at];
                 let allow = format!("swarmw daemon --volume-helper {helper}=/path/to/{helper}");
@@ -182,8 +190,9 @@ impl Miss {
             Self::Ready => 0,
             Self::Resources => 1,
             Self::Engine => 2,
-            Self::Helper(_) => 3,
-            Self::Constraint(at) => 4 + at,
+            Self::Known => 3,
+            Self::Helper(_) => 4,
+            Self::Constraint(at) => 5 + at,
             Self::Platform => usize::MAX - 3,
             Self::HostPort => usize::MAX - 2,
             Self::Volumes => usize::MAX - 1,

@@ -33,6 +33,9 @@ pub(crate) struct Group {
     pub(crate) items: Vec<Item>,
     /// Tasks of a global service, each with the node it is for.
     pub(crate) preassigned: Vec<(NodeId, Item)>,
+    /// How many of those with a node have what they need besides, and why no more; `None`
+    /// where all have.
+    pub(crate) enough: Option<(usize, Arc<str>)>,
     /// Once compiled.
     pub(crate) policy: Option<Policy>,
 }
@@ -114,6 +117,7 @@ impl Groups {
                 ports,
                 items: Vec::new(),
                 preassigned: Vec::new(),
+                enough: None,
                 policy: None,
             });
             Some(self.all.len() - 1)

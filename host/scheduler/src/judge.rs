@@ -60,6 +60,7 @@ pub fn place_anew(
                     node: None,
                     desired: task.desired_state,
                     error: Arc::default(),
+                    attachments: Vec::new(),
                 }));
             }
         }

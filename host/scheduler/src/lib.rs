@@ -42,6 +42,6 @@ mod verdicts;
 mod waiting;
 
 pub use judge::{Judgement, place_anew};
-pub use pass::{Consequence, Pass, PolicyEvent};
+pub use pass::{Consequence, Pass, PolicyEvent, Supply};
 pub use policies::*;
 pub use scheduler::Scheduler;

@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 
 use swarmw_model::{
-    EngineDescription, EnginePlugin, GrantRequest, ImageKind, ImageReference, MountKind, Platform,
-    Plugin, PluginClaim, PluginKind, TaskSpec,
+    EngineDescription, EnginePlugin, GrantRequest, ImageKind, ImageReference, MountKind, Node,
+    OVERLAY_DRIVER, Platform, Plugin, PluginClaim, PluginKind, TaskSpec,
 };
-use swarmw_state::State;
+use swarmw_state::{NETWORKS_LEVEL, State};
 
 use crate::table::Row;
 use crate::usage::{Port, Usage};
@@ -31,6 +31,8 @@ pub(crate) struct Need {
     pub(crate) helpers: Vec<String>,
     /// Empty for anything.
     pub(crate) platforms: Vec<Platform>,
+    /// Whether it is on networks between nodes, which an older swarmw does not know.
+    pub(crate) networks: bool,
     /// Whether the image is an uploaded component, which Wasm nodes alone run.
     pub(crate) component: bool,
     pub(crate) ports: Vec<Port>,
@@ -44,6 +46,7 @@ pub(crate) struct Need {
 /// Kinds of engine plugins, in the engine's words.
 const VOLUME: &str = "Volume";
 const LOG: &str = "Log";
+const NETWORK: &str = "Network";
 /// Programs that a node's admin allows volume drivers to run.
 const VOLUME_HELPER: &str = "VolumeHelper";
 
@@ -59,6 +62,7 @@ impl Need {
             reserved: Reserved { cpu, memory },
             engine_plugins,
             helpers,
+            networks: on_overlay(spec, state),
             platforms: placement.map_or_else(Vec::new, |p| p.platforms.clone()),
             component: ImageReference::parse(spec.image()).kind() == ImageKind::UploadedComponent,
             ports: ports.collect(),
@@ -97,6 +101,11 @@ impl Need {
     pub(crate) fn allows(engine: &EngineDescription, helper: &str) -> bool {
         let allowed = |p: &EnginePlugin| p.kind == VOLUME_HELPER && p.name == helper;
         is_silent(engine) || engine.plugins.iter().any(allowed)
+    }
+
+    /// Whether the swarmw of a node knows what the task is on.
+    pub(crate) fn is_known_to(&self, node: &Node) -> bool {
+        !self.networks || node.description.feature_level >= NETWORKS_LEVEL
     }
 
     /// Whether a node with these labels reaches the volumes.
@@ -186,6 +195,9 @@ fn engine_plugins(spec: &TaskSpec, state: &State) -> (Vec<(&'static str, String)
             Some(plugin) => programs.extend(helpers(plugin)),
         }
     }
+    if on_overlay(spec, state) {
+        needed.push((NETWORK, OVERLAY_DRIVER.to_owned()));
+    }
     if let Some(log) = &spec.log_driver
         && !matches!(log.name.as_str(), "" | "none")
     {
@@ -196,6 +208,11 @@ fn engine_plugins(spec: &TaskSpec, state: &State) -> (Vec<(&'static str, String)
     programs.sort();
     programs.dedup();
     (needed, programs)
+}
+
+/// Whether a task is on a network that the node's own driver joins containers to.
+fn on_overlay(spec: &TaskSpec, state: &State) -> bool {
+    spec.network_ids().any(|id| state.network(id).is_some_and(|network| network.is_overlay()))
 }
 
 /// The programs that a plugin was granted by name.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use swarmw_model::{NodeId, ServiceId, TaskState, TaskStatus, Time};
+use swarmw_model::{NodeId, ServiceId, TaskSpec, TaskState, TaskStatus, Time};
 use swarmw_state::{Change, State, TaskChange};
 
 use crate::batch::{Batch, Policy};
@@ -43,6 +43,30 @@ pub enum Consequence {
     NativeBalance,
 }
 
+/// What tasks need besides a node, and others give: whoever gets none takes no node's room
+/// from those that need none.
+pub trait Supply {
+    /// Whether there is enough for so many tasks of a service that run this.
+    ///
+    /// # Errors
+    /// For how many there is, and what the others are told.
+    fn enough(
+        &mut self,
+        service: ServiceId,
+        spec: &TaskSpec,
+        wanted: usize,
+    ) -> Result<(), (usize, Arc<str>)>;
+}
+
+/// Enough for all.
+struct Plenty;
+
+impl Supply for Plenty {
+    fn enough(&mut self, _: ServiceId, _: &TaskSpec, _: usize) -> Result<(), (usize, Arc<str>)> {
+        Ok(())
+    }
+}
+
 /// Where the tasks of a pass stand.
 struct Work<'a> {
     state: &'a State,
@@ -67,15 +91,28 @@ impl Scheduler {
         now: Time,
         policies: &mut dyn Policies,
     ) -> Pass {
+        self.schedule_with(state, decisions, now, policies, &mut Plenty)
+    }
+
+    /// The same, for no more tasks than there is a `supply` for.
+    pub fn schedule_with(
+        &mut self,
+        state: &State,
+        decisions: &mut Vec<Change>,
+        now: Time,
+        policies: &mut dyn Policies,
+        supply: &mut dyn Supply,
+    ) -> Pass {
         if self.table.forget_stale_columns() {
             self.verdicts.forget();
         }
         self.begin_pass(policies);
         let all = std::mem::take(&mut self.retry);
-        let groups = self.collect(state, decisions, all);
+        let mut groups = self.collect(state, decisions, all);
         self.shut_down_stale(state, decisions, now);
         let mut work = Work { state, decisions, now, pass: Pass::default() };
         if !groups.is_empty() {
+            self.hold_back(&mut groups, &mut work, supply);
             self.table.order();
             self.usage.begin_pass();
             self.foresee(&work);
@@ -101,6 +138,22 @@ impl Scheduler {
             groups.add_waiting(key, waiters, state);
         }
         groups.sorted()
+    }
+
+    /// Leaves out the tasks that would have a node and lack something else. Of replicas,
+    /// which are all alike, these are the last; of a global service whoever has no node
+    /// needs nothing else.
+    fn hold_back(&mut self, groups: &mut [Group], work: &mut Work<'_>, supply: &mut dyn Supply) {
+        for group in groups.iter_mut().filter(|group| !group.spec.networks.is_empty()) {
+            let wanted = group.items.len() + group.preassigned.len();
+            let Err((enough, why)) = supply.enough(group.service, &group.spec, wanted) else {
+                continue;
+            };
+            for item in group.items.drain(enough.min(group.items.len())..) {
+                self.leave(&item, &why, work);
+            }
+            group.enough = Some((enough, why));
+        }
     }
 
     /// Tasks of an older spec that never had a node end here, as there is no agent
@@ -248,6 +301,10 @@ impl Scheduler {
         let filters = &batch.classes[class].filters;
         let mut counts = self.usage.of_service(group.service).cloned().unwrap_or_default();
         let mut placed = Vec::new();
+        let (enough, none) = match &group.enough {
+            Some((enough, why)) => (*enough, why.clone()),
+            None => (usize::MAX, Arc::default()),
+        };
         for (node, item) in &group.preassigned {
             let row = self.table.row(*node);
             let miss = match row {
@@ -260,6 +317,7 @@ impl Scheduler {
                 }
             };
             match (row, miss) {
+                (Some(_), None) if placed.len() >= enough => self.leave(item, &none, work),
                 (Some(row), None) => {
                     self.usage.place(row, &filters.need);
                     placed.push(row);

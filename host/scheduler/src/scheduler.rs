@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use swarmw_model::{Node, NodeId, ServiceSpec, Task};
+use swarmw_model::{Node, NodeId, ServiceSpec, Task, TaskId};
 use swarmw_state::{Event, State};
 
 use crate::failures::Failures;
@@ -52,12 +52,20 @@ impl Scheduler {
                 }
             }
             Event::Service { old: Some(old), new: Some(new) } => {
-                self.retry |= old.spec != new.spec;
+                // A virtual address that it gave up, or got, may be what tasks wait for.
+                self.retry |=
+                    old.spec != new.spec || old.endpoint.virtual_ips != new.endpoint.virtual_ips;
             }
-            Event::Service { old: Some(old), new: None } => self.failures.forget_service(old.id),
+            Event::Service { old: Some(old), new: None } => {
+                self.failures.forget_service(old.id);
+                self.retry |= !old.endpoint.virtual_ips.is_empty();
+            }
             Event::Service { .. } => {}
             Event::Task { old, new } => self.observe_task(old.as_ref(), new.as_ref()),
             Event::Plugin { .. } | Event::Volume { .. } => self.retry = true,
+            // Tasks wait for addresses as well.
+            Event::Network { .. } => self.retry = true,
+            Event::Attachment { new, .. } => self.retry |= new.is_none(),
             Event::Secret { .. } | Event::Config { .. } => {}
         }
     }
@@ -83,19 +91,35 @@ impl Scheduler {
                     self.take_away(old);
                     self.add(new);
                 }
+                self.retry |= lets_go_of_addresses(old, Some(new));
                 // What it was told is of the spec that it had.
                 self.retry |= old.spec_version != new.spec_version && new.node_id.is_none();
                 if let Some(row) = new.node_id.and_then(|node| self.table.row(node)) {
                     self.failures.note(row, old, new);
                 }
             }
-            (Some(old), None) => self.take_away(old),
+            (Some(old), None) => {
+                self.retry |= lets_go_of_addresses(old, None);
+                self.take_away(old);
+            }
             (None, Some(new)) => self.add(new),
             (None, None) => {}
         }
         if let Some(task) = new.or(old) {
             self.waiting.note(task, new.is_some());
         }
+    }
+
+    /// Somebody else, who was asked after a pass, has no place for a task that waits
+    /// already, and has told it so before: it is tried again when something changes that
+    /// could help, like one that the pass itself left.
+    pub fn stays_waiting(&mut self, id: TaskId) {
+        self.waiting.stays_answered(id);
+    }
+
+    /// All that waits is tried again in the next pass.
+    pub fn try_again(&mut self) {
+        self.retry = true;
     }
 
     fn add(&mut self, task: &Task) {
@@ -151,4 +175,11 @@ impl Scheduler {
         }
         Ok(true)
     }
+}
+
+/// Whether a task had addresses, and has them no more.
+fn lets_go_of_addresses(old: &Task, new: Option<&Arc<Task>>) -> bool {
+    !old.attachments.is_empty()
+        && !old.status.state.is_terminal()
+        && new.is_none_or(|new| new.status.state.is_terminal())
 }

@@ -2,7 +2,7 @@
 //! some policy reads. Only static attributes stand here; what tasks take of a
 //! node is in [`crate::usage`].
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use fixedbitset::FixedBitSet;
@@ -186,14 +186,11 @@ impl Table {
             && self.platforms.get(self.platform_of[row as usize]).is_some_and(pass)
     }
 
-    /// The rows whose node has labels that pass.
-    pub(crate) fn rows_by_labels(
-        &self,
-        pass: impl Fn(&BTreeMap<String, String>) -> bool,
-    ) -> FixedBitSet {
+    /// The rows whose node passes.
+    pub(crate) fn rows_by_node(&self, pass: impl Fn(&Node) -> bool) -> FixedBitSet {
         let mut rows = FixedBitSet::with_capacity(self.nodes.len());
         for (row, node) in self.nodes.iter().enumerate() {
-            if node.as_ref().is_some_and(|node| pass(&node.spec.labels)) {
+            if node.as_ref().is_some_and(|node| pass(node)) {
                 rows.insert(row);
             }
         }

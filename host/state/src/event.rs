@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use swarmw_model::{ClusterVolume, Config, Node, Plugin, Secret, Service, Task};
+use swarmw_model::{
+    Attachment, ClusterVolume, Config, Network, Node, Plugin, Secret, Service, Task,
+};
 
 /// One object before and after: `old` is absent for a new object, `new` for a
 /// removed one.
@@ -58,5 +60,19 @@ pub enum Event {
         old: Option<Arc<Plugin>>,
         /// After.
         new: Option<Arc<Plugin>>,
+    },
+    /// A network.
+    Network {
+        /// Before.
+        old: Option<Arc<Network>>,
+        /// After.
+        new: Option<Arc<Network>>,
+    },
+    /// A container that joined a network by itself.
+    Attachment {
+        /// Before.
+        old: Option<Arc<Attachment>>,
+        /// After.
+        new: Option<Arc<Attachment>>,
     },
 }

@@ -3,7 +3,7 @@
 //! [`State`] is a value. [`State::apply`] takes a [`Transaction`] and is
 //! deterministic: it reads no clock, calls no plugin, does no I/O, and every
 //! manager that applies the same log holds the same state. Uniqueness (names,
-//! published ports) and the rule of version indexes are decided there and nowhere
+//! published ports, addresses) and the rule of version indexes are decided there and nowhere
 //! else. Tables are persistent maps, so [`State::clone`] costs almost nothing: a
 //! snapshot, a scheduling pass or an API read takes a clone and blocks nobody.
 //!
@@ -14,6 +14,7 @@ mod data;
 mod event;
 mod left;
 mod lookup;
+mod network;
 mod rollout;
 mod snapshot;
 mod tables;
@@ -24,6 +25,7 @@ mod users;
 pub use apply::Applied;
 pub use event::Event;
 pub use lookup::Lookup;
+pub use network::{ATTACHMENTS_OF_NODE_MAX, Holder, NETWORKS_LEVEL, VNI_FIRST, VNI_LAST};
 pub use rollout::{Rollout, RolloutStep, TakenOver, TargetMove, TargetState};
 pub use snapshot::{SnapshotError, decode_transaction, encode_transaction};
 pub use tables::State;

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use swarmw_model::{ClusterVolume, Config, Node, Plugin, Refusal, Secret, Service, Task};
+use swarmw_model::{ClusterVolume, Config, Network, Node, Plugin, Refusal, Secret, Service, Task};
 
 use crate::State;
 
@@ -76,6 +76,9 @@ lookup! {
     };
     Config, ConfigId, "config", configs, |state, name| {
         state.config_named(name).cloned().into_iter().collect()
+    };
+    Network, NetworkId, "network", networks, |state, name| {
+        state.network_named(name).cloned().into_iter().collect()
     };
     Plugin, PluginId, "plugin", plugins, |state, name| {
         let short = |p: &&Arc<Plugin>| p.name.rsplit('/').next() == Some(name);

@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use swarmw_model::{
-    Cluster, ClusterVolume, Config, Node, Plugin, RequestId, Secret, Service, ServiceFacts, Task,
-    TaskId, TaskSpec,
+    Attachment, Cluster, ClusterVolume, Config, Network, Node, Plugin, RequestId, Secret, Service,
+    ServiceFacts, Task, TaskId, TaskSpec,
 };
 
 use crate::{Outcome, Rollout, State, Transaction};
@@ -51,6 +51,12 @@ struct Snapshot {
     secrets: Vec<Arc<Secret>>,
     #[serde(default)]
     configs: Vec<Arc<Config>>,
+    #[serde(default)]
+    networks: Vec<Arc<Network>>,
+    #[serde(default)]
+    going: Vec<Arc<Network>>,
+    #[serde(default)]
+    attachments: Vec<Arc<Attachment>>,
     rollouts: Vec<Arc<Rollout>>,
     next_raft_id: u64,
     requests: Vec<(RequestId, Arc<Vec<Outcome>>)>,
@@ -126,6 +132,9 @@ impl State {
             volumes: self.volumes.values().cloned().collect(),
             secrets: self.secrets.values().cloned().collect(),
             configs: self.configs.values().cloned().collect(),
+            networks: self.networks.values().cloned().collect(),
+            going: self.going.values().cloned().collect(),
+            attachments: self.attachments.values().cloned().collect(),
             rollouts: self.rollouts.values().cloned().collect(),
             next_raft_id: self.next_raft_id,
             requests: self
@@ -158,6 +167,9 @@ impl State {
             volumes: from.volumes.into_iter().map(|v| (v.id, v)).collect(),
             secrets: from.secrets.into_iter().collect(),
             configs: from.configs.into_iter().collect(),
+            networks: from.networks.into_iter().map(|n| (n.id, n)).collect(),
+            going: from.going.into_iter().map(|n| (n.id, n)).collect(),
+            attachments: from.attachments.into_iter().map(|a| (a.id, a)).collect(),
             rollouts: from.rollouts.into_iter().map(|r| (r.service, r)).collect(),
             next_raft_id: from.next_raft_id,
             request_order: from.requests.iter().map(|(id, _)| *id).collect(),

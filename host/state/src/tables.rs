@@ -1,16 +1,19 @@
 //! The tables of the state and how to read them.
 
 use std::collections::HashMap as StdHashMap;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use imbl::{HashMap, OrdMap, OrdSet, Vector};
+use ipnet::IpNet;
 use swarmw_model::{
-    Cluster, ClusterVolume, ConfigId, Node, NodeId, NodeRole, Plugin, PluginId, PortProtocol,
-    RequestId, SecretId, Service, ServiceFacts, ServiceId, Slot, Task, TaskId, VolumeId,
+    Attachment, AttachmentId, Cluster, ClusterVolume, ConfigId, Network, NetworkId, Node, NodeId,
+    NodeRole, Plugin, PluginId, PortProtocol, RequestId, SecretId, Service, ServiceFacts,
+    ServiceId, Slot, Task, TaskId, VolumeId,
 };
 
 use crate::data::DataTable;
-use crate::{Outcome, Rollout};
+use crate::{Holder, Outcome, Rollout};
 
 /// Names of client writes kept with their outcomes, so that a retry is told what
 /// became of the first try.
@@ -28,6 +31,10 @@ pub struct State {
     pub(crate) volumes: OrdMap<VolumeId, Arc<ClusterVolume>>,
     pub(crate) secrets: DataTable<SecretId>,
     pub(crate) configs: DataTable<ConfigId>,
+    pub(crate) networks: OrdMap<NetworkId, Arc<Network>>,
+    /// Networks that were removed, on which tasks that are told to stop have addresses yet.
+    pub(crate) going: OrdMap<NetworkId, Arc<Network>>,
+    pub(crate) attachments: OrdMap<AttachmentId, Arc<Attachment>>,
     pub(crate) rollouts: OrdMap<ServiceId, Arc<Rollout>>,
     /// Raft ids are never given twice: the next one.
     pub(crate) next_raft_id: u64,
@@ -42,6 +49,19 @@ pub struct State {
     pub(crate) tasks_of_service: HashMap<ServiceId, OrdSet<(Slot, TaskId)>>,
     pub(crate) tasks_of_node: HashMap<NodeId, OrdSet<TaskId>>,
     pub(crate) ports: OrdMap<(PortProtocol, u16), ServiceId>,
+    pub(crate) network_names: OrdMap<String, NetworkId>,
+    pub(crate) vnis: OrdMap<u32, NetworkId>,
+    pub(crate) services_of_network: HashMap<NetworkId, OrdSet<ServiceId>>,
+    /// Who has an address: tasks that have not ended, services, containers that joined.
+    pub(crate) addresses: OrdMap<(NetworkId, IpAddr), Holder>,
+    /// How many of them are of a subnet's range.
+    pub(crate) taken_in: HashMap<(NetworkId, IpNet), u64>,
+    /// How many tasks of a service have addresses on a network.
+    pub(crate) tasks_on: HashMap<(ServiceId, NetworkId), u64>,
+    /// Services that have left networks on which their tasks are yet.
+    pub(crate) leaving: OrdSet<ServiceId>,
+    pub(crate) attachments_of_node: HashMap<NodeId, OrdSet<AttachmentId>>,
+    pub(crate) node_numbers: OrdMap<u16, NodeId>,
 }
 
 // === impl State ===
@@ -206,9 +226,15 @@ impl State {
         self.volume_names.clear();
         self.facts.clear();
         self.ports.clear();
+        self.services_of_network.clear();
+        self.addresses.clear();
+        self.taken_in.clear();
+        self.tasks_on.clear();
+        self.leaving.clear();
         for service in self.services.values().cloned().collect::<Vec<_>>() {
             self.index_service(&service);
         }
+        self.reindex_networks();
         for plugin in self.plugins.values() {
             self.plugin_names.insert(plugin.name.clone(), plugin.id);
         }

@@ -4,10 +4,11 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use swarmw_model::{
-    CandidateState, Cluster, ClusterSpec, ClusterVolume, Config, ConfigId, DataSpec, GrantRequest,
-    Id, JoinTokens, Node, NodeDescription, NodeId, NodeRole, NodeSpec, NodeState, Plugin, PluginId,
-    PluginRelease, PluginState, PortConfig, RaftMember, Refusal, RequestId, Secret, SecretId,
-    ServiceId, ServiceSpec, Slot, TaskId, TaskState, TaskStatus, Time, UpdateStatus, Version,
+    Attachment, AttachmentId, CandidateState, Cluster, ClusterSpec, ClusterVolume, Config,
+    ConfigId, DataSpec, GrantRequest, Id, JoinTokens, Network, NetworkAttachment, NetworkId, Node,
+    NodeDescription, NodeId, NodeRole, NodeSpec, NodeState, Plugin, PluginId, PluginRelease,
+    PluginState, Pool, PortConfig, RaftMember, Refusal, RequestId, Secret, SecretId, ServiceId,
+    ServiceSpec, Slot, TaskId, TaskState, TaskStatus, Time, UpdateStatus, Version, VirtualIp,
     VolumeId,
 };
 
@@ -17,6 +18,8 @@ use crate::RolloutStep;
 pub const TRANSACTION_CHANGES: usize = 2_000;
 /// …and at most about this many bytes.
 pub const TRANSACTION_BYTES: usize = 1 << 20;
+/// About what a task's addresses on one network take.
+const ATTACHMENT_BYTES: usize = 128;
 
 /// Changes that enter the log as one entry. Each stands for itself: one that is
 /// refused or whose premise is gone does not keep the others out.
@@ -144,7 +147,7 @@ pub enum Change {
         /// The service.
         id: ServiceId,
     },
-    /// Published ports as the allocator chose them.
+    /// Published ports and virtual addresses as the allocator chose them.
     SetEndpoint {
         /// The service.
         service: ServiceId,
@@ -152,6 +155,9 @@ pub enum Change {
         version: Version,
         /// Every port, with its published number.
         ports: Vec<PortConfig>,
+        /// Every virtual address; `None` leaves them as they are.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        virtual_ips: Option<Vec<VirtualIp>>,
     },
     /// How far an update has come.
     SetUpdateStatus {
@@ -275,6 +281,35 @@ pub enum Change {
     },
     /// Forgets a config; refused while a service names it.
     RemoveConfig(ConfigId),
+
+    /// A new network with its subnets; `version` and times are set by apply. One whose
+    /// subnet or identifier was chosen for it, and is taken meanwhile, is dropped.
+    CreateNetwork(Box<Network>),
+    /// Forgets a network; refused while a service, a task or a container is on it.
+    RemoveNetwork(NetworkId),
+    /// Gives a network further subnets.
+    GrowNetwork {
+        /// The network.
+        id: NetworkId,
+        /// Its version when it was decided.
+        version: Version,
+        /// What it gets.
+        pools: Vec<Pool>,
+    },
+    /// A container that no service made joins a network; `version` and times are set by
+    /// apply. Dropped where its address is taken meanwhile.
+    AddAttachment(Box<Attachment>),
+    /// What a container that joined is found by.
+    NameAttachment {
+        /// The attachment.
+        id: AttachmentId,
+        /// The engine's id of the container.
+        container: String,
+        /// All names.
+        names: Vec<String>,
+    },
+    /// A container that joined has left.
+    RemoveAttachment(AttachmentId),
 }
 
 /// A task to be made from its service's present spec.
@@ -295,6 +330,9 @@ pub struct NewTask {
     pub desired: TaskState,
     /// Why it waits, where no node was found.
     pub error: Arc<str>,
+    /// Its addresses; it has them with its node.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub attachments: Vec<NetworkAttachment>,
 }
 
 /// A change of a task. What is `None` stays.
@@ -309,6 +347,9 @@ pub struct TaskChange {
     /// ended, or where the node no longer takes tasks.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub assign: Option<NodeId>,
+    /// Its addresses, which it has with its node.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub attachments: Vec<NetworkAttachment>,
     /// A new status; one of an earlier state than the stored one is ignored.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub status: Option<TaskStatus>,
@@ -345,7 +386,7 @@ pub enum Dropped {
 impl TaskChange {
     /// A change of nothing, to be filled in.
     pub fn of(id: TaskId) -> Self {
-        Self { id, desired: None, assign: None, status: None, adopt: None }
+        Self { id, desired: None, assign: None, attachments: Vec::new(), status: None, adopt: None }
     }
 
     /// Changes the desired state.
@@ -360,9 +401,13 @@ impl Change {
     /// About how many bytes it takes in the log.
     pub fn weight(&self) -> usize {
         match self {
-            Self::CreateTask(task) => 160 + task.error.len(),
+            Self::CreateTask(task) => {
+                160 + task.error.len() + ATTACHMENT_BYTES * task.attachments.len()
+            }
             Self::Task(change) => {
-                96 + change.status.as_ref().map_or(0, |s| 64 + s.message.len() + s.error.len())
+                let status =
+                    change.status.as_ref().map_or(0, |s| 64 + s.message.len() + s.error.len());
+                96 + status + ATTACHMENT_BYTES * change.attachments.len()
             }
             Self::RemoveTask(_) => 32,
             Self::StepRollout(step) => step.weight(),

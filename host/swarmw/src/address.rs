@@ -61,6 +61,28 @@ pub fn advertise(
     }
 }
 
+/// Where the traffic of networks ends on this node: an address or an interface; `None`
+/// where the text is empty: at the advertised address.
+///
+/// # Errors
+/// Anything else.
+pub fn data_path(text: &str) -> Result<Option<IpAddr>, Refusal> {
+    if text.is_empty() {
+        return Ok(None);
+    }
+    match text.trim_matches(['[', ']']).parse::<IpAddr>() {
+        Ok(address) if !address.is_unspecified() => Ok(Some(address)),
+        // An interface's name has no colon here, as there is no port.
+        Err(_) if !text.contains(':') => {
+            of_interface("DataPathAddr", text, DEFAULT_PORT).map(|address| Some(address.ip()))
+        }
+        _ => Err(Refusal::invalid(
+            "data path address must be a non-zero IP address or network interface (without a \
+             port number)",
+        )),
+    }
+}
+
 /// The address of a network interface, by its name: `eth0` or `eth0:2377`.
 fn of_interface(field: &str, text: &str, port: u16) -> Result<SocketAddr, Refusal> {
     let invalid = |why: String| Refusal::invalid(format!("invalid {field} {text:?}: {why}"));
@@ -114,6 +136,19 @@ fn own_address(towards: &str) -> Option<IpAddr> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_data_path_is_an_address_or_an_interface_without_a_port() {
+        assert_eq!(data_path("").ok(), Some(None));
+        for text in ["10.0.0.1", "fd00::1", "[fd00::1]"] {
+            let want = text.trim_matches(['[', ']']).parse().ok();
+            assert_eq!(data_path(text).ok(), Some(want), "{text}");
+        }
+        assert_eq!(data_path("lo").ok(), Some("127.0.0.1".parse().ok()));
+        for text in ["0.0.0.0", "::", "10.0.0.1:4789", "lo:4789", "nope"] {
+            assert!(data_path(text).is_err(), "{text}");
+        }
+    }
 
     #[test]
     fn listen_addresses_have_swarms_defaults() {

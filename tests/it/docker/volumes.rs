@@ -1,7 +1,7 @@
 //! Containers with volumes whose driver is a plugin.
 
 use super::{container, import_everywhere, running, take_turn};
-use crate::support::{Cluster, eventually, mounts_below};
+use crate::support::{Cluster, eventually, mounted_below, mounts_below};
 
 const EXT4: &[u8] = include_bytes!(env!("SWARMW_EXT4_IMAGE"));
 /// The start of a volume's mount, as a container sees it.
@@ -24,6 +24,8 @@ fn a_container_has_the_volume_that_a_plugin_planned() {
     let task = &running(node, "db", 1)[0];
     let seen = machine.docker(&["exec", &container(task), "cat", "/proc/mounts"]);
     assert!(seen.contains(MOUNTED), "{seen}");
+    let table = machine.run(&["cat", "/proc/1/mountinfo"]).stdout;
+    assert!(!mounted_below(&node.state_dir(), &table).is_empty(), "{table}");
     assert_eq!(node.swarmw(&["volume", "ls", "--quiet", "--filter", "driver=ext4"]), "db-1\n");
 
     node.swarmw(&["service", "update", "--detach", "--force", "db"]);
@@ -33,9 +35,12 @@ fn a_container_has_the_volume_that_a_plugin_planned() {
     });
     node.swarmw(&["service", "rm", "db"]);
     let own = node.state_dir();
-    eventually("nothing is mounted", || match mounts_below(&own) {
-        (mounts, loops) if mounts.is_empty() && loops.is_empty() => Ok(()),
-        left => Err(format!("{left:?}")),
+    eventually("nothing is mounted", || {
+        let table = machine.run(&["cat", "/proc/1/mountinfo"]).stdout;
+        match (mounted_below(&own, &table), mounts_below(&own).1) {
+            (mounts, loops) if mounts.is_empty() && loops.is_empty() => Ok(()),
+            left => Err(format!("{left:?}")),
+        }
     });
     assert_eq!(node.swarmw(&["volume", "rm", "db-1"]), "db-1\n");
     assert_eq!(node.swarmw(&["volume", "ls", "--quiet", "--filter", "driver=ext4"]), "");

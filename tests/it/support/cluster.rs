@@ -96,7 +96,7 @@ impl Cluster {
             let engine = machine.engine_address();
             let engine = if index < engines { engine.as_str() } else { "none" };
             Node::new(folder.path(), &format!("n{}", index + 1), machine.ip, engine)
-                .within(machine.in_network())
+                .within(machine.beside_engine())
         };
         let nodes = machines.iter().enumerate().map(node).collect();
         let mut cluster = Self {
@@ -127,8 +127,14 @@ impl Cluster {
 
     /// `swarm init` on a node.
     pub fn init(&self, index: usize) {
+        self.init_with(index, &[]);
+    }
+
+    /// `swarm init` on a node, with further flags.
+    pub fn init_with(&self, index: usize, flags: &[&str]) {
         let ip = self.nodes[index].ip.to_string();
-        self.nodes[index].swarmw(&["swarm", "init", "--listen-addr", &ip, "--advertise-addr", &ip]);
+        let at = ["swarm", "init", "--listen-addr", &ip, "--advertise-addr", &ip];
+        self.nodes[index].swarmw(&[&at, flags].concat());
     }
 
     /// `swarm join` of a node, by the first one's token.

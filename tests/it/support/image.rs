@@ -1,7 +1,7 @@
 //! Images made of the Debian packages installed here: nothing is downloaded.
 
 use std::fs;
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -9,9 +9,25 @@ use super::machine::{Machine, must};
 
 /// Programs that one busybox is.
 const APPLETS: &[&str] = &[
-    "sh", "cat", "echo", "false", "hostname", "httpd", "kill", "ls", "nc", "printf", "rm", "sleep",
-    "test", "touch", "true", "wget",
+    "sh", "cat", "echo", "false", "hostname", "httpd", "ip", "kill", "ls", "nc", "nslookup",
+    "ping", "printf", "rm", "sleep", "test", "touch", "true", "wget",
 ];
+
+/// Gets a page of a host at port 80: a static busybox cannot look up names.
+const GET: &str = r#"#!/usr/bin/perl
+use IO::Socket::INET;
+my ($host, $path) = @ARGV;
+my $to = IO::Socket::INET->new(PeerAddr => $host, PeerPort => 80, Timeout => 5)
+    or die "$host: $@\n";
+print $to "GET $path HTTP/1.0\r\nHost: $host\r\n\r\n";
+local $/;
+my ($head, $body) = split /\r?\n\r?\n/, <$to>, 2;
+die "$head\n" unless $head =~ /^HTTP\S+ 200/;
+print $body;
+"#;
+
+/// A page that says who answers, and whom.
+const WHO: &str = "#!/bin/sh\necho; echo $(hostname) $REMOTE_ADDR\n";
 
 const PERL: &str = "/usr/bin/perl";
 
@@ -25,7 +41,7 @@ impl RootFs {
     /// Packs it into `folder`.
     pub fn pack(folder: &Path) -> Self {
         let root = folder.join("rootfs");
-        for part in ["bin", "tmp", "www"] {
+        for part in ["bin", "tmp", "www/cgi-bin"] {
             fs::create_dir_all(root.join(part)).expect("a folder of the image");
         }
         fs::copy("/usr/bin/busybox", root.join("bin/busybox")).expect("busybox-static");
@@ -33,6 +49,11 @@ impl RootFs {
             symlink("busybox", root.join("bin").join(applet)).expect("an applet");
         }
         fs::write(root.join("www/index.html"), "hello from a container\n").expect("a page");
+        for (name, script) in [("www/cgi-bin/who", WHO), ("bin/get", GET)] {
+            let path = root.join(name);
+            fs::write(&path, script).expect("a script");
+            fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).expect("a program");
+        }
         for program in ["/usr/bin/redis-server", "/usr/bin/redis-cli", PERL] {
             copy_with_libraries(program, &root);
         }

@@ -23,12 +23,16 @@ const DIES_WITH_US: [&str; 3] = ["setpriv", "--pdeathsig", "KILL"];
 const INIT: &str = r#"
 set -eu
 mount -t tmpfs -o mode=755 tmpfs /run
+mount --make-rshared /
 mount --bind "$EMPTY" "$(readlink -f /etc/resolv.conf)"
 hostname "$NAME"
 ip link set lo up
 echo ready
 while sleep 3600; do :; done
 "#;
+
+/// Runs a program with the `/proc` of its own process ids.
+const WITH_PROC: &str = r#"mount --make-rprivate /proc && mount -t proc proc /proc && exec "$@""#;
 
 /// Process of the bridge's namespace.
 const SWITCH: &str = "set -eu
@@ -141,6 +145,24 @@ impl Machine {
         vec!["nsenter".to_owned(), format!("--net=/proc/{}/ns/net", self.holder.id())]
     }
 
+    /// The words before a command that make it run where the engine does: in the machine's
+    /// network, with its `/run`.
+    pub fn inside(&self) -> Vec<String> {
+        let mut words = self.in_network();
+        words.push(format!("--mount=/proc/{}/ns/mnt", self.first_process()));
+        words
+    }
+
+    /// The words before a daemon that make it run where the engine does, under the process
+    /// ids of the test: what either mounts the other sees, and keeps.
+    pub fn beside_engine(&self) -> Vec<String> {
+        let mut words = self.inside();
+        let again =
+            ["unshare", "--mount", "--propagation", "unchanged", "sh", "-c", WITH_PROC, "sh"];
+        words.extend(again.map(str::to_owned));
+        words
+    }
+
     /// Starts the engine; see [`Machine::wait_engine`].
     pub fn start_engine(&mut self) {
         self.start_engine_with(&[]);
@@ -229,9 +251,9 @@ impl Machine {
         output.stdout
     }
 
-    /// Runs a program in the machine's network.
+    /// Runs a program on the machine.
     pub fn run(&self, program: &[&str]) -> Output {
-        let before = self.in_network();
+        let before = self.inside();
         let output = Command::new(&before[0])
             .args(&before[1..])
             .args(program)

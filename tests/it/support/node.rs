@@ -249,9 +249,8 @@ impl Drop for Node {
 /// in it.
 pub fn mounts_below(folder: &Path) -> (Vec<String>, Vec<String>) {
     let table = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
+    let mounts = mounted_below(folder, &table);
     let folder = folder.to_string_lossy().into_owned();
-    let target = |line: &str| line.split(' ').nth(4).unwrap_or_default().to_owned();
-    let mounts = table.lines().map(target).filter(|path| path.starts_with(&folder)).collect();
     let listed = Command::new("losetup").args(["-n", "-O", "NAME,BACK-FILE"]).output();
     let listed = listed.map(|output| output.stdout).unwrap_or_default();
     let loops = String::from_utf8_lossy(&listed)
@@ -260,6 +259,13 @@ pub fn mounts_below(folder: &Path) -> (Vec<String>, Vec<String>) {
         .filter_map(|line| line.split_whitespace().next().map(str::to_owned))
         .collect();
     (mounts, loops)
+}
+
+/// What is mounted below a folder, by a `mountinfo` of /proc.
+pub fn mounted_below(folder: &Path, table: &str) -> Vec<String> {
+    let folder = folder.to_string_lossy();
+    let target = |line: &str| line.split(' ').nth(4).unwrap_or_default().to_owned();
+    table.lines().map(target).filter(|path| path.starts_with(&*folder)).collect()
 }
 
 /// Unmounts what a node left mounted: its folder is deleted with all that is below.

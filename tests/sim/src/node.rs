@@ -9,7 +9,10 @@ use futures::{FutureExt, StreamExt, stream};
 use swarmw_agent::{AgentConfig, Executors, Runs};
 use swarmw_ambient::Ambient;
 use swarmw_manager::{Founding, Manager};
-use swarmw_model::{Availability, ClusterSpec, NodeDescription, NodeId, Platform, Resources};
+use swarmw_model::{
+    AddressPools, Availability, ClusterSpec, DATA_PATH_PORT, NodeDescription, NodeId, Platform,
+    Resources,
+};
 use swarmw_node::{Ground, Member, Membership, Parts, StateDir};
 use swarmw_plugin_host::Compiler;
 use swarmw_proto::Transport;
@@ -112,6 +115,8 @@ impl Node {
             engine_labels: Default::default(),
             publish_addr: self.host,
             agent_address: self.address(),
+            data_path_address: None,
+            network_driver: None,
             registries: Default::default(),
         };
         let handler: swarmw_manager::Handler =
@@ -126,7 +131,14 @@ impl Node {
     /// Founds a cluster.
     pub(crate) async fn found(&self, spec: ClusterSpec, availability: Availability) {
         let (parts, port, kill) = self.parts();
-        let founding = Founding { spec, availability, address: self.address() };
+        let founding = Founding {
+            spec,
+            availability,
+            address: self.address(),
+            address_pools: AddressPools::default(),
+            data_path_port: DATA_PATH_PORT,
+            data_path: None,
+        };
         let member = Member::found(parts, &founding, &self.address()).await;
         self.begin(member.expect("a new cluster"), port, kill);
     }
@@ -146,6 +158,7 @@ impl Node {
             advertise: address,
             managers: remotes.to_vec(),
             raft_id: None,
+            data_path: None,
         };
         let member = Member::join(parts, credentials, membership).await;
         self.begin(member.expect("a new member"), port, kill);

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use bollard::models::{
     ContainerCreateBody, HealthConfig, HostConfig, HostConfigLogConfig, Mount as EngineMount,
     MountBindOptions, MountTmpfsOptions, MountType, MountVolumeOptions,
-    MountVolumeOptionsDriverConfig, PortBinding, PortMap, ResourcesUlimits,
+    MountVolumeOptionsDriverConfig, NetworkingConfig, PortBinding, PortMap, ResourcesUlimits,
 };
 use serde_json::Value;
 use swarmw_model::{
@@ -13,6 +13,7 @@ use swarmw_model::{
     PublishMode, TaskSpec,
 };
 
+use super::places::{Place, endpoint};
 use super::state::key;
 use crate::executor::TaskError;
 use crate::template::Template;
@@ -42,6 +43,18 @@ pub(super) fn container(task: &Assignment, node: &str) -> Result<ContainerCreate
         host_config: Some(host_config(task, spec, &template)?),
         ..Default::default()
     })
+}
+
+/// Has the container made in the first of these places, which is all that engines before
+/// API 1.44 allow; nowhere in particular: on the engine's own bridge.
+pub(super) fn put(body: &mut ContainerCreateBody, places: &[Place]) {
+    let Some(first) = places.first() else { return };
+    body.host_config.get_or_insert_default().network_mode = Some(first.name().to_owned());
+    // A predefined network gives what it gives.
+    if let Place::Shadow { name, addresses } = first {
+        let endpoints = HashMap::from([(name.clone(), endpoint(addresses))]);
+        body.networking_config = Some(NetworkingConfig { endpoints_config: Some(endpoints) });
+    }
 }
 
 /// The container part of a task's spec.
@@ -276,6 +289,7 @@ mod tests {
             spec: Arc::new(serde_json::from_value(spec).expect("a task spec")),
             desired_state: TaskState::Running,
             status: Default::default(),
+            attachments: Vec::new(),
         }
     }
 
@@ -345,6 +359,36 @@ mod tests {
         ] {
             assert_eq!(body.pointer(path), Some(&want), "{path} of {body:#}");
         }
+    }
+
+    #[test]
+    fn a_task_is_made_on_its_first_network_with_its_addresses_there() {
+        let made = |places: &[Place]| {
+            let mut body =
+                container(&task(json!({"ContainerSpec": {"Image": "x"}})), "n1").expect("a body");
+            put(&mut body, places);
+            serde_json::to_value(body).expect("JSON")
+        };
+        let shadow = |name: &str, addresses: &[&str]| Place::Shadow {
+            name: name.to_owned(),
+            addresses: addresses.iter().map(|text| text.parse().expect("an address")).collect(),
+        };
+        let body = made(&[
+            shadow("web", &["10.0.1.5/24", "fd00::5/64"]),
+            shadow("back", &["10.0.2.5/24"]),
+        ]);
+        assert_eq!(body["HostConfig"]["NetworkMode"], "web");
+        assert_eq!(
+            body["NetworkingConfig"]["EndpointsConfig"],
+            json!({"web": {"IPAMConfig": {"IPv4Address": "10.0.1.5", "IPv6Address": "fd00::5"}}})
+        );
+
+        let body = made(&[Place::Predefined("host".to_owned())]);
+        assert_eq!(body["HostConfig"]["NetworkMode"], "host");
+        assert!(body.get("NetworkingConfig").is_none(), "{body:#}");
+
+        let body = made(&[]);
+        assert!(body["HostConfig"].get("NetworkMode").is_none(), "{body:#}");
     }
 
     #[test]

@@ -4,7 +4,6 @@ use bollard::models::SystemInfo;
 use swarmw_model::{EnginePlugin, NodeDescription, Platform};
 
 use super::failure::Failure;
-use crate::describe::VOLUME_HELPER;
 
 /// The node with its engine: what the engine says, over what is known without it.
 pub(super) fn with_engine(node: &NodeDescription, info: SystemInfo) -> NodeDescription {
@@ -19,8 +18,7 @@ pub(super) fn with_engine(node: &NodeDescription, info: SystemInfo) -> NodeDescr
     description.resources.memory_bytes = info.mem_total.unwrap_or_default();
     description.engine.engine_version = info.server_version.unwrap_or_default();
     let plugins = info.plugins.unwrap_or_default();
-    // What is not the engine's stays.
-    description.engine.plugins.retain(|plugin| plugin.kind == VOLUME_HELPER);
+    // What the node said of itself is not the engine's, and stays.
     let of_engine = [
         ("Authorization", plugins.authorization),
         ("Log", plugins.log),

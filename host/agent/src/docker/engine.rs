@@ -76,6 +76,11 @@ impl Engine {
         self.standing.subscribe()
     }
 
+    /// Whether it answered when it was last asked.
+    pub(super) fn is_answering(&self) -> bool {
+        matches!(*self.standing.borrow(), Standing::Up(_))
+    }
+
     /// A new client, in the newest version that both sides speak.
     pub(super) async fn connect(&self) -> Result<Docker, Failure> {
         let path = self.socket.to_string_lossy();
@@ -136,7 +141,7 @@ impl Engine {
 
     /// One call of a kind that may be made twice; an engine that is away is waited
     /// for, but not for long.
-    pub(super) async fn call<T, F>(&self, call: impl Fn(Docker) -> F) -> Result<T, Failure>
+    pub(crate) async fn call<T, F>(&self, call: impl Fn(Docker) -> F) -> Result<T, Failure>
     where
         F: Future<Output = Result<T, Error>>,
     {

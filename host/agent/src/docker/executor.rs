@@ -12,25 +12,33 @@ use bollard::query_parameters::{
 };
 use futures::FutureExt;
 use futures::future::{BoxFuture, Shared, ready};
-use swarmw_model::{Assignment, PortProtocol, TaskId};
+use swarmw_model::{Assignment, NetworkNews, PortProtocol, TaskId};
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
-use tracing::debug;
+use tracing::{debug, warn};
 
 use super::engine::{CALL_DEADLINE, Engine, Wake};
 use super::failure::Failure;
 use super::image::Pulls;
-use super::state::{Health, Life, UNHEALTHY, address, exit, life, may_lack_memory, started};
+use super::shadows::Shadows;
+use super::state::{
+    Health, Life, Reached, UNHEALTHY, exit, life, may_lack_memory, networks_of, reached, started,
+};
 use super::{create, logs};
 use crate::executor::{Executor, Exit, Found, Started, TaskError};
 use crate::logs::{LogOptions, LogStream};
 
-/// The longest that is waited for an engine to say that a killed task lacked memory.
-const OUT_OF_MEMORY_GRACE: Duration = Duration::from_millis(500);
+/// The longest that is waited for an engine to say that a killed task lacked memory: on a
+/// busy machine that is more than half a second.
+const OUT_OF_MEMORY_GRACE: Duration = Duration::from_secs(3);
+/// A container that its node did not reach is looked for this often at most, when somebody
+/// asks for its ports.
+const LOOK_AGAIN: Duration = Duration::from_secs(5);
 
 /// Runs tasks as containers of the node's engine.
 pub(crate) struct DockerExecutor {
     engine: Arc<Engine>,
+    shadows: Arc<Shadows>,
     /// The node's name, for templates.
     hostname: String,
     pulls: Pulls,
@@ -43,8 +51,16 @@ pub(crate) struct DockerExecutor {
     listening: Mutex<HashMap<TaskId, Wake>>,
     /// Starts under way: the engine goes on with one that nobody waits for any more.
     starts: Mutex<HashMap<TaskId, Start>>,
-    /// Where running containers are reached on the node's bridge.
+    /// Where running containers are reached from the node.
     addresses: Mutex<HashMap<TaskId, IpAddr>>,
+    /// Containers that should be on the engine's bridge and were not.
+    unreached: Mutex<HashMap<TaskId, Unreached>>,
+}
+
+/// A container that its node does not reach, and when it was last looked for.
+struct Unreached {
+    container: String,
+    looked: Instant,
 }
 
 /// A start under way.
@@ -53,10 +69,11 @@ type Start = Shared<BoxFuture<'static, Result<(), TaskError>>>;
 // === impl DockerExecutor ===
 
 impl DockerExecutor {
-    /// Runs tasks on this engine.
-    pub(crate) fn new(engine: Arc<Engine>, hostname: String) -> Self {
+    /// Runs tasks on this engine, with these shadows.
+    pub(crate) fn new(engine: Arc<Engine>, shadows: Arc<Shadows>, hostname: String) -> Self {
         Self {
             engine,
+            shadows,
             hostname,
             pulls: Pulls::new(),
             turns: Arc::new(Semaphore::new(turns())),
@@ -64,6 +81,7 @@ impl DockerExecutor {
             listening: Mutex::default(),
             starts: Mutex::default(),
             addresses: Mutex::default(),
+            unreached: Mutex::default(),
         }
     }
 
@@ -102,16 +120,18 @@ impl DockerExecutor {
         let Some(seen) = self.look(task, &mut wake).await? else { return Ok(Found::Nothing) };
         Ok(match life(&seen) {
             Life::Created => Found::Prepared,
-            Life::Running(Health::Starting) => Found::Starting(self.started(task, &seen)),
-            Life::Running(Health::Good | Health::Bad) => Found::Running(self.started(task, &seen)),
+            Life::Running(Health::Starting) => Found::Starting(self.started(task, &seen).await),
+            Life::Running(_) => Found::Running(self.started(task, &seen).await),
             Life::Ended => Found::Ended(exit(&seen)),
         })
     }
 
     async fn do_prepare(&self, task: &Assignment) -> Result<(), TaskError> {
-        let body = create::container(task, &self.hostname)?;
+        let mut body = create::container(task, &self.hostname)?;
         let image = body.image.clone().unwrap_or_default();
         self.pulls.ensure(&self.engine, &image, &task.spec.registry_auth).await?;
+        let places = self.shadows.places(task).await?;
+        create::put(&mut body, &places);
         let (name, body) = (&task.name(), &body);
         let make = move |docker: Docker| async move {
             let options = CreateContainerOptions { name: Some(name.clone()), ..Default::default() };
@@ -138,6 +158,7 @@ impl DockerExecutor {
         let name = &task.name();
         let is_new = self.made().remove(&task.id);
         if is_new || life(&self.inspect(task).await?) == Life::Created {
+            self.connect(task).await?;
             let started = self.begin(task).await;
             self.starts().remove(&task.id);
             started?;
@@ -149,7 +170,7 @@ impl DockerExecutor {
             match life(&seen) {
                 Life::Running(Health::Good) => {
                     self.listening().insert(task.id, wake);
-                    return Ok(self.started(task, &seen));
+                    return Ok(self.started(task, &seen).await);
                 }
                 Life::Running(Health::Starting) => wake.changed().await,
                 Life::Running(Health::Bad) => {
@@ -191,11 +212,81 @@ impl DockerExecutor {
         start
     }
 
-    fn started(&self, task: &Assignment, seen: &ContainerInspectResponse) -> Started {
-        if let Some(address) = address(seen) {
-            self.addresses().insert(task.id, address);
+    /// Puts a container that was made on those networks of its task that it is not on yet.
+    async fn connect(&self, task: &Assignment) -> Result<(), TaskError> {
+        if task.attachments.is_empty() {
+            return Ok(());
         }
-        started(seen, &task.service.ports)
+        let places = self.shadows.places(task).await?;
+        if places.len() > 1 {
+            let on = networks_of(&self.inspect(task).await?);
+            self.shadows.connect(&task.name(), &places, &on).await?;
+        }
+        Ok(())
+    }
+
+    async fn started(&self, task: &Assignment, seen: &ContainerInspectResponse) -> Started {
+        let started = started(seen, &task.service.ports);
+        match reached(seen, task) {
+            Reached::At(address) => drop(self.addresses().insert(task.id, address)),
+            Reached::Nowhere => {}
+            Reached::OnBridge => {
+                let container = &started.container.container_id;
+                if self.look_on_bridge(task.id, container).await.is_none()
+                    && !task.service.ports.is_empty()
+                {
+                    warn!(
+                        task = %task.id, service = task.service.name,
+                        "a task's published ports are not reached: it is on internal networks \
+                         only, or its engine has no bridge for it"
+                    );
+                }
+            }
+        }
+        started
+    }
+
+    /// Where a container is reached by the bridge that its engine connects it to.
+    async fn look_on_bridge(&self, task: TaskId, container: &str) -> Option<IpAddr> {
+        let found = self.shadows.address_on_bridge(container).await.unwrap_or_else(|why| {
+            debug!(%task, %why, "the engine's bridge could not be looked at");
+            None
+        });
+        match found {
+            Some(address) => {
+                self.unreached().remove(&task);
+                self.addresses().insert(task, address);
+            }
+            None => {
+                let container = container.to_owned();
+                let unreached = Unreached { container, looked: Instant::now() };
+                self.unreached().insert(task, unreached);
+            }
+        }
+        found
+    }
+
+    /// Where a task is reached; one that was not is looked for again, now and then.
+    async fn do_address(&self, task: TaskId) -> Option<IpAddr> {
+        let known = self.addresses().get(&task).copied();
+        if known.is_some() {
+            return known;
+        }
+        let container = {
+            let mut unreached = self.unreached();
+            let one = unreached.get_mut(&task)?;
+            if one.looked.elapsed() < LOOK_AGAIN {
+                return None;
+            }
+            one.looked = Instant::now();
+            one.container.clone()
+        };
+        self.look_on_bridge(task, &container).await
+    }
+
+    fn is_reached_no_more(&self, task: TaskId) {
+        self.addresses().remove(&task);
+        self.unreached().remove(&task);
     }
 
     async fn do_wait(&self, task: &Assignment) -> Result<Exit, TaskError> {
@@ -227,7 +318,7 @@ impl DockerExecutor {
                 }
             }
         };
-        self.addresses().remove(&task.id);
+        self.is_reached_no_more(task.id);
         ended
     }
 
@@ -248,7 +339,7 @@ impl DockerExecutor {
     }
 
     async fn do_stop(&self, task: &Assignment) -> Result<Exit, TaskError> {
-        self.addresses().remove(&task.id);
+        self.is_reached_no_more(task.id);
         let under_way = self.starts().remove(&task.id);
         if let Some(start) = under_way {
             // Its outcome is seen below.
@@ -308,6 +399,10 @@ impl DockerExecutor {
         self.starts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn unreached(&self) -> MutexGuard<'_, HashMap<TaskId, Unreached>> {
+        self.unreached.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn addresses(&self) -> MutexGuard<'_, HashMap<TaskId, IpAddr>> {
         self.addresses.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -353,8 +448,11 @@ impl Executor for DockerExecutor {
         port: u16,
         _: PortProtocol,
     ) -> BoxFuture<'_, Option<SocketAddr>> {
-        let address = self.addresses().get(&task).map(|ip| SocketAddr::new(*ip, port));
-        ready(address).boxed()
+        async move { Some(SocketAddr::new(self.do_address(task).await?, port)) }.boxed()
+    }
+
+    fn hear_networks(&self, news: &NetworkNews) {
+        self.shadows.hear(news);
     }
 
     fn logs<'a>(

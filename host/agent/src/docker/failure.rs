@@ -22,6 +22,8 @@ pub(crate) enum Failure {
 
 /// HTTP status of things that are not there.
 const NOT_FOUND: u16 = 404;
+/// HTTP status of what is not allowed, as of networks that have containers.
+const FORBIDDEN: u16 = 403;
 /// HTTP status of names that are taken.
 const CONFLICT: u16 = 409;
 
@@ -55,6 +57,11 @@ impl Failure {
 
     pub(super) fn is_not_found(&self) -> bool {
         matches!(self, Self::Refused { status: NOT_FOUND, .. })
+    }
+
+    /// A network that containers have.
+    pub(super) fn is_in_use(&self) -> bool {
+        matches!(self, Self::Refused { status: FORBIDDEN | CONFLICT, .. })
     }
 
     pub(super) fn is_conflict(&self) -> bool {

@@ -14,7 +14,12 @@ mod failure;
 mod image;
 mod logs;
 mod monitor;
+#[cfg(test)]
+mod needs_root;
 mod orphans;
+mod places;
+mod shadow;
+mod shadows;
 mod state;
 mod volumes;
 
@@ -22,3 +27,4 @@ pub(crate) use engine::{Engine, Standing};
 pub(crate) use executor::DockerExecutor;
 pub(crate) use monitor::monitor;
 pub(crate) use orphans::sweep;
+pub use shadows::{Resident, Shadow, Shadows};

@@ -1,9 +1,11 @@
 //! What a container's state means for its task. Pure.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 
 use bollard::models::{ContainerInspectResponse, HealthStatusEnum, PortBinding};
-use swarmw_model::{ContainerStatus, PortConfig, PortProtocol, PortStatus, PublishMode};
+use swarmw_model::{
+    Assignment, ContainerStatus, PortConfig, PortProtocol, PortStatus, PublishMode,
+};
 
 use crate::executor::{Exit, Started};
 
@@ -114,10 +116,43 @@ pub(super) fn key(port: u16, protocol: PortProtocol) -> String {
     format!("{port}/{protocol}")
 }
 
-/// The container's address on the node's bridge.
-pub(super) fn address(seen: &ContainerInspectResponse) -> Option<IpAddr> {
-    let networks = seen.network_settings.as_ref()?.networks.as_ref()?;
-    networks.values().find_map(|n| n.ip_address.as_ref()?.parse().ok())
+/// Where a container is reached from its node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Reached {
+    /// Here.
+    At(IpAddr),
+    /// On the bridge that its engine connects it to beside the cluster's networks, which
+    /// the container itself does not tell of.
+    OnBridge,
+    /// Nowhere: it has no network.
+    Nowhere,
+}
+
+/// The container's address on a bridge of the node; those of the task's networks are the
+/// cluster's.
+pub(super) fn reached(seen: &ContainerInspectResponse, task: &Assignment) -> Reached {
+    let mode = seen.host_config.as_ref().and_then(|config| config.network_mode.as_deref());
+    if mode == Some("host") {
+        return Reached::At(Ipv4Addr::LOCALHOST.into());
+    }
+    let ours: Vec<IpAddr> =
+        task.attachments.iter().flat_map(|a| &a.addresses).map(ipnet::IpNet::addr).collect();
+    let networks = seen.network_settings.as_ref().and_then(|settings| settings.networks.as_ref());
+    let mut addresses = networks
+        .into_iter()
+        .flat_map(|networks| networks.values())
+        .filter_map(|network| network.ip_address.as_ref()?.parse().ok());
+    match addresses.find(|address| !ours.contains(address)) {
+        Some(address) => Reached::At(address),
+        None if ours.is_empty() => Reached::Nowhere,
+        None => Reached::OnBridge,
+    }
+}
+
+/// Names of the networks that a container is on, or will be when it starts.
+pub(super) fn networks_of(seen: &ContainerInspectResponse) -> Vec<String> {
+    let networks = seen.network_settings.as_ref().and_then(|settings| settings.networks.as_ref());
+    networks.into_iter().flat_map(|networks| networks.keys().cloned()).collect()
 }
 
 #[cfg(test)]

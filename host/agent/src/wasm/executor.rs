@@ -30,6 +30,9 @@ const KILL_MARGIN: Duration = Duration::from_millis(500);
 const FOLLOW_LOOK: Duration = Duration::from_millis(200);
 /// Exit code of a process that was killed and could not write one.
 const KILLED: i64 = 137;
+/// Why a component is refused that should be on networks.
+const NO_NETWORKS: &str = "this version of swarmw does not join components to networks: leave \
+    out --network; containers and published ports reach a component by a published port";
 
 /// Runs WebAssembly components as child processes.
 pub struct WasmExecutor {
@@ -118,6 +121,9 @@ impl WasmExecutor {
     }
 
     async fn do_prepare(&self, task: &Assignment) -> Result<(), TaskError> {
+        if !task.spec.networks.is_empty() {
+            return Err(TaskError(NO_NETWORKS.to_owned()));
+        }
         let folder = self.folder(task.id);
         let image = self.images.get(task).await?;
         // Before it is compiled: a start could only fail, time and again.

@@ -1,6 +1,7 @@
 //! `/services`.
 
 mod canonical;
+mod networks;
 mod shape;
 mod write;
 

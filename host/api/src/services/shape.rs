@@ -19,6 +19,10 @@ pub(crate) fn shown(service: &Service, with_defaults: bool) -> Value {
     if let Some(previous) = &service.previous_spec {
         value["PreviousSpec"] = shown_spec(previous, with_defaults);
     }
+    if let Some(endpoint) = value.get_mut("Endpoint").and_then(Value::as_object_mut) {
+        // What only the cluster itself asks of a service that leaves a network.
+        endpoint.remove("Leaving");
+    }
     if let Some(endpoint) = value.pointer_mut("/Endpoint/Spec") {
         set_absent(endpoint, "Mode", "vip");
     }

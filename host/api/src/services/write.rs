@@ -10,6 +10,7 @@ use swarmw_model::{Refusal, RefusalKind, Service, ServiceId, ServiceSpec, Versio
 use swarmw_state::{Change, Lookup};
 
 use super::canonical::canonical;
+use super::networks;
 use crate::api::Host;
 use crate::body::{self, Params};
 use crate::forward::begin;
@@ -31,6 +32,7 @@ pub(crate) async fn create(State(host): State<Host>, request: Request) -> Reply 
                 spec.name = names::random(host.random());
             }
             Arc::make_mut(&mut spec.task_template).registry_auth = auth.unwrap_or_default();
+            networks::resolve(&host, &begun.state, &mut spec).await?;
             check(&host, &spec, None).await?;
             let change = Change::CreateService {
                 id: ServiceId::from_bits(host.random()),
@@ -85,6 +87,7 @@ pub(crate) async fn update(
             spec.swarmw.clone_from(&service.spec.swarmw);
         }
         check_update(&service, version, &spec)?;
+        networks::resolve(&host, &begun.state, &mut spec).await?;
         check(&host, &spec, Some(&service.spec)).await?;
         Change::UpdateService { id: service.id, version, spec: Box::new(spec) }
     };

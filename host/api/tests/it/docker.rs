@@ -110,6 +110,47 @@ async fn the_commands_of_the_tutorial_work() {
 }
 
 #[tokio::test]
+async fn networks_are_made_listed_joined_and_removed() {
+    for client in clients(leading).await {
+        let made = &["network", "create", "-d", "overlay", "--attachable", "web"];
+        let id = run(&client, made).await.trim().to_owned();
+        assert_eq!(id.len(), 25, "{id}");
+        let pool = "10.77.0.0/16";
+        let made =
+            &["network", "create", "-d", "overlay", "--subnet", pool, "--label", "a=b", "db"];
+        run(&client, made).await;
+        let listed = run(&client, &["network", "ls"]).await;
+        let rows: Vec<_> =
+            listed.lines().map(|line| line.split_whitespace().collect::<Vec<_>>()).collect();
+        assert_eq!(rows[3][1..], ["web", "overlay", "swarm"], "{listed}");
+        let labelled = run(&client, &["network", "ls", "-q", "--filter", "label=a=b"]).await;
+        assert_eq!(labelled.lines().count(), 1, "{labelled}");
+        let template = "{{(index .IPAM.Config 0).Subnet}} {{.Attachable}} {{.Scope}}";
+        let shown = run(&client, &["network", "inspect", "-f", template, "db"]).await;
+        assert_eq!(shown, "10.77.0.0/16 false swarm\n");
+
+        let service = &["service", "create", "-d", "--name", "api", "--no-resolve-image"];
+        let on = &["--network", "web", "--network", "name=db,alias=store", "redis:3.0.6"];
+        run(&client, &[&service[..], &on[..]].concat()).await;
+        let pretty = run(&client, &["service", "inspect", "--pretty", "api"]).await;
+        assert!(pretty.contains("Networks:") && pretty.contains("web"), "{pretty}");
+        run(&client, &["service", "update", "-d", "--network-rm", "db", "api"]).await;
+        let verbose = run(&client, &["network", "inspect", "--verbose", "web"]).await;
+        assert!(verbose.contains("\"api\": {") && verbose.contains("EndpointIP"), "{verbose}");
+
+        let output = docker(&client, &["network", "rm", "web"]).await;
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert!(stderr.contains(&format!("network {id} is in use by service")), "{stderr}");
+        let pruned = run(&client, &["network", "prune", "-f"]).await;
+        assert_eq!(pruned, "Deleted Networks:\ndb\n\n");
+        // Tasks of a service that is gone would stay here: nobody ends them.
+        run(&client, &["service", "scale", "-d", "api=0"]).await;
+        run(&client, &["service", "rm", "api"]).await;
+        assert_eq!(run(&client, &["network", "rm", "web"]).await, "web\n");
+    }
+}
+
+#[tokio::test]
 async fn progress_is_followed_until_the_service_has_converged() {
     for client in clients(leading).await {
         let created = run(

@@ -95,13 +95,13 @@ async fn joining_passes_on_what_was_asked() {
         .post(
             "/swarm/join",
             json!({"RemoteAddrs": ["127.0.0.1:2377"], "JoinToken": "t", "Availability": "drain",
-                "ListenAddr": "0.0.0.0:2377", "AdvertiseAddr": "", "DataPathAddr": ""}),
+                "ListenAddr": "0.0.0.0:2377", "AdvertiseAddr": "", "DataPathAddr": "eth1"}),
         )
         .await;
     assert_eq!(joined.status, 200);
     let asked = served.fake.joined.lock().unwrap()[0].clone();
     assert_eq!(asked.remote_addrs, ["127.0.0.1:2377"]);
-    assert_eq!(asked.join_token, "t");
+    assert_eq!((&*asked.join_token, &*asked.data_path_addr), ("t", "eth1"));
     assert_eq!(asked.availability, swarmw_model::Availability::Drain);
 }
 
@@ -110,8 +110,6 @@ async fn what_swarm_has_and_swarmw_has_not_is_refused_by_name() {
     let served = serve(Standing::Inactive).await;
     for (body, what) in [
         (json!({"AutoLockManagers": true}), "autolock"),
-        (json!({"DefaultAddrPool": ["10.0.0.0/8"]}), "address pools"),
-        (json!({"DataPathPort": 7777}), "data path settings"),
         (json!({"Spec": {"EncryptionConfig": {"AutoLockManagers": true}}}), "autolock"),
         (json!({"Spec": {"CAConfig": {"ExternalCAs": [{"URL": "x"}]}}}), "external CAs"),
     ] {
@@ -135,6 +133,35 @@ async fn what_swarm_has_and_swarmw_has_not_is_refused_by_name() {
     assert_eq!(founded.json(), json!(SELF));
     let asked = served.fake.inits.lock().unwrap()[0].clone();
     assert_eq!(asked.spec, swarmw_model::ClusterSpec::default());
+    assert_eq!((asked.data_path_port, &*asked.data_path_addr), (4789, ""));
+    assert_eq!(asked.address_pools, swarmw_model::AddressPools::default());
+}
+
+#[tokio::test]
+async fn founding_passes_on_where_networks_are() {
+    let served = serve(Standing::Inactive).await;
+    for (body, want) in [
+        (
+            json!({"DataPathPort": 80}),
+            "Datapath port number is not in valid range (1024-49151) : 80",
+        ),
+        (json!({"SubnetSize": 30}), "subnet size is out of range: 30"),
+        (
+            json!({"DefaultAddrPool": ["10.0.0.0/25"], "SubnetSize": 24}),
+            "invalid CIDR: \"10.0.0.0/25\". Subnet size is too small for pool: 24",
+        ),
+    ] {
+        let refused = served.client.post("/swarm/init", body).await;
+        assert_eq!((refused.status.as_u16(), refused.message().as_str()), (400, want));
+    }
+    let body = json!({"DataPathAddr": "eth1", "DataPathPort": 7777, "SubnetSize": 26,
+        "DefaultAddrPool": ["10.20.0.0/16", "10.30.0.0/16"]});
+    assert_eq!(served.client.post("/swarm/init", body).await.status, 200);
+    let asked = served.fake.inits.lock().unwrap()[0].clone();
+    assert_eq!((asked.data_path_port, &*asked.data_path_addr), (7777, "eth1"));
+    let pools: Vec<_> = asked.address_pools.pools.iter().map(ToString::to_string).collect();
+    assert_eq!(pools, ["10.20.0.0/16", "10.30.0.0/16"]);
+    assert_eq!(asked.address_pools.subnet_size, 26);
 }
 
 /// Method, path, body; status and message.
@@ -242,14 +269,14 @@ async fn refusals_have_swarms_status_and_text() {
         ),
         (
             "POST",
-            "/services/web/update?version=2".into(),
+            "/services/web/update?version=3".into(),
             Some(spec("renamed")),
             501,
             "rpc error: code = Unimplemented desc = renaming services is not supported",
         ),
         (
             "POST",
-            "/services/web/update?version=2".into(),
+            "/services/web/update?version=3".into(),
             {
                 let mut global = spec("web");
                 global["Mode"] = json!({"Global": {}});
@@ -260,7 +287,7 @@ async fn refusals_have_swarms_status_and_text() {
         ),
         (
             "POST",
-            "/services/web/update?version=2&rollback=previous".into(),
+            "/services/web/update?version=3&rollback=previous".into(),
             Some(spec("web")),
             400,
             Box::leak(no_previous.into_boxed_str()),

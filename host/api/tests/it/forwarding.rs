@@ -79,7 +79,7 @@ async fn a_forwarded_request_is_never_forwarded_again() {
 #[tokio::test]
 async fn what_is_the_nodes_own_is_not_forwarded() {
     let (_leader, follower) = two().await;
-    for path in ["/_ping", "/info", "/version", "/networks"] {
+    for path in ["/_ping", "/info", "/version", "/volumes"] {
         assert_eq!(follower.client.get(path).await.status, 200, "{path}");
     }
     assert!(follower.fake.forwarded.lock().unwrap().is_empty());

@@ -11,6 +11,7 @@ mod forwarding;
 mod listening;
 mod logs;
 mod metrics;
+mod networks;
 mod plugins;
 mod services;
 mod shapes;

@@ -30,6 +30,7 @@ async fn a_manager_tells_of_the_cluster_and_of_what_the_plugins_did() {
         format!(r#"swarmw_plugin_faults_total{{{plugin},function="compile",fault="trap"}} 1"#),
         format!("swarmw_plugin_rows_needed_total{{{plugin}}} 100"),
         format!("swarmw_plugin_breaker_open{{{plugin}}} 0"),
+        r#"swarmw_name_queries_total{outcome="answered"} 7"#.to_owned(),
     ] {
         assert!(text.lines().any(|l| l == line), "{line} is not in\n{text}");
     }

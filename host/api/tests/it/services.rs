@@ -51,11 +51,13 @@ async fn a_service_is_shown_as_docker_shows_it() {
     let id = create(&served, posted).await;
     let port = json!({"Protocol": "tcp", "TargetPort": 80, "PublishedPort": 8080,
         "PublishMode": "ingress"});
+    let ingress = served.client.get("/networks/ingress").await.json()["Id"].clone();
     assert_eq!(
         show(&served, "web").await,
         json!({
             "ID": id,
-            "Version": {"Index": 2},
+            // The allocator gave it an address on the routing mesh.
+            "Version": {"Index": 3},
             "CreatedAt": "2025-11-20T23:41:33.56Z",
             "UpdatedAt": "2025-11-20T23:41:33.56Z",
             "Spec": {
@@ -70,7 +72,8 @@ async fn a_service_is_shown_as_docker_shows_it() {
                 "Mode": {"Replicated": {"Replicas": 2}},
                 "EndpointSpec": {"Mode": "vip", "Ports": [port]},
             },
-            "Endpoint": {"Spec": {"Mode": "vip", "Ports": [port]}, "Ports": [port]},
+            "Endpoint": {"Spec": {"Mode": "vip", "Ports": [port]}, "Ports": [port],
+                "VirtualIPs": [{"NetworkID": ingress, "Addr": "10.0.0.2/24"}]},
             "SpecVersion": {"Index": 2},
         })
     );

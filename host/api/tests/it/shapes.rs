@@ -63,8 +63,14 @@ async fn the_cluster_is_shown_without_its_key() {
     assert_eq!(cluster["Spec"]["Name"], "default");
     assert_eq!(cluster["Spec"]["Orchestration"], json!({"TaskHistoryRetentionLimit": 5}));
 
+    assert_eq!(cluster["DefaultAddrPool"], json!(["10.0.0.0/8"]));
+    assert_eq!((&cluster["SubnetSize"], &cluster["DataPathPort"]), (&json!(24), &json!(4789)));
+
     let info = served.client.get("/info").await.json();
     let block = &info["Swarm"];
+    for field in ["DefaultAddrPool", "SubnetSize", "DataPathPort"] {
+        assert_eq!(block["Cluster"][field], cluster[field]);
+    }
     assert_eq!(block["NodeID"], json!(SELF));
     assert_eq!(block["LocalNodeState"], "active");
     assert_eq!(block["ControlAvailable"], true);
@@ -105,7 +111,7 @@ async fn ping_says_where_the_node_stands() {
 #[tokio::test]
 async fn lists_are_never_null() {
     let served = leader().await;
-    for path in ["/services", "/tasks", "/secrets", "/configs", "/networks"] {
+    for path in ["/services", "/tasks", "/secrets", "/configs"] {
         let listed = served.client.get(path).await;
         assert_eq!((listed.status.as_u16(), &listed.body[..]), (200, &b"[]"[..]), "{path}");
     }

@@ -145,6 +145,10 @@ pub(crate) struct StoredBlob {
 pub(crate) struct InitRequest {
     pub(crate) listen_addr: String,
     pub(crate) advertise_addr: String,
+    pub(crate) data_path_addr: String,
+    pub(crate) data_path_port: u32,
+    pub(crate) default_addr_pool: Vec<ipnet::IpNet>,
+    pub(crate) subnet_size: u32,
     pub(crate) availability: String,
     pub(crate) force_new_cluster: bool,
     pub(crate) spec: serde_json::Value,
@@ -156,6 +160,7 @@ pub(crate) struct InitRequest {
 pub(crate) struct JoinRequest {
     pub(crate) listen_addr: String,
     pub(crate) advertise_addr: String,
+    pub(crate) data_path_addr: String,
     pub(crate) remote_addrs: Vec<String>,
     pub(crate) join_token: String,
     pub(crate) availability: String,

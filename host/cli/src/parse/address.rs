@@ -1,4 +1,7 @@
-//! Where a node listens: `--listen-addr`.
+//! Where a node listens, `--listen-addr`, and where networks get their addresses,
+//! `--default-addr-pool`.
+
+use ipnet::IpNet;
 
 /// Swarm's port for everything between nodes.
 const DEFAULT_PORT: &str = "2377";
@@ -23,13 +26,20 @@ pub(crate) fn node_address(text: &str) -> Result<String, String> {
     Ok(format!("{host}:{}", if port.is_empty() { DEFAULT_PORT } else { port }))
 }
 
+/// A block of addresses, from where its prefix begins.
+pub(crate) fn address_pool(text: &str) -> Result<IpNet, String> {
+    let pool: Result<IpNet, _> = text.trim().parse();
+    pool.map(|pool| pool.trunc())
+        .map_err(|_| format!("invalid string being converted to CIDR: {text}"))
+}
+
 fn is_ipv6(host: &str) -> bool {
     host.trim_matches(['[', ']']).parse::<std::net::Ipv6Addr>().is_ok()
 }
 
 #[cfg(test)]
 mod tests {
-    use super::node_address;
+    use super::{address_pool, node_address};
 
     #[test]
     fn a_port_is_added_and_a_wrong_one_refused() {
@@ -48,5 +58,14 @@ mod tests {
             assert!(node_address(text).unwrap_err().contains("invalid port"), "{text}");
         }
         assert!(node_address("").is_err());
+    }
+
+    #[test]
+    fn a_pool_begins_where_its_prefix_does() {
+        assert_eq!(address_pool("10.30.0.1/16").map(|p| p.to_string()), Ok("10.30.0.0/16".into()));
+        for text in ["foo", "10.0.0.0"] {
+            let want = format!("invalid string being converted to CIDR: {text}");
+            assert_eq!(address_pool(text), Err(want));
+        }
     }
 }

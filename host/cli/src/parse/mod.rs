@@ -4,15 +4,17 @@ mod address;
 mod amounts;
 mod csv;
 mod mount;
+mod network;
 mod pairs;
 mod preference;
 mod publish;
 mod reference;
 mod words;
 
-pub(crate) use address::node_address;
+pub(crate) use address::{address_pool, node_address};
 pub(crate) use amounts::*;
 pub(crate) use mount::mount;
+pub(crate) use network::network;
 pub(crate) use pairs::*;
 pub(crate) use preference::{placement_preference, policy_option};
 pub(crate) use publish::{Ports, publish};

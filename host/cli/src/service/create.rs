@@ -9,6 +9,7 @@ use swarmw_model::{
 
 use super::data::DataFlags;
 use super::flags::{ImageFlags, SharedFlags, Verb, WaitFlags};
+use super::networks::{EndpointFlags, NetworkFlags};
 use super::{image, placement};
 use crate::client::Client;
 use crate::failure::Failure;
@@ -80,6 +81,10 @@ pub struct CreateArgs {
     #[command(flatten)]
     data: DataFlags,
     #[command(flatten)]
+    networks: NetworkFlags,
+    #[command(flatten)]
+    endpoint: EndpointFlags,
+    #[command(flatten)]
     shared: SharedFlags,
     #[command(flatten)]
     image: ImageFlags,
@@ -102,6 +107,7 @@ pub(super) async fn run(client: &Client, args: CreateArgs, io: &mut Io) -> Resul
     .await?;
     let unresolved = resolved.set_in(&mut spec);
     args.data.apply(client, &mut spec).await?;
+    args.networks.apply(client, &mut spec).await?;
     let created = client.create_service(&spec, auth.as_deref()).await?;
     for warning in unresolved.iter().chain(created.warnings.iter().flatten()) {
         io.warn(warning)?;
@@ -146,6 +152,7 @@ fn spec(args: &CreateArgs) -> Result<ServiceSpec, Failure> {
         ..ServiceSpec::default()
     };
     args.shared.apply(&mut spec, Verb::Create)?;
+    args.endpoint.apply(&mut spec)?;
     placement::set_preferences(&mut spec, args.placement_pref.clone());
     placement::change_options(&mut spec, |options| {
         options.policy_options.extend(args.policy_opt.clone());

@@ -4,21 +4,23 @@ mod create;
 mod data;
 mod flags;
 pub(crate) mod image;
-mod list;
+pub(crate) mod list;
 mod logs;
+mod networks;
 mod placement;
 mod pretty;
 mod scale;
 mod since;
 mod update;
 
-use crate::client::Client;
 use crate::client::api::service_path;
+use crate::client::{Client, Service};
 use crate::failure::Failure;
 use crate::filter::{collect, collect_tasks};
 use crate::flags::{InspectFlags, ListFlags};
 use crate::inspect;
 use crate::io::Io;
+use crate::network;
 use crate::tasks::{self, TaskListFlags};
 
 /// `service …`
@@ -142,7 +144,14 @@ async fn inspect(client: &Client, args: InspectArgs, io: &mut Io) -> Result<(), 
     let mut missed = Vec::new();
     for reference in &args.services {
         match client.get(path(reference)).read().await {
-            Ok(service) => io.text(&pretty::service(&service))?,
+            Ok(service) => {
+                let service: Service = service;
+                let mut networks = Vec::new();
+                for network in service.spec.networks_wanted() {
+                    networks.push(network::name_of(client, &network.target).await?);
+                }
+                io.text(&pretty::service(&service, &networks))?;
+            }
             Err(error) if error.is_not_found() => {
                 missed.push(Failure::new(format!("Error: no such service: {reference}")));
             }

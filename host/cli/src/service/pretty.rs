@@ -11,15 +11,15 @@ use crate::client::Service;
 use crate::table::{ago, bytes_size};
 
 /// A service for people, after a blank line. Words stand where Docker puts them,
-/// tabs included.
-pub(super) fn service(service: &Service) -> String {
+/// tabs included; its networks by their names.
+pub(super) fn service(service: &Service, networks: &[String]) -> String {
     let mut out = String::new();
     // Writing to a String cannot fail.
-    let _ = write(&mut out, service);
+    let _ = write(&mut out, service, networks);
     out
 }
 
-fn write(out: &mut String, service: &Service) -> fmt::Result {
+fn write(out: &mut String, service: &Service, networks: &[String]) -> fmt::Result {
     let spec = &service.spec;
     writeln!(out, "\nID:\t\t{}\nName:\t\t{}", service.id, spec.name)?;
     if !spec.labels.is_empty() {
@@ -57,6 +57,10 @@ fn write(out: &mut String, service: &Service) -> fmt::Result {
     }
     if let Some(resources) = &task.resources {
         resource_requirements(out, resources)?;
+    }
+    if !networks.is_empty() {
+        // A blank stands before each, and behind the last.
+        writeln!(out, "Networks: {} ", networks.join(" "))?;
     }
     endpoint(out, service)?;
     if let Some(check) = health_check(task) {
@@ -280,7 +284,7 @@ mod tests {
         }))
         .expect("a service");
         assert_eq!(
-            super::service(&service),
+            super::service(&service, &[]),
             "\nID:\t\t0u6a4s31ybk7yw2wyvtikmu50\nName:\t\tredis\nLabels:\n a=b\n\
              Service Mode:\tReplicated\n Replicas:\t3\n\
              UpdateStatus:\n State:\t\tpaused\n Message:\tupdate paused due to failure\n\
@@ -304,10 +308,10 @@ mod tests {
         }))
         .expect("a service");
         assert_eq!(
-            super::service(&service),
+            super::service(&service, &["web10".to_owned(), "ingress".to_owned()]),
             "\nID:\t\t0u6a4s31ybk7yw2wyvtikmu50\nName:\t\tweb\nService Mode:\tGlobal\nPlacement:\n\
              ContainerSpec:\n Image:\t\tx:1\n User: me\n\
-             Capabilities:\n Add: CAP_NET_ADMIN\n Drop: ALL\nEndpoint Mode:\tvip\n\
+             Capabilities:\n Add: CAP_NET_ADMIN\n Drop: ALL\nNetworks: web10 ingress \nEndpoint Mode:\tvip\n\
              \x20Healthcheck:\n  Interval = 1s\n  Retries = 0\n  StartPeriod =\t0s\n  Timeout =\t0s\n\
              \x20 Tests:\n\t Test = CMD-SHELL\n\t Test = true \n\n"
         );

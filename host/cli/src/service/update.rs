@@ -9,6 +9,7 @@ use swarmw_model::{
 
 use super::data::DataChanges;
 use super::flags::{ImageFlags, SharedFlags, Verb, WaitFlags};
+use super::networks::{EndpointFlags, NetworkChanges};
 use super::{image, placement};
 use crate::client::Client;
 use crate::client::api::UpdateOptions;
@@ -44,6 +45,10 @@ pub struct UpdateArgs {
     pairs: PairFlags,
     #[command(flatten)]
     data: DataChanges,
+    #[command(flatten)]
+    networks: NetworkChanges,
+    #[command(flatten)]
+    endpoint: EndpointFlags,
     #[command(flatten)]
     images: ImageFlags,
     #[command(flatten)]
@@ -156,6 +161,7 @@ pub(super) async fn run(client: &Client, args: UpdateArgs, io: &mut Io) -> Resul
     let mut service = client.service(&args.service).await?;
     change(&mut service.spec, &args)?;
     args.data.apply(client, &mut service.spec).await?;
+    args.networks.apply(client, &mut service.spec).await?;
     let auth = image::authorization(&args.images, service.spec.task_template.image())?;
     let mut unresolved = None;
     if let Some(typed) = &args.image {
@@ -210,6 +216,7 @@ fn options_are_there(spec: &ServiceSpec, going: &[String]) -> Result<(), Failure
 fn change(spec: &mut ServiceSpec, args: &UpdateArgs) -> Result<(), Failure> {
     let pairs = &args.pairs;
     args.shared.apply(spec, Verb::Update)?;
+    args.endpoint.apply(spec)?;
     options_are_there(spec, &pairs.policy_opt_rm)?;
     keyed(&mut spec.labels, &pairs.label_add, &pairs.label_rm);
     preferences(spec, pairs);

@@ -3,12 +3,13 @@
 
 mod spec;
 
+use ipnet::IpNet;
 use swarmw_model::Availability;
 
 use crate::client::{Client, InitRequest, JoinRequest, Swarm};
 use crate::failure::Failure;
 use crate::io::Io;
-use crate::parse::{boolean, node_address};
+use crate::parse::{address_pool, boolean, node_address, uint32};
 pub use spec::SpecFlags;
 
 /// `swarm …`
@@ -42,6 +43,9 @@ pub struct MemberFlags {
     #[arg(long, value_name = "node-addr", default_value = "0.0.0.0:2377",
         value_parser = node_address)]
     listen_addr: String,
+    /// Address or interface to use for data path traffic (format: "<ip|interface>")
+    #[arg(long, value_name = "string", default_value = "", hide_default_value = true)]
+    data_path_addr: String,
     /// Availability of the node ("active", "pause", "drain")
     #[arg(long, value_name = "string", default_value = "active")]
     availability: String,
@@ -53,6 +57,17 @@ pub struct MemberFlags {
 pub struct InitArgs {
     #[command(flatten)]
     member: MemberFlags,
+    /// Port number to use for data path traffic (1024 - 49151). If no value is set or is set to
+    /// 0, the default port (4789) is used.
+    #[arg(long, value_name = "uint32", value_parser = uint32, default_value = "0",
+        hide_default_value = true)]
+    data_path_port: u32,
+    /// default address pool in CIDR format
+    #[arg(long, value_name = "ipNetSlice", value_delimiter = ',', value_parser = address_pool)]
+    default_addr_pool: Vec<IpNet>,
+    /// default address pool subnet mask length
+    #[arg(long, value_name = "uint32", value_parser = uint32, default_value = "24")]
+    default_addr_pool_mask_length: u32,
     /// Force create a new cluster from current state
     #[arg(long, num_args(0..=1), require_equals = true, default_value = "false",
         default_missing_value = "true", value_parser = boolean, hide_default_value = true)]
@@ -120,6 +135,10 @@ async fn init(client: &Client, args: InitArgs, io: &mut Io) -> Result<(), Failur
     let request = InitRequest {
         listen_addr: args.member.listen_addr.clone(),
         advertise_addr: args.member.advertise_addr.clone(),
+        data_path_addr: args.member.data_path_addr.clone(),
+        data_path_port: args.data_path_port,
+        default_addr_pool: args.default_addr_pool,
+        subnet_size: args.default_addr_pool_mask_length,
         availability: args.member.availability()?,
         force_new_cluster: args.force_new_cluster,
         spec: args.spec.to_json(),
@@ -148,6 +167,7 @@ async fn join(client: &Client, args: JoinArgs, io: &mut Io) -> Result<(), Failur
     let request = JoinRequest {
         listen_addr: args.member.listen_addr.clone(),
         advertise_addr: args.member.advertise_addr.clone(),
+        data_path_addr: args.member.data_path_addr.clone(),
         availability: args.member.availability()?,
         remote_addrs: vec![args.remote],
         join_token: args.token,

@@ -7,6 +7,8 @@ use swarmw_model::TaskId;
 use swarmw_proto::pb;
 use tokio::sync::Notify;
 
+use super::networks::NetworkMarks;
+
 /// Log subscriptions that one agent has not been told yet; beyond it the oldest
 /// goes, and its reader sees the node as unreachable.
 const LOGS_WAITING_MAX: usize = 256;
@@ -29,6 +31,8 @@ pub(crate) struct Marks {
     pub(crate) ports: bool,
     /// The volume drivers.
     pub(crate) drivers: bool,
+    /// Networks, and who is on them.
+    pub(crate) networks: NetworkMarks,
     /// Tasks of the node.
     pub(crate) tasks: BTreeSet<TaskId>,
     /// Log subscriptions to begin.
@@ -56,6 +60,11 @@ impl Inbox {
     /// Marks the volume drivers.
     pub(crate) fn mark_drivers(&self) {
         self.mark(|m| m.drivers = true);
+    }
+
+    /// Marks what changed of networks.
+    pub(crate) fn mark_networks(&self, marks: NetworkMarks) {
+        self.mark(|m| m.networks.extend(marks));
     }
 
     /// Marks tasks.
@@ -99,6 +108,6 @@ impl Inbox {
 impl Marks {
     fn any(&self) -> bool {
         let kinds = self.all || self.welcome || self.ports || self.drivers;
-        kinds || !self.tasks.is_empty() || !self.logs.is_empty()
+        kinds || self.networks.any() || !self.tasks.is_empty() || !self.logs.is_empty()
     }
 }

@@ -5,9 +5,11 @@
 //! one mark per task, and is told the present state when it gets round to it.
 
 mod address;
+mod assigned;
 mod given;
 mod inbox;
 mod liveness;
+mod networks;
 mod ports;
 mod session;
 mod watch;

@@ -42,7 +42,9 @@ impl PortTable {
             | Event::Plugin { .. }
             | Event::Volume { .. }
             | Event::Secret { .. }
-            | Event::Config { .. } => {}
+            | Event::Config { .. }
+            | Event::Network { .. }
+            | Event::Attachment { .. } => {}
         }
     }
 

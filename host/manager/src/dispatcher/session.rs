@@ -7,8 +7,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use futures::StreamExt;
 use futures::stream::BoxStream;
 use swarmw_model::{
-    Duration, NodeDescription, NodeId, NodeState, PluginKind, StatusReport, Task, TaskId,
-    TaskState, Time, Version,
+    Assignment, Duration, NodeDescription, NodeId, NodeState, PluginKind, StatusReport, Task,
+    TaskId, TaskState, Time, Version,
 };
 use swarmw_proto::pb::from_agent::Message as FromAgent;
 use swarmw_proto::pb::to_agent::Message as ToAgent;
@@ -21,8 +21,10 @@ use tonic::{Status, Streaming};
 use tracing::{debug, info};
 
 use super::address::address_of;
+use super::assigned::assigned;
 use super::given::Given;
 use super::inbox::{Inbox, Marks};
+use super::networks::{Told as Networks, parts};
 use super::watch::heartbeat_period;
 use super::{Dispatcher, Session};
 
@@ -53,6 +55,8 @@ struct Conversation {
     told: HashMap<TaskId, (TaskState, Version)>,
     /// The secrets and configs that the agent has.
     given: Given,
+    /// What the agent was last told of networks.
+    networks: Networks,
     registrations: VecDeque<Time>,
     /// What the agent last said of its node.
     description: pb::Describe,
@@ -84,6 +88,7 @@ pub(crate) fn open(
         out,
         told: HashMap::new(),
         given: Given::default(),
+        networks: Networks::default(),
         registrations: VecDeque::new(),
         description: pb::Describe::default(),
     };
@@ -232,6 +237,7 @@ impl Conversation {
             // Before the tasks, which may need them.
             self.tell_drivers(&state).await?;
         }
+        self.tell_networks(&state, &marks).await?;
         if marks.all {
             self.tell_all_tasks(&state).await?;
         } else if !marks.tasks.is_empty() {
@@ -265,6 +271,19 @@ impl Conversation {
             self.send(ToAgent::Given(message)).await?;
         }
         self.given = needed;
+        Ok(())
+    }
+
+    /// Networks, before the tasks that are on them.
+    async fn tell_networks(&mut self, state: &State, marks: &Marks) -> Result<(), Status> {
+        let news = match marks.all {
+            true => self.networks.everything(state, self.node),
+            false => self.networks.changes(state, self.node, &marks.networks, &marks.tasks),
+        };
+        for part in news.into_iter().flat_map(parts) {
+            let news = wire::encode(&part);
+            self.send(ToAgent::Networks(pb::Networks { news })).await?;
+        }
         Ok(())
     }
 
@@ -312,7 +331,8 @@ impl Conversation {
         let mut parts = tasks.chunks(ASSIGNMENTS_MAX);
         loop {
             let part = parts.next().unwrap_or_default();
-            self.send_assignments(complete, part, Vec::new()).await?;
+            let part: Vec<_> = part.iter().filter_map(|task| assigned(state, task)).collect();
+            self.send_assignments(complete, &part, Vec::new()).await?;
             complete = false;
             if parts.len() == 0 {
                 return Ok(());
@@ -330,7 +350,7 @@ impl Conversation {
                 match mine {
                     Some(task) if self.told.get(id) != Some(&telling(task)) => {
                         self.told.insert(*id, telling(task));
-                        update.push(task.clone());
+                        update.extend(assigned(state, task));
                     }
                     Some(_) => {}
                     None => {
@@ -350,11 +370,10 @@ impl Conversation {
     async fn send_assignments(
         &self,
         complete: bool,
-        tasks: &[Arc<Task>],
+        update: &[Assignment],
         remove: Vec<String>,
     ) -> Result<(), Status> {
-        let update: Vec<_> = tasks.iter().filter_map(|t| t.assignment()).collect();
-        let update = wire::encode(&update);
+        let update = wire::encode(update);
         self.send(ToAgent::Assignments(pb::Assignments { complete, update, remove })).await
     }
 

@@ -1,6 +1,7 @@
 //! The leader watches: changes go to the sessions they concern, silent nodes are
 //! called down.
 
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use swarmw_model::{Duration, NodeId, NodeState, PluginKind};
@@ -8,8 +9,9 @@ use swarmw_raft::Received;
 use swarmw_state::{Change, Event, State};
 use tracing::{info, warn};
 
-use super::Dispatcher;
+use super::networks::{Concerned, NetworkMarks};
 use super::ports::PortTable;
+use super::{Dispatcher, Session};
 
 /// Swarm's words for a node that is silent for too long.
 const SILENT: &str = "heartbeat failure";
@@ -23,45 +25,46 @@ pub(super) fn heartbeat_period(state: &State) -> Duration {
 
 /// Marks sessions for every change that concerns them.
 pub(super) async fn route(dispatcher: Dispatcher) {
-    let raft = dispatcher.0.log.raft.clone();
-    let mut events = raft.subscribe();
-    let mut ports = PortTable::new(&raft.state());
+    let mut events = dispatcher.0.log.raft.subscribe();
+    let (mut ports, mut concerned) = begin(&dispatcher);
     publish(&dispatcher, &mut ports);
     loop {
-        let received = tokio::select! {
+        let mut next = tokio::select! {
             () = dispatcher.0.cancel.cancelled() => return,
             received = events.next() => received,
         };
-        match received {
-            None => return,
-            Some(Received::Lagged) => {
-                ports = PortTable::new(&raft.state());
-                dispatcher.sessions().values().for_each(|s| s.inbox.mark_all());
-            }
-            Some(Received::Batch(batch)) => {
-                for event in batch.events.iter() {
-                    ports.observe(event);
-                    mark(&dispatcher, event);
-                }
-            }
+        if next.is_none() {
+            return;
         }
         // Batches that came meanwhile are looked at together.
-        while let Some(received) = events.try_next() {
+        let mut batches = Vec::new();
+        while let Some(received) = next {
             match received {
-                Received::Batch(batch) => {
-                    for event in batch.events.iter() {
-                        ports.observe(event);
-                        mark(&dispatcher, event);
-                    }
-                }
+                Received::Batch(batch) => batches.push(batch),
                 Received::Lagged => {
-                    ports = PortTable::new(&raft.state());
-                    dispatcher.sessions().values().for_each(|s| s.inbox.mark_all());
+                    batches.clear();
+                    (ports, concerned) = begin(&dispatcher);
                 }
             }
+            next = events.try_next();
         }
+        for batch in &batches {
+            batch.events.iter().for_each(|event| ports.observe(event));
+            concerned.observe(batch.index, &batch.events);
+        }
+        mark_networks(&dispatcher, concerned.take());
+        mark(&dispatcher, batches.iter().flat_map(|batch| batch.events.iter()));
         publish(&dispatcher, &mut ports);
     }
+}
+
+/// Looks at one state, and has every session do the same: what came before it is told by
+/// no event that is heard from now on.
+fn begin(dispatcher: &Dispatcher) -> (PortTable, Concerned) {
+    let state = dispatcher.0.log.raft.state();
+    let begun = (PortTable::new(&state), Concerned::new(&state));
+    dispatcher.sessions().values().for_each(|s| s.inbox.mark_all());
+    begun
 }
 
 fn publish(dispatcher: &Dispatcher, ports: &mut PortTable) {
@@ -71,8 +74,25 @@ fn publish(dispatcher: &Dispatcher, ports: &mut PortTable) {
     }
 }
 
-fn mark(dispatcher: &Dispatcher, event: &Event) {
+/// Before the tasks are marked that need to be told of it.
+fn mark_networks(dispatcher: &Dispatcher, marked: BTreeMap<NodeId, NetworkMarks>) {
+    if marked.is_empty() {
+        return;
+    }
     let sessions = dispatcher.sessions();
+    for (node, marks) in marked {
+        if let Some(session) = sessions.get(&node) {
+            session.inbox.mark_networks(marks);
+        }
+    }
+}
+
+fn mark<'a>(dispatcher: &Dispatcher, events: impl Iterator<Item = &'a Event>) {
+    let sessions = dispatcher.sessions();
+    events.for_each(|event| mark_one(&sessions, event));
+}
+
+fn mark_one(sessions: &HashMap<NodeId, Session>, event: &Event) {
     match event {
         Event::Task { old, new } => {
             for task in old.iter().chain(new) {
@@ -99,7 +119,7 @@ fn mark(dispatcher: &Dispatcher, event: &Event) {
         Event::Volume { .. } => sessions.values().for_each(|s| s.inbox.mark_drivers()),
         // Whoever has it keeps it, and what is new nobody needs yet.
         Event::Secret { .. } | Event::Config { .. } => {}
-        Event::Service { .. } => {}
+        Event::Service { .. } | Event::Network { .. } | Event::Attachment { .. } => {}
     }
 }
 

@@ -144,7 +144,11 @@ pub(crate) async fn keep(inner: &Arc<Inner>, end: CancellationToken) {
 fn matters(event: &Event) -> bool {
     match event {
         Event::Node { .. } | Event::Service { .. } | Event::Plugin { .. } => true,
-        Event::Volume { .. } | Event::Secret { .. } | Event::Config { .. } => false,
+        Event::Volume { .. }
+        | Event::Secret { .. }
+        | Event::Config { .. }
+        | Event::Network { .. }
+        | Event::Attachment { .. } => false,
         Event::Task { old, new } => {
             let place = |t: &Option<Arc<swarmw_model::Task>>| {
                 t.as_ref().map(|t| (t.node_id, t.status.state, t.desired_state))

@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use swarmw_ca::{Credentials, Tls};
 use swarmw_model::{
-    Assignment, NodeDescription, NodeId, Resources, StatusReport, TaskId, TaskState, TaskStatus,
+    Assignment, FEATURE_LEVEL, NodeDescription, NodeId, Resources, StatusReport, TaskId, TaskState,
+    TaskStatus,
 };
 use swarmw_proto::pb::dispatcher_client::DispatcherClient;
 use swarmw_proto::pb::from_agent::Message as FromAgent;
@@ -45,6 +46,7 @@ impl Session {
                 memory_bytes: 1 << 40,
                 ..Default::default()
             },
+            feature_level: FEATURE_LEVEL,
             ..Default::default()
         };
         let description = wire::encode(&description);

@@ -8,6 +8,7 @@ mod agent;
 #[path = "../../../plugin-host/tests/it/child.rs"]
 mod child;
 mod leading;
+mod networks;
 mod roles;
 mod secrets;
 mod sessions;

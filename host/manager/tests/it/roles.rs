@@ -7,7 +7,7 @@ use futures::stream;
 use swarmw_ambient::Ambient;
 use swarmw_ca::{Credentials, Identity, JoinToken, KeyPair, RootCa, Tls};
 use swarmw_manager::{LEADER, ManagerServices};
-use swarmw_model::{ClusterId, Duration, NodeId, NodeRole};
+use swarmw_model::{ClusterId, Duration, FEATURE_LEVEL, NodeId, NodeRole};
 use swarmw_proto::{Channels, pb};
 use swarmw_state::Change;
 use tokio::net::TcpListener;
@@ -20,7 +20,7 @@ use crate::swarm::{Swarm, eventually};
 const CLUSTER: ClusterId = ClusterId::from_bits(1);
 
 /// Every method that managers serve.
-const METHODS: [&str; 15] = [
+const METHODS: [&str; 19] = [
     "Raft.Append",
     "Raft.Vote",
     "Raft.PreVote",
@@ -33,6 +33,10 @@ const METHODS: [&str; 15] = [
     "Api.Call",
     "Dispatcher.Session",
     "Dispatcher.PublishLogs",
+    "Dispatcher.FindNetwork",
+    "Dispatcher.Attach",
+    "Dispatcher.NameAttachment",
+    "Dispatcher.Detach",
     "Blobs.Get",
     "Blobs.Put",
     "Blobs.Has",
@@ -89,6 +93,14 @@ async fn call(method: &str, channel: Channel) -> Result<(), Status> {
         "Dispatcher.PublishLogs" => {
             dispatcher.publish_logs(stream::iter([pb::LogLines::default()])).await.map(drop)
         }
+        "Dispatcher.FindNetwork" => {
+            dispatcher.find_network(pb::NetworkRequest::default()).await.map(drop)
+        }
+        "Dispatcher.Attach" => dispatcher.attach(pb::AttachRequest::default()).await.map(drop),
+        "Dispatcher.NameAttachment" => {
+            dispatcher.name_attachment(pb::AttachmentNames::default()).await.map(drop)
+        }
+        "Dispatcher.Detach" => dispatcher.detach(pb::DetachRequest::default()).await.map(drop),
         "Blobs.Get" => blobs.get(pb::BlobRequest::default()).await.map(drop),
         "Blobs.Put" => blobs.put(stream::iter([pb::BlobChunk::default()])).await.map(drop),
         "Blobs.Has" => blobs.has(pb::BlobRequest::default()).await.map(drop),
@@ -134,9 +146,8 @@ async fn every_method_is_for_its_callers_and_nobody_else() {
     for method in METHODS {
         let want = match method {
             "Ca.RootCertificate" | "Ca.Issue" => [yes, yes, yes],
-            "Membership.Leave" | "Dispatcher.Session" | "Dispatcher.PublishLogs" | "Blobs.Get" => {
-                [no, yes, yes]
-            }
+            "Membership.Leave" | "Blobs.Get" => [no, yes, yes],
+            of_agents if of_agents.starts_with("Dispatcher.") => [no, yes, yes],
             _ => [no, not_you, yes],
         };
         for (caller, want) in [&stranger, &worker, &manager].into_iter().zip(want) {
@@ -229,7 +240,8 @@ async fn a_demoted_manager_gets_no_seat_with_its_old_certificate() {
     let channels = Channels::new(Tls::new(&credentials).unwrap());
     let channel = channels.get(&swarm.leader().await.address).unwrap();
     let mut client = pb::membership_client::MembershipClient::new(channel);
-    let request = pb::JoinRequest { address: "127.0.0.1:1".into() };
+    let address = "127.0.0.1:1".into();
+    let request = pb::JoinRequest { address, feature_level: FEATURE_LEVEL };
     let refused = client.join(request).await.unwrap_err();
     assert_eq!(refused.code(), Code::FailedPrecondition, "{refused}");
     assert!(manager.state().node(id).unwrap().member.is_none());
@@ -250,4 +262,23 @@ async fn a_follower_names_the_leader_to_those_who_ask_for_a_certificate() {
         })
         .await;
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_manager_of_an_older_swarmw_gets_no_seat() {
+    let swarm = Swarm::of(1).await;
+    let credentials = swarm.join(&swarm.tokens.manager).await.unwrap();
+    let channels = Channels::new(Tls::new(&credentials).unwrap());
+    let channel = channels.get(&swarm.leader().await.address).unwrap();
+    let mut client = pb::membership_client::MembershipClient::new(channel);
+    // Its request has no such field.
+    let request = pb::JoinRequest { address: "127.0.0.1:9".into(), feature_level: 0 };
+    let refused = client.join(request).await.unwrap_err();
+    assert_eq!(refused.code(), Code::FailedPrecondition);
+    let why = format!(
+        "node {} runs a swarmw of feature level 1, and the managers of this cluster have level 2: \
+         install a swarmw of this level on the node first",
+        credentials.identity.node
+    );
+    assert_eq!(refused.message(), why);
 }

@@ -12,8 +12,9 @@ use swarmw_ambient::Ambient;
 use swarmw_ca::{Credentials, Identity, KeyPair, Tls};
 use swarmw_manager::{Founding, GrpcPeers, Manager, ManagerConfig, ManagerServices, new_cluster};
 use swarmw_model::{
-    Availability, ClusterSpec, ContainerSpec, DispatcherConfig, JoinTokens, NodeId, Replicated,
-    ServiceId, ServiceMode, ServiceSpec, Task, TaskSpec, TaskState,
+    AddressPools, Availability, ClusterSpec, ContainerSpec, DATA_PATH_PORT, DispatcherConfig,
+    FEATURE_LEVEL, JoinTokens, NodeId, Replicated, ServiceId, ServiceMode, ServiceSpec, Task,
+    TaskSpec, TaskState,
 };
 use swarmw_plugin_host::Compiler;
 use swarmw_proto::{Channels, pb};
@@ -124,6 +125,9 @@ impl Swarm {
             },
             availability: Availability::Active,
             address: listener.local_addr().unwrap().to_string(),
+            address_pools: AddressPools::default(),
+            data_path_port: DATA_PATH_PORT,
+            data_path: None,
         };
         let founded = new_cluster(&founding, Ambient::system().now(), &mut rand::rng()).unwrap();
         let first = Seat::listen(listener, &founded.credentials).await;
@@ -143,7 +147,8 @@ impl Swarm {
         let seat = Seat::listen(listener, &credentials).await;
         let channel = seat.channels.get(&self.leader().await.address).unwrap();
         let mut client = pb::membership_client::MembershipClient::new(channel);
-        let request = pb::JoinRequest { address: seat.address.clone() };
+        let feature_level = FEATURE_LEVEL;
+        let request = pb::JoinRequest { address: seat.address.clone(), feature_level };
         let raft_id = client.join(request).await.unwrap().into_inner().raft_id;
         let manager = Manager::resume(seat.config(), raft_id).await.unwrap();
         seat.slot.store(Some(Arc::new(manager)));

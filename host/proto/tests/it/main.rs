@@ -83,7 +83,7 @@ impl Server {
 
     async fn join_by(&self, channels: &Channels, address: String) -> Result<String, Status> {
         let mut client = MembershipClient::new(channels.get(&self.address)?);
-        let reply = client.join(pb::JoinRequest { address }).await?.into_inner();
+        let reply = client.join(pb::JoinRequest { address, feature_level: 2 }).await?.into_inner();
         Ok(reply.peers[0].node_id.clone())
     }
 }

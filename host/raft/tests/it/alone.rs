@@ -31,6 +31,7 @@ async fn seated(timing: Timing) -> Cluster {
             status: NodeStatus::default(),
             role: NodeRole::Manager,
             member: Some(member(id)),
+            number: 0,
         }))
     });
     let seats = Transaction { at: Time::from_nanos(1), request: None, changes: seats.collect() };

@@ -31,6 +31,7 @@ pub fn node(name: &str) -> Node {
         status: NodeStatus { state: NodeState::Ready, ..Default::default() },
         role: NodeRole::Worker,
         member: None,
+        number: 0,
     }
 }
 
@@ -227,6 +228,7 @@ impl Cluster {
             node: None,
             desired: TaskState::Running,
             error: "".into(),
+            attachments: Vec::new(),
         })
     }
 

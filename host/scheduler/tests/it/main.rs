@@ -6,6 +6,7 @@ mod fake;
 mod filters;
 mod judge;
 mod model;
+mod networks;
 mod policies;
 mod preferences;
 mod scenarios;

@@ -43,6 +43,9 @@ impl State {
             ..cluster.clone()
         }));
         context.events.push(Event::Cluster);
+        if self.has_networks() {
+            self.begin_networks(context)?;
+        }
         self.add_node(node, context)?;
         for plugin in plugins {
             self.add_plugin(plugin, context)?;
@@ -79,7 +82,13 @@ impl State {
         if self.cluster.as_ref().is_some_and(|c| c.feature_level >= level) {
             return Err(Dropped::Stale.into());
         }
-        self.edit_cluster(context, |c| c.feature_level = level)
+        let had_networks = self.has_networks();
+        self.edit_cluster(context, |c| c.feature_level = level)?;
+        if self.has_networks() && !had_networks {
+            self.number_nodes(context)?;
+            self.begin_networks(context)?;
+        }
+        Ok(None)
     }
 
     pub(super) fn edit_cluster(

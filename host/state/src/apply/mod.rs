@@ -2,6 +2,7 @@
 
 mod cluster;
 mod data;
+mod network;
 mod node;
 mod plugin;
 mod rollout;
@@ -56,7 +57,9 @@ impl State {
                 version: Version { index },
                 events: &mut applied.events,
             };
-            applied.outcomes.push(match self.change(change, context) {
+            let done = self.change(change, context);
+            self.let_networks_go(context);
+            applied.outcomes.push(match done {
                 Ok(made) => Outcome::Done(made),
                 Err(Stop::Dropped(why)) => Outcome::Dropped(why),
                 Err(Stop::Refused(why)) => Outcome::Refused(why),
@@ -102,8 +105,8 @@ impl State {
                 self.rollback_service(*id, *version, message, context)
             }
             Change::RemoveService { id } => self.remove_service(*id, context),
-            Change::SetEndpoint { service, version, ports } => {
-                self.set_endpoint(*service, *version, ports, context)
+            Change::SetEndpoint { service, version, ports, virtual_ips } => {
+                self.set_endpoint(*service, *version, ports, virtual_ips.as_deref(), context)
             }
             Change::SetUpdateStatus { service, spec_version, status } => {
                 self.set_update_status(*service, *spec_version, status.as_ref(), context)
@@ -148,6 +151,16 @@ impl State {
                 self.update_data(*id, *version, spec, context)
             }
             Change::RemoveConfig(id) => self.remove_config(*id, context),
+            Change::CreateNetwork(network) => self.create_network(network, context),
+            Change::RemoveNetwork(id) => self.remove_network(*id, context),
+            Change::GrowNetwork { id, version, pools } => {
+                self.grow_network(*id, *version, pools, context)
+            }
+            Change::AddAttachment(attachment) => self.add_attachment(attachment, context),
+            Change::NameAttachment { id, container, names } => {
+                self.name_attachment(*id, container, names, context)
+            }
+            Change::RemoveAttachment(id) => self.remove_attachment(*id, context),
         }
     }
 

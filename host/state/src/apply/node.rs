@@ -15,20 +15,26 @@ impl State {
         if let Some(member) = &node.member {
             self.next_raft_id = self.next_raft_id.max(member.raft_id + 1);
         }
+        let number = self.number_for(node.id)?;
         if self.nodes.contains_key(&node.id) {
             return self.edit_node(node.id, context, |old| {
                 old.member.clone_from(&node.member);
                 old.status.addr.clone_from(&node.status.addr);
                 old.role = node.role;
                 old.spec.role = node.role;
+                old.number = number;
             });
         }
         let node = Arc::new(Node {
             version: context.version,
             created_at: context.at,
             updated_at: context.at,
+            number,
             ..node.clone()
         });
+        if number > 0 {
+            self.node_numbers.insert(number, node.id);
+        }
         self.nodes.insert(node.id, node.clone());
         context.events.push(Event::Node { old: None, new: Some(node) });
         Ok(None)
@@ -66,10 +72,24 @@ impl State {
         let Some(old) = self.nodes.get(&id) else {
             return Err(Dropped::Gone.into());
         };
-        let same = old.description == *description
-            && old.status.addr == addr
-            && old.status.state == NodeState::Ready;
+        // Before the second feature level there may be managers that drop what came with it:
+        // to them nothing has changed where only that differs. It is stored all the same, as
+        // the level itself is raised by it.
+        let same = old.status.addr == addr
+            && old.status.state == NodeState::Ready
+            && NodeDescription {
+                feature_level: description.feature_level,
+                data_path_address: description.data_path_address.clone(),
+                ..old.description.clone()
+            } == *description;
         if same {
+            if old.description != *description {
+                let mut node = Node::clone(old);
+                node.description = description.clone();
+                let (old, new) = (old.clone(), Arc::new(node));
+                self.nodes.insert(id, new.clone());
+                context.events.push(Event::Node { old: Some(old), new: Some(new) });
+            }
             return Err(Dropped::Stale.into());
         }
         self.edit_node(id, context, |node| {
@@ -195,7 +215,11 @@ impl State {
             };
             self.edit_task(task, context, |t| t.status = status)?;
         }
+        for attachment in self.attachments_of_node(id).map(|a| a.id).collect::<Vec<_>>() {
+            self.remove_attachment(attachment, context)?;
+        }
         self.nodes.remove(&id);
+        self.node_numbers.remove(&node.number);
         context.events.push(Event::Node { old: Some(node), new: None });
         let now = context.at;
         self.edit_cluster(context, |cluster| {
@@ -204,7 +228,7 @@ impl State {
         })
     }
 
-    fn edit_node(
+    pub(super) fn edit_node(
         &mut self,
         id: NodeId,
         context: &mut Context<'_>,
@@ -218,6 +242,9 @@ impl State {
         edit(node);
         node.version = context.version;
         node.updated_at = context.at;
+        if node.number > 0 {
+            self.node_numbers.insert(node.number, id);
+        }
         context.events.push(Event::Node { old: Some(old), new: Some(slot.clone()) });
         Ok(None)
     }

@@ -1,16 +1,19 @@
 //! Services: specs, versions, ports.
 
+use std::collections::BTreeSet;
 use std::mem::discriminant;
 use std::sync::Arc;
 
+use ipnet::IpNet;
 use swarmw_model::{
-    Endpoint, EndpointSpec, Id, PortConfig, PublishMode, Refusal, RefusalKind, Service,
-    ServiceFacts, ServiceId, ServiceSpec, SwarmwOptions, TaskState, UpdateState, UpdateStatus,
-    Version,
+    Endpoint, EndpointSpec, Id, NetworkAttachmentConfig, NetworkId, PortConfig, PublishMode,
+    Refusal, RefusalKind, ResolutionMode, Service, ServiceFacts, ServiceId, ServiceSpec,
+    SwarmwOptions, TaskState, UpdateState, UpdateStatus, Version, VirtualIp,
 };
 
 use super::{Context, Step, Stop};
-use crate::{Dropped, Event, State};
+use crate::network::networks_with_address;
+use crate::{Dropped, Event, Holder, State};
 
 impl State {
     pub(super) fn create_service(
@@ -31,14 +34,16 @@ impl State {
         }
         self.check_ports(id, spec)?;
         self.check_data(spec)?;
+        self.check_networks(spec)?;
         let mut spec = spec.clone();
+        spec.settle_networks();
         clear_if_empty(&mut spec.swarmw);
         let service = Arc::new(Service {
             id,
             version: context.version,
             created_at: context.at,
             updated_at: context.at,
-            endpoint: endpoint_of(&spec, &[]),
+            endpoint: endpoint_of(&spec, &Endpoint::default(), self.ingress(), Vec::new()),
             spec,
             previous_spec: None,
             update_status: None,
@@ -71,7 +76,9 @@ impl State {
         }
         self.check_ports(id, spec)?;
         self.check_data(spec)?;
+        self.check_networks(spec)?;
         let mut spec = spec.clone();
+        spec.settle_networks();
         // Clients that do not know the object post a spec without it.
         if spec.swarmw.is_none() {
             spec.swarmw.clone_from(&old.spec.swarmw);
@@ -84,8 +91,9 @@ impl State {
             || old.spec == spec
             || old.spec.update_config != spec.update_config
             || old.spec.rollback_config != spec.rollback_config;
+        let (ingress, leaving) = (self.ingress(), self.left_by(&old, &spec));
         self.edit_service(id, context, |service| {
-            service.endpoint = endpoint_of(&spec, &service.endpoint.ports);
+            service.endpoint = endpoint_of(&spec, &service.endpoint, ingress, leaving);
             service.previous_spec = Some(std::mem::replace(&mut service.spec, spec));
             service.previous_spec_version = service.spec_version;
             if replaces_tasks {
@@ -126,6 +134,7 @@ impl State {
         // A policy's word counts all the same: what is missing is told by the tasks.
         if by_operator {
             self.check_data(&previous)?;
+            self.check_networks(&previous)?;
         }
         // A policy decided on an update that was under way. If the operator has
         // written since, his word counts.
@@ -139,8 +148,9 @@ impl State {
             completed_at: None,
             message: message.to_owned(),
         };
+        let (ingress, leaving) = (self.ingress(), self.left_by(old, &previous));
         self.edit_service(id, context, |service| {
-            service.endpoint = endpoint_of(&previous, &service.endpoint.ports);
+            service.endpoint = endpoint_of(&previous, &service.endpoint, ingress, leaving);
             let left = std::mem::replace(&mut service.spec, previous);
             std::mem::swap(&mut service.spec_version, &mut service.previous_spec_version);
             // An operator may go forth and back; a policy's rollback leaves
@@ -170,6 +180,7 @@ impl State {
         id: ServiceId,
         version: Version,
         ports: &[PortConfig],
+        virtual_ips: Option<&[VirtualIp]>,
         context: &mut Context<'_>,
     ) -> Step {
         let Some(old) = self.services.get(&id) else {
@@ -179,10 +190,24 @@ impl State {
             p.publish_mode == PublishMode::Ingress
                 && self.ports.get(&(p.protocol, p.published_port)).is_some_and(|h| *h != id)
         };
-        if old.version != version || ports.iter().any(|p| taken(&p)) {
+        let on = self.networks_with_address(&old.spec);
+        let unfit = virtual_ips.is_some_and(|ips| {
+            // It keeps those that it has on networks that it is about to leave.
+            let has =
+                |ip: &&VirtualIp| keeps(&old.endpoint, ip) && old.endpoint.virtual_ips.contains(ip);
+            let new: Vec<_> = ips.iter().filter(|ip| !has(ip)).collect();
+            new.iter().any(|ip| !on.contains(&ip.network))
+                || !self.may_have(Holder::Service(id), new.into_iter().map(of))
+        });
+        if old.version != version || ports.iter().any(|p| taken(&p)) || unfit {
             return Err(Dropped::Changed.into());
         }
-        self.edit_service(id, context, |service| service.endpoint.ports = ports.to_vec())
+        self.edit_service(id, context, |service| {
+            service.endpoint.ports = ports.to_vec();
+            if let Some(ips) = virtual_ips {
+                service.endpoint.virtual_ips = ips.to_vec();
+            }
+        })
     }
 
     pub(super) fn set_update_status(
@@ -241,6 +266,37 @@ impl State {
         )
     }
 
+    /// The networks that a service leaves, or has left, on which its tasks are yet.
+    fn left_by(&self, service: &Service, next: &ServiceSpec) -> Vec<NetworkAttachmentConfig> {
+        let stays: BTreeSet<_> = next.task_template.network_ids().collect();
+        let known = service.spec.task_template.networks.iter().chain(&service.endpoint.leaving);
+        let left = known.filter(|network| {
+            let id = network.target.parse().ok();
+            id.is_some_and(|id| !stays.contains(&id) && self.has_tasks_on(service.id, id))
+        });
+        left.cloned().collect()
+    }
+
+    /// Takes from a service what it has kept on networks where its last task has ended. Its
+    /// version stays: an operator who reads it now has not missed anybody's write.
+    pub(super) fn leave_networks(&mut self, id: ServiceId, context: &mut Context<'_>) {
+        let Some(old) = self.services.get(&id).cloned() else { return };
+        let gone = |network: &NetworkAttachmentConfig| {
+            let on: Option<NetworkId> = network.target.parse().ok();
+            on.is_none_or(|on| !self.has_tasks_on(id, on))
+        };
+        let gone: Vec<_> = old.endpoint.leaving.iter().filter(|n| gone(n)).cloned().collect();
+        if gone.is_empty() {
+            return;
+        }
+        let ids: BTreeSet<NetworkId> = gone.iter().filter_map(|n| n.target.parse().ok()).collect();
+        self.unindex_service(&old);
+        let mut service = Service::clone(&old);
+        service.endpoint.leaving.retain(|network| !gone.contains(network));
+        service.endpoint.virtual_ips.retain(|ip| !ids.contains(&ip.network));
+        self.put_service(old, service, context);
+    }
+
     fn edit_service(
         &mut self,
         id: ServiceId,
@@ -255,11 +311,15 @@ impl State {
         service.version = context.version;
         service.updated_at = context.at;
         edit(&mut service);
-        let service = Arc::new(service);
-        self.index_service(&service);
-        self.services.insert(id, service.clone());
-        context.events.push(Event::Service { old: Some(old), new: Some(service) });
+        self.put_service(old, service, context);
         Ok(None)
+    }
+
+    fn put_service(&mut self, old: Arc<Service>, new: Service, context: &mut Context<'_>) {
+        let service = Arc::new(new);
+        self.index_service(&service);
+        self.services.insert(service.id, service.clone());
+        context.events.push(Event::Service { old: Some(old), new: Some(service) });
     }
 
     pub(crate) fn index_service(&mut self, service: &Arc<Service>) {
@@ -269,6 +329,13 @@ impl State {
                 self.ports.insert((port.protocol, port.published_port), service.id);
             }
         }
+        for network in networks_of(service) {
+            self.services_of_network.entry(network).or_default().insert(service.id);
+        }
+        if !service.endpoint.leaving.is_empty() {
+            self.leaving.insert(service.id);
+        }
+        self.hold(Holder::Service(service.id), service.endpoint.virtual_ips.iter().map(of));
         let facts = ServiceFacts {
             name: service.spec.name.clone(),
             labels: service.spec.labels.clone(),
@@ -288,6 +355,17 @@ impl State {
                 self.ports.remove(&key);
             }
         }
+        self.leaving.remove(&service.id);
+        for network in networks_of(service) {
+            let left = self.services_of_network.get_mut(&network).is_some_and(|services| {
+                services.remove(&service.id);
+                services.is_empty()
+            });
+            if left {
+                self.services_of_network.remove(&network);
+            }
+        }
+        self.let_go(Holder::Service(service.id), service.endpoint.virtual_ips.iter().map(of));
         if !self.services.contains_key(&service.id) {
             self.facts.remove(&service.id);
         }
@@ -311,8 +389,14 @@ fn share_template(spec: &mut ServiceSpec, old: &Service) {
 }
 
 /// The endpoint before the allocator has seen it: explicit ports as asked, and
-/// unset ones as they were while name, protocol and target stay.
-fn endpoint_of(spec: &ServiceSpec, before: &[PortConfig]) -> Endpoint {
+/// unset ones as they were while name, protocol and target stay; virtual addresses as
+/// they were on the networks that stay, and on those that it is `leaving`.
+fn endpoint_of(
+    spec: &ServiceSpec,
+    before: &Endpoint,
+    ingress: Option<NetworkId>,
+    leaving: Vec<NetworkAttachmentConfig>,
+) -> Endpoint {
     let wanted: EndpointSpec = spec.endpoint_spec.clone().unwrap_or_default();
     let ports = wanted
         .ports
@@ -324,13 +408,34 @@ fn endpoint_of(spec: &ServiceSpec, before: &[PortConfig]) -> Endpoint {
                     && b.target_port == port.target_port
                     && b.publish_mode == port.publish_mode
             };
-            match before.iter().find(same) {
+            match before.ports.iter().find(same) {
                 Some(kept) if port.published_port == 0 => kept.clone(),
                 _ => port.clone(),
             }
         })
         .collect();
-    Endpoint { spec: wanted, ports }
+    let on = networks_with_address(spec, ingress);
+    let mut endpoint = Endpoint { spec: wanted, ports, virtual_ips: Vec::new(), leaving };
+    let kept = |ip: &&VirtualIp| on.contains(&ip.network) || keeps(&endpoint, ip);
+    endpoint.virtual_ips = before.virtual_ips.iter().filter(kept).copied().collect();
+    endpoint
+}
+
+/// Whether a virtual address is one on a network that the service is about to leave.
+fn keeps(endpoint: &Endpoint, ip: &VirtualIp) -> bool {
+    let id = ip.network.to_string();
+    endpoint.spec.mode == ResolutionMode::Vip
+        && endpoint.leaving.iter().any(|network| network.target == id)
+}
+
+/// The networks that a service's tasks join, or are on yet.
+fn networks_of(service: &Service) -> impl Iterator<Item = NetworkId> {
+    let leaving = service.endpoint.leaving.iter().filter_map(|network| network.target.parse().ok());
+    service.spec.task_template.network_ids().chain(leaving)
+}
+
+fn of(ip: &VirtualIp) -> (NetworkId, IpNet) {
+    (ip.network, ip.addr)
 }
 
 fn clear_if_empty(options: &mut Option<SwarmwOptions>) {

@@ -23,6 +23,10 @@ impl State {
         if new.node.is_some_and(|node| !self.may_host(node)) {
             return Err(Dropped::Changed.into());
         }
+        let template = service.spec.task_template.clone();
+        if !self.addresses_fit(new.id, new.node.is_some(), &template, &new.attachments) {
+            return Err(Dropped::Changed.into());
+        }
         let (state, message) = match (new.node, new.slot) {
             (None, _) => (TaskState::Pending, PENDING),
             (Some(_), Slot::Replica(_)) => (TaskState::Assigned, ASSIGNED),
@@ -37,7 +41,7 @@ impl State {
             version: context.version,
             created_at: context.at,
             updated_at: context.at,
-            spec: service.spec.task_template.clone(),
+            spec: template,
             service_id: new.service,
             slot,
             node_id,
@@ -51,7 +55,9 @@ impl State {
             desired_state: new.desired,
             spec_version: new.spec_version,
             service: self.facts.get(&new.service).cloned().unwrap_or_default(),
+            attachments: new.attachments.clone(),
         });
+        self.hold_task(&task);
         self.tasks_of_service.entry(new.service).or_default().insert((new.slot, new.id));
         if let Some(node) = task.node_id {
             self.tasks_of_node.entry(node).or_default().insert(new.id);
@@ -81,7 +87,8 @@ impl State {
         };
         if let Some(node) = change.assign {
             let mine = task.node_id.is_none_or(|preassigned| preassigned == node);
-            if !waits(task) || !mine || !self.may_host(node) {
+            let fit = self.addresses_fit(task.id, true, &task.spec, &change.attachments);
+            if !waits(task) || !mine || !fit || !self.may_host(node) {
                 return Err(Dropped::Changed.into());
             }
         }
@@ -96,6 +103,7 @@ impl State {
             if let Some(node) = change.assign {
                 let message = if task.node_id.is_some() { CONFIRMED } else { ASSIGNED };
                 task.node_id = Some(node);
+                task.attachments.clone_from(&change.attachments);
                 task.status = TaskStatus {
                     timestamp: at,
                     state: TaskState::Assigned,
@@ -117,6 +125,7 @@ impl State {
         let Some(task) = self.tasks.remove(&id) else {
             return Err(Dropped::Gone.into());
         };
+        self.let_go_of_task(&task);
         if let Some(slot) = task.slot() {
             let left = self.tasks_of_service.get_mut(&task.service_id).is_some_and(|tasks| {
                 tasks.remove(&(slot, id));
@@ -162,6 +171,10 @@ impl State {
         task.version = context.version;
         task.updated_at = context.at;
         let new = slot.clone();
+        if !old.attachments.is_empty() || !new.attachments.is_empty() {
+            self.let_go_of_task(&old);
+            self.hold_task(&new);
+        }
         if old.node_id != new.node_id
             && let Some(node) = new.node_id
         {

@@ -3,10 +3,11 @@
 use std::sync::Arc;
 
 use swarmw_model::{
-    Blob, Cluster, ClusterId, ClusterSpec, ContainerSpec, EndpointSpec, JoinTokens, Node, NodeId,
-    NodeRole, NodeSpec, NodeState, NodeStatus, Placement, Plugin, PluginClaim, PluginId,
-    PluginKind, PluginMetadata, PluginRelease, PortConfig, PortProtocol, PublishMode, RaftMember,
-    ServiceId, ServiceSpec, Slot, TaskId, TaskSpec, TaskState, TaskStatus, Time, Version,
+    Blob, Cluster, ClusterId, ClusterSpec, ContainerSpec, DATA_PATH_PORT, EndpointSpec, JoinTokens,
+    Node, NodeId, NodeRole, NodeSpec, NodeState, NodeStatus, Placement, Plugin, PluginClaim,
+    PluginId, PluginKind, PluginMetadata, PluginRelease, PortConfig, PortProtocol, PublishMode,
+    RaftMember, ServiceId, ServiceSpec, Slot, TaskId, TaskSpec, TaskState, TaskStatus, Time,
+    Version,
 };
 use swarmw_state::{Applied, Change, Dropped, NewTask, Outcome, State, TaskChange, Transaction};
 
@@ -95,6 +96,7 @@ impl Log {
             node: None,
             desired: TaskState::Running,
             error: "".into(),
+            attachments: Vec::new(),
         }
     }
 
@@ -124,6 +126,8 @@ pub fn cluster() -> Cluster {
         join_tokens: JoinTokens { worker: "w".into(), manager: "m".into() },
         removed_nodes: Default::default(),
         feature_level: 1,
+        address_pools: Default::default(),
+        data_path_port: DATA_PATH_PORT,
     }
 }
 
@@ -138,6 +142,7 @@ pub fn node(id: NodeId, role: NodeRole) -> Node {
         status: NodeStatus { state: NodeState::Ready, ..NodeStatus::default() },
         role,
         member: None,
+        number: 0,
     }
 }
 

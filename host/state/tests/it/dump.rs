@@ -45,6 +45,22 @@ pub fn dump(state: &State) -> String {
         let named = state.config_named(&config.spec.name).map(|c| c.id);
         writeln!(out, "{config:?} {:?} named {named:?}", config.spec.data.bytes()).unwrap();
     }
+    for network in state.networks_with_subnets() {
+        let within = network.pools.iter().map(|p| state.addresses_within(network.id, p.subnet));
+        let (within, going) = (within.collect::<Vec<_>>(), state.network(network.id).is_none());
+        writeln!(out, "{} going {going} within {within:?}", network.id).unwrap();
+        let named = state.network_named(&network.spec.name).map(|n| n.id);
+        let services: Vec<_> = state.services_of_network(network.id).map(|s| s.id).collect();
+        let addresses: Vec<_> = state.addresses(network.id).collect();
+        let vni = state.vni_holder(network.vni);
+        writeln!(out, "{network:?} named {named:?} of {services:?} {vni:?} {addresses:?}").unwrap();
+    }
+    for attachment in state.attachments() {
+        let beside: Vec<_> = state.attachments_of_node(attachment.node).map(|a| a.id).collect();
+        writeln!(out, "{attachment:?} beside {beside:?}").unwrap();
+    }
+    let numbered = (1..10).map(|number| state.node_numbered(number));
+    writeln!(out, "numbers {:?}", numbered.collect::<Vec<_>>()).unwrap();
     writeln!(out, "ports {:?}", state.ports().collect::<Vec<_>>()).unwrap();
     text
 }

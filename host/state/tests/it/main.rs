@@ -6,6 +6,7 @@ mod consent;
 mod data;
 mod dump;
 mod names;
+mod networks;
 mod nodes;
 mod plugins;
 mod properties;

@@ -4,16 +4,19 @@ use std::collections::BTreeMap;
 use std::fmt::Debug;
 use std::sync::Arc;
 
+use ipnet::IpNet;
 use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
 use swarmw_model::{
-    Availability, Node, NodeId, NodeRole, NodeState, PublishMode, RequestId, Service, ServiceId,
-    Slot, Task, TaskId, TaskState, Time, Version,
+    Attachment, AttachmentId, Availability, Cluster, Driver, Network, NetworkAttachment,
+    NetworkAttachmentConfig, NetworkId, NetworkSpec, Node, NodeId, NodeRole, NodeState, OVERLAY,
+    Pool, PublishMode, RequestId, Service, ServiceId, Slot, Task, TaskId, TaskSpec, TaskState,
+    Time, Version, VirtualIp,
 };
 use swarmw_state::{
-    Change, Event, NewTask, Outcome, State, TaskChange, Transaction, decode_transaction,
-    encode_transaction,
+    Change, Event, Holder, NETWORKS_LEVEL, NewTask, Outcome, State, TaskChange, Transaction,
+    decode_transaction, encode_transaction,
 };
 
 use crate::build::*;
@@ -38,6 +41,13 @@ enum Op {
     Task { task: u8, service: u8, slot: u8, node: Option<u8>, fresh: bool },
     Change { task: u8, desired: Option<u8>, assign: Option<u8>, status: Option<u8>, adopt: bool },
     Forget(u8),
+    Network(u8, u8),
+    RemoveNetwork(u8),
+    Grow(u8, u8, bool),
+    Address { service: u8, address: u8, fresh: bool },
+    Attach { id: u8, network: u8, node: u8, address: u8 },
+    Name(u8, u8),
+    Detach(u8),
 }
 
 const STATES: [TaskState; 8] = [
@@ -76,7 +86,42 @@ fn op() -> impl Strategy<Value = Op> {
                 Op::Change { task, desired, assign, status, adopt: !keep }
             }),
         1 => task.prop_map(Op::Forget),
+        5 => networks(),
     ]
+}
+
+fn networks() -> impl Strategy<Value = Op> {
+    let (network, subnet, address) = (0..3u8, 0..4u8, 0..4u8);
+    prop_oneof![
+        4 => (network.clone(), subnet.clone()).prop_map(|(n, s)| Op::Network(n, s)),
+        1 => network.clone().prop_map(Op::RemoveNetwork),
+        1 => (network.clone(), subnet, any::<bool>()).prop_map(|(n, s, f)| Op::Grow(n, s, f)),
+        2 => (0..3u8, address.clone(), any::<bool>())
+            .prop_map(|(service, address, fresh)| Op::Address { service, address, fresh }),
+        2 => (0..3u8, network, 0..4u8, address)
+            .prop_map(|(id, network, node, address)| Op::Attach { id, network, node, address }),
+        1 => (0..3u8, 0..2u8).prop_map(|(id, name)| Op::Name(id, name)),
+        1 => (0..3u8).prop_map(Op::Detach),
+    ]
+}
+
+fn network_id(n: u8) -> NetworkId {
+    NetworkId::from_bits(400 + u128::from(n))
+}
+
+fn attachment_id(n: u8) -> AttachmentId {
+    AttachmentId::from_bits(500 + u128::from(n))
+}
+
+fn pool(subnet: u8) -> Pool {
+    // The third is a part of the second.
+    let subnets = ["10.1.0.0/24", "10.2.0.0/24", "10.2.0.0/25", "10.3.0.0/24"];
+    Pool::of(subnets[usize::from(subnet)].parse().unwrap()).unwrap()
+}
+
+/// The first network's; the gateway's is among them.
+fn address(n: u8) -> IpNet {
+    format!("10.1.0.{}/24", n + 1).parse().unwrap()
 }
 
 fn node_id(n: u8) -> NodeId {
@@ -101,7 +146,12 @@ fn spec_of(name: u8, image: u8, published: Option<u8>) -> swarmw_model::ServiceS
     let modes = [PublishMode::Ingress, PublishMode::Host, PublishMode::Ingress];
     let ports = published.map(|p| port(u16::from(p) * 80, modes[usize::from(p)]));
     let mut spec = publishing(name, ports.into_iter().collect());
-    spec.task_template = template(&format!("app:{image}"));
+    let mut template = TaskSpec::clone(&template(&format!("app:{image}")));
+    if image == 2 {
+        let target = network_id(0).to_string();
+        template.networks = vec![NetworkAttachmentConfig { target, ..Default::default() }];
+    }
+    spec.task_template = Arc::new(template);
     spec
 }
 
@@ -156,12 +206,18 @@ impl Op {
                 service: service_id(id),
                 version: version(fresh, service(id).map(|s| s.version)),
                 ports: vec![port(u16::from(n) * 80, PublishMode::Ingress)],
+                virtual_ips: None,
             },
             Self::Task { task, service: id, slot, node, fresh } => {
                 let (slot, node) = match slot {
                     0 => (Slot::Node(node_id(0)), node.map(|_| node_id(0))),
                     n => (Slot::Replica(n.into()), node.map(node_id)),
                 };
+                let joins = service(id).is_some_and(|s| !s.spec.task_template.networks.is_empty());
+                let on = (joins && node.is_some()).then(|| NetworkAttachment {
+                    network: network_id(0),
+                    addresses: vec![address(task % 4)],
+                });
                 Change::CreateTask(NewTask {
                     id: task_id(task),
                     service: service_id(id),
@@ -170,6 +226,7 @@ impl Op {
                     node,
                     desired: TaskState::Running,
                     error: "".into(),
+                    attachments: on.into_iter().collect(),
                 })
             }
             Self::Change { task, desired, assign, status: to, adopt } => {
@@ -179,11 +236,57 @@ impl Op {
                     id: task_id(task),
                     desired: desired.map(|s| STATES[usize::from(s)]),
                     assign: assign.map(node_id),
+                    attachments: Vec::new(),
                     status: to.map(|s| status(STATES[usize::from(s)])),
                     adopt: adopt.then(|| now.unwrap_or_default()),
                 })
             }
             Self::Forget(task) => Change::RemoveTask(task_id(task)),
+            Self::Network(n, subnet) => Change::CreateNetwork(Box::new(Network {
+                id: network_id(n),
+                version: Version::default(),
+                created_at: Time::ZERO,
+                updated_at: Time::ZERO,
+                spec: NetworkSpec {
+                    name: ["net", "NET", "db"][usize::from(n)].into(),
+                    driver: Driver { name: OVERLAY.into(), ..Driver::default() },
+                    attachable: n < 2,
+                    ..NetworkSpec::default()
+                },
+                pools: vec![pool(subnet)],
+                vni: 5_000 + u32::from(subnet / 2),
+            })),
+            Self::RemoveNetwork(n) => Change::RemoveNetwork(network_id(n)),
+            Self::Grow(n, subnet, fresh) => Change::GrowNetwork {
+                id: network_id(n),
+                version: version(fresh, state.network(network_id(n)).map(|n| n.version)),
+                pools: vec![pool(subnet)],
+            },
+            Self::Address { service: id, address: n, fresh } => Change::SetEndpoint {
+                service: service_id(id),
+                version: version(fresh, service(id).map(|s| s.version)),
+                ports: Vec::new(),
+                virtual_ips: Some(vec![VirtualIp { network: network_id(0), addr: address(n) }]),
+            },
+            Self::Attach { id, network, node, address: n } => {
+                let on =
+                    NetworkAttachment { network: network_id(network), addresses: vec![address(n)] };
+                Change::AddAttachment(Box::new(Attachment {
+                    id: attachment_id(id),
+                    version: Version::default(),
+                    created_at: Time::ZERO,
+                    node: node_id(node),
+                    on,
+                    container: String::new(),
+                    names: Vec::new(),
+                }))
+            }
+            Self::Name(id, name) => Change::NameAttachment {
+                id: attachment_id(id),
+                container: "c".into(),
+                names: vec![format!("n{name}")],
+            },
+            Self::Detach(id) => Change::RemoveAttachment(attachment_id(id)),
         }
     }
 }
@@ -194,6 +297,8 @@ struct Mirror {
     nodes: BTreeMap<NodeId, Arc<Node>>,
     services: BTreeMap<ServiceId, Arc<Service>>,
     tasks: BTreeMap<TaskId, Arc<Task>>,
+    networks: BTreeMap<NetworkId, Arc<Network>>,
+    attachments: BTreeMap<AttachmentId, Arc<Attachment>>,
 }
 
 fn follow<K: Ord + Debug, V: PartialEq + Debug>(
@@ -217,6 +322,10 @@ impl Mirror {
                 Event::Node { old, new } => follow(&mut self.nodes, |n| n.id, old, new),
                 Event::Service { old, new } => follow(&mut self.services, |s| s.id, old, new),
                 Event::Task { old, new } => follow(&mut self.tasks, |t| t.id, old, new),
+                Event::Network { old, new } => follow(&mut self.networks, |n| n.id, old, new),
+                Event::Attachment { old, new } => {
+                    follow(&mut self.attachments, |a| a.id, old, new);
+                }
                 Event::Cluster
                 | Event::Plugin { .. }
                 | Event::Volume { .. }
@@ -230,7 +339,32 @@ impl Mirror {
         assert!(self.nodes.values().eq(state.nodes()), "nodes by events");
         assert!(self.services.values().eq(state.services()), "services by events");
         assert!(self.tasks.values().eq(state.tasks()), "tasks by events");
+        assert!(self.networks.values().eq(state.networks()), "networks by events");
+        assert!(self.attachments.values().eq(state.attachments()), "attachments by events");
     }
+}
+
+/// Nobody has what another has, and the index says who has what.
+fn addresses_are_held_once(state: &State) {
+    let of_tasks = state
+        .tasks()
+        .filter(|t| !t.status.state.is_terminal())
+        .flat_map(|t| t.attachments.iter().map(|on| (Holder::Task(t.id), on.clone())));
+    let of_containers = state.attachments().map(|a| (Holder::Attachment(a.id), a.on.clone()));
+    let of_services = state.services().flat_map(|s| {
+        let on =
+            |ip: &VirtualIp| NetworkAttachment { network: ip.network, addresses: vec![ip.addr] };
+        s.endpoint.virtual_ips.iter().map(move |ip| (Holder::Service(s.id), on(ip)))
+    });
+    let mut count = 0;
+    for (holder, on) in of_tasks.chain(of_containers).chain(of_services) {
+        for net in &on.addresses {
+            assert_eq!(state.address_holder(on.network, net.addr()), Some(holder));
+            count += 1;
+        }
+    }
+    let indexed: usize = state.networks().map(|n| state.addresses(n.id).count()).sum();
+    assert_eq!(indexed, count, "nothing else is in the index");
 }
 
 proptest! {
@@ -243,7 +377,7 @@ proptest! {
         let mut state = State::default();
         let mut mirror = Mirror::default();
         let founding = Change::InitCluster {
-            cluster: Box::new(cluster()),
+            cluster: Box::new(Cluster { feature_level: NETWORKS_LEVEL, ..cluster() }),
             node: Box::new(node(node_id(0), NodeRole::Manager)),
             plugins: Vec::new(),
         };
@@ -269,6 +403,7 @@ proptest! {
 
             mirror.hear(&applied.events);
             mirror.agrees(&state);
+            addresses_are_held_once(&state);
 
             let restored = State::from_snapshot(&state.to_snapshot()).expect("ours");
             prop_assert_eq!(dump(&state), dump(&restored), "indexes are those of the tables");
@@ -281,7 +416,7 @@ proptest! {
     fn what_is_refused_or_dropped_changes_nothing(log in vec(op(), 1..120)) {
         let mut state = State::default();
         let founding = Change::InitCluster {
-            cluster: Box::new(cluster()),
+            cluster: Box::new(Cluster { feature_level: NETWORKS_LEVEL, ..cluster() }),
             node: Box::new(node(node_id(0), NodeRole::Manager)),
             plugins: Vec::new(),
         };
@@ -297,6 +432,8 @@ proptest! {
                         Event::Node { new, .. } => new.as_ref().map(|n| n.version),
                         Event::Service { new, .. } => new.as_ref().map(|s| s.version),
                         Event::Task { new, .. } => new.as_ref().map(|t| t.version),
+                        Event::Network { new, .. } => new.as_ref().map(|n| n.version),
+                        Event::Attachment { new, .. } => new.as_ref().map(|a| a.version),
                         _ => None,
                     };
                     prop_assert!(version.is_none_or(|v| v.index == index), "{:?}", event);

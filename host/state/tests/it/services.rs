@@ -136,6 +136,7 @@ fn chosen_ports_stay_while_the_service_publishes_them() {
         service: WEB,
         version: log.version(WEB),
         ports: vec![port(30_000, PublishMode::Ingress)],
+        virtual_ips: None,
     };
     let stale = chosen(&log);
     log.update(WEB, |s| s.labels = [("a".into(), "b".into())].into());
@@ -149,7 +150,10 @@ fn chosen_ports_stay_while_the_service_publishes_them() {
     log.done(create(API, publishing("api", vec![port(0, PublishMode::Ingress)])));
     let version = log.version(API);
     let ports = vec![port(30_000, PublishMode::Ingress)];
-    log.dropped(Change::SetEndpoint { service: API, version, ports }, Dropped::Changed);
+    log.dropped(
+        Change::SetEndpoint { service: API, version, ports, virtual_ips: None },
+        Dropped::Changed,
+    );
 }
 
 #[test]

@@ -13,6 +13,7 @@ use std::sync::{Arc, OnceLock, Weak};
 
 use anyhow::{Context, Result, bail};
 use arc_swap::ArcSwapOption;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use swarmw_agent::AgentConfig;
 use swarmw_ambient::Ambient;
 use swarmw_api::Api;
@@ -28,6 +29,9 @@ pub use defaults::state_dir;
 
 /// Who may use the API's socket: its owner and group, as Docker's.
 const SOCKET_MODE: u32 = 0o660;
+
+/// In the state folder of a node that had an engine at the usual place.
+const HAS_ENGINE: &str = "has-engine";
 
 /// The daemon: what the API's trait is implemented for.
 pub struct Daemon {
@@ -58,6 +62,7 @@ pub async fn run(args: DaemonArgs) -> Result<()> {
         None => state_dir()?,
     };
     let dir = Arc::new(StateDir::open(&folder)?);
+    allow_descriptors();
     let exe = std::env::current_exe().context("cannot find this binary")?;
     let agent = agent_config(&args, &dir).await?;
     let plugin_keys = registry::plugin_keys(&args.plugin_keys)?;
@@ -105,6 +110,16 @@ pub async fn run(args: DaemonArgs) -> Result<()> {
     Ok(())
 }
 
+/// Opens as many files as it may, where it may open few by default (1,024 under systemd):
+/// each container on a network takes a dozen.
+fn allow_descriptors() {
+    let limit = getrlimit(Resource::Nofile);
+    let raised = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit });
+    if let Err(error) = raised {
+        warn!(%error, "the limit of open files stays at {:?}", limit.current);
+    }
+}
+
 fn hosts(args: &DaemonArgs) -> Vec<ApiAddress> {
     if args.hosts.is_empty() {
         vec![ApiAddress::Unix(swarmw_cli::default_socket())]
@@ -150,14 +165,18 @@ async fn agent_config(args: &DaemonArgs, dir: &StateDir) -> Result<AgentConfig> 
             named_engine(path, dir.membership()?.is_some()).await?;
             Some(path.clone())
         }
-        None => {
-            let socket = PathBuf::from(defaults::DOCKER_SOCKET);
-            swarmw_agent::engine_answers(&socket).await.is_ok().then_some(socket)
-        }
+        None => usual_engine(dir, PathBuf::from(defaults::DOCKER_SOCKET)).await?,
     };
     let hostname = match &args.node_name {
         Some(name) => name.clone(),
         None => rustix::system::uname().nodename().to_string_lossy().into_owned(),
+    };
+    let network_driver = match engine {
+        Some(_) => swarmw_agent::network_driver()
+            .await
+            .inspect_err(|why| warn!(%why, "this node joins no overlay networks"))
+            .ok(),
+        None => None,
     };
     Ok(AgentConfig {
         state_dir: dir.join("agent"),
@@ -168,8 +187,27 @@ async fn agent_config(args: &DaemonArgs, dir: &StateDir) -> Result<AgentConfig> 
         engine_labels: args.labels(),
         publish_addr: args.publish_addr,
         agent_address: String::new(),
+        data_path_address: None,
+        network_driver,
         registries: Registries::new(args.insecure_registries.iter().cloned()),
     })
+}
+
+/// The engine at the usual place, if there is one. A node of a cluster that has had it
+/// goes on with it though it does not answer: an engine that starts waits for the driver of
+/// its networks, which is this daemon.
+async fn usual_engine(dir: &StateDir, socket: PathBuf) -> Result<Option<PathBuf>> {
+    let mark = dir.join(HAS_ENGINE);
+    if dir.membership()?.is_some() && mark.exists() {
+        return Ok(Some(socket));
+    }
+    if let Err(why) = swarmw_agent::engine_answers(&socket).await {
+        info!(engine = %socket.display(), %why, "no Docker engine here");
+        let _ = std::fs::remove_file(&mark);
+        return Ok(None);
+    }
+    std::fs::write(&mark, "").with_context(|| format!("cannot write {}", mark.display()))?;
+    Ok(Some(socket))
 }
 
 /// Looks whether the engine that the user named is there. A node of a cluster starts
@@ -212,5 +250,50 @@ impl Daemon {
         let ground =
             Ground { ambient: self.ambient.clone(), ..Ground::machine(&self.dir, &self.exe)? };
         Ok(Parts { dir: self.dir.clone(), ground, agent: self.agent.clone(), handler })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use swarmw_model::{ClusterId, NodeId};
+    use swarmw_node::Membership;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::UnixListener;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_member_goes_on_with_an_engine_that_waits_for_it() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let dir = StateDir::open(folder.path()).expect("a state folder");
+        let socket = folder.path().join("docker.sock");
+        let found = async || usual_engine(&dir, socket.clone()).await.expect("looked");
+        assert_eq!(found().await, None, "there is none");
+
+        let listener = UnixListener::bind(&socket).expect("a socket");
+        let engine = tokio::spawn(async move {
+            let (mut asked, _) = listener.accept().await.expect("a ping");
+            let _ = asked.read(&mut [0; 1024]).await;
+            let answer = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nOK";
+            asked.write_all(answer.as_bytes()).await.expect("answered");
+            // From now on it takes connections and says nothing.
+            listener
+        });
+        assert_eq!(found().await, Some(socket.clone()));
+        let _silent = engine.await.expect("an engine");
+        dir.remember(&Membership {
+            node: NodeId::from_bits(1),
+            cluster: ClusterId::from_bits(1),
+            listen: String::new(),
+            advertise: String::new(),
+            managers: Vec::new(),
+            raft_id: None,
+            data_path: None,
+        })
+        .expect("remembered");
+        assert_eq!(found().await, Some(socket.clone()), "it may be waiting for this node");
+
+        dir.forget().expect("forgotten");
+        assert_eq!(found().await, None, "nothing waits for a node of no cluster");
     }
 }

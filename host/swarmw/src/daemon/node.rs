@@ -18,9 +18,10 @@ use swarmw_api::{
 use swarmw_ca::JoinToken;
 use swarmw_manager::{Founding, Manager, StreamedResponse, WholeRequest};
 use swarmw_model::{
-    Blob, Consent, Id, ManagerStatus, NodeDescription, NodeId, NodeRole, NodeVolume, Plugin,
-    PluginAct, PluginId, PluginLine, PluginOffer, PluginReport, PluginUse, Refusal, RefusalKind,
-    RequestId, ServiceSpec, ShadowReport, Time, VolumeId, VolumeScope, VolumeSpec,
+    Blob, Consent, Id, ManagerStatus, Network, NetworkId, NetworkSpec, NodeDescription, NodeId,
+    NodeRole, NodeVolume, Plugin, PluginAct, PluginId, PluginLine, PluginOffer, PluginReport,
+    PluginUse, Refusal, RefusalKind, RequestId, ServiceSpec, ShadowReport, Time, VolumeId,
+    VolumeScope, VolumeSpec,
 };
 use swarmw_node::{Member, Membership};
 use swarmw_raft::Received;
@@ -82,6 +83,9 @@ impl Daemon {
             spec: request.spec,
             availability: request.availability,
             address: advertise.to_string(),
+            address_pools: request.address_pools,
+            data_path_port: request.data_path_port,
+            data_path: address::data_path(&request.data_path_addr)?,
         };
         let parts = self.parts().map_err(failed)?;
         let member = Member::found(parts, &founding, &listen.to_string()).await.map_err(failed)?;
@@ -107,6 +111,7 @@ impl Daemon {
         let listen = address::listen(&request.listen_addr)?;
         let remote = remotes.first().map(String::as_str);
         let advertise = address::advertise(&request.advertise_addr, listen, remote)?;
+        let data_path = address::data_path(&request.data_path_addr)?;
         let told = advertise.to_string();
         let parts = self.parts().map_err(failed)?;
         let joined = swarmw_node::ask_to_join(
@@ -128,6 +133,7 @@ impl Daemon {
             advertise: told,
             managers: remotes,
             raft_id: None,
+            data_path,
         };
         let member = Member::join(parts, credentials, membership).await.map_err(failed)?;
         self.active.store(Some(member));
@@ -261,6 +267,32 @@ impl Node for Daemon {
         async move { self.manager()?.check_service(spec, before).await }.boxed()
     }
 
+    fn create_network(
+        &self,
+        request: Option<RequestId>,
+        spec: NetworkSpec,
+    ) -> Answer<'_, NetworkId> {
+        async move { self.manager()?.create_network(request, &spec).await }.boxed()
+    }
+
+    fn shadow_network(&self, network: String) -> Answer<'_, Option<String>> {
+        let active = self.active.load_full();
+        async move {
+            let Some(active) = active else { return Ok(None) };
+            let known = self.state().and_then(|s| s.network(network.parse().ok()?).cloned());
+            let known = match known {
+                Some(known) => Some(Network::clone(&known)),
+                None => active.agent().find_network(&network).await?,
+            };
+            let Some(known) = known.filter(Network::is_overlay) else { return Ok(None) };
+            if !known.spec.attachable {
+                return Err(swarmw_api::not_attachable(&known.spec.name));
+            }
+            active.agent().shadow_network(&known).await.map(Some)
+        }
+        .boxed()
+    }
+
     fn manager_statuses(&self) -> BoxFuture<'_, BTreeMap<NodeId, ManagerStatus>> {
         async move { self.manager().map(|m| m.manager_statuses()).unwrap_or_default() }.boxed()
     }
@@ -325,6 +357,18 @@ impl Node for Daemon {
             registry::fetch(&self.agent.registries, &self.plugin_keys, &reference, &auth).await
         }
         .boxed()
+    }
+
+    fn name_queries(&self) -> Vec<(&'static str, u64)> {
+        let active = self.active.load();
+        let counts = active.as_ref().and_then(|member| member.agent().name_queries());
+        let Some(counts) = counts else { return Vec::new() };
+        vec![
+            ("answered", counts.answered),
+            ("forwarded", counts.forwarded),
+            ("failed", counts.failed),
+            ("refused", counts.refused),
+        ]
     }
 
     fn plugin_use(&self, plugin: &Plugin) -> (Option<PluginUse>, Option<ShadowReport>) {

@@ -5,6 +5,7 @@ use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
@@ -53,16 +54,35 @@ pub(super) fn directory(seen: Seen) -> PathBuf {
     }
 }
 
-/// What the machine has of a folder: loop devices and mounts.
+/// What the machine has of a folder: loop devices and mounts. A device that is given up
+/// goes with its last mount, which an engine that starts beside this may have a copy of for
+/// a moment.
 pub(super) fn left(folder: &Path) -> String {
+    let begun = Instant::now();
+    loop {
+        let (loops, mounts) = (loops_of(folder), mounts_of(folder));
+        let is_given_up = |line: &str| line.split_whitespace().nth(3) == Some("1");
+        let goes = mounts.is_empty() && !loops.is_empty() && loops.lines().all(is_given_up);
+        if !goes || begun.elapsed() > Duration::from_secs(20) {
+            return loops + &mounts;
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+fn loops_of(folder: &Path) -> String {
+    let loops = Command::new("losetup").args(["--list", "--noheadings"]).output().expect("losetup");
+    lines_of(folder, &String::from_utf8_lossy(&loops.stdout))
+}
+
+fn mounts_of(folder: &Path) -> String {
+    lines_of(folder, &std::fs::read_to_string("/proc/self/mountinfo").expect("mounts"))
+}
+
+fn lines_of(folder: &Path, text: &str) -> String {
     let name = folder.to_string_lossy();
-    let lines = |text: &str| {
-        let of_ours = text.lines().filter(|line| line.contains(&*name));
-        of_ours.map(|line| format!("{line}\n")).collect::<String>()
-    };
-    let loops = Command::new("losetup").arg("--list").output().expect("losetup");
-    let mounts = std::fs::read_to_string("/proc/self/mountinfo").expect("mounts");
-    lines(&String::from_utf8_lossy(&loops.stdout)) + &lines(&mounts)
+    let of_ours = text.lines().filter(|line| line.contains(&*name));
+    of_ours.map(|line| format!("{line}\n")).collect()
 }
 
 #[tokio::test]

@@ -140,6 +140,8 @@ fn flags_of_ports() {
             "-p 8080:80 -p 81",
             json!({"EndpointSpec.Ports": [port(80, 8080), {"Protocol": "tcp", "TargetPort": 81, "PublishMode": "ingress"}]}),
         ),
+        ("--endpoint-mode DNSRR", json!({"EndpointSpec.Mode": "dnsrr"})),
+        ("--endpoint-mode vip", json!({})),
         ("-p 8000-8001:80-81", json!({"EndpointSpec.Ports": [port(80, 8000), port(81, 8001)]})),
         (
             "--publish target=53,published=53,protocol=udp,mode=host",
@@ -238,6 +240,7 @@ fn what_does_not_go_together_is_refused() {
             "--no-healthcheck --health-cmd x img",
             "--no-healthcheck conflicts with --health-* options",
         ),
+        ("--endpoint-mode foo img", "invalid resolution mode: \"foo\""),
         ("--restart-condition foo img", "invalid RestartCondition: \"foo\""),
         ("--env-file /nope img", "open /nope: no such file or directory"),
     ] {
@@ -249,8 +252,6 @@ fn what_does_not_go_together_is_refused() {
 #[test]
 fn flags_that_do_not_exist_yet_are_unknown() {
     for flag in [
-        "--network n",
-        "--endpoint-mode vip",
         "--generic-resource a=1",
         "--isolation x",
         "--credential-spec x",
@@ -263,6 +264,8 @@ fn flags_that_do_not_exist_yet_are_unknown() {
         "--rollback",
         "--env-add A=1",
         "--label-rm a",
+        "--network-add n",
+        "--network-rm n",
     ] {
         let error = parse::<CreateArgs>(&format!("{flag} img")).expect_err(flag);
         assert_eq!(error.kind(), clap::error::ErrorKind::UnknownArgument, "{flag}");

@@ -232,8 +232,6 @@ fn a_rollback_comes_alone() {
 #[test]
 fn flags_that_do_not_exist_yet_are_unknown() {
     for flag in [
-        "--network-add n",
-        "--endpoint-mode vip",
         "--generic-resource-add a=1",
         "--isolation x",
         "--credential-spec x",
@@ -241,6 +239,7 @@ fn flags_that_do_not_exist_yet_are_unknown() {
         // Of create alone.
         "--name x",
         "--mode global",
+        "--network n",
         "--env A=1",
         "--publish 80",
         "--constraint a==b",

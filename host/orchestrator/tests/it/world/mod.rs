@@ -96,6 +96,7 @@ fn node(number: u32) -> Node {
         status: NodeStatus { state: NodeState::Ready, ..Default::default() },
         role: NodeRole::Worker,
         member: None,
+        number: 0,
     }
 }
 
@@ -137,6 +138,8 @@ impl<P: UpdatePolicies> World<P> {
                 join_tokens: JoinTokens::default(),
                 removed_nodes: BTreeMap::new(),
                 feature_level: FEATURE_LEVEL,
+                address_pools: Default::default(),
+                data_path_port: swarmw_model::DATA_PATH_PORT,
             }),
             node: Box::new(node(1)),
             plugins: Vec::new(),

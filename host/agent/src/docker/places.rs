@@ -1,0 +1,214 @@
+//! Where a task's container is to be.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use bollard::Docker;
+use bollard::models::{EndpointIpamConfig, EndpointSettings, NetworkConnectRequest};
+use ipnet::IpNet;
+use swarmw_model::{Assignment, Network, NetworkAttachment, NetworkId};
+use swarmw_overlay::{Overlay, Settings};
+
+use super::failure::Failure;
+use super::shadows::Shadows;
+use crate::executor::TaskError;
+
+/// How long a task waits to be told of its networks.
+const NEWS_PATIENCE: Duration = Duration::from_secs(30);
+/// On a node that joins none, it waits to be told that they are the engine's own.
+const NEWS_PATIENCE_OF_NONE: Duration = Duration::from_secs(2);
+/// The bridge that an engine connects containers to whose networks have no gateway.
+const GATEWAY_BRIDGE: &str = "docker_gwbridge";
+
+/// Where a task's container is, as its engine names it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Place {
+    /// On a network that each engine has: `host` for example.
+    Predefined(String),
+    /// On a network of the cluster.
+    Shadow {
+        /// The shadow's name on the engine.
+        name: String,
+        /// Addresses that the container has there.
+        addresses: Vec<IpNet>,
+    },
+}
+
+// === impl Shadows ===
+
+impl Shadows {
+    /// Where the container of a task is to be, with shadows made for its networks.
+    pub(super) async fn places(&self, task: &Assignment) -> Result<Vec<Place>, TaskError> {
+        let mut places = Vec::new();
+        for place in wanted(task) {
+            places.push(match place {
+                Wanted::Predefined(name) => Place::Predefined(name),
+                // Only networks of the cluster give addresses.
+                Wanted::Network(_, addresses) if !self.joins() && !addresses.is_empty() => {
+                    return Err(unable().await);
+                }
+                Wanted::Network(id, addresses) => {
+                    let network = self.known(id).await?;
+                    if network.is_overlay() {
+                        let name = self.ensure(&network).await?.name;
+                        Place::Shadow { name, addresses }
+                    } else {
+                        Place::Predefined(network.spec.name)
+                    }
+                }
+            });
+        }
+        Ok(places)
+    }
+
+    /// Puts a container that was made and not started on those of its places that it is
+    /// not on yet: an engine before API 1.44 makes it with one.
+    pub(super) async fn connect(
+        &self,
+        container: &str,
+        places: &[Place],
+        on: &[String],
+    ) -> Result<(), Failure> {
+        for place in places {
+            let Place::Shadow { name, addresses } = place else { continue };
+            if on.contains(name) {
+                continue;
+            }
+            let request = &NetworkConnectRequest {
+                container: container.to_owned(),
+                endpoint_config: Some(endpoint(addresses)),
+            };
+            let connect = move |docker: Docker| async move {
+                docker.connect_network(name, request.clone()).await
+            };
+            self.engine.call(connect).await?;
+        }
+        Ok(())
+    }
+
+    /// The address of a container on the bridge that its engine connects it to when its
+    /// networks have no gateway; the container's own settings do not name it.
+    pub(super) async fn address_on_bridge(
+        &self,
+        container: &str,
+    ) -> Result<Option<IpAddr>, Failure> {
+        let mut containers = match self.containers_on(GATEWAY_BRIDGE).await {
+            // It is made for the first container that needs it.
+            Err(failure) if failure.is_not_found() => return Ok(None),
+            containers => containers?,
+        };
+        Ok(containers.remove(container).and_then(|(_, address)| address))
+    }
+
+    /// A network by its id, as soon as the leader has told of it.
+    pub(super) async fn known(&self, id: NetworkId) -> Result<Network, TaskError> {
+        let patience = if self.joins() { NEWS_PATIENCE } else { NEWS_PATIENCE_OF_NONE };
+        let mut told = self.told.subscribe();
+        let heard = told.wait_for(|networks| networks.contains_key(&id));
+        let heard = tokio::time::timeout(patience, heard).await;
+        let network = heard.ok().and_then(Result::ok).and_then(|all| all.get(&id).cloned());
+        match network {
+            Some(network) if self.joins() || !network.is_overlay() => Ok(network),
+            None if self.joins() => {
+                let seconds = patience.as_secs();
+                Err(TaskError(format!("the manager did not tell of network {id} for {seconds} s")))
+            }
+            _ => Err(unable().await),
+        }
+    }
+}
+
+/// Why a node joins no networks.
+async fn unable() -> TaskError {
+    let why = match Overlay::able(&Settings::new("")).await {
+        Ok(()) => "its daemon found it unable to when it began: start the daemon again".to_owned(),
+        Err(why) => why.to_string(),
+    };
+    TaskError(format!("this node joins no overlay networks: {why}"))
+}
+
+// === impl Place ===
+
+impl Place {
+    /// What the engine calls the network.
+    pub(super) fn name(&self) -> &str {
+        match self {
+            Self::Predefined(name) | Self::Shadow { name, .. } => name,
+        }
+    }
+}
+
+/// Where a task should be.
+enum Wanted {
+    Predefined(String),
+    Network(NetworkId, Vec<IpNet>),
+}
+
+/// The networks that a task has addresses on, and those of its spec that give none.
+fn wanted(task: &Assignment) -> Vec<Wanted> {
+    let attached = |id: &NetworkId| task.attachments.iter().any(|a| a.network == *id);
+    let on = |a: &NetworkAttachment| Wanted::Network(a.network, a.addresses.clone());
+    let mut wanted: Vec<_> = task.attachments.iter().map(on).collect();
+    for target in task.spec.networks.iter().map(|network| &network.target) {
+        match target.parse() {
+            Ok(id) if attached(&id) => {}
+            Ok(id) => wanted.push(Wanted::Network(id, Vec::new())),
+            Err(_) => wanted.push(Wanted::Predefined(target.clone())),
+        }
+    }
+    wanted
+}
+
+/// What the engine is told of a container on a shadow. No aliases: names are the cluster's.
+pub(super) fn endpoint(addresses: &[IpNet]) -> EndpointSettings {
+    let of = |v6: bool| addresses.iter().map(IpNet::addr).find(|address| address.is_ipv6() == v6);
+    let config = EndpointIpamConfig {
+        ipv4_address: of(false).map(|address| address.to_string()),
+        ipv6_address: of(true).map(|address| address.to_string()),
+        link_local_ips: None,
+    };
+    EndpointSettings {
+        ipam_config: (!addresses.is_empty()).then_some(config),
+        ..Default::default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+    use swarmw_model::NetworkNews;
+    use tokio::time::Instant;
+
+    use super::super::engine::Engine;
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_node_that_joins_no_networks_says_so_and_knows_the_engines_own() {
+        let shadows = Shadows::new(Engine::new("/nowhere.sock".into()), false);
+        let begun = Instant::now();
+        let id = NetworkId::from_bits(7);
+        let refused = shadows.known(id).await.expect_err("nobody told of it");
+        assert!(refused.0.starts_with("this node joins no overlay networks: "), "{refused:?}");
+        assert_eq!(begun.elapsed(), NEWS_PATIENCE_OF_NONE);
+
+        let told = |driver: &str| {
+            let network = Network {
+                id,
+                version: Default::default(),
+                created_at: Default::default(),
+                updated_at: Default::default(),
+                spec: serde_json::from_value(json!({"Name": "host", "Driver": {"Name": driver}}))
+                    .expect("a spec"),
+                pools: Vec::new(),
+                vni: 0,
+            };
+            NetworkNews { complete: true, networks: vec![network], ..Default::default() }
+        };
+        shadows.hear(&told("overlay"));
+        let begun = Instant::now();
+        shadows.known(id).await.expect_err("it is an overlay");
+        shadows.hear(&told("host"));
+        assert_eq!(shadows.known(id).await.expect("one of the engine's").spec.name, "host");
+        assert_eq!(begun.elapsed(), Duration::ZERO);
+    }
+}

@@ -1,0 +1,235 @@
+//! The kernel, kept as it should be.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::StreamExt;
+use futures::stream;
+use swarmw_overlay::Applied;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+use super::desire::{Here, desired};
+use super::sandboxes::is_namespace;
+use super::{Done, Known, Networks};
+use crate::docker::Standing;
+
+/// Between two looks at what the kernel has: what somebody removed is back within twice
+/// this.
+pub(super) const LOOK_EVERY: Duration = Duration::from_secs(15);
+/// Before what failed is tried again: this, and twice as long each time, up to a look.
+const RETRY: Duration = Duration::from_secs(2);
+/// What was heard of networks is written down so often at most.
+const WRITE_EVERY: Duration = Duration::from_secs(1);
+/// Sandboxes that are looked at at a time.
+const AT_A_TIME: usize = 8;
+
+// === impl Networks ===
+
+impl Networks {
+    /// Keeps the kernel as it should be, until cancelled.
+    pub(crate) async fn keep(self, cancel: CancellationToken) {
+        tokio::join!(
+            self.keep_kernel(&cancel),
+            self.meet_engine(&cancel),
+            self.write_down(&cancel)
+        );
+        // Nobody waits for what nobody does any more.
+        let why = "this node's daemon ends, or leaves its cluster".to_owned();
+        self.0.done.send_replace(Done { number: u64::MAX, outcome: Err(why) });
+    }
+
+    async fn keep_kernel(&self, cancel: &CancellationToken) {
+        let shared = &*self.0;
+        let mut wanted = shared.wanted.subscribe();
+        let mut ended = shared.ended.clone();
+        // Resolvers in sandboxes died with the daemon that had them.
+        tokio::spawn(self.clone().keep_names());
+        let mut look = Instant::now() + LOOK_EVERY;
+        let mut pause = RETRY;
+        let mut subnets = BTreeMap::new();
+        loop {
+            let number = *wanted.borrow_and_update();
+            let before = std::mem::replace(&mut subnets, self.subnets());
+            if before.keys().any(|id| !subnets.contains_key(id)) {
+                tokio::spawn(self.clone().tidy());
+            }
+            let outcome = self.make_it_so().await.map_err(|error| error.to_string());
+            let is_done = outcome.as_ref().is_ok_and(|applied| applied.failed.is_empty());
+            self.say(&outcome);
+            shared.done.send_replace(Done { number, outcome });
+            if before != subnets {
+                self.extend_routes().await;
+            }
+            let retry = if is_done { look } else { Instant::now() + pause };
+            pause = if is_done { RETRY } else { (pause * 2).min(LOOK_EVERY) };
+            tokio::select! {
+                () = cancel.cancelled() => return,
+                Ok(()) = wanted.changed() => {}
+                Ok(()) = ended.changed() => self.drop_ended(&ended.borrow_and_update().clone()),
+                () = tokio::time::sleep_until(retry.min(look)) => {}
+            }
+            // Not put off by changes, however many there are.
+            if look <= Instant::now() {
+                self.repair().await;
+                self.extend_routes().await;
+                tokio::spawn(self.clone().keep_names());
+                tokio::spawn(self.clone().tidy());
+                look = Instant::now() + LOOK_EVERY;
+            }
+        }
+    }
+
+    async fn make_it_so(&self) -> swarmw_overlay::Result<Applied> {
+        let known = self.0.known.borrow().clone();
+        let joined = self.0.memory.endpoints();
+        let ended = self.0.ended.borrow().clone();
+        let here = Here { node: self.0.node, joined: &joined, ended: &ended };
+        let Some(desired) = desired(&known, &here) else { return Ok(Applied::default()) };
+        match &*self.0.overlay.read().await {
+            Some(overlay) => overlay.apply(desired).await,
+            None => Ok(Applied::default()),
+        }
+    }
+
+    /// What came of it, unless it is as it was.
+    fn say(&self, outcome: &Result<Applied, String>) {
+        let said = &self.0.said.kernel;
+        let why = match outcome {
+            Ok(applied) => {
+                let all: BTreeSet<_> = applied.failed.iter().map(|f| f.why.as_str()).collect();
+                all.into_iter().collect::<Vec<_>>().join("; ")
+            }
+            Err(why) => why.clone(),
+        };
+        if !why.is_empty() {
+            if said.is_news((), &why) {
+                warn!(error = why, "overlay networks are not as they should be");
+            }
+        } else if said.is_over(&()) {
+            info!("overlay networks are as they should be again");
+        }
+    }
+
+    /// Puts back what somebody took from the kernel.
+    async fn repair(&self) {
+        let overlay = self.0.overlay.read().await;
+        let Some(overlay) = &*overlay else { return };
+        let (drifts, applied) = match overlay.repair().await {
+            Ok(repaired) => repaired,
+            Err(error) => {
+                if self.0.said.kernel.is_news((), &error) {
+                    warn!(%error, "overlay networks could not be looked at");
+                }
+                return;
+            }
+        };
+        let said = &self.0.said.drifts;
+        for drift in &drifts {
+            if !said.is_news(drift.to_string(), "") {
+                continue;
+            }
+            if drift.is_repairable() && applied.failed.is_empty() {
+                warn!(%drift, "repaired an overlay network");
+            } else {
+                warn!(%drift, "an overlay network is not as it should be");
+            }
+        }
+        said.keep_only(&drifts.iter().map(ToString::to_string).collect());
+        if !applied.failed.is_empty() {
+            self.say(&Ok(applied));
+        }
+    }
+
+    /// Has names resolved in every sandbox, also where that failed, or somebody changed the
+    /// rules that lead to it. One look at a time.
+    pub(super) async fn keep_names(self) {
+        let Ok(_turn) = self.0.sandboxes_turn.try_lock() else { return };
+        let joined = self.0.memory.endpoints();
+        let mut all: BTreeSet<_> = joined.into_iter().filter_map(|e| e.sandbox).collect();
+        all.extend(self.0.sandboxes.paths());
+        self.0.said.names.keep_only(&all);
+        let networks = &self;
+        let look = |sandbox: PathBuf| async move {
+            if !is_namespace(&sandbox) {
+                // It is about to be made, or its container has ended.
+                return networks.0.sandboxes.forget(&sandbox).await;
+            }
+            match networks.settle_names(&sandbox).await {
+                Ok(()) => drop(networks.0.said.names.is_over(&sandbox)),
+                Err(error) => {
+                    if networks.0.said.names.is_news(sandbox, &error) {
+                        warn!(%error, "a container has no names of the cluster");
+                    }
+                }
+            }
+        };
+        stream::iter(all).for_each_concurrent(AT_A_TIME, look).await;
+    }
+
+    /// An engine may have networks that its driver was told of in another life.
+    async fn meet_engine(&self, cancel: &CancellationToken) {
+        let mut standing = self.0.engine.standing();
+        loop {
+            if matches!(*standing.borrow_and_update(), Standing::Up(_)) {
+                tokio::spawn(self.clone().meet());
+            }
+            tokio::select! {
+                () = cancel.cancelled() => return,
+                Ok(()) = standing.changed() => {}
+            }
+        }
+    }
+
+    async fn meet(self) {
+        if let Err(error) = self.0.shadows.acquaint().await {
+            info!(%error, "networks of the engine could not be looked through");
+        }
+    }
+
+    /// Writes down what was heard, when it has changed, and not every word of it.
+    async fn write_down(&self, cancel: &CancellationToken) {
+        let mut known = self.0.known.subscribe();
+        known.mark_changed();
+        let mut written = None;
+        loop {
+            tokio::select! {
+                () = cancel.cancelled() => {}
+                Ok(()) = known.changed() => {}
+            }
+            let now = known.borrow_and_update().clone();
+            if written.as_ref() != Some(&now) {
+                match self.write(now.clone()).await {
+                    true => written = Some(now),
+                    false => known.mark_changed(),
+                }
+            }
+            tokio::select! {
+                biased;
+                () = cancel.cancelled() => return,
+                () = tokio::time::sleep(WRITE_EVERY) => {}
+            }
+        }
+    }
+
+    async fn write(&self, known: Arc<Known>) -> bool {
+        let store = self.0.store.clone();
+        let done = tokio::task::spawn_blocking(move || store.put_networks(&known)).await;
+        let said = &self.0.said.file;
+        match done.map_err(std::io::Error::other).and_then(|done| done) {
+            Ok(()) => {
+                said.is_over(&());
+                true
+            }
+            Err(error) => {
+                if said.is_news((), &error) {
+                    warn!(%error, "what was heard of networks could not be written down");
+                }
+                false
+            }
+        }
+    }
+}

@@ -1,0 +1,72 @@
+//! What the leader has said of networks, merged: a node goes on by it when no manager is
+//! reached, and begins with it after a restart.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use swarmw_model::{
+    DATA_PATH_PORT, EndpointId, Network, NetworkEndpoint, NetworkId, NetworkNews, NetworkPeer,
+    NodeId, ServiceId, ServiceOnNetworks,
+};
+
+/// All that a node knows of networks.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Known {
+    /// The cluster's port for VXLAN.
+    pub(crate) port: u16,
+    /// Networks with tasks here.
+    pub(crate) networks: BTreeMap<NetworkId, Network>,
+    /// All nodes.
+    pub(crate) peers: BTreeMap<NodeId, NetworkPeer>,
+    /// Services on these networks.
+    pub(crate) services: BTreeMap<ServiceId, ServiceOnNetworks>,
+    /// Who has addresses on them.
+    pub(crate) endpoints: BTreeMap<EndpointId, NetworkEndpoint>,
+}
+
+// === impl Known ===
+
+impl Known {
+    /// Takes in what the leader says.
+    pub(crate) fn learn(&mut self, news: NetworkNews) {
+        if news.complete {
+            *self = Self { port: self.port, ..Self::default() };
+        }
+        if news.data_path_port != 0 {
+            self.port = news.data_path_port;
+        }
+        news.remove_networks.iter().for_each(|id| drop(self.networks.remove(id)));
+        news.remove_peers.iter().for_each(|id| drop(self.peers.remove(id)));
+        news.remove_services.iter().for_each(|id| drop(self.services.remove(id)));
+        news.remove_endpoints.iter().for_each(|id| drop(self.endpoints.remove(id)));
+        self.networks.extend(news.networks.into_iter().map(|n| (n.id, n)));
+        self.peers.extend(news.peers.into_iter().map(|p| (p.node, p)));
+        self.services.extend(news.services.into_iter().map(|s| (s.id, s)));
+        self.endpoints.extend(news.endpoints.into_iter().map(|e| (e.id, e)));
+    }
+
+    /// All of it, as a leader would say it.
+    pub(crate) fn as_news(&self) -> NetworkNews {
+        NetworkNews {
+            complete: true,
+            data_path_port: self.port,
+            networks: self.networks.values().cloned().collect(),
+            peers: self.peers.values().cloned().collect(),
+            services: self.services.values().cloned().collect(),
+            endpoints: self.endpoints.values().cloned().collect(),
+            ..NetworkNews::default()
+        }
+    }
+}
+
+impl Default for Known {
+    fn default() -> Self {
+        Self {
+            port: DATA_PATH_PORT,
+            networks: BTreeMap::new(),
+            peers: BTreeMap::new(),
+            services: BTreeMap::new(),
+            endpoints: BTreeMap::new(),
+        }
+    }
+}

@@ -1,0 +1,310 @@
+//! Networks of the cluster, on this node.
+//!
+//! The leader says who has which address ([`Known`]); the engine says which of its
+//! containers are on them ([`Memory`]); `desire.rs` makes of both what the kernel should
+//! have, and [`Networks`] has it made so, again and again: when either changes, when a task
+//! has ended, and every [`keep::LOOK_EVERY`], whatever somebody did to the kernel meanwhile. No
+//! manager is needed for any of it, but for addresses of containers that no service made.
+
+mod addresses;
+mod attach;
+mod desire;
+mod keep;
+mod known;
+mod leader;
+mod naming;
+#[cfg(test)]
+mod needs_root;
+mod said;
+mod sandboxes;
+mod tidy;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use arc_swap::ArcSwap;
+use swarmw_ambient::Ambient;
+use swarmw_engine_driver::{Driver, Endpoint, Memory, Refused, SOCKET, Serving};
+use swarmw_model::{Network, NetworkId, NetworkNews, NodeId, Pool, Refusal, RefusalKind, TaskId};
+use swarmw_names::{Counts, Resolver, Table};
+use swarmw_overlay::{Applied, Overlay, Settings};
+use tokio::sync::{RwLock, watch};
+use tracing::warn;
+
+use crate::docker::{Engine, Shadows};
+use crate::store::Store;
+use addresses::Given;
+use desire::{serves, veth};
+use said::Said;
+use sandboxes::Sandboxes;
+use tidy::{Found, Routed};
+
+pub(crate) use known::Known;
+pub(crate) use leader::Leader;
+
+/// Letters of the node's id in the name of the router's namespace.
+const NODE_LETTERS: usize = 12;
+/// In the agent's folder: what the engine has told.
+const FOLDER: &str = "engine-networks";
+
+/// Networks of the cluster on this node. Clones are the same.
+#[derive(Clone)]
+pub(crate) struct Networks(Arc<Shared>);
+
+struct Shared {
+    node: NodeId,
+    store: Store,
+    memory: Arc<Memory>,
+    engine: Arc<Engine>,
+    shadows: Arc<Shadows>,
+    leader: Leader,
+    /// Parts of the leader's word that have come so far.
+    part: Mutex<Option<NetworkNews>>,
+    known: watch::Sender<Arc<Known>>,
+    ended: watch::Receiver<BTreeSet<TaskId>>,
+    names: Arc<ArcSwap<Table>>,
+    /// Held while `known` and `names` change.
+    turn: Mutex<()>,
+    sandboxes: Sandboxes,
+    /// Held while all of them are looked at.
+    sandboxes_turn: tokio::sync::Mutex<()>,
+    given: Given,
+    routed: Mutex<Routed>,
+    /// Held while somebody tidies up.
+    found: tokio::sync::Mutex<Found>,
+    /// None once the node has left.
+    overlay: RwLock<Option<Overlay>>,
+    /// The node is about to.
+    leaving: AtomicBool,
+    /// Counts what there is to do…
+    wanted: watch::Sender<u64>,
+    /// …and up to where it is done.
+    done: watch::Sender<Done>,
+    said: Said,
+}
+
+/// Up to where the kernel was last made what it should be.
+struct Done {
+    number: u64,
+    /// What came of it, or why nothing did.
+    outcome: Result<Applied, String>,
+}
+
+/// Where the node's engine finds the driver of overlay networks.
+///
+/// # Errors
+///
+/// This node can have none, and why.
+pub async fn network_driver() -> Result<PathBuf, String> {
+    let able = Overlay::able(&Settings::new("")).await;
+    able.map(|()| SOCKET.into()).map_err(|error| error.to_string())
+}
+
+/// What networks on a node are made of.
+pub(crate) struct Parts {
+    pub(crate) node: NodeId,
+    pub(crate) store: Store,
+    pub(crate) engine: Arc<Engine>,
+    pub(crate) shadows: Arc<Shadows>,
+    pub(crate) leader: Leader,
+    pub(crate) ended: watch::Receiver<BTreeSet<TaskId>>,
+    pub(crate) ambient: Ambient,
+}
+
+// === impl Networks ===
+
+impl Networks {
+    /// Goes on with what the node had. The engine may ask from now on, and before it does
+    /// anything else: an engine that starts asks for its networks first.
+    pub(crate) async fn begin(parts: Parts, socket: &Path) -> std::io::Result<(Self, Serving)> {
+        let letters: String = parts.node.to_string().chars().take(NODE_LETTERS).collect();
+        Self::begin_in(Settings::new(format!("swarmw-{letters}")), parts, socket).await
+    }
+
+    /// As [`Self::begin`], with the router where the settings say.
+    async fn begin_in(
+        settings: Settings,
+        parts: Parts,
+        socket: &Path,
+    ) -> std::io::Result<(Self, Serving)> {
+        let memory = Arc::new(Memory::open(parts.store.folder().join(FOLDER))?);
+        let known = Arc::new(parts.store.networks());
+        let names = Arc::new(ArcSwap::from_pointee(names_of(&known)));
+        let overlay = Overlay::open(settings).await.map_err(std::io::Error::other)?;
+        let networks = Self(Arc::new(Shared {
+            node: parts.node,
+            store: parts.store,
+            memory: memory.clone(),
+            engine: parts.engine,
+            shadows: parts.shadows,
+            leader: parts.leader,
+            part: Mutex::default(),
+            known: watch::Sender::new(known),
+            ended: parts.ended,
+            sandboxes: Sandboxes::new(Resolver::new(names.clone(), parts.ambient)),
+            names,
+            turn: Mutex::default(),
+            sandboxes_turn: Default::default(),
+            given: Given::default(),
+            routed: Mutex::default(),
+            found: Default::default(),
+            overlay: RwLock::new(Some(overlay)),
+            leaving: AtomicBool::new(false),
+            wanted: watch::Sender::new(1),
+            done: watch::Sender::new(Done { number: 0, outcome: Ok(Applied::default()) }),
+            said: Said::default(),
+        }));
+        networks.0.shadows.serve(memory.clone());
+        networks.0.shadows.tell(networks.0.known.borrow().networks.clone());
+        let driver = Driver::new(Arc::new(networks.clone()), memory);
+        let serving = driver.serve(socket).await.map_err(std::io::Error::other)?;
+        Ok((networks, serving))
+    }
+
+    /// What the leader says. What it says in parts counts when the last one is here: until
+    /// then everything stays as it was.
+    pub(crate) fn learn(&self, news: NetworkNews) {
+        let news = {
+            let mut part = self.0.part.lock().unwrap_or_else(PoisonError::into_inner);
+            let all = match part.take() {
+                // A whole word that begins anew takes the place of one that broke off.
+                Some(mut begun) if !news.complete => {
+                    begun.join(news);
+                    begun
+                }
+                _ => news,
+            };
+            if all.more {
+                *part = Some(all);
+                return;
+            }
+            all
+        };
+        self.take_in(news);
+    }
+
+    pub(super) fn take_in(&self, news: NetworkNews) {
+        self.take_in_held(&self.turn(), news);
+    }
+
+    fn take_in_held(&self, _turn: &MutexGuard<'_, ()>, mut news: NetworkNews) {
+        {
+            // What ended here serves no more, even if the leader has not heard of it.
+            let ended = self.0.ended.borrow();
+            for endpoint in &mut news.endpoints {
+                endpoint.serves = serves(endpoint, self.0.node, &ended);
+            }
+        }
+        self.0.names.rcu(|table| {
+            let mut table = Table::clone(table);
+            table.apply(&news);
+            table
+        });
+        self.0.known.send_modify(|known| Arc::make_mut(known).learn(news));
+        self.0.shadows.tell(self.0.known.borrow().networks.clone());
+        self.changed();
+    }
+
+    /// A network, as the leader knows it.
+    pub(crate) async fn find(&self, network: &str) -> Result<Option<Network>, Refusal> {
+        let found = self.0.leader.find(network).await;
+        found.map_err(|why| Refusal::plain(RefusalKind::Unavailable, why))
+    }
+
+    /// The engine's id of what stands for a network, for a container that is about to be
+    /// made.
+    pub(crate) async fn shadow(&self, network: &Network) -> Result<String, Refusal> {
+        let shadow = self.0.shadows.promise(network).await;
+        let shadow = shadow.map_err(|why| Refusal::plain(RefusalKind::Unavailable, why.0))?;
+        Ok(shadow.id)
+    }
+
+    /// Removes what stands for networks on the engine, which asks its driver meanwhile:
+    /// containers that no service made lose their networks before the node does.
+    pub(crate) async fn remove_shadows(&self) {
+        self.0.leaving.store(true, Ordering::Relaxed);
+        if let Err(error) = self.0.shadows.remove_all().await {
+            warn!(%error, "networks of the cluster are left on the engine");
+        }
+    }
+
+    /// Removes everything from the kernel: the node leaves its cluster.
+    pub(crate) async fn leave(&self) {
+        self.0.leaving.store(true, Ordering::Relaxed);
+        self.0.sandboxes.clear();
+        if let Some(overlay) = self.0.overlay.write().await.take()
+            && let Err(error) = overlay.close().await
+        {
+            warn!(%error, "something is left of the overlay networks");
+        }
+    }
+
+    /// What became of containers' questions for names.
+    pub(crate) fn name_queries(&self) -> Counts {
+        self.0.sandboxes.counts()
+    }
+
+    fn is_leaving(&self) -> bool {
+        self.0.leaving.load(Ordering::Relaxed)
+    }
+
+    fn subnets(&self) -> BTreeMap<NetworkId, Vec<Pool>> {
+        let known = self.0.known.borrow();
+        known.networks.values().map(|network| (network.id, network.pools.clone())).collect()
+    }
+
+    fn routed(&self) -> MutexGuard<'_, Routed> {
+        self.0.routed.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Something is to be done.
+    fn changed(&self) {
+        self.0.wanted.send_modify(|number| *number += 1);
+    }
+
+    /// Returns when everything that was known when this was called is in the kernel.
+    ///
+    /// # Errors
+    /// It could not be brought there, as far as it concerns an endpoint.
+    async fn settled(&self, endpoint: &Endpoint) -> Result<(), Refused> {
+        self.changed();
+        let number = *self.0.wanted.borrow();
+        let mut done = self.0.done.subscribe();
+        let done = done.wait_for(|done| done.number >= number).await;
+        // The sender lives as long as this.
+        let Ok(done) = done else { return Ok(()) };
+        match &done.outcome {
+            Err(why) => Err(Refused::new(why.as_str())),
+            Ok(applied) => match applied.failure_of(endpoint.network, &veth(&endpoint.id)) {
+                Some(why) => Err(Refused::new(why)),
+                None => Ok(()),
+            },
+        }
+    }
+
+    /// Held by whoever changes what is known, and the names with it.
+    fn turn(&self) -> MutexGuard<'_, ()> {
+        self.0.turn.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Tasks of this node that have ended are found by nobody any more.
+    fn drop_ended(&self, ended: &BTreeSet<TaskId>) {
+        let turn = self.turn();
+        let known = self.0.known.borrow().clone();
+        let mut gone: Vec<_> = known.endpoints.values().filter(|e| e.serves).cloned().collect();
+        gone.retain(|endpoint| !serves(endpoint, self.0.node, ended));
+        if gone.is_empty() {
+            return;
+        }
+        gone.iter_mut().for_each(|endpoint| endpoint.serves = false);
+        self.take_in_held(&turn, NetworkNews { endpoints: gone, ..NetworkNews::default() });
+    }
+}
+
+fn names_of(known: &Known) -> Table {
+    let mut table = Table::default();
+    table.apply(&known.as_news());
+    table
+}

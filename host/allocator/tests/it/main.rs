@@ -1,0 +1,6 @@
+//! What the allocator gives, on states that it is applied to.
+
+mod networks;
+mod ports;
+mod properties;
+mod world;

@@ -1,0 +1,252 @@
+use std::collections::BTreeSet;
+
+use swarmw_allocator::{Addresses, choose_subnets};
+use swarmw_model::{AttachmentId, EndpointSpec, NetworkSpec, ResolutionMode};
+use swarmw_state::{Change, Outcome};
+
+use crate::world::{World, service_spec};
+
+#[test]
+fn a_service_has_an_address_on_each_network_that_stays_and_its_tasks_have_theirs() {
+    let mut world = World::new(&[], 0);
+    let (web, db) =
+        (world.network(5, &[]).unwrap(), world.network(6, &["192.168.7.0/24"]).unwrap());
+    let service = world.service(100, &[web, db], &[8080]);
+    let tasks = (1..=3).map(|n| world.task(n, service)).collect();
+    world.tick(tasks);
+    let ips = world.virtual_ips(service);
+    assert_eq!(ips.len(), 3, "one of them on the ingress network: {ips:?}");
+    assert!(ips.iter().any(|ip| ip.starts_with("10.0.0.")), "{ips:?}");
+    let all: BTreeSet<_> = (1..=3).flat_map(|n| world.at(n).unwrap()).chain(ips.clone()).collect();
+    assert_eq!(all.len(), 3 * 2 + 3, "nobody has what another has");
+    assert!(world.at(1).unwrap()[1].ends_with("/24"), "with the prefix of the subnet");
+    assert_eq!(world.decide(Vec::new()), [], "it keeps them");
+
+    let old = world.state.service(service).unwrap().clone();
+    let mut spec = old.spec.clone();
+    std::sync::Arc::make_mut(&mut spec.task_template).networks.pop();
+    let change =
+        Change::UpdateService { id: service, version: old.version, spec: Box::new(spec.clone()) };
+    world.apply(vec![change]);
+    world.tick(Vec::new());
+    assert_eq!(world.virtual_ips(service), ips, "its tasks are there yet");
+    assert_eq!(world.decide(Vec::new()), [], "which is as it should be");
+    (1..=3).for_each(|n| world.end(n));
+    world.tick(Vec::new());
+    let left = world.virtual_ips(service);
+    assert_eq!(left.len(), 2);
+    assert!(left.iter().all(|ip| ips.contains(ip)), "{left:?} of {ips:?}");
+
+    // By the addresses of its tasks: it has none of its own.
+    spec.endpoint_spec =
+        Some(EndpointSpec { mode: ResolutionMode::Dnsrr, ..EndpointSpec::default() });
+    let version = world.state.service(service).unwrap().version;
+    world.apply(vec![Change::UpdateService { id: service, version, spec: Box::new(spec) }]);
+    world.tick(Vec::new());
+    assert!(world.virtual_ips(service).is_empty());
+}
+
+#[test]
+fn a_task_without_a_free_address_waits_says_so_in_numbers_and_gets_the_next_one() {
+    let mut world = World::new(&[], 0);
+    // Eight addresses: the net, its broadcast and the gateway are kept.
+    let network = world.network(5, &["192.168.7.0/29"]).unwrap();
+    let service = world.service(100, &[network], &[]);
+    let tasks = (1..=5).map(|n| world.task(n, service)).collect();
+    world.tick(tasks);
+    let placed: Vec<_> = (1..=5).filter(|n| world.at(*n).is_ok()).collect();
+    assert_eq!(placed, [1, 2, 3, 4], "the service has the fifth");
+    let why = "no address is free on network net5: 192.168.7.0/29 has 5, all in use";
+    assert_eq!(world.at(5), Err(why.to_owned()));
+
+    // The same again: nothing is left to be written.
+    let assign = world.assign(5);
+    assert_eq!(world.decide(vec![assign.clone()]), []);
+    world.end(2);
+    world.tick(vec![assign]);
+    assert!(world.at(5).is_ok());
+    assert_eq!(world.state.addresses(network).count(), 5);
+}
+
+#[test]
+fn it_is_known_beforehand_how_many_tasks_there_are_addresses_for() {
+    let mut world = World::new(&["10.7.0.0/27"], 29);
+    let named = world.network(5, &["192.168.7.0/29", "fd00:9::/64"]).unwrap();
+    let grows = world.network(6, &[]).unwrap();
+    let (narrow, wide) = (world.service(100, &[named], &[]), world.service(101, &[grows], &[]));
+    let both = world.service(102, &[grows, named], &[]);
+    world.tick(Vec::new());
+    let enough = |world: &World, service, wanted| {
+        let spec = world.state.service(service).unwrap().spec.task_template.clone();
+        let mut addresses = Addresses::of(&world.state);
+        let enough = world.allocator.enough(&mut addresses, service, &spec, wanted);
+        enough.map_err(|(count, why)| (count, why.to_string()))
+    };
+    // Two of the five are the services' own.
+    let why = "no address is free on network net5: 192.168.7.0/29 has 5, all in use";
+    assert_eq!(enough(&world, narrow, 3), Ok(()));
+    assert_eq!(enough(&world, narrow, 4), Err((3, why.to_owned())));
+    assert_eq!(enough(&world, both, 9), Err((3, why.to_owned())));
+    let tasks = (1..=2).map(|n| world.task(n, narrow)).collect();
+    world.tick(tasks);
+    assert_eq!(enough(&world, narrow, 9), Err((1, why.to_owned())));
+    assert_eq!(enough(&world, wide, 9), Ok(()), "it may grow");
+    let tasks = (10..30).map(|n| world.task(n, wide)).collect();
+    world.tick(tasks);
+    let (count, why) = enough(&world, wide, 1).unwrap_err();
+    assert!(
+        count == 0 && why.contains("it cannot grow: 10.7.0.0/27 has 4 subnets of /29"),
+        "{why}"
+    );
+}
+
+#[test]
+fn a_network_grows_to_a_number_of_subnets_and_no_further() {
+    let mut world = World::new(&["10.0.0.0/8"], 29);
+    let network = world.network(5, &[]).unwrap();
+    let service = world.service(100, &[network], &[]);
+    let tasks = (1..=1_300).map(|n| world.task(n, service)).collect();
+    world.tick(tasks);
+    assert_eq!(world.state.network(network).unwrap().pools.len(), 256);
+    let placed = (1..=1_300).filter(|n| world.at(*n).is_ok()).count();
+    assert_eq!(placed, 256 * 5 - 1);
+    let why = (1..=1_300).find_map(|n| world.at(n).err()).unwrap();
+    assert!(
+        why.ends_with(
+            ", 248 more have 1240, all in use; it cannot grow: 256 subnets are the most that a \
+             network has"
+        ),
+        "{why}"
+    );
+}
+
+#[test]
+fn an_address_that_was_freed_a_moment_ago_is_not_the_next_one() {
+    let mut world = World::new(&[], 0);
+    let network = world.network(5, &[]).unwrap();
+    let service = world.service(100, &[network], &[]);
+    let first = world.task(1_001, service);
+    world.tick(vec![first]);
+    let had = world.at(1_001).unwrap();
+    world.end(1_001);
+    let next = world.task(2_022, service);
+    world.tick(vec![next]);
+    assert_ne!(world.at(2_022).unwrap(), had);
+}
+
+#[test]
+fn a_network_whose_subnet_nobody_named_grows_until_the_default_pools_are_exhausted() {
+    let mut world = World::new(&["10.7.0.0/27"], 29);
+    // The first of the four is that of the routing mesh.
+    let network = world.network(5, &[]).unwrap();
+    let service = world.service(100, &[network], &[]);
+    let tasks = (1..=20).map(|n| world.task(n, service)).collect();
+    world.tick(tasks);
+    let placed = (1..=20).filter(|n| world.at(*n).is_ok()).count();
+    assert_eq!(placed, 3 * 5 - 1);
+    let subnets: Vec<_> =
+        world.state.network(network).unwrap().pools.iter().map(|p| p.subnet.to_string()).collect();
+    assert_eq!(subnets, ["10.7.0.8/29", "10.7.0.16/29", "10.7.0.24/29"]);
+    assert_eq!(
+        world.at(20),
+        Err("no address is free on network net5: 10.7.0.8/29 has 5, 10.7.0.16/29 has 5, \
+             10.7.0.24/29 has 5, all in use; it cannot grow: 10.7.0.0/27 has 4 subnets of /29, \
+             all in use"
+            .to_owned())
+    );
+    let why = world.network(6, &[]).unwrap_err().message;
+    assert!(why.contains("10.7.0.0/27 has 4 subnets of /29, all in use"), "{why}");
+    assert!(world.network(7, &["10.8.0.0/29"]).is_ok(), "one that is named is none of them");
+}
+
+#[test]
+fn a_service_without_an_address_keeps_its_tasks_waiting_until_there_is_one() {
+    let mut world = World::new(&[], 0);
+    let network = world.network(5, &["192.168.7.0/30"]).unwrap();
+    let one = world.service(100, &[network], &[]);
+    let two = world.service(101, &[network], &[]);
+    let task = world.task(1, two);
+    world.tick(vec![task]);
+    assert_eq!(world.virtual_ips(one), ["192.168.7.2/30"]);
+    let why = "no address is free on network net5: 192.168.7.0/30 has 1, all in use";
+    assert_eq!(world.failures.iter().map(|f| &*f.reason).collect::<Vec<_>>(), [why]);
+    assert_eq!(world.at(1), Err(why.to_owned()));
+
+    world.apply(vec![Change::RemoveService { id: one }]);
+    world.tick(Vec::new());
+    assert_eq!(world.virtual_ips(two), ["192.168.7.2/30"]);
+}
+
+#[test]
+fn the_two_families_are_given_together() {
+    let mut world = World::new(&[], 0);
+    let chosen = world.network(5, &["::"]).unwrap();
+    let subnets: Vec<_> =
+        world.state.network(chosen).unwrap().pools.iter().map(|p| p.subnet.to_string()).collect();
+    assert_eq!(subnets, ["10.0.1.0/24", "fd00:0:7000::/64"]);
+    let named = world.network(6, &["192.168.7.0/29", "fd00:9::/64"]).unwrap();
+    let service = world.service(100, &[named], &[]);
+    let tasks = (1..=5).map(|n| world.task(n, service)).collect();
+    world.tick(tasks);
+    assert_eq!(world.virtual_ips(service).len(), 2);
+    let on = world.at(1).unwrap();
+    assert!(on[0].ends_with("/29") && on[1].ends_with("/64"), "{on:?}");
+    let why = "no address is free on network net6: 192.168.7.0/29 has 5, all in use";
+    assert_eq!(world.at(5), Err(why.to_owned()));
+    // The fifth has taken none of the other family either.
+    assert_eq!(world.state.addresses(named).count(), 2 * 5);
+}
+
+#[test]
+fn a_container_gets_the_address_that_it_asks_for_or_any() {
+    let mut world = World::new(&[], 0);
+    let id = world.network(5, &["192.168.7.0/29", "fd00:9::/64"]).unwrap();
+    let network = world.state.network(id).unwrap().clone();
+    let mut addresses = Addresses::of(&world.state);
+    let mut ask = |n: u128, asked: &str, v4| {
+        let asked = (!asked.is_empty()).then(|| asked.parse().unwrap());
+        let on = addresses.attach(&network, AttachmentId::from_bits(n), asked, v4);
+        on.map(|on| on.addresses[0].to_string()).map_err(|why| why.to_string())
+    };
+    assert_eq!(ask(1, "192.168.7.4", true), Ok("192.168.7.4/29".into()));
+    assert_eq!(ask(2, "192.168.7.4", true), Err("Address already in use: 192.168.7.4".into()));
+    assert_eq!(ask(2, "192.168.7.1", true), Err("Address already in use: 192.168.7.1".into()));
+    assert_eq!(
+        ask(2, "192.168.8.4", true),
+        Err("no subnet of network net5 contains the address 192.168.8.4".into())
+    );
+    assert!(ask(3, "", true).unwrap().ends_with("/29"));
+    assert!(ask(3, "", false).unwrap().ends_with("/64"));
+}
+
+#[test]
+fn subnets_that_others_took_meanwhile_are_dropped_and_told_apart_from_those_named() {
+    let mut world = World::new(&[], 0);
+    let one = world.network(5, &[]).unwrap();
+    let made = world.state.network(one).unwrap().clone();
+    let mut late = (*made).clone();
+    late.id = swarmw_model::NetworkId::from_bits(9);
+    late.spec.name = "late".into();
+    late.vni += 1;
+    let outcomes = world.outcomes(vec![Change::CreateNetwork(Box::new(late.clone()))]);
+    assert!(matches!(outcomes[..], [Outcome::Dropped(_)]), "{outcomes:?}");
+    late.spec.ipam.config = vec![swarmw_model::IpamConfig {
+        subnet: made.pools[0].subnet.to_string(),
+        ..Default::default()
+    }];
+    let outcomes = world.outcomes(vec![Change::CreateNetwork(Box::new(late))]);
+    let [Outcome::Refused(why)] = &outcomes[..] else { panic!("{outcomes:?}") };
+    assert!(why.message.contains("10.0.1.0/24 and 10.0.1.0/24 of network net5"), "{why}");
+}
+
+#[test]
+fn pools_of_ipv6_without_ipv6_are_left_out_as_docker_does() {
+    let world = World::new(&[], 0);
+    let mut spec = NetworkSpec { name: "web".into(), ..NetworkSpec::default() };
+    spec.ipam.config =
+        vec![swarmw_model::IpamConfig { subnet: "fd00:9::/64".into(), ..Default::default() }];
+    let pools = choose_subnets(&world.state, &spec).unwrap();
+    assert_eq!(pools.len(), 1);
+    assert!(pools[0].subnet.addr().is_ipv4());
+    assert!(service_spec("x", &[], &[]).networks_wanted().is_empty());
+}

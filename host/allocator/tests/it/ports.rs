@@ -1,0 +1,46 @@
+use swarmw_allocator::{FIRST_PORT, LAST_PORT};
+use swarmw_model::ServiceId;
+use swarmw_state::Change;
+
+use crate::world::World;
+
+const COUNT: u128 = (LAST_PORT - FIRST_PORT) as u128 + 1;
+
+fn published(world: &World, id: ServiceId) -> u16 {
+    world.state.service(id).expect("there").endpoint.ports[0].published_port
+}
+
+#[test]
+fn unset_ports_get_distinct_numbers_of_the_range_and_keep_them() {
+    let mut world = World::new(&[], 0);
+    let fixed = world.service(1, &[], &[8080]);
+    // The same remainder: both start looking at the same place.
+    let ids = [2, 2 + COUNT].map(|n| world.service(n, &[], &[0]));
+    world.tick(Vec::new());
+    assert_eq!(world.failures, []);
+    assert_eq!(published(&world, fixed), 8080);
+    let got = ids.map(|id| published(&world, id));
+    assert_ne!(got[0], got[1]);
+    assert!(got.iter().all(|p| (FIRST_PORT..=LAST_PORT).contains(p)), "{got:?}");
+    assert_eq!(world.decide(Vec::new()), []);
+}
+
+#[test]
+fn exhaustion_is_told_nothing_is_given_twice_and_what_is_freed_is_given() {
+    let mut world = World::new(&[], 0);
+    let all: Vec<_> = (FIRST_PORT..=LAST_PORT).collect();
+    let first = world.service(1, &[], &all[..1000]);
+    world.service(2, &[], &all[1000..]);
+    let late = world.service(3, &[], &[0]);
+    world.tick(Vec::new());
+    let reasons: Vec<_> = world.failures.iter().map(|f| (f.service, f.reason.as_str())).collect();
+    assert_eq!(reasons, [(late, "no free port from 30000 to 32767")]);
+    // Once more, as the service has changed: it got an address.
+    world.tick(Vec::new());
+    world.tick(Vec::new());
+    assert_eq!(world.failures, [], "told when something changes");
+
+    world.apply(vec![Change::RemoveService { id: first }]);
+    world.tick(Vec::new());
+    assert!(all[..1000].contains(&published(&world, late)));
+}

@@ -1,0 +1,205 @@
+//! A state with an allocator beside it, which hears every event.
+
+use std::sync::Arc;
+
+use swarmw_allocator::{Addresses, Allocator, Failure, choose_subnets, choose_vni};
+use swarmw_model::{
+    AddressPools, Availability, Cluster, ClusterId, ClusterSpec, ContainerSpec, DATA_PATH_PORT,
+    Driver, EndpointSpec, FEATURE_LEVEL, Network, NetworkAttachmentConfig, NetworkId, NetworkSpec,
+    Node, NodeId, NodeRole, NodeSpec, NodeState, NodeStatus, OVERLAY, PortConfig, Refusal,
+    ServiceId, ServiceSpec, Slot, TaskId, TaskSpec, TaskState, TaskStatus, Time, Version, validate,
+};
+use swarmw_state::{Change, NewTask, Outcome, State, TaskChange, Transaction};
+
+pub const NODE: NodeId = NodeId::from_bits(1);
+
+pub struct World {
+    pub state: State,
+    pub allocator: Allocator,
+    /// Services that lacked something in the last tick.
+    pub failures: Vec<Failure>,
+}
+
+impl World {
+    /// A cluster of one node, with these default pools and this size of subnets.
+    pub fn new(pools: &[&str], size: u32) -> Self {
+        let pools: Vec<_> = pools.iter().map(|pool| (*pool).to_owned()).collect();
+        let address_pools = validate::address_pools(&pools, size).expect("pools");
+        let mut world =
+            Self { state: State::default(), allocator: Allocator::new(), failures: Vec::new() };
+        world.apply(vec![Change::InitCluster {
+            cluster: Box::new(cluster(address_pools)),
+            node: Box::new(node()),
+            plugins: Vec::new(),
+        }]);
+        world
+    }
+
+    /// Applies changes; all are carried out.
+    pub fn apply(&mut self, changes: Vec<Change>) {
+        let outcomes = self.outcomes(changes.clone());
+        for (change, outcome) in changes.iter().zip(&outcomes) {
+            assert!(matches!(outcome, Outcome::Done(_)), "{change:?}: {outcome:?}");
+        }
+    }
+
+    pub fn outcomes(&mut self, changes: Vec<Change>) -> Vec<Outcome> {
+        let index = self.state.index() + 1;
+        let transaction = Transaction { at: Time::ZERO, request: None, changes };
+        let applied = self.state.apply(index, &transaction);
+        applied.events.iter().for_each(|event| self.allocator.observe(event));
+        applied.outcomes
+    }
+
+    /// What a tick decides, where the scheduler has given these changes nodes.
+    pub fn decide(&mut self, scheduled: Vec<Change>) -> Vec<Change> {
+        let mut addresses = Addresses::of(&self.state);
+        let (mut changes, failures) = self.allocator.services(&mut addresses);
+        self.failures = failures;
+        changes.extend(scheduled);
+        self.allocator.tasks(&mut addresses, &mut changes, Time::ZERO);
+        changes.splice(0..0, addresses.growth());
+        changes
+    }
+
+    pub fn tick(&mut self, scheduled: Vec<Change>) {
+        let decided = self.decide(scheduled);
+        self.apply(decided);
+    }
+
+    pub fn network(&mut self, n: u128, subnets: &[&str]) -> Result<NetworkId, Refusal> {
+        let mut spec = NetworkSpec {
+            name: format!("net{n}"),
+            driver: Driver { name: OVERLAY.into(), ..Driver::default() },
+            enable_ipv6: subnets.iter().any(|subnet| subnet.contains(':')),
+            ..NetworkSpec::default()
+        };
+        spec.ipam.config = subnets
+            .iter()
+            .filter(|subnet| **subnet != "::")
+            .map(|subnet| swarmw_model::IpamConfig {
+                subnet: (*subnet).into(),
+                ..Default::default()
+            })
+            .collect();
+        let id = NetworkId::from_bits(n);
+        let network = Network {
+            id,
+            version: Version::default(),
+            created_at: Time::ZERO,
+            updated_at: Time::ZERO,
+            pools: choose_subnets(&self.state, &spec)?,
+            vni: choose_vni(&self.state)?,
+            spec,
+        };
+        self.apply(vec![Change::CreateNetwork(Box::new(network))]);
+        Ok(id)
+    }
+
+    pub fn service(&mut self, n: u128, networks: &[NetworkId], ports: &[u16]) -> ServiceId {
+        let id = ServiceId::from_bits(n);
+        let spec = service_spec(&format!("s{n}"), networks, ports);
+        self.apply(vec![Change::CreateService { id, spec: Box::new(spec) }]);
+        id
+    }
+
+    /// A task that the scheduler has given the node.
+    pub fn task(&self, n: u128, service: ServiceId) -> Change {
+        let spec_version = self.state.service(service).expect("a service").spec_version;
+        Change::CreateTask(NewTask {
+            id: TaskId::from_bits(n),
+            service,
+            spec_version,
+            slot: Slot::Replica(n as u64),
+            node: Some(NODE),
+            desired: TaskState::Running,
+            error: Arc::default(),
+            attachments: Vec::new(),
+        })
+    }
+
+    /// The scheduler gives a waiting task the node.
+    pub fn assign(&self, n: u128) -> Change {
+        Change::Task(TaskChange { assign: Some(NODE), ..TaskChange::of(TaskId::from_bits(n)) })
+    }
+
+    pub fn end(&mut self, n: u128) {
+        let status = TaskStatus { state: TaskState::Failed, ..TaskStatus::default() };
+        let id = TaskId::from_bits(n);
+        self.apply(vec![Change::Task(TaskChange { status: Some(status), ..TaskChange::of(id) })]);
+    }
+
+    /// Where a task is: its addresses, or why it waits.
+    pub fn at(&self, n: u128) -> Result<Vec<String>, String> {
+        let task = self.state.task(TaskId::from_bits(n)).expect("a task");
+        match task.node_id {
+            None => Err(task.status.error.to_string()),
+            Some(_) => Ok(task
+                .attachments
+                .iter()
+                .flat_map(|on| on.addresses.iter().map(ToString::to_string))
+                .collect()),
+        }
+    }
+
+    pub fn virtual_ips(&self, service: ServiceId) -> Vec<String> {
+        let service = self.state.service(service).expect("a service");
+        service.endpoint.virtual_ips.iter().map(|ip| ip.addr.to_string()).collect()
+    }
+}
+
+pub fn service_spec(name: &str, networks: &[NetworkId], ports: &[u16]) -> ServiceSpec {
+    let join = |id: &NetworkId| NetworkAttachmentConfig {
+        target: id.to_string(),
+        ..NetworkAttachmentConfig::default()
+    };
+    let port = |published: &u16| PortConfig {
+        target_port: 80,
+        published_port: *published,
+        ..PortConfig::default()
+    };
+    ServiceSpec {
+        name: name.to_owned(),
+        task_template: Arc::new(TaskSpec {
+            container_spec: Some(ContainerSpec { image: "x".into(), ..Default::default() }),
+            networks: networks.iter().map(join).collect(),
+            ..TaskSpec::default()
+        }),
+        endpoint_spec: Some(EndpointSpec {
+            ports: ports.iter().map(port).collect(),
+            ..EndpointSpec::default()
+        }),
+        ..ServiceSpec::default()
+    }
+}
+
+fn cluster(address_pools: AddressPools) -> Cluster {
+    Cluster {
+        id: ClusterId::from_bits(7 << 100),
+        version: Version::default(),
+        created_at: Time::ZERO,
+        updated_at: Time::ZERO,
+        spec: ClusterSpec::default(),
+        root_ca: Default::default(),
+        join_tokens: Default::default(),
+        removed_nodes: Default::default(),
+        feature_level: FEATURE_LEVEL,
+        address_pools,
+        data_path_port: DATA_PATH_PORT,
+    }
+}
+
+fn node() -> Node {
+    Node {
+        id: NODE,
+        version: Version::default(),
+        created_at: Time::ZERO,
+        updated_at: Time::ZERO,
+        spec: NodeSpec { availability: Availability::Active, ..NodeSpec::default() },
+        description: Default::default(),
+        status: NodeStatus { state: NodeState::Ready, ..NodeStatus::default() },
+        role: NodeRole::Worker,
+        member: None,
+        number: 0,
+    }
+}

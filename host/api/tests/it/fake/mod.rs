@@ -1,0 +1,283 @@
+//! A daemon of one process: the real state, changed by the real transactions; every
+//! replica that is wanted runs at once.
+
+mod engine;
+mod made;
+mod network;
+mod node;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use bytes::Bytes;
+use tempfile::TempDir;
+use tokio_util::sync::CancellationToken;
+
+use swarmw_api::{
+    Api, InitRequest, JoinRequest, Listener, LogLine, LogsRequest, Membership, Node as _,
+    RemoteManager, Standing,
+};
+use swarmw_model::{
+    AddressPools, Base64, Cluster, ClusterId, ClusterSpec, Consent, DATA_PATH_PORT, FEATURE_LEVEL,
+    Id, JoinTokens, ManagerStatus, NodeId, NodeRole, NodeVolume, Plugin, PluginOffer, Reachability,
+    Refusal, RequestId, RootCa, Slot, TaskId, TaskState, TaskStatus, Time, Version,
+};
+use swarmw_state::{Change, Event, NewTask, Outcome, State, TaskChange, Transaction};
+
+use crate::client::Client;
+pub use engine::FakeEngine;
+pub use made::{line, node, plugin};
+
+pub const SELF: NodeId = NodeId::from_bits(0xa11ce);
+pub const NOW: Time = Time::from_nanos(1_763_682_093_560_000_000);
+pub const ROOT_KEY: &str = "the root's key";
+
+/// What several daemons of one cluster share.
+#[derive(Default)]
+pub struct Shared {
+    pub state: Mutex<State>,
+    pub applied: AtomicU64,
+    random: AtomicU64,
+    pub statuses: Mutex<BTreeMap<NodeId, ManagerStatus>>,
+    pub watchers: Mutex<Vec<tokio::sync::mpsc::UnboundedSender<Event>>>,
+}
+
+pub struct Fake {
+    pub shared: Arc<Shared>,
+    pub standing: Mutex<Standing>,
+    pub engine: Mutex<Option<PathBuf>>,
+    pub joined: Mutex<Vec<JoinRequest>>,
+    pub inits: Mutex<Vec<InitRequest>>,
+    pub logs_asked: Mutex<Vec<LogsRequest>>,
+    pub lines: Mutex<Vec<LogLine>>,
+    pub volumes: Mutex<Vec<NodeVolume>>,
+    pub leader: Mutex<Option<Api>>,
+    pub forwarded: Mutex<Vec<(String, String)>>,
+    /// The networks that the engine was to have a shadow of.
+    pub shadows: Mutex<Vec<String>>,
+    /// Answers of writes that get lost, and how the node stands after each.
+    pub lost: Mutex<Vec<Standing>>,
+    /// How long each write takes until it is done.
+    pub slow: Mutex<Duration>,
+}
+
+/// A daemon, served on a unix socket until dropped.
+pub struct Served {
+    pub fake: Arc<Fake>,
+    pub client: Client,
+    pub api: Api,
+    pub folder: TempDir,
+    shutdown: CancellationToken,
+}
+
+impl Drop for Served {
+    fn drop(&mut self) {
+        self.shutdown.cancel();
+    }
+}
+
+pub fn membership() -> Membership {
+    Membership {
+        node: Some(SELF),
+        cluster: Some(ClusterId::from_bits(1)),
+        address: "127.0.0.1".to_owned(),
+        managers: vec![RemoteManager { node_id: SELF, addr: "127.0.0.1:2377".to_owned() }],
+    }
+}
+
+pub fn leading() -> Standing {
+    Standing::Manager { membership: membership(), leading: true, ready: true }
+}
+
+pub fn following() -> Standing {
+    Standing::Manager { membership: membership(), leading: false, ready: true }
+}
+
+/// Serves a daemon that stands so.
+pub async fn serve(standing: Standing) -> Served {
+    serve_with(standing, Arc::default()).await
+}
+
+pub async fn serve_with(standing: Standing, shared: Arc<Shared>) -> Served {
+    let folder = tempfile::tempdir().expect("a folder");
+    let socket = folder.path().join("api.sock");
+    let fake = Arc::new(Fake {
+        shared,
+        standing: Mutex::new(standing),
+        engine: Mutex::default(),
+        joined: Mutex::default(),
+        inits: Mutex::default(),
+        logs_asked: Mutex::default(),
+        lines: Mutex::default(),
+        volumes: Mutex::default(),
+        leader: Mutex::default(),
+        forwarded: Mutex::default(),
+        shadows: Mutex::default(),
+        lost: Mutex::default(),
+        slow: Mutex::default(),
+    });
+    let api = Api::new(fake.clone());
+    let listener = Listener::unix(&socket, 0o660).await.expect("listens");
+    let shutdown = CancellationToken::new();
+    tokio::spawn(listener.serve(api.clone(), shutdown.clone()));
+    Served { fake, client: Client::new(&socket), api, folder, shutdown }
+}
+
+/// A leader of a cluster with itself as its only node.
+pub async fn leader() -> Served {
+    let served = serve(leading()).await;
+    served.fake.found();
+    served
+}
+
+impl Fake {
+    /// A plugin whose name and claim are the component's text, up to a `:`; what
+    /// follows is the version.
+    fn offered(&self, component: &Bytes, offer: &PluginOffer) -> Plugin {
+        let text = String::from_utf8_lossy(component).into_owned();
+        let (name, version) = text.split_once(':').unwrap_or((&text, "1.0.0"));
+        let mut plugin = plugin(self.random(), name, &[name], false);
+        plugin.release.metadata.version = version.to_owned();
+        plugin.release.blob.digest = format!("sha256:{version}");
+        plugin.release.source.clone_from(&offer.source);
+        if let Consent::These { granted, .. } = &offer.consent {
+            plugin.release.granted.clone_from(granted);
+        }
+        plugin
+    }
+
+    pub fn set(&self, standing: Standing) {
+        *self.standing.lock().unwrap() = standing;
+    }
+
+    pub fn found(&self) {
+        let cluster = Cluster {
+            id: ClusterId::from_bits(1),
+            version: Version::default(),
+            created_at: NOW,
+            updated_at: NOW,
+            spec: ClusterSpec::default(),
+            root_ca: RootCa {
+                certificate: "the root's certificate".to_owned(),
+                key: Base64(ROOT_KEY.as_bytes().to_vec()),
+            },
+            join_tokens: JoinTokens {
+                worker: "SWMTKN-1-root-worker".to_owned(),
+                manager: "SWMTKN-1-root-manager".to_owned(),
+            },
+            removed_nodes: BTreeMap::new(),
+            feature_level: FEATURE_LEVEL,
+            address_pools: AddressPools::default(),
+            data_path_port: DATA_PATH_PORT,
+        };
+        self.apply(
+            None,
+            Change::InitCluster {
+                cluster: Box::new(cluster),
+                node: Box::new(node(SELF, "alpha", NodeRole::Manager)),
+                plugins: vec![plugin(1, "swarmw/update", &["pause", "rollback"], true)],
+            },
+        )
+        .expect("founded");
+        self.shared.statuses.lock().unwrap().insert(
+            SELF,
+            ManagerStatus {
+                leader: true,
+                reachability: Reachability::Reachable,
+                addr: "127.0.0.1:2377".to_owned(),
+            },
+        );
+    }
+
+    /// Applies one change, and lets what it wants run.
+    pub fn apply(&self, request: Option<RequestId>, change: Change) -> Result<Option<Id>, Refusal> {
+        let mut state = self.shared.state.lock().unwrap();
+        let transaction = Transaction { at: NOW, request, changes: vec![change] };
+        let index = state.index() + 1;
+        let applied = state.apply(index, &transaction);
+        if !applied.events.is_empty() {
+            self.shared.applied.fetch_add(1, Ordering::SeqCst);
+        }
+        self.tell(applied.events);
+        self.reconcile(&mut state);
+        match applied.outcomes.into_iter().next().expect("an outcome") {
+            Outcome::Done(id) => Ok(id),
+            Outcome::Refused(refusal) => Err(refusal),
+            Outcome::Dropped(why) => panic!("dropped: {why:?}"),
+        }
+    }
+
+    fn tell(&self, events: Vec<Event>) {
+        let watchers = self.shared.watchers.lock().unwrap();
+        for event in events {
+            for watcher in &*watchers {
+                let _ = watcher.send(event.clone());
+            }
+        }
+    }
+
+    /// One running task of the present spec for each replica; the rest is told to
+    /// stop and does.
+    fn reconcile(&self, state: &mut State) {
+        let mut changes = Vec::new();
+        let mut given = BTreeSet::new();
+        for service in state.services() {
+            changes.extend(network::virtual_ips(state, service, &mut given));
+            let wanted = service.spec.replicas().unwrap_or(1);
+            for slot in 1..=wanted {
+                let fresh = state
+                    .tasks_of_slot(service.id, Slot::Replica(slot))
+                    .any(|t| t.spec_version == service.spec_version);
+                if !fresh {
+                    let id = TaskId::from_bits(self.random());
+                    changes.push(Change::CreateTask(NewTask {
+                        id,
+                        service: service.id,
+                        spec_version: service.spec_version,
+                        slot: Slot::Replica(slot),
+                        node: Some(SELF),
+                        desired: TaskState::Running,
+                        error: "".into(),
+                        attachments: network::attachments(
+                            state,
+                            &service.spec.task_template,
+                            &mut given,
+                        ),
+                    }));
+                    changes.push(Change::Task(TaskChange {
+                        status: Some(TaskStatus {
+                            timestamp: NOW,
+                            state: TaskState::Running,
+                            message: "started".into(),
+                            ..TaskStatus::default()
+                        }),
+                        ..TaskChange::of(id)
+                    }));
+                }
+            }
+            for task in state.tasks_of_service(service.id) {
+                let stays = task.spec_version == service.spec_version && task.slot <= wanted;
+                if !stays && task.status.state == TaskState::Running {
+                    changes.push(Change::Task(TaskChange {
+                        desired: Some(TaskState::Shutdown),
+                        status: Some(TaskStatus {
+                            timestamp: NOW,
+                            state: TaskState::Shutdown,
+                            message: "shutdown".into(),
+                            ..TaskStatus::default()
+                        }),
+                        ..TaskChange::of(task.id)
+                    }));
+                }
+            }
+        }
+        if !changes.is_empty() {
+            let index = state.index() + 1;
+            let transaction = Transaction { at: NOW, request: None, changes };
+            state.apply(index, &transaction);
+        }
+    }
+}

@@ -1,0 +1,7 @@
+//! What tests are made of.
+
+pub mod docker;
+pub mod engine;
+pub mod namespace;
+pub mod serving;
+pub mod world;

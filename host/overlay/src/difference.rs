@@ -1,0 +1,234 @@
+//! From what is there to what should be, step by step.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::net::{IpAddr, Ipv6Addr};
+
+use ipnet::IpNet;
+
+use crate::device::Mac;
+use crate::layout::{Device, Kind, Layout, Way};
+
+/// One thing to do. What is found there instead says how it came to differ.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Step {
+    RemoveDevice { name: String, device: Device },
+    AddTunnel { name: String, device: Device },
+    SetDevice { name: String, device: Device, found: Device },
+    RemoveRoute { to: IpNet, way: Way },
+    RemoveNeighbour { device: String, hop: Ipv6Addr, mac: Mac },
+    RemoveEnd { device: String, mac: Mac, end: IpAddr },
+    RemoveAddress { device: String, address: IpNet },
+    AddAddress { device: String, address: IpNet },
+    SetEnd { device: String, mac: Mac, end: IpAddr, found: Option<IpAddr> },
+    SetNeighbour { device: String, hop: Ipv6Addr, mac: Mac, found: Option<Mac> },
+    SetRoute { to: IpNet, way: Way, found: Option<Way> },
+}
+
+/// Steps, and what no step can help.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Difference {
+    pub(crate) steps: Vec<Step>,
+    /// In sentences.
+    pub(crate) lost: Vec<String>,
+}
+
+/// What leads from one layout to another, in an order that works: devices first, routes
+/// last.
+pub(crate) fn difference(found: &Layout, wanted: &Layout) -> Difference {
+    let mut found = found.clone();
+    let mut wanted = wanted.clone();
+    let mut difference = Difference::default();
+    difference.lost.extend(wanted.impossible.iter().cloned());
+    devices(&mut found, &mut wanted, &mut difference);
+
+    let steps = &mut difference.steps;
+    for (to, way) in gone(&found.routes, &wanted.routes) {
+        steps.push(Step::RemoveRoute { to, way });
+    }
+    for ((device, hop), mac) in gone(&found.neighbours, &wanted.neighbours) {
+        steps.push(Step::RemoveNeighbour { device, hop, mac });
+    }
+    for ((device, mac), end) in gone(&found.ends, &wanted.ends) {
+        steps.push(Step::RemoveEnd { device, mac, end });
+    }
+    for (device, address) in found.addresses.difference(&wanted.addresses).cloned() {
+        steps.push(Step::RemoveAddress { device, address });
+    }
+    for (device, address) in wanted.addresses.difference(&found.addresses).cloned() {
+        steps.push(Step::AddAddress { device, address });
+    }
+    for ((device, mac), end, found) in new(&found.ends, &wanted.ends) {
+        steps.push(Step::SetEnd { device, mac, end, found });
+    }
+    for ((device, hop), mac, found) in new(&found.neighbours, &wanted.neighbours) {
+        steps.push(Step::SetNeighbour { device, hop, mac, found });
+    }
+    for (to, way, found) in new(&found.routes, &wanted.routes) {
+        steps.push(Step::SetRoute { to, way, found });
+    }
+    difference
+}
+
+/// Devices; what goes with one that goes is no step of its own.
+fn devices(found: &mut Layout, wanted: &mut Layout, difference: &mut Difference) {
+    for (name, device) in found.devices.clone() {
+        if !stays(&device, wanted.devices.get(&name)) {
+            found.forget(&name);
+            difference.steps.push(Step::RemoveDevice { name, device });
+        } else if !wanted.devices.contains_key(&name) {
+            // With the addresses that it was made with.
+            found.addresses.retain(|(of, _)| *of != name);
+        }
+    }
+    for (name, device) in wanted.devices.clone() {
+        match (found.devices.get(&name), &device.kind) {
+            (Some(there), _) if *there == device => {}
+            (Some(there), _) => {
+                let there = there.clone();
+                if !there.up || there.is_otherwise(&device) {
+                    found.forget_settled(&name);
+                }
+                difference.steps.push(Step::SetDevice { name, device, found: there });
+            }
+            (None, Kind::Tunnel(_)) => {
+                difference.steps.push(Step::AddTunnel { name, device });
+            }
+            (None, _) => {
+                wanted.forget(&name);
+                difference.lost.push(format!(
+                    "the link {name} of a container is missing: it comes back only with the \
+                     container (docker restart)"
+                ));
+            }
+        }
+    }
+}
+
+/// Whether a device may stay, perhaps with other settings.
+fn stays(device: &Device, wanted: Option<&Device>) -> bool {
+    match (&device.kind, wanted.map(|device| &device.kind)) {
+        (Kind::Tunnel(there), Some(Kind::Tunnel(wanted))) => there.ends == wanted.ends,
+        (there, Some(wanted)) => there == wanted,
+        (Kind::Tunnel(_), None) => false,
+        // A container may be about to get the veth, or have it still: whoever made it
+        // removes it. Devices of other kinds the kernel puts into each namespace.
+        (Kind::Veth | Kind::Loopback | Kind::Other(_), None) => true,
+    }
+}
+
+fn gone<K: Ord + Clone, V: Clone>(found: &BTreeMap<K, V>, wanted: &BTreeMap<K, V>) -> Vec<(K, V)> {
+    let surplus = found.iter().filter(|(key, _)| !wanted.contains_key(key));
+    surplus.map(|(key, value)| (key.clone(), value.clone())).collect()
+}
+
+/// What is to be made or replaced, with what is there.
+fn new<K: Ord + Clone, V: Clone + PartialEq>(
+    found: &BTreeMap<K, V>,
+    wanted: &BTreeMap<K, V>,
+) -> Vec<(K, V, Option<V>)> {
+    let missing = wanted.iter().filter(|(key, value)| found.get(key) != Some(value));
+    missing.map(|(key, value)| (key.clone(), value.clone(), found.get(key).cloned())).collect()
+}
+
+// === impl Step ===
+
+impl Step {
+    /// The device it is about.
+    pub(crate) fn device(&self) -> Option<&str> {
+        match self {
+            Self::RemoveDevice { name, .. }
+            | Self::AddTunnel { name, .. }
+            | Self::SetDevice { name, .. } => Some(name),
+            Self::RemoveNeighbour { device, .. }
+            | Self::RemoveEnd { device, .. }
+            | Self::RemoveAddress { device, .. }
+            | Self::AddAddress { device, .. }
+            | Self::SetEnd { device, .. }
+            | Self::SetNeighbour { device, .. } => Some(device),
+            Self::RemoveRoute { way, .. } | Self::SetRoute { way, .. } => way.device(),
+        }
+    }
+}
+
+/// As what is wrong.
+impl fmt::Display for Step {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::RemoveDevice { name, device } => {
+                write!(f, "device {name} is too much: {}", device.kind)
+            }
+            Self::AddTunnel { name, .. } => write!(f, "device {name} is missing"),
+            Self::SetDevice { name, device, found } => {
+                write!(f, "device {name} {}", unlike(device, found))
+            }
+            Self::RemoveRoute { to, way } => {
+                write!(f, "route to {} is too much: it leads {way}", Short(to))
+            }
+            Self::RemoveNeighbour { device, hop, .. } => {
+                write!(f, "neighbour {hop} on {device} is too much")
+            }
+            Self::RemoveEnd { device, mac, end } => {
+                write!(f, "forwarding entry {mac} to {end} on {device} is too much")
+            }
+            Self::RemoveAddress { device, address } => {
+                write!(f, "address {} on {device} is too much", Short(address))
+            }
+            Self::AddAddress { device, address } => {
+                write!(f, "address {} on {device} is missing", Short(address))
+            }
+            Self::SetEnd { device, mac, end, found: None } => {
+                write!(f, "forwarding entry {mac} to {end} on {device} is missing")
+            }
+            Self::SetEnd { device, mac, end, found: Some(found) } => {
+                write!(f, "forwarding entry {mac} on {device} leads to {found}, not {end}")
+            }
+            Self::SetNeighbour { device, hop, found: None, .. } => {
+                write!(f, "neighbour {hop} on {device} is missing")
+            }
+            Self::SetNeighbour { device, hop, mac, found: Some(found) } => {
+                write!(f, "neighbour {hop} on {device} is {found}, not {mac}")
+            }
+            Self::SetRoute { to, found: None, .. } => {
+                write!(f, "route to {} is missing", Short(to))
+            }
+            Self::SetRoute { to, way, found: Some(found) } => {
+                write!(f, "route to {} leads {found}, not {way}", Short(to))
+            }
+        }
+    }
+}
+
+/// An address of one host without its prefix.
+struct Short<'a>(&'a IpNet);
+
+impl fmt::Display for Short<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.0.prefix_len() == self.0.max_prefix_len() {
+            write!(f, "{}", self.0.addr())
+        } else {
+            write!(f, "{}", self.0)
+        }
+    }
+}
+
+fn unlike(wanted: &Device, found: &Device) -> String {
+    if found.up != wanted.up {
+        return "is down".to_owned();
+    }
+    if found.group != wanted.group {
+        return format!("is of group {}, not {}", found.group, wanted.group);
+    }
+    match (&wanted.kind, &found.kind) {
+        (Kind::Tunnel(wanted), Kind::Tunnel(found)) if wanted.mtu != found.mtu => {
+            format!("has MTU {}, not {}", found.mtu, wanted.mtu)
+        }
+        (Kind::Tunnel(wanted), Kind::Tunnel(found)) => {
+            format!("has link-layer address {}, not {}", found.mac, wanted.mac)
+        }
+        (wanted, found) => format!("is {found}, not {wanted}"),
+    }
+}
+
+#[cfg(test)]
+mod tests;

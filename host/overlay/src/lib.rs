@@ -1,0 +1,114 @@
+//! Overlay networks in the kernel of one node: what should be there is one value
+//! ([`Desired`]), and [`Overlay`] makes it so.
+//!
+//! All networks of a node meet in one network namespace of its own, the *router*. A
+//! container has a veth into it; between nodes each network has a VXLAN device in it.
+//! Everything is routed there, nothing is bridged: so a virtual address is translated once,
+//! where the connection begins, and the answer comes back the same way with the client's
+//! address untouched.
+//!
+//! ```text
+//!   container ──veth── router ──vx4097── (VXLAN, in the node's own namespace) ── other nodes
+//!                        │  nftables: virtual addresses, one network apart from another
+//! ```
+//!
+//! - `layout`: what a `Desired` means in devices, addresses, routes, neighbours; pure.
+//! - `difference`: from what is there to what should be, step by step; pure.
+//! - `table`: the nftables of it, and the smallest change of them; pure.
+//! - `router`, `reading`, `doing`: the kernel itself, over netlink.
+//! - `overlay`, `state`: the front door, and what is behind it.
+//!
+//! This room knows addresses, devices and nodes by number. It does not know services,
+//! names, Docker, or who decides.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::net::IpAddr;
+
+use swarmw_model::{NetworkId, Pool};
+
+mod container;
+mod device;
+mod difference;
+mod doing;
+mod drift;
+mod error;
+mod layout;
+mod namespace;
+mod netfilter;
+mod netlink;
+mod nft;
+mod overlay;
+mod reading;
+mod router;
+mod settings;
+mod state;
+mod table;
+
+pub use container::{ContainerRoute, extend, routes_of};
+pub use drift::{Applied, Drift, Failure};
+pub use error::{Error, Result};
+pub use netfilter::{forget_flows_here, generation_here};
+pub use overlay::{Overlay, Settings};
+
+/// What a node's kernel should have.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Desired {
+    /// This node's number.
+    pub number: u16,
+    /// Where its VXLAN ends.
+    pub address: IpAddr,
+    /// The UDP port of VXLAN.
+    pub port: u16,
+    /// Other nodes, by number.
+    pub peers: BTreeMap<u16, IpAddr>,
+    /// Networks with tasks here.
+    pub networks: BTreeMap<NetworkId, DesiredNetwork>,
+}
+
+/// What a node's kernel should have of one network.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DesiredNetwork {
+    /// Its VXLAN network identifier.
+    pub vni: u32,
+    /// Its subnets.
+    pub pools: Vec<Pool>,
+    /// Addresses of containers here, and the veth that leads to each.
+    pub here: BTreeMap<IpAddr, Veth>,
+    /// Addresses elsewhere, by the number of the node.
+    pub elsewhere: BTreeMap<IpAddr, u16>,
+    /// Virtual addresses, and those that connections to each go to in turn; none: they are
+    /// refused.
+    pub balanced: BTreeMap<IpAddr, Vec<IpAddr>>,
+}
+
+/// The router's end of a container's link: named after the engine's id of the endpoint, in
+/// at most [`Veth::LONGEST`] letters and digits.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Veth(pub String);
+
+// === impl Veth ===
+
+impl Veth {
+    /// A device's name has 15 bytes at most, and the container's end has one more.
+    pub const LONGEST: usize = 14;
+
+    /// The name of the container's end, while it is in the node's own namespace.
+    pub fn other_end(&self) -> String {
+        format!("{}c", self.0)
+    }
+
+    fn checked(&self) -> Result<&str> {
+        let fits = (1..=Self::LONGEST).contains(&self.0.len());
+        if fits && self.0.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
+            return Ok(&self.0);
+        }
+        Err(Error::Veth(self.0.clone()))
+    }
+}
+
+impl fmt::Display for Veth {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}

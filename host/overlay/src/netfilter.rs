@@ -1,0 +1,253 @@
+//! What `nft` does not do: the number of the ruleset, and flows to forget. Both over the
+//! kernel's netfilter socket, whose messages are few and small enough to write by hand
+//! (linux/netfilter/nfnetlink.h, nf_tables.h, nfnetlink_conntrack.h).
+
+use std::collections::BTreeSet;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+
+use rtnetlink::sys::protocols::NETLINK_NETFILTER;
+use rtnetlink::sys::{Socket, SocketAddr as KernelAddress};
+
+use crate::namespace::Namespace;
+use crate::{Error, Result};
+
+const NLMSG_ERROR: u16 = 2;
+const NLMSG_DONE: u16 = 3;
+const NLM_F_REQUEST: u16 = 1;
+const NLM_F_ACK: u16 = 4;
+const NLM_F_DUMP: u16 = 0x300;
+
+const GET_GENERATION: u16 = 10 << 8 | 16;
+const NFTA_GEN_ID: u16 = 1;
+
+const GET_FLOWS: u16 = 1 << 8 | 1;
+const DELETE_FLOW: u16 = 1 << 8 | 2;
+const CTA_TUPLE_ORIG: u16 = 1;
+const CTA_TUPLE_REPLY: u16 = 2;
+const CTA_ID: u16 = 12;
+const CTA_TUPLE_IP: u16 = 1;
+const CTA_TUPLE_PROTO: u16 = 2;
+const CTA_PROTO_NUM: u16 = 1;
+const CTA_PROTO_DST_PORT: u16 = 3;
+
+const UDP: u8 = 17;
+const ENOENT: i32 = 2;
+
+/// Sizes of `nlmsghdr` and `nfgenmsg`.
+const HEADER: usize = 16;
+const FAMILY_HEADER: usize = 4;
+
+/// The number of the ruleset, which every change of nftables in the namespace raises.
+pub(crate) async fn generation(inside: &Namespace) -> Result<u32> {
+    let failed = Error::kernel("read", "the number of nftables' ruleset");
+    inside.within(generation_here).await?.map_err(failed)
+}
+
+/// The number of the ruleset of the network namespace that the calling thread is in: every
+/// change of nftables there raises it.
+///
+/// # Errors
+/// The kernel refuses: this needs root.
+pub fn generation_here() -> io::Result<u32> {
+    let messages = exchange(&Socket::new(NETLINK_NETFILTER)?, GET_GENERATION, 0, 0, &[])?;
+    let numbers = messages.iter().flat_map(|message| attributes(body(message)));
+    let number = numbers.into_iter().find(|(kind, _)| *kind == NFTA_GEN_ID);
+    let number = number.and_then(|(_, value)| value.try_into().ok()).map(u32::from_be_bytes);
+    number.ok_or_else(|| io::Error::other("the kernel gave no number"))
+}
+
+/// Forgets UDP flows to pairs of virtual address and backend: their next packet begins
+/// anew. How many there were.
+pub(crate) async fn forget(inside: &Namespace, gone: BTreeSet<(IpAddr, IpAddr)>) -> Result<usize> {
+    let failed = Error::kernel("forgotten", "UDP flows to backends that went");
+    let is_gone = move |flow: &Flow| gone.contains(&(flow.to.ip(), flow.answered_by));
+    inside.within(move || forget_where(is_gone)).await?.map_err(failed)
+}
+
+/// Forgets UDP flows to an address and port, of the network namespace that the calling
+/// thread is in: their next packet begins anew. How many there were.
+///
+/// # Errors
+/// The kernel refuses: this needs root.
+pub fn forget_flows_here(to: SocketAddr) -> io::Result<usize> {
+    forget_where(|flow| flow.to == to)
+}
+
+fn forget_where(is_gone: impl Fn(&Flow) -> bool) -> io::Result<usize> {
+    let socket = Socket::new(NETLINK_NETFILTER)?;
+    let mut count = 0;
+    for message in exchange(&socket, GET_FLOWS, NLM_F_DUMP, 0, &[])? {
+        let Some(flow) = Flow::read(&message) else { continue };
+        if flow.protocol != UDP || !is_gone(&flow) {
+            continue;
+        }
+        let family = message.get(HEADER).copied().unwrap_or_default();
+        match exchange(&socket, DELETE_FLOW, NLM_F_ACK, family, &flow.named) {
+            Ok(_) => count += 1,
+            // It ended by itself.
+            Err(error) if error.raw_os_error() == Some(ENOENT) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(count)
+}
+
+/// A flow of the connection table.
+struct Flow {
+    protocol: u8,
+    /// What the client sent to.
+    to: SocketAddr,
+    /// Who answers.
+    answered_by: IpAddr,
+    /// The attributes that name it.
+    named: Vec<u8>,
+}
+
+// === impl Flow ===
+
+impl Flow {
+    fn read(message: &[u8]) -> Option<Self> {
+        let all = attributes(body(message));
+        let find = |wanted| all.iter().find(|(kind, _)| *kind == wanted).map(|(_, value)| *value);
+        let (original, reply, id) = (find(CTA_TUPLE_ORIG)?, find(CTA_TUPLE_REPLY)?, find(CTA_ID)?);
+        let mut named = Vec::new();
+        // Nested.
+        put(&mut named, CTA_TUPLE_ORIG | 0x8000, original);
+        put(&mut named, CTA_ID, id);
+        let (_, to) = ends(original)?;
+        let (answered_by, _) = ends(reply)?;
+        let to = SocketAddr::new(to, port(original)?);
+        Some(Self { protocol: protocol(original)?, to, answered_by, named })
+    }
+}
+
+/// Source and destination of a tuple.
+fn ends(tuple: &[u8]) -> Option<(IpAddr, IpAddr)> {
+    let (_, inner) = attributes(tuple).into_iter().find(|(kind, _)| *kind == CTA_TUPLE_IP)?;
+    let addresses: Vec<_> = attributes(inner).into_iter().filter_map(address).collect();
+    let find = |kinds: [u16; 2]| {
+        let found = addresses.iter().find(|(kind, _)| kinds.contains(kind));
+        found.map(|(_, address)| *address)
+    };
+    // CTA_IP_V4_SRC, V4_DST, V6_SRC, V6_DST.
+    Some((find([1, 3])?, find([2, 4])?))
+}
+
+fn address((kind, value): (u16, &[u8])) -> Option<(u16, IpAddr)> {
+    let address = match value.len() {
+        4 => <[u8; 4]>::try_from(value).ok()?.into(),
+        16 => <[u8; 16]>::try_from(value).ok()?.into(),
+        _ => return None,
+    };
+    Some((kind, address))
+}
+
+fn protocol(tuple: &[u8]) -> Option<u8> {
+    of_protocol(tuple, CTA_PROTO_NUM)?.first().copied()
+}
+
+/// The destination's; 0 where the protocol has none.
+fn port(tuple: &[u8]) -> Option<u16> {
+    match of_protocol(tuple, CTA_PROTO_DST_PORT) {
+        Some(value) => Some(u16::from_be_bytes(value.try_into().ok()?)),
+        None => Some(0),
+    }
+}
+
+fn of_protocol(tuple: &[u8], wanted: u16) -> Option<&[u8]> {
+    let (_, inner) = attributes(tuple).into_iter().find(|(kind, _)| *kind == CTA_TUPLE_PROTO)?;
+    attributes(inner).into_iter().find(|(kind, _)| *kind == wanted).map(|(_, value)| value)
+}
+
+/// Sends a request and reads all of its answer.
+fn exchange(
+    socket: &Socket,
+    kind: u16,
+    flags: u16,
+    family: u8,
+    attributes: &[u8],
+) -> io::Result<Vec<Vec<u8>>> {
+    let length = HEADER + FAMILY_HEADER + attributes.len();
+    let mut request = Vec::with_capacity(length);
+    request.extend(u32::try_from(length).unwrap_or(u32::MAX).to_ne_bytes());
+    request.extend(kind.to_ne_bytes());
+    request.extend((flags | NLM_F_REQUEST).to_ne_bytes());
+    // Sequence and port: one question at a time.
+    request.extend([0; 8]);
+    // Version 0, resource 0.
+    request.extend([family, 0, 0, 0]);
+    request.extend(attributes);
+    socket.send_to(&request, &KernelAddress::new(0, 0), 0)?;
+
+    let mut answers = Vec::new();
+    loop {
+        let (datagram, _) = socket.recv_from_full()?;
+        for (kind, message) in messages(&datagram) {
+            match kind {
+                NLMSG_DONE => return Ok(answers),
+                NLMSG_ERROR => {
+                    let code = message.get(HEADER..HEADER + 4).and_then(|c| c.try_into().ok());
+                    return match code.map_or(0, i32::from_ne_bytes) {
+                        0 => Ok(answers),
+                        code => Err(io::Error::from_raw_os_error(-code)),
+                    };
+                }
+                _ => answers.push(message.to_vec()),
+            }
+        }
+        if flags & (NLM_F_DUMP | NLM_F_ACK) == 0 {
+            return Ok(answers);
+        }
+    }
+}
+
+/// Messages of a datagram, each with its kind.
+fn messages(mut datagram: &[u8]) -> Vec<(u16, &[u8])> {
+    let mut found = Vec::new();
+    while let Some((length, kind)) = datagram
+        .get(..4)
+        .and_then(<[u8]>::first_chunk)
+        .and_then(|length: &[u8; 4]| Some((u32::from_ne_bytes(*length), short(datagram, 4)?)))
+    {
+        let Ok(length) = usize::try_from(length) else { break };
+        let Some(message) = datagram.get(..length).filter(|_| length >= HEADER) else { break };
+        found.push((kind, message));
+        datagram = datagram.get(aligned(length)..).unwrap_or_default();
+    }
+    found
+}
+
+/// What follows the headers.
+fn body(message: &[u8]) -> &[u8] {
+    message.get(HEADER + FAMILY_HEADER..).unwrap_or_default()
+}
+
+/// Attributes by their kinds, without the flags of it.
+fn attributes(mut bytes: &[u8]) -> Vec<(u16, &[u8])> {
+    let mut found = Vec::new();
+    while let (Some(length), Some(kind)) = (short(bytes, 0), short(bytes, 2)) {
+        let length = usize::from(length);
+        let Some(value) = bytes.get(4..length) else { break };
+        found.push((kind & 0x3fff, value));
+        bytes = bytes.get(aligned(length)..).unwrap_or_default();
+    }
+    found
+}
+
+fn put(bytes: &mut Vec<u8>, kind: u16, value: &[u8]) {
+    let length = u16::try_from(value.len() + 4).unwrap_or(u16::MAX);
+    bytes.extend(length.to_ne_bytes());
+    bytes.extend(kind.to_ne_bytes());
+    bytes.extend(value);
+    bytes.resize(aligned(bytes.len()), 0);
+}
+
+fn short(bytes: &[u8], at: usize) -> Option<u16> {
+    bytes.get(at..)?.first_chunk().copied().map(u16::from_ne_bytes)
+}
+
+/// Everything in netlink begins at a multiple of four.
+fn aligned(length: usize) -> usize {
+    length.next_multiple_of(4)
+}

@@ -1,0 +1,128 @@
+//! The front door: opens, applies, checks, repairs, closes.
+
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
+
+use tokio::sync::Mutex;
+
+use crate::drift::{Applied, Drift};
+use crate::router::Router;
+use crate::state::State;
+use crate::{Desired, DesiredNetwork, Error, Result, Veth, nft};
+
+/// Where a node's router is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// Its namespace: `swarmw-XXXXXXXXXXXX`.
+    pub name: String,
+    /// Where namespaces have their names.
+    pub folder: PathBuf,
+    /// The namespace where VXLAN ends and containers' links begin: the node's own.
+    pub machine: PathBuf,
+    /// The program `nft`.
+    pub nft: PathBuf,
+}
+
+/// The networks of a node in its kernel. What it does it does one at a time; dropping it
+/// leaves all as it is, for the next one to adopt.
+#[derive(Debug)]
+pub struct Overlay {
+    settings: Settings,
+    state: Mutex<State>,
+}
+
+// === impl Settings ===
+
+impl Settings {
+    /// The usual ones of a node whose router has this name.
+    pub fn new(name: impl Into<String>) -> Self {
+        Self {
+            name: name.into(),
+            folder: "/run/netns".into(),
+            machine: "/proc/self/ns/net".into(),
+            nft: "nft".into(),
+        }
+    }
+
+    /// The router's namespace.
+    pub fn path(&self) -> PathBuf {
+        self.folder.join(&self.name)
+    }
+}
+
+// === impl Overlay ===
+
+impl Overlay {
+    /// Whether this process can have overlay networks.
+    ///
+    /// # Errors
+    ///
+    /// Says what is missing: root, or nftables.
+    pub async fn able(settings: &Settings) -> Result<()> {
+        let user = rustix::process::geteuid();
+        if !user.is_root() {
+            return Err(Error::NotRoot(user.as_raw()));
+        }
+        if !Path::new("/proc/sys/net/ipv6").exists() {
+            return Err(Error::NoIpv6);
+        }
+        nft::there(&settings.nft).await
+    }
+
+    /// Adopts the router that is there. One that is not is made with the first network.
+    pub async fn open(settings: Settings) -> Result<Self> {
+        let router = Router::adopt(&settings).await?;
+        Ok(Self { settings, state: Mutex::new(State::of(router)) })
+    }
+
+    /// Makes the kernel so, by what differs from what was applied before; then forgets UDP
+    /// flows to backends that went. Without networks and links, nothing is left.
+    ///
+    /// # Errors
+    ///
+    /// Says what was refused, where that concerns all networks. What concerns one is among
+    /// what is [failed](Applied::failed), and the rest is done. The next call reads the
+    /// kernel and tries again.
+    pub async fn apply(&self, desired: Desired) -> Result<Applied> {
+        self.state.lock().await.apply(&self.settings, desired).await
+    }
+
+    /// What the kernel lacks or has too much against what was applied last.
+    pub async fn check(&self) -> Result<Vec<Drift>> {
+        self.state.lock().await.check(&self.settings).await
+    }
+
+    /// Checks, and makes good what can be made good. What was wrong, and what was done.
+    pub async fn repair(&self) -> Result<(Vec<Drift>, Applied)> {
+        self.state.lock().await.repair(&self.settings).await
+    }
+
+    /// Makes the link of a container, unless it is there: one end in the router, with the
+    /// gateways of the network; the other in the node's own namespace, under the name that
+    /// is returned, for the engine to take. `address` is where this node's VXLAN ends.
+    pub async fn link(
+        &self,
+        veth: &Veth,
+        network: &DesiredNetwork,
+        address: IpAddr,
+    ) -> Result<String> {
+        self.state.lock().await.link(&self.settings, veth, network, address).await?;
+        Ok(veth.other_end())
+    }
+
+    /// Removes the link of a container, if it is there; with the last one, after the last
+    /// network, the router goes as well.
+    pub async fn unlink(&self, veth: &Veth) -> Result<()> {
+        self.state.lock().await.unlink(&self.settings, veth).await
+    }
+
+    /// The MTU of networks on this node.
+    pub async fn mtu(&self, address: IpAddr) -> Result<u32> {
+        self.state.lock().await.mtu(&self.settings, address).await
+    }
+
+    /// Removes the router and all that is in it, containers' links too.
+    pub async fn close(self) -> Result<()> {
+        self.state.into_inner().close().await.map(|_| ())
+    }
+}

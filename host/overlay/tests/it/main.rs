@@ -1,0 +1,3 @@
+//! Real kernels: machines that are network namespaces, joined by a bridge.
+
+mod needs_root;

@@ -1,0 +1,9 @@
+//! Namespaces, devices and nftables need root.
+
+mod balancing;
+mod changes;
+mod drift;
+mod life;
+mod peers;
+mod traffic;
+mod world;
