@@ -5,7 +5,6 @@ mod life;
 mod registry;
 mod secrets;
 mod spec;
-mod stack;
 mod tutorial;
 mod volumes;
 

@@ -3,6 +3,7 @@
 mod away;
 mod kinds;
 mod overlay;
+mod published;
 
 use std::collections::BTreeMap;
 

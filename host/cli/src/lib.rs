@@ -22,7 +22,6 @@ mod plugin;
 mod progress;
 mod secret;
 mod service;
-mod stack;
 mod swarm;
 mod table;
 mod tasks;
@@ -80,9 +79,6 @@ pub enum Command {
     /// Manage Swarm secrets
     #[command(subcommand, override_usage = "swarmw secret COMMAND", arg_required_else_help = true)]
     Secret(secret::SecretCommand),
-    /// Manage Swarm stacks
-    #[command(subcommand, override_usage = "swarmw stack COMMAND", arg_required_else_help = true)]
-    Stack(stack::StackCommand),
     /// Manage plugins: placement, update policies, volume drivers
     #[command(subcommand, override_usage = "swarmw plugin COMMAND", arg_required_else_help = true)]
     Plugin(plugin::PluginCommand),
@@ -159,7 +155,6 @@ async fn dispatch(client: &Client, command: Command, io: &mut Io) -> Result<(), 
         Command::Service(command) => service::run(client, *command, io).await,
         Command::Config(command) => config::run(client, command, io).await,
         Command::Secret(command) => secret::run(client, command, io).await,
-        Command::Stack(command) => stack::run(client, command, io).await,
         Command::Plugin(command) => plugin::run(client, command, io).await,
         Command::Volume(command) => volume::run(client, command, io).await,
     }

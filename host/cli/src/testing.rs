@@ -35,10 +35,6 @@ impl Captured {
     pub(crate) fn stdout(&self) -> String {
         self.stdout.text()
     }
-
-    pub(crate) fn stderr(&self) -> String {
-        self.stderr.text()
-    }
 }
 
 // === impl Buffer ===

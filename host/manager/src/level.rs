@@ -20,11 +20,8 @@ pub(crate) fn check(state: &State, change: &Change) -> Result<(), Refusal> {
         }
         Change::UpdateNode { id, spec, .. } if spec.role == NodeRole::Manager => {
             match state.node(*id).filter(|node| node.spec.role != NodeRole::Manager) {
-                // One that was never heard says its level when it asks for a seat.
-                Some(node) if !node.description.hostname.is_empty() => {
-                    may_manage(state, node, node.description.feature_level)
-                }
-                _ => Ok(()),
+                Some(node) => may_manage(state, node, node.description.feature_level),
+                None => Ok(()),
             }
         }
         _ => Ok(()),

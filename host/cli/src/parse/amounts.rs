@@ -2,6 +2,9 @@
 
 use swarmw_model::Duration;
 
+const NANOS: i64 = 1_000_000_000;
+const CPU_DECIMALS: usize = 9;
+
 /// Bytes, from `64m` or `1.5GiB`: units are powers of 1024.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Bytes(pub(crate) i64);
@@ -69,19 +72,56 @@ pub(crate) fn positive_duration(text: &str) -> Result<Duration, String> {
 
 /// A size: a decimal number and an optional unit, `64m`, `1GiB`, `512 kb`.
 pub(crate) fn bytes(text: &str) -> Result<Bytes, String> {
-    swarmw_compose::bytes(text).map(Bytes)
+    let invalid = || format!("invalid size: '{text}'");
+    let digits = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
+    let (number, unit) = text.split_at(digits);
+    let number: f64 = number.parse().map_err(|_| invalid())?;
+    let unit = unit.strip_prefix(' ').unwrap_or(unit).to_ascii_lowercase();
+    let exponent = match unit.strip_suffix('b').unwrap_or(&unit) {
+        "" => 0,
+        "k" | "ki" => 1,
+        "m" | "mi" => 2,
+        "g" | "gi" => 3,
+        "t" | "ti" => 4,
+        "p" | "pi" => 5,
+        _ => return Err(invalid()),
+    };
+    let size = number * 1024f64.powi(exponent);
+    if size >= i64::MAX as f64 {
+        return Err(invalid());
+    }
+    Ok(Bytes(size as i64))
 }
 
 /// CPUs as a decimal number of at most nine decimals.
 pub(crate) fn cpus(text: &str) -> Result<Cpus, String> {
-    swarmw_compose::cpus(text).map(Cpus)
+    let invalid = || format!("failed to parse {text} as a rational number");
+    let (negative, digits) = match text.strip_prefix('-') {
+        Some(rest) => (true, rest),
+        None => (false, text),
+    };
+    let (whole, part) = digits.split_once('.').unwrap_or((digits, ""));
+    let numeric = |s: &str| s.bytes().all(|b| b.is_ascii_digit());
+    if whole.is_empty() && part.is_empty() || !numeric(whole) || !numeric(part) {
+        return Err(invalid());
+    }
+    let part = part.trim_end_matches('0');
+    if part.len() > CPU_DECIMALS {
+        return Err("value is too precise".to_owned());
+    }
+    let whole: i64 = match whole {
+        "" => 0,
+        whole => whole.parse().map_err(|_| invalid())?,
+    };
+    let part: i64 = format!("{part:0<CPU_DECIMALS$}").parse().map_err(|_| invalid())?;
+    let nanos =
+        whole.checked_mul(NANOS).and_then(|nanos| nanos.checked_add(part)).ok_or_else(invalid)?;
+    Ok(Cpus(if negative { -nanos } else { nanos }))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    const NANOS: i64 = 1_000_000_000;
 
     #[test]
     fn sizes_count_in_1024() {

@@ -2,8 +2,7 @@
 
 use std::num::IntErrorKind;
 
-use swarmw_compose::{protocol, short_ports};
-use swarmw_model::{PortConfig, PublishMode};
+use swarmw_model::{PortConfig, PortProtocol, PublishMode};
 
 use super::csv;
 
@@ -16,7 +15,7 @@ pub(crate) fn publish(text: &str) -> Result<Ports, String> {
     if text.contains('=') {
         long(text).map(|port| Ports(vec![port]))
     } else {
-        short_ports(text).map(Ports)
+        short(text).map(Ports)
     }
 }
 
@@ -60,6 +59,65 @@ fn mode(value: &str) -> Result<PublishMode, String> {
             Err(format!("invalid publish mode value ({value}): must be either 'ingress' or 'host'"))
         }
     }
+}
+
+fn protocol(value: &str) -> Option<PortProtocol> {
+    match value {
+        "tcp" => Some(PortProtocol::Tcp),
+        "udp" => Some(PortProtocol::Udp),
+        "sctp" => Some(PortProtocol::Sctp),
+        _ => None,
+    }
+}
+
+fn short(text: &str) -> Result<Vec<PortConfig>, String> {
+    let (ports, proto) = match text.rsplit_once('/') {
+        Some((ports, word)) => {
+            let proto = protocol(&word.to_lowercase());
+            (ports, proto.ok_or_else(|| format!("invalid proto: {word}"))?)
+        }
+        None => (text, PortProtocol::Tcp),
+    };
+    let (published, target) = match ports.rsplit_once(':') {
+        Some((published, _)) if published.contains(':') => {
+            return Err("hostip is not supported".to_owned());
+        }
+        Some((published, target)) => (published, target),
+        None => ("", ports),
+    };
+    if target.is_empty() {
+        return Err(format!("no port specified: {text}"));
+    }
+    let (from, to) = range(target).ok_or_else(|| format!("invalid containerPort: {target}"))?;
+    let targets = from..=to;
+    let port = |published_port, target_port| PortConfig {
+        protocol: proto,
+        target_port,
+        published_port,
+        ..PortConfig::default()
+    };
+    if published.is_empty() {
+        return Ok(targets.map(|target| port(0, target)).collect());
+    }
+    let (first, last) = range(published).ok_or_else(|| format!("invalid hostPort: {published}"))?;
+    match (usize::from(to - from), usize::from(last - first)) {
+        (a, b) if a == b => Ok((first..=last)
+            .zip(targets)
+            .map(|(published, target)| port(published, target))
+            .collect()),
+        // Each of the published ports leads to the one target.
+        (0, _) => Ok((first..=last).map(|p| port(p, from)).collect()),
+        _ => Err(format!(
+            "invalid ranges specified for container and host Ports: {target} and {published}"
+        )),
+    }
+}
+
+/// `80` or `80-82`, upwards.
+fn range(text: &str) -> Option<(u16, u16)> {
+    let (from, to) = text.split_once('-').unwrap_or((text, text));
+    let (from, to): (u16, u16) = (from.parse().ok()?, to.parse().ok()?);
+    (from > 0 && from <= to).then_some((from, to))
 }
 
 #[cfg(test)]

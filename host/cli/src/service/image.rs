@@ -18,7 +18,7 @@ const HUB: &str = "https://index.docker.io/v1/";
 
 /// An image as a spec names it.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub(crate) struct Resolved {
+pub(super) struct Resolved {
     image: String,
     /// What it runs on; `None` where nobody could say.
     platforms: Option<Vec<Platform>>,
@@ -26,7 +26,7 @@ pub(crate) struct Resolved {
 }
 
 /// Finds out what `typed` names: uploads it, or asks its registry.
-pub(crate) async fn resolve(
+pub(super) async fn resolve(
     client: &Client,
     typed: &str,
     no_query: bool,
@@ -75,7 +75,7 @@ pub(crate) async fn resolve(
 
 impl Resolved {
     /// Names the image in a spec; gives the warning to print.
-    pub(crate) fn set_in(self, spec: &mut ServiceSpec) -> Option<String> {
+    pub(super) fn set_in(self, spec: &mut ServiceSpec) -> Option<String> {
         let task = Arc::make_mut(&mut spec.task_template);
         task.container_spec.get_or_insert_default().image = self.image;
         match (self.platforms, &mut task.placement) {

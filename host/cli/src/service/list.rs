@@ -31,7 +31,7 @@ const fn column(name: &'static str, heading: &'static str) -> Column {
 }
 
 /// The list of services as text.
-pub(crate) fn show(
+pub(super) fn show(
     mut services: Vec<Service>,
     format: Option<&str>,
     quiet: bool,

@@ -4,7 +4,7 @@ mod create;
 mod data;
 mod flags;
 pub(crate) mod image;
-pub(crate) mod list;
+mod list;
 mod logs;
 mod networks;
 mod placement;

@@ -133,6 +133,10 @@ fn backend(name: u8, address: SocketAddr) -> Backend {
         task: TaskId::from_bits(name.into()),
         node: NodeId::from_bits(1),
         address: address.to_string(),
+        ingress: None,
+        number: 0,
+        data_path: None,
+        v6: false,
     }
 }
 
@@ -164,6 +168,8 @@ impl Published {
             published: self.port,
             target: TARGET,
             backends: tasks.iter().map(|t| t.backend.clone()).collect(),
+            leaving: Vec::new(),
+            snat: false,
         }]);
     }
 
