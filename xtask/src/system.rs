@@ -18,7 +18,6 @@ const PROGRAMS: &[(&str, &str)] = &[
     ("ip", "iproute2"),
     ("iptables", "iptables"),
     ("nft", "nftables"),
-    ("conntrack", "conntrack"),
     ("dig", "bind9-dnsutils"),
     ("nsenter", "util-linux"),
     ("mkfs.ext4", "e2fsprogs"),
