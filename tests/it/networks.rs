@@ -3,6 +3,7 @@
 mod away;
 mod kinds;
 mod overlay;
+mod published;
 
 use std::collections::BTreeMap;
 
@@ -14,6 +15,29 @@ use crate::support::{Cluster, Node, eventually};
 /// An image that answers at port 80, at `/cgi-bin/who` with its host name and its client's
 /// address.
 pub const WEB: (&str, &[&str]) = ("web", &[r#"CMD ["httpd", "-f", "-p", "80", "-h", "/www"]"#]);
+
+/// Asks at a port, so many times, each host in turn, for the page of [`WEB`]; a connection
+/// each.
+const ASK_OFTEN: &str = r#"
+    use IO::Socket::IP; $/ = undef; my ($port, $times, @to) = @ARGV;
+    for (1 .. $times) { for (@to) {
+        my $to = IO::Socket::IP->new(PeerHost => $_, PeerPort => $port, Timeout => 5);
+        unless ($to) { print "$_: $@\n"; next }
+        print $to "GET /cgi-bin/who HTTP/1.0\r\n\r\n";
+        print +(split /\r?\n\r?\n/, <$to>, 2)[1] // "$_: no page\n";
+    } }
+"#;
+/// Connections that are to be spread evenly.
+const MANY: usize = 1_000;
+
+/// Whether [`MANY`] connections were answered by so many tasks alike. A first packet that gets
+/// lost takes another turn when it is sent again.
+fn is_even<'a>(answers: impl ExactSizeIterator<Item = &'a usize> + Clone, tasks: usize) -> bool {
+    let each = MANY / tasks;
+    answers.len() == tasks
+        && answers.clone().sum::<usize>() == MANY
+        && answers.clone().all(|answers| answers.abs_diff(each) <= 3)
+}
 
 /// Runs the docker client against a node; it must succeed.
 #[track_caller]
@@ -84,6 +108,22 @@ impl Asker {
             let even = seen.len() == count && seen.values().all(|asked| asked.len() == 2);
             if even { Ok(seen) } else { Err(format!("{seen:?}")) }
         })
+    }
+
+    /// Asks [`MANY`] times: every task answers as often as the others, and sees who asks.
+    #[track_caller]
+    fn is_spread(&self, cluster: &Cluster, to: &str, tasks: usize, own: &str) {
+        let many = MANY.to_string();
+        let words = ["exec", &self.container, "perl", "-e", ASK_OFTEN, "80", &many, to];
+        let told = cluster.nodes[self.node].docker(&words);
+        let mut seen = BTreeMap::<_, usize>::new();
+        for line in told.stdout.lines() {
+            let (who, whom) = line.split_once(' ').unwrap_or_else(|| panic!("{told}"));
+            let whom = whom.trim_matches(['[', ']']).trim_start_matches("::ffff:");
+            assert_eq!(whom, own, "{who} saw it");
+            *seen.entry(who).or_default() += 1;
+        }
+        assert!(is_even(seen.values(), tasks), "{seen:?}");
     }
 
     /// Waits until a name leads nowhere.

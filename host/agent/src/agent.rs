@@ -21,10 +21,10 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::warn;
 
-use crate::docker::sweep;
+use crate::docker::{Bridged, sweep};
 use crate::equipment::{Equipment, Runs};
 use crate::images::Images;
-use crate::net::{Leader, Networks, Parts};
+use crate::net::{KernelPorts, Leader, Listed, Networks, Parts};
 use crate::secrets::Secrets;
 use crate::session::Link;
 use crate::store::Store;
@@ -93,6 +93,7 @@ pub struct Agent {
     volumes: Option<Arc<Volumes>>,
     secrets: Option<Arc<Secrets>>,
     ports: PublishedPorts,
+    kernel_ports: Option<KernelPorts>,
     networks: Option<Networks>,
     description: watch::Sender<NodeDescription>,
     welcomed: watch::Receiver<Option<Welcomed>>,
@@ -150,7 +151,8 @@ impl Agent {
             }
             _ => None,
         };
-        equipment.follow_engine(&tasks, &cancel).await;
+        equipment.follow_engine(tls.identity().node, &tasks, &cancel).await;
+        let bridged = equipment.shadows.as_ref().map(|shadows| shadows.bridged());
         let Equipment { executors, engine, volumes, secrets, description, .. } = equipment;
         let described = description.subscribe();
         let of_tasks = (volumes.clone(), secrets.clone());
@@ -167,7 +169,19 @@ impl Agent {
             channels: channels.clone(),
         };
         let ports = PublishedPorts::new(config.publish_addr, Arc::new(reach));
-        ports.set(store.ports());
+        let listed = Listed { ports: store.ports(), ingress: store.ingress() };
+        ports.set(listed.ports.clone());
+        // The kernel takes ports on all addresses: on one only they are in user space.
+        let wide = networks.clone().zip(bridged).filter(|_| config.publish_addr.is_unspecified());
+        let kernel_ports = match wide {
+            Some((networks, bridged)) => {
+                publish_in_kernel(networks, bridged, description.clone(), listed).await
+            }
+            None => None,
+        };
+        if let Some(kernel) = kernel_ports.clone() {
+            tasks.spawn(kernel.keep(cancel.clone()));
+        }
         let (welcome, welcomed) = watch::channel(None);
         let link = Link {
             tls,
@@ -178,6 +192,7 @@ impl Agent {
             volumes: volumes.clone(),
             secrets: secrets.clone(),
             ports: ports.clone(),
+            kernel_ports: kernel_ports.clone(),
             networks: networks.clone(),
             leader,
             description: described,
@@ -186,7 +201,18 @@ impl Agent {
             cancel: cancel.clone(),
         };
         tasks.spawn(Arc::new(link).keep());
-        Ok(Self { worker, volumes, secrets, ports, networks, description, welcomed, cancel, tasks })
+        Ok(Self {
+            worker,
+            volumes,
+            secrets,
+            ports,
+            kernel_ports,
+            networks,
+            description,
+            welcomed,
+            cancel,
+            tasks,
+        })
     }
 
     /// Answers other nodes' agents that forward traffic to tasks here.
@@ -328,8 +354,27 @@ impl Agent {
             networks.remove_shadows().await;
         }
         self.stop().await;
+        if let Some(kernel) = &self.kernel_ports {
+            kernel.leave().await;
+        }
         if let Some(networks) = &self.networks {
             networks.leave().await;
+        }
+    }
+}
+
+/// Published ports in the node's kernel; without, they are in user space.
+async fn publish_in_kernel(
+    networks: Networks,
+    bridged: watch::Receiver<Bridged>,
+    description: watch::Sender<NodeDescription>,
+    listed: Listed,
+) -> Option<KernelPorts> {
+    match KernelPorts::begin(networks, bridged, description, listed).await {
+        Ok(kernel) => Some(kernel),
+        Err(error) => {
+            warn!(%error, "published ports are served in user space");
+            None
         }
     }
 }

@@ -5,8 +5,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use swarmw_model::{
-    EngineDescription, EnginePlugin, FEATURE_LEVEL, NodeDescription, OVERLAY_DRIVER, Platform,
-    Resources,
+    EngineDescription, EnginePlugin, FEATURE_LEVEL, NETWORK_PLUGIN, NodeDescription,
+    OVERLAY_DRIVER, Platform, Resources,
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
@@ -15,8 +15,6 @@ use crate::agent::AgentConfig;
 
 /// The kind of such a program among what an engine has.
 pub(crate) const VOLUME_HELPER: &str = "VolumeHelper";
-/// The kind of network drivers.
-const NETWORK: &str = "Network";
 
 /// What can be said of the machine without asking an engine.
 pub fn describe_machine(config: &AgentConfig) -> NodeDescription {
@@ -41,6 +39,9 @@ pub fn describe_machine(config: &AgentConfig) -> NodeDescription {
         trouble: String::new(),
         agent_address: config.agent_address.clone(),
         data_path_address: config.data_path_address.map_or_else(String::new, |a| a.to_string()),
+        // Its engine says it, and its kernel.
+        gateway_v6: false,
+        kernel_ports: false,
         feature_level: FEATURE_LEVEL,
     }
 }
@@ -51,14 +52,14 @@ fn own_plugins(config: &AgentConfig) -> Vec<EnginePlugin> {
     let plugin =
         |kind: &str, name: &str| EnginePlugin { kind: kind.to_owned(), name: name.to_owned() };
     let helpers = config.volume_helpers.keys().map(|name| plugin(VOLUME_HELPER, name));
-    let driver = config.network_driver.iter().map(|_| plugin(NETWORK, OVERLAY_DRIVER));
+    let driver = config.network_driver.iter().map(|_| plugin(NETWORK_PLUGIN, OVERLAY_DRIVER));
     helpers.chain(driver).collect()
 }
 
 /// Takes back that the node joins overlay networks.
 pub(crate) fn without_overlays(node: &mut NodeDescription) {
     let is_overlay =
-        |plugin: &EnginePlugin| plugin.kind == NETWORK && plugin.name == OVERLAY_DRIVER;
+        |plugin: &EnginePlugin| plugin.kind == NETWORK_PLUGIN && plugin.name == OVERLAY_DRIVER;
     node.engine.plugins.retain(|plugin| !is_overlay(plugin));
 }
 

@@ -6,9 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use swarmw_model::{
-    Assignment, FEATURE_LEVEL, ImageKind, ImageReference, NodeDescription, Platform,
-};
+use swarmw_model::{Assignment, FEATURE_LEVEL, NodeDescription, NodeId};
 use swarmw_plugin_host::Compiler;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -73,20 +71,13 @@ pub(crate) struct Equipment {
 impl Executors {
     /// The executor of a task: its image decides.
     pub(crate) fn of(&self, task: &Assignment) -> Arc<dyn Executor> {
-        let wasm = is_component(task);
+        let wasm = task.spec.is_component();
         match &self.docker {
             Some(docker) if !wasm => docker.clone(),
             None if !wasm => Arc::new(NoEngine),
             _ => self.wasm.clone(),
         }
     }
-}
-
-/// Whether a task is a component, by its image.
-pub(crate) fn is_component(task: &Assignment) -> bool {
-    let mut platforms = task.spec.placement.iter().flat_map(|p| &p.platforms);
-    let uploaded = ImageReference::parse(task.spec.image()).kind() == ImageKind::UploadedComponent;
-    uploaded || platforms.any(|p| *p == Platform::wasm())
 }
 
 impl fmt::Debug for Executors {
@@ -153,9 +144,14 @@ impl Equipment {
 
     /// Follows how the engine stands from now on, and waits until it has answered, or is
     /// known to be away: the node then says from its first word on what it can run.
-    pub(crate) async fn follow_engine(&self, tasks: &TaskTracker, cancel: &CancellationToken) {
+    pub(crate) async fn follow_engine(
+        &self,
+        node: NodeId,
+        tasks: &TaskTracker,
+        cancel: &CancellationToken,
+    ) {
         let Some(engine) = &self.engine else { return };
-        tasks.spawn(monitor(engine.clone(), self.description.clone(), cancel.clone()));
+        tasks.spawn(monitor(engine.clone(), node, self.description.clone(), cancel.clone()));
         let mut standing = engine.standing();
         let known = standing.wait_for(|standing| *standing != Standing::Unknown);
         // An engine that takes its time is taken up when it answers.

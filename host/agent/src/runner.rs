@@ -10,7 +10,6 @@ use swarmw_model::{
 use tokio::sync::watch;
 use tracing::{debug, warn};
 
-use crate::equipment::is_component;
 use crate::executor::{Executor, Exit, Found, Started, TaskError};
 use crate::machine::{Next, after_error, after_exit, next};
 use crate::secrets::Secrets;
@@ -125,7 +124,7 @@ impl Runner {
         let given = match self.volumes.clone() {
             Some(volumes) => {
                 let task = self.task.clone();
-                let in_engine = !is_component(&task);
+                let in_engine = !task.spec.is_component();
                 tokio::select! {
                     given = volumes.give(&task, in_engine) => given,
                     // A driver that is waited for does not keep a task from being stopped.
@@ -136,7 +135,7 @@ impl Runner {
         };
         let given = match (given, self.secrets.clone()) {
             (Ok(task), Some(secrets)) => {
-                let in_folders = is_component(&task);
+                let in_folders = task.spec.is_component();
                 tokio::select! {
                     given = secrets.give(&task, in_folders) => given,
                     // Nor does a leader that is waited for.

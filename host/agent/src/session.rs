@@ -26,7 +26,7 @@ use tracing::{debug, info, warn};
 
 use crate::agent::Welcomed;
 use crate::logs::{Line, LogOptions};
-use crate::net::Networks;
+use crate::net::{KernelPorts, Listed, Networks};
 use crate::secrets::{Change, Secrets};
 use crate::store::Store;
 use crate::volumes::{Known, Volumes};
@@ -56,6 +56,7 @@ pub(crate) struct Link {
     pub(crate) volumes: Option<Arc<Volumes>>,
     pub(crate) secrets: Option<Arc<Secrets>>,
     pub(crate) ports: PublishedPorts,
+    pub(crate) kernel_ports: Option<KernelPorts>,
     pub(crate) networks: Option<Networks>,
     /// Who leads, as the session knows it.
     pub(crate) leader: watch::Sender<Option<String>>,
@@ -251,11 +252,15 @@ impl Link {
                 self.worker.assign(assignments.complete, update, &remove);
             }
             ToAgent::Ports(ports) => {
-                let ports: Vec<_> = wire::decode(&ports.ports).map_err(invalid)?;
-                if let Err(error) = self.store.put_ports(&ports) {
+                let listed = listed(&ports)?;
+                let written = self.store.put_ports(&listed.ports);
+                if let Err(error) = written.and(self.store.put_ingress(listed.ingress.as_ref())) {
                     warn!(%error, "the published ports could not be written down");
                 }
-                self.ports.set(ports);
+                if let Some(kernel) = &self.kernel_ports {
+                    kernel.learn(listed.clone());
+                }
+                self.ports.set(listed.ports);
             }
             ToAgent::Drivers(drivers) => {
                 let known = Known {
@@ -292,6 +297,16 @@ impl Link {
         }
         Ok(())
     }
+}
+
+/// The published ports, as a leader says them that may know no routing mesh.
+fn listed(message: &pb::Ports) -> Result<Listed, Status> {
+    let ports = wire::decode(&message.ports).map_err(invalid)?;
+    let ingress = match message.ingress.is_empty() {
+        true => None,
+        false => wire::decode(&message.ingress).map_err(invalid)?,
+    };
+    Ok(Listed { ports, ingress })
 }
 
 /// What the leader gives and takes back. An error does not show what it was.

@@ -5,7 +5,7 @@ use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
-use swarmw_model::{Assignment, PublishedPort, TaskId, TaskStatus};
+use swarmw_model::{Assignment, Ingress, PublishedPort, TaskId, TaskStatus};
 use swarmw_proto::wire;
 
 use crate::net::Known;
@@ -77,6 +77,16 @@ impl Store {
         wire::decode(&bytes).unwrap_or_default()
     }
 
+    /// What the node's kernel needs beside the ports.
+    pub(crate) fn put_ingress(&self, ingress: Option<&Ingress>) -> std::io::Result<()> {
+        write_whole(&self.folder.join("ingress"), &wire::encode(&ingress))
+    }
+
+    pub(crate) fn ingress(&self) -> Option<Ingress> {
+        let bytes = std::fs::read(self.folder.join("ingress")).unwrap_or_default();
+        wire::decode(&bytes).unwrap_or_default()
+    }
+
     /// What was last heard of networks: they go on without managers too.
     pub(crate) fn put_networks(&self, known: &Known) -> std::io::Result<()> {
         let path = self.folder.join("networks");
@@ -118,6 +128,18 @@ fn write_whole(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_the_kernel_needs_for_published_ports_is_read_again() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let store = Store::open(folder.path().to_owned()).expect("opens");
+        assert_eq!(store.ingress(), None);
+        let ingress = Ingress { vni: 4096, data_path_port: 4789, own: None };
+        store.put_ingress(Some(&ingress)).expect("written");
+        assert_eq!(store.ingress(), Some(ingress));
+        store.put_ingress(None).expect("written");
+        assert_eq!(store.ingress(), None);
+    }
 
     #[test]
     fn what_was_heard_of_networks_is_read_again_and_a_damaged_file_is_as_good_as_none() {

@@ -71,6 +71,20 @@ impl<'a> Addresses<'a> {
         Ok(all)
     }
 
+    /// Gives a task an address on the network of the routing mesh, of IPv4, which stands
+    /// for the one of IPv6 as well. None, where none is free.
+    pub(crate) fn give_ingress(
+        &mut self,
+        network: NetworkId,
+        place: u128,
+    ) -> Option<NetworkAttachment> {
+        let found = self.state.network(network).cloned()?;
+        let address = self.find(&found, true, place).ok()?;
+        let attachment = NetworkAttachment { network, addresses: vec![address] };
+        self.take(std::slice::from_ref(&attachment));
+        Some(attachment)
+    }
+
     /// Gives one address of a family.
     pub(crate) fn give_one(
         &mut self,

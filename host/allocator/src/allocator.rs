@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use ipnet::IpNet;
 use swarmw_model::{
-    NetworkAttachment, NetworkId, Service, ServiceId, Task, TaskId, TaskSpec, TaskStatus, Time,
-    VirtualIp,
+    Network, NetworkAttachment, NetworkId, Node, NodeId, Service, ServiceId, Task, TaskId,
+    TaskSpec, TaskStatus, Time, VirtualIp,
 };
-use swarmw_state::{Change, Event, TaskChange};
+use swarmw_state::{Change, Event, State, TaskChange};
 
 use crate::addresses::{Addresses, families};
 use crate::ports::{FIRST_PORT, LAST_PORT, Ports, is_unset};
@@ -167,7 +167,8 @@ impl Allocator {
     }
 
     /// Gives addresses to the tasks that these changes give nodes to. A task for which
-    /// there is none gets no node either, and says why.
+    /// there is none gets no node either, and says why; but for the address of the routing
+    /// mesh, without which it is served in user space.
     pub fn tasks(
         &self,
         addresses: &mut Addresses<'_>,
@@ -177,10 +178,11 @@ impl Allocator {
         let state = addresses.state();
         let mut taken_back = TakenBack::default();
         let mut keep = |change: &mut Change| match change {
-            Change::CreateTask(new) if new.node.is_some() => {
+            Change::CreateTask(new) => {
+                let Some(node) = new.node else { return true };
                 let Some(service) = state.service(new.service) else { return true };
-                let networks = service.spec.task_template.network_ids();
-                match self.give(addresses, networks, service.id, new.id) {
+                let spec = &service.spec.task_template;
+                match self.give(addresses, service.id, spec, new.id, node) {
                     Ok(attachments) => new.attachments = attachments,
                     Err(why) => {
                         taken_back.any = true;
@@ -190,10 +192,10 @@ impl Allocator {
                 }
                 true
             }
-            Change::Task(change) if change.assign.is_some() => {
+            Change::Task(change) => {
+                let Some(node) = change.assign else { return true };
                 let Some(task) = state.task(change.id) else { return true };
-                let service = task.service_id;
-                match self.give(addresses, task.spec.network_ids(), service, task.id) {
+                match self.give(addresses, task.service_id, &task.spec, task.id, node) {
                     Ok(attachments) => change.attachments = attachments,
                     Err(why) => {
                         taken_back.any = true;
@@ -217,22 +219,46 @@ impl Allocator {
         taken_back
     }
 
+    /// What a task has on networks: its address on that of the routing mesh first, if it is
+    /// to have one and one is free.
     fn give(
         &self,
         addresses: &mut Addresses<'_>,
-        networks: impl Iterator<Item = NetworkId>,
         service: ServiceId,
+        spec: &TaskSpec,
         task: TaskId,
+        node: NodeId,
     ) -> Result<Vec<NetworkAttachment>, Arc<str>> {
-        let mut networks = networks.peekable();
-        if networks.peek().is_none() {
-            return Ok(Vec::new());
-        }
-        match self.unserved.get(&service) {
-            Some(Some(why)) => Err(why.clone()),
-            _ => addresses.give(networks, task.bits()),
-        }
+        let mut networks = spec.network_ids().peekable();
+        let others = match self.unserved.get(&service) {
+            _ if networks.peek().is_none() => Vec::new(),
+            Some(Some(why)) => return Err(why.clone()),
+            _ => addresses.give(networks, task.bits())?,
+        };
+        let mesh = mesh(addresses.state(), service, spec, node);
+        let first = mesh.and_then(|network| addresses.give_ingress(network, task.bits()));
+        Ok(first.into_iter().chain(others).collect())
     }
+}
+
+/// The network of the routing mesh, if published ports can lead to a task by its node's
+/// kernel: the service has some, and the node connects the task's container to the bridge
+/// that they lead to. Containers on networks of the engine's own are not there, nor those
+/// that no network leads out of.
+fn mesh(state: &State, service: ServiceId, spec: &TaskSpec, node: NodeId) -> Option<NetworkId> {
+    let joins = |node: &Arc<Node>| node.number > 0 && node.description.joins_networks();
+    let overlay = |target: &str| {
+        let network = state.network(target.parse().ok()?)?;
+        network.is_overlay().then_some(network)
+    };
+    let on: Option<Vec<_>> = spec.networks.iter().map(|on| overlay(&on.target)).collect();
+    let leads_out =
+        |on: &Vec<&Arc<Network>>| on.is_empty() || on.iter().any(|network| !network.spec.internal);
+    let meets = state.service(service).is_some_and(|service| service.spec.publishes())
+        && !spec.is_component()
+        && on.is_some_and(|on| leads_out(&on))
+        && state.node(node).is_some_and(joins);
+    state.ingress().filter(|_| meets)
 }
 
 /// The virtual addresses of a service, with what it has kept; and the networks where there

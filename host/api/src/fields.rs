@@ -18,7 +18,7 @@ const FIELDS: &[&str] = &[
     "EndpointSpec", "Global", "GlobalJob", "MaxConcurrent", "Mode", "Networks", "Ports",
     "Protocol", "PublishedPort", "PublishMode", "Replicas", "Replicated", "ReplicatedJob",
     "RollbackConfig", "Swarmw", "TargetPort", "TaskTemplate", "TotalCompletions",
-    "UpdateConfig", "PolicyOptions",
+    "UpdateConfig", "PolicyOptions", "IngressSource",
     // Update.
     "Delay", "FailureAction", "MaxFailureRatio", "Monitor", "Order", "Parallelism",
     // Task.

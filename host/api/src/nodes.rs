@@ -47,6 +47,7 @@ fn shown(node: &Node, managers: &BTreeMap<NodeId, ManagerStatus>) -> Shown {
     let description = &mut node.description;
     description.data_path_address.clear();
     description.feature_level = 0;
+    (description.gateway_v6, description.kernel_ports) = (false, false);
     Shown { node, manager_status }
 }
 

@@ -218,6 +218,7 @@ pub fn spec(name: &str, wanted: &Wanted) -> ServiceSpec {
         swarmw: Some(SwarmwOptions {
             policy_options: wanted.options.clone(),
             preferences: wanted.preferences.iter().map(preference).collect(),
+            ..SwarmwOptions::default()
         }),
         ..ServiceSpec::default()
     }

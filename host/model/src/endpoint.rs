@@ -1,11 +1,12 @@
 //! Published ports: what a service asks for and what it got.
 
 use std::fmt;
+use std::net::{IpAddr, Ipv4Addr};
 
 use serde::{Deserialize, Serialize};
 
 use crate::json::{is_default, null_as_default};
-use crate::{NetworkAttachmentConfig, NodeId, TaskId, VirtualIp};
+use crate::{NetworkAttachmentConfig, NetworkPeer, NodeId, TaskId, VirtualIp};
 
 /// How clients find a service's tasks.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -115,6 +116,12 @@ pub struct PublishedPort {
     pub target: u16,
     /// Tasks that take new connections.
     pub backends: Vec<Backend>,
+    /// Tasks that take no new ones and have not ended: connections that they have go on.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub leaving: Vec<Backend>,
+    /// Tasks see the node that a connection came by as the client: [`IngressSource::Node`].
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub snat: bool,
 }
 
 /// One task behind a published port.
@@ -126,6 +133,42 @@ pub struct Backend {
     pub node: NodeId,
     /// Where that node's agent listens: `host:port`.
     pub address: String,
+    /// The task's address on the network of the routing mesh: kernels lead to it. None: it
+    /// is served in user space.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ingress: Option<Ipv4Addr>,
+    /// The number of its node, see [`crate::Node::number`]; 0: not known.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub number: u16,
+    /// Where that node's VXLAN ends.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub data_path: Option<IpAddr>,
+    /// It is reached by IPv6 as well.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub v6: bool,
+}
+
+/// What a node's kernel needs for published ports beside the list of them.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ingress {
+    /// The VXLAN network identifier of the routing mesh.
+    pub vni: u32,
+    /// The cluster's port for VXLAN.
+    pub data_path_port: u16,
+    /// What the node itself is to the others; none as long as it has no number, or no
+    /// address is known.
+    pub own: Option<NetworkPeer>,
+}
+
+/// Whom tasks see as the client of a connection to a published port.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum IngressSource {
+    /// The client itself.
+    #[default]
+    Client,
+    /// The node that it connected to: for tasks whose answers would not find their way.
+    Node,
 }
 
 // === impl PortProtocol ===
@@ -136,6 +179,17 @@ impl fmt::Display for PortProtocol {
             Self::Tcp => "tcp",
             Self::Udp => "udp",
             Self::Sctp => "sctp",
+        })
+    }
+}
+
+// === impl IngressSource ===
+
+impl fmt::Display for IngressSource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Client => "client",
+            Self::Node => "node",
         })
     }
 }

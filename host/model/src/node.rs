@@ -7,7 +7,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::json::{is_default, null_as_default};
-use crate::{NodeId, Platform, Resources, Time, Version};
+use crate::{NodeId, OVERLAY_DRIVER, Platform, Resources, Time, Version};
 
 /// A node of the cluster.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -116,6 +116,13 @@ pub struct NodeDescription {
     /// [`agent_address`]: Self::agent_address
     #[serde(skip_serializing_if = "String::is_empty")]
     pub data_path_address: String,
+    /// The bridge by which its containers are reached has IPv6. Not part of Docker's API.
+    #[serde(rename = "GatewayIPv6", skip_serializing_if = "is_default")]
+    pub gateway_v6: bool,
+    /// Its kernel leads published ports to its tasks, whichever node they are asked of. Not
+    /// part of Docker's API.
+    #[serde(skip_serializing_if = "is_default")]
+    pub kernel_ports: bool,
     /// What its binary can do: see [`crate::FEATURE_LEVEL`]. 1 or absent before there was
     /// another. Not part of Docker's API.
     #[serde(skip_serializing_if = "is_default")]
@@ -135,6 +142,9 @@ pub struct EngineDescription {
     #[serde(deserialize_with = "null_as_default", skip_serializing_if = "Vec::is_empty")]
     pub plugins: Vec<EnginePlugin>,
 }
+
+/// The kind of network drivers among an engine's plugins.
+pub const NETWORK_PLUGIN: &str = "Network";
 
 /// A plugin of a container engine.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -224,6 +234,15 @@ pub enum Reachability {
     Unreachable,
     /// Yes.
     Reachable,
+}
+
+// === impl NodeDescription ===
+
+impl NodeDescription {
+    /// Whether it joins containers to overlay networks.
+    pub fn joins_networks(&self) -> bool {
+        self.engine.plugins.iter().any(|p| p.kind == NETWORK_PLUGIN && p.name == OVERLAY_DRIVER)
+    }
 }
 
 // === impl Node ===

@@ -8,8 +8,9 @@ use serde_json::Value;
 
 use crate::json::{is_default, null_as_default};
 use crate::{
-    ContainerSpec, Driver, Duration, Endpoint, EndpointSpec, NetworkAttachmentConfig, NetworkId,
-    Placement, Preference, ResourceRequirements, ServiceId, Time, UpdateConfig, UpdateStatus,
+    ContainerSpec, Driver, Duration, Endpoint, EndpointSpec, ImageKind, ImageReference,
+    IngressSource, NetworkAttachmentConfig, NetworkId, Placement, Platform, Preference,
+    PublishMode, ResourceRequirements, ServiceId, Time, UpdateConfig, UpdateStatus,
 };
 
 /// The version of an object: the Raft index of the entry that last wrote it.
@@ -63,6 +64,9 @@ pub struct SwarmwOptions {
     /// Placement preferences other than `spread`.
     #[serde(deserialize_with = "null_as_default", skip_serializing_if = "Vec::is_empty")]
     pub preferences: Vec<PlacedPreference>,
+    /// Whom tasks see as the client of a connection to a published port.
+    #[serde(skip_serializing_if = "is_default")]
+    pub ingress_source: IngressSource,
 }
 
 /// A preference that Docker has no field for, and its place among Docker's.
@@ -263,6 +267,17 @@ impl ServiceSpec {
         all
     }
 
+    /// Whether it publishes ports on every node.
+    pub fn publishes(&self) -> bool {
+        let mut ports = self.endpoint_spec.iter().flat_map(|endpoint| &endpoint.ports);
+        ports.any(|port| port.publish_mode == PublishMode::Ingress)
+    }
+
+    /// Whom tasks see as the client of a connection to a published port.
+    pub fn ingress_source(&self) -> IngressSource {
+        self.swarmw.as_ref().map_or(IngressSource::default(), |options| options.ingress_source)
+    }
+
     /// Options of plugins, from [`SwarmwOptions`] and from labels, which keep their
     /// [prefix](OPTION_LABEL): the former win, by whatever name of the plugin.
     pub fn policy_options(&self) -> BTreeMap<String, String> {
@@ -294,6 +309,13 @@ impl TaskSpec {
     /// The image, or an empty text.
     pub fn image(&self) -> &str {
         self.container_spec.as_ref().map_or("", |c| &c.image)
+    }
+
+    /// Whether a task is a WebAssembly component, by its image.
+    pub fn is_component(&self) -> bool {
+        let mut platforms = self.placement.iter().flat_map(|p| &p.platforms);
+        let uploaded = ImageReference::parse(self.image()).kind() == ImageKind::UploadedComponent;
+        uploaded || platforms.any(|platform| *platform == Platform::wasm())
     }
 
     /// The networks joined, by their ids.

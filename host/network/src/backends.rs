@@ -45,7 +45,15 @@ mod tests {
     use swarmw_model::{NodeId, TaskId};
 
     fn backend(n: u128) -> Backend {
-        Backend { task: TaskId::from_bits(n), node: NodeId::from_bits(1), address: String::new() }
+        Backend {
+            task: TaskId::from_bits(n),
+            node: NodeId::from_bits(1),
+            address: String::new(),
+            ingress: None,
+            number: 0,
+            data_path: None,
+            v6: false,
+        }
     }
 
     #[test]

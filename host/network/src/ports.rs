@@ -6,12 +6,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use swarmw_model::{PortProtocol, PublishedPort};
-use tokio::net::{TcpListener, UdpSocket};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use crate::backends::Backends;
-use crate::{Reach, tcp, udp};
+use crate::{Reach, listen, tcp, udp};
 
 /// A port that is taken by another process is tried again after this time.
 const BIND_RETRY: Duration = Duration::from_secs(2);
@@ -50,7 +49,7 @@ pub struct PortError {
 // === impl PublishedPorts ===
 
 impl PublishedPorts {
-    /// Ports that listen on one address (or on all, for the unspecified one).
+    /// Ports that listen on one address, or for the unspecified one on all, of both families.
     pub fn new(address: IpAddr, reach: Arc<dyn Reach>) -> Self {
         Self(Arc::new(Inner {
             address,
@@ -165,7 +164,7 @@ async fn keep_open(
     };
     loop {
         let why = match protocol {
-            PortProtocol::Tcp => match TcpListener::bind(address).await {
+            PortProtocol::Tcp => match listen::tcp(address) {
                 Ok(listener) => {
                     say(None);
                     tcp::serve(listener, job).await;
@@ -173,7 +172,7 @@ async fn keep_open(
                 }
                 Err(why) => why.to_string(),
             },
-            PortProtocol::Udp => match UdpSocket::bind(address).await {
+            PortProtocol::Udp => match listen::udp(address) {
                 Ok(socket) => {
                     say(None);
                     udp::serve(socket, job).await;
@@ -181,7 +180,9 @@ async fn keep_open(
                 }
                 Err(why) => why.to_string(),
             },
-            PortProtocol::Sctp => "SCTP needs kernel networking, which this node lacks".to_owned(),
+            PortProtocol::Sctp => {
+                "user space does not forward SCTP: kernels do, where they can".to_owned()
+            }
         };
         say(Some(why));
         tokio::time::sleep(BIND_RETRY).await;

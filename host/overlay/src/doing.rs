@@ -76,7 +76,7 @@ impl Router {
             for setting in places.into_iter().filter_map(|place| SETTINGS.get(place)) {
                 let (key, value) = (setting.key, setting.value);
                 std::fs::write(setting.path(), value).map_err(|source| Error::Setting {
-                    key,
+                    key: key.to_owned(),
                     value,
                     source,
                 })?;

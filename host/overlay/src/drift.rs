@@ -38,7 +38,13 @@ pub struct Applied {
     pub chains: usize,
     /// Elements of nftables' sets and maps written or removed.
     pub elements: usize,
-    /// UDP flows forgotten: their backend went.
+    /// Rules of routing.
+    pub rules: usize,
+    /// Lines of the engine's firewall.
+    pub firewall: usize,
+    /// Bytes that `nft` was told, for published ports.
+    pub bytes: usize,
+    /// UDP flows forgotten, and connections that nobody had answered: their backend went.
     pub flows: usize,
     /// What could not be done, without keeping the rest from it: the link of a container
     /// that is gone, a node of another address family.

@@ -80,7 +80,7 @@ pub enum Error {
     #[error("setting {key} could not be made {value}: {source}")]
     Setting {
         /// `net.ipv4.ip_forward`
-        key: &'static str,
+        key: String,
         /// What it should be.
         value: &'static str,
         /// Why.
@@ -98,6 +98,20 @@ pub enum Error {
         longest = crate::Veth::LONGEST
     )]
     Veth(String),
+    /// A name that no bridge of an engine has.
+    #[error(
+        "{0:?} is no name of an engine's bridge: 1 to 15 letters, digits, dots, dashes and \
+         underscores"
+    )]
+    Bridge(String),
+    /// The engine's firewall refused a change.
+    #[error("{program:?} refused a change: {said}")]
+    Firewall {
+        /// `iptables-restore`, …
+        program: PathBuf,
+        /// What it said.
+        said: String,
+    },
     /// The container has no device with the address.
     #[error("no device of the container in {sandbox:?} has the address {address}")]
     NotInContainer {

@@ -17,6 +17,7 @@
 //! - `table`: the nftables of it, and the smallest change of them; pure.
 //! - `router`, `reading`, `doing`: the kernel itself, over netlink.
 //! - `overlay`, `state`: the front door, and what is behind it.
+//! - `ports`: the other front door: published ports, in the node's own namespace.
 //!
 //! This room knows addresses, devices and nodes by number. It does not know services,
 //! names, Docker, or who decides.
@@ -39,6 +40,7 @@ mod netfilter;
 mod netlink;
 mod nft;
 mod overlay;
+mod ports;
 mod reading;
 mod router;
 mod settings;
@@ -50,6 +52,7 @@ pub use drift::{Applied, Drift, Failure};
 pub use error::{Error, Result};
 pub use netfilter::{forget_flows_here, generation_here};
 pub use overlay::{Overlay, Settings};
+pub use ports::{DesiredPorts, Local, Ports, PortsSettings, PublishedEnds, Remote, ingress_v6};
 
 /// What a node's kernel should have.
 #[derive(Clone, Debug, PartialEq, Eq)]

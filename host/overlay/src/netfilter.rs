@@ -25,11 +25,16 @@ const GET_FLOWS: u16 = 1 << 8 | 1;
 const DELETE_FLOW: u16 = 1 << 8 | 2;
 const CTA_TUPLE_ORIG: u16 = 1;
 const CTA_TUPLE_REPLY: u16 = 2;
+const CTA_STATUS: u16 = 3;
 const CTA_ID: u16 = 12;
 const CTA_TUPLE_IP: u16 = 1;
 const CTA_TUPLE_PROTO: u16 = 2;
 const CTA_PROTO_NUM: u16 = 1;
-const CTA_PROTO_DST_PORT: u16 = 3;
+const CTA_PROTO_SOURCE: u16 = 2;
+const CTA_PROTO_TO: u16 = 3;
+
+/// A flow that was answered (linux/netfilter/nf_conntrack_common.h).
+const IPS_SEEN_REPLY: u32 = 2;
 
 const UDP: u8 = 17;
 const ENOENT: i32 = 2;
@@ -57,11 +62,20 @@ pub fn generation_here() -> io::Result<u32> {
     number.ok_or_else(|| io::Error::other("the kernel gave no number"))
 }
 
-/// Forgets UDP flows to pairs of virtual address and backend: their next packet begins
-/// anew. How many there were.
-pub(crate) async fn forget(inside: &Namespace, gone: BTreeSet<(IpAddr, IpAddr)>) -> Result<usize> {
-    let failed = Error::kernel("forgotten", "UDP flows to backends that went");
-    let is_gone = move |flow: &Flow| gone.contains(&(flow.to.ip(), flow.answered_by));
+/// Where flows no longer go.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Gone {
+    /// From what the client sent to, to who answers.
+    Pair { to: IpAddr, by: IpAddr },
+    /// From a port of any address, to a port of who answers.
+    Port { protocol: u8, port: u16, end: IpAddr, target: u16 },
+}
+
+/// Forgets flows of UDP, and of others those that were never answered: their next packet
+/// begins anew. How many there were.
+pub(crate) async fn forget(inside: &Namespace, gone: BTreeSet<Gone>) -> Result<usize> {
+    let failed = Error::kernel("forgotten", "flows to backends that went");
+    let is_gone = move |flow: &Flow| !flow.lasts() && flow.is_of(&gone);
     inside.within(move || forget_where(is_gone)).await?.map_err(failed)
 }
 
@@ -71,7 +85,7 @@ pub(crate) async fn forget(inside: &Namespace, gone: BTreeSet<(IpAddr, IpAddr)>)
 /// # Errors
 /// The kernel refuses: this needs root.
 pub fn forget_flows_here(to: SocketAddr) -> io::Result<usize> {
-    forget_where(|flow| flow.to == to)
+    forget_where(|flow| flow.protocol == UDP && (flow.to, flow.port) == (to.ip(), to.port()))
 }
 
 fn forget_where(is_gone: impl Fn(&Flow) -> bool) -> io::Result<usize> {
@@ -79,7 +93,7 @@ fn forget_where(is_gone: impl Fn(&Flow) -> bool) -> io::Result<usize> {
     let mut count = 0;
     for message in exchange(&socket, GET_FLOWS, NLM_F_DUMP, 0, &[])? {
         let Some(flow) = Flow::read(&message) else { continue };
-        if flow.protocol != UDP || !is_gone(&flow) {
+        if !is_gone(&flow) {
             continue;
         }
         let family = message.get(HEADER).copied().unwrap_or_default();
@@ -97,9 +111,12 @@ fn forget_where(is_gone: impl Fn(&Flow) -> bool) -> io::Result<usize> {
 struct Flow {
     protocol: u8,
     /// What the client sent to.
-    to: SocketAddr,
+    to: IpAddr,
+    port: u16,
     /// Who answers.
     answered_by: IpAddr,
+    target: u16,
+    answered: bool,
     /// The attributes that name it.
     named: Vec<u8>,
 }
@@ -117,8 +134,27 @@ impl Flow {
         put(&mut named, CTA_ID, id);
         let (_, to) = ends(original)?;
         let (answered_by, _) = ends(reply)?;
-        let to = SocketAddr::new(to, port(original)?);
-        Some(Self { protocol: protocol(original)?, to, answered_by, named })
+        let status = find(CTA_STATUS).and_then(|status| status.try_into().ok());
+        Some(Self {
+            protocol: protocol(original)?,
+            to,
+            port: port(original, CTA_PROTO_TO),
+            answered_by,
+            target: port(reply, CTA_PROTO_SOURCE),
+            answered: status.map_or(0, u32::from_be_bytes) & IPS_SEEN_REPLY != 0,
+            named,
+        })
+    }
+
+    /// A connection is between two who know of it.
+    fn lasts(&self) -> bool {
+        self.protocol != UDP && self.answered
+    }
+
+    fn is_of(&self, gone: &BTreeSet<Gone>) -> bool {
+        let Self { protocol, to, port, answered_by, target, .. } = *self;
+        gone.contains(&Gone::Pair { to, by: answered_by })
+            || gone.contains(&Gone::Port { protocol, port, end: answered_by, target })
     }
 }
 
@@ -147,17 +183,16 @@ fn protocol(tuple: &[u8]) -> Option<u8> {
     of_protocol(tuple, CTA_PROTO_NUM)?.first().copied()
 }
 
-/// The destination's; 0 where the protocol has none.
-fn port(tuple: &[u8]) -> Option<u16> {
-    match of_protocol(tuple, CTA_PROTO_DST_PORT) {
-        Some(value) => Some(u16::from_be_bytes(value.try_into().ok()?)),
-        None => Some(0),
-    }
+/// Not all protocols have ports.
+fn port(tuple: &[u8], kind: u16) -> u16 {
+    let port = of_protocol(tuple, kind).and_then(|port| port.try_into().ok());
+    port.map_or(0, u16::from_be_bytes)
 }
 
 fn of_protocol(tuple: &[u8], wanted: u16) -> Option<&[u8]> {
     let (_, inner) = attributes(tuple).into_iter().find(|(kind, _)| *kind == CTA_TUPLE_PROTO)?;
-    attributes(inner).into_iter().find(|(kind, _)| *kind == wanted).map(|(_, value)| value)
+    let found = attributes(inner).into_iter().find(|(kind, _)| *kind == wanted);
+    found.map(|(_, value)| value)
 }
 
 /// Sends a request and reads all of its answer.

@@ -9,7 +9,6 @@ use tokio::io::AsyncWriteExt;
 use tokio::process::Command;
 
 use crate::namespace::Namespace;
-use crate::table::TABLE;
 use crate::{Error, Result};
 
 /// It waits for no one but the kernel.
@@ -25,8 +24,12 @@ pub(crate) async fn change(program: &Path, inside: &Namespace, text: String) -> 
 }
 
 /// The table in JSON; none: it is not there.
-pub(crate) async fn list(program: &Path, inside: &Namespace) -> Result<Option<String>> {
-    let words: Vec<_> = ["-n", "-j", "list", "table"].into_iter().chain(TABLE.split(' ')).collect();
+pub(crate) async fn list(
+    program: &Path,
+    inside: &Namespace,
+    table: &str,
+) -> Result<Option<String>> {
+    let words: Vec<_> = ["-n", "-j", "list", "table"].into_iter().chain(table.split(' ')).collect();
     let output = run(program, inside, &words, String::new()).await?;
     if output.status.success() {
         return Ok(Some(String::from_utf8_lossy(&output.stdout).into_owned()));
@@ -42,7 +45,8 @@ pub(crate) async fn there(program: &Path) -> Result<()> {
     if output.status.success() { Ok(()) } else { Err(Error::Nft(said(&output.stderr))) }
 }
 
-async fn run(
+/// Runs a program in a namespace, with a text to read.
+pub(crate) async fn run(
     program: &Path,
     inside: &Namespace,
     words: &[&str],
@@ -67,7 +71,7 @@ async fn run(
     output.unwrap_or_else(|_| Err(late())).map_err(failed_to_run(program))
 }
 
-fn failed_to_run(program: &Path) -> impl FnOnce(io::Error) -> Error + use<> {
+pub(crate) fn failed_to_run(program: &Path) -> impl FnOnce(io::Error) -> Error + use<> {
     let program = PathBuf::from(program);
     move |source| match source.kind() {
         io::ErrorKind::NotFound => Error::NoNft(program),
@@ -76,7 +80,7 @@ fn failed_to_run(program: &Path) -> impl FnOnce(io::Error) -> Error + use<> {
 }
 
 /// The first lines: it repeats the whole command below them.
-fn said(stderr: &[u8]) -> String {
+pub(crate) fn said(stderr: &[u8]) -> String {
     let text = String::from_utf8_lossy(stderr);
     text.lines().take(3).map(str::trim).collect::<Vec<_>>().join(" ")
 }

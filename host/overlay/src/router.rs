@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
+use std::path::Path;
 
 use rtnetlink::packet_route::RouteNetlinkMessage;
 use rtnetlink::packet_route::address::{AddressAttribute, AddressMessage};
@@ -56,7 +57,14 @@ impl Router {
 
     async fn of(inside: Namespace, settings: &Settings) -> Result<Self> {
         let links = Netlink::open(&inside).await?;
-        let machine = Machine::open(settings).await?;
+        let machine = Machine::open(&settings.machine).await?;
+        Ok(Self { inside, links, machine, indexes: BTreeMap::new() })
+    }
+
+    /// The node's own namespace as if it were one.
+    pub(crate) async fn of_machine(path: &Path) -> Result<Self> {
+        let machine = Machine::open(path).await?;
+        let (inside, links) = (machine.space.clone(), machine.links.clone());
         Ok(Self { inside, links, machine, indexes: BTreeMap::new() })
     }
 
@@ -95,10 +103,9 @@ impl Router {
 // === impl Machine ===
 
 impl Machine {
-    pub(crate) async fn open(settings: &Settings) -> Result<Self> {
-        let path = &settings.machine;
+    pub(crate) async fn open(path: &Path) -> Result<Self> {
         let missing = || Error::Namespace {
-            path: path.clone(),
+            path: path.to_owned(),
             act: "opened",
             source: std::io::Error::other("it is no network namespace"),
         };

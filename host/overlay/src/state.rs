@@ -148,7 +148,7 @@ impl State {
         }
         let underlay = match &self.router {
             Some(router) => router.machine.mtu_of(address).await?,
-            None => Machine::open(settings).await?.mtu_of(address).await?,
+            None => Machine::open(&settings.machine).await?.mtu_of(address).await?,
         };
         Ok(mtu_over(address, underlay))
     }
@@ -233,7 +233,7 @@ impl State {
 
     async fn list(&mut self, settings: &Settings) -> Result<Option<Listed>> {
         let router = self.router(settings).await?;
-        let Some(listing) = nft::list(&settings.nft, &router.inside).await? else {
+        let Some(listing) = nft::list(&settings.nft, &router.inside, table::TABLE).await? else {
             return Ok(None);
         };
         let mut listed = table::list(&listing).unwrap_or_else(|said| {

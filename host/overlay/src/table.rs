@@ -13,11 +13,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use crate::Desired;
+use crate::netfilter::Gone;
 
 mod listing;
 mod text;
 
-pub(crate) use listing::{Listed, list};
+pub(crate) use listing::{Listed, list, unlike};
 pub(crate) use text::TABLE;
 
 /// What varies of the table.
@@ -83,12 +84,12 @@ impl Table {
     }
 
     /// Backends that no longer serve an address, with it.
-    pub(crate) fn gone(found: &Self, wanted: &Self) -> BTreeSet<(IpAddr, IpAddr)> {
+    pub(crate) fn gone(found: &Self, wanted: &Self) -> BTreeSet<Gone> {
         let mut gone = BTreeSet::new();
         for (address, balanced) in &found.balanced {
             let serving = wanted.balanced.get(address).map_or(&[][..], |b| &b.slots);
             let went = balanced.slots.iter().filter(|backend| !serving.contains(backend));
-            gone.extend(went.map(|backend| (*address, *backend)));
+            gone.extend(went.map(|backend| Gone::Pair { to: *address, by: *backend }));
         }
         gone
     }
@@ -96,7 +97,7 @@ impl Table {
 
 /// Slots where each backend that stays keeps its own, as far as there are no holes: the
 /// last ones fill them.
-fn settled(there: &[IpAddr], wanted: BTreeSet<IpAddr>) -> Vec<IpAddr> {
+pub(crate) fn settled<T: Ord + Copy>(there: &[T], wanted: BTreeSet<T>) -> Vec<T> {
     let mut coming = wanted.iter().filter(|backend| !there.contains(backend)).copied();
     let mut slots: Vec<_> = there.iter().map(|b| wanted.contains(b).then_some(*b)).collect();
     for slot in slots.iter_mut().filter(|slot| slot.is_none()) {
@@ -110,7 +111,7 @@ fn settled(there: &[IpAddr], wanted: BTreeSet<IpAddr>) -> Vec<IpAddr> {
 
 /// Slots at first. Nodes do not all begin with the same backend: of many nodes that each
 /// make one connection, each backend gets its share.
-fn begun(backends: BTreeSet<IpAddr>, number: u16) -> Vec<IpAddr> {
+pub(crate) fn begun<T>(backends: BTreeSet<T>, number: u16) -> Vec<T> {
     let mut slots: Vec<_> = backends.into_iter().collect();
     if !slots.is_empty() {
         let first = usize::from(number) % slots.len();

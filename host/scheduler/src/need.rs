@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use swarmw_model::{
-    EngineDescription, EnginePlugin, GrantRequest, ImageKind, ImageReference, MountKind, Node,
-    OVERLAY_DRIVER, Platform, Plugin, PluginClaim, PluginKind, TaskSpec,
+    EngineDescription, EnginePlugin, GrantRequest, ImageKind, ImageReference, MountKind,
+    NETWORK_PLUGIN, Node, OVERLAY_DRIVER, Platform, Plugin, PluginClaim, PluginKind, TaskSpec,
 };
 use swarmw_state::{NETWORKS_LEVEL, State};
 
@@ -46,7 +46,6 @@ pub(crate) struct Need {
 /// Kinds of engine plugins, in the engine's words.
 const VOLUME: &str = "Volume";
 const LOG: &str = "Log";
-const NETWORK: &str = "Network";
 /// Programs that a node's admin allows volume drivers to run.
 const VOLUME_HELPER: &str = "VolumeHelper";
 
@@ -196,7 +195,7 @@ fn engine_plugins(spec: &TaskSpec, state: &State) -> (Vec<(&'static str, String)
         }
     }
     if on_overlay(spec, state) {
-        needed.push((NETWORK, OVERLAY_DRIVER.to_owned()));
+        needed.push((NETWORK_PLUGIN, OVERLAY_DRIVER.to_owned()));
     }
     if let Some(log) = &spec.log_driver
         && !matches!(log.name.as_str(), "" | "none")

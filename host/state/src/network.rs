@@ -7,7 +7,7 @@ use std::sync::Arc;
 use imbl::{HashMap, OrdSet};
 use ipnet::IpNet;
 use swarmw_model::{
-    Attachment, AttachmentId, Network, NetworkId, Node, NodeId, PublishMode, Refusal, RefusalKind,
+    Attachment, AttachmentId, Network, NetworkId, Node, NodeId, Refusal, RefusalKind,
     ResolutionMode, Service, ServiceId, ServiceSpec, Task, TaskId,
 };
 
@@ -68,6 +68,11 @@ impl State {
     /// The network of the routing mesh.
     pub fn ingress(&self) -> Option<NetworkId> {
         self.networks.values().find(|network| network.spec.ingress).map(|network| network.id)
+    }
+
+    /// Whether a network is that of the routing mesh, or was until it was removed.
+    pub fn is_ingress(&self, id: NetworkId) -> bool {
+        self.any_network(id).is_some_and(|network| network.spec.ingress)
     }
 
     /// The network that has a VXLAN identifier.
@@ -290,14 +295,8 @@ pub(crate) fn networks_with_address(
         return BTreeSet::new();
     }
     let mut networks: BTreeSet<_> = spec.task_template.network_ids().collect();
-    networks.extend(ingress.filter(|_| publishes(spec)));
+    networks.extend(ingress.filter(|_| spec.publishes()));
     networks
-}
-
-/// Whether a service publishes ports on every node.
-pub(crate) fn publishes(spec: &ServiceSpec) -> bool {
-    let mut ports = spec.endpoint_spec.iter().flat_map(|endpoint| &endpoint.ports);
-    ports.any(|port| port.publish_mode == PublishMode::Ingress)
 }
 
 /// One less of what is counted; nothing is kept of what there is none of.

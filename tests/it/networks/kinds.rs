@@ -56,6 +56,7 @@ fn networks_grow_under_living_containers_have_both_families_and_are_left_again()
         let seen = early.reaches(&cluster, &program, 2, "on a network that it joined");
         assert!(seen.values().flatten().all(|whom| whom.starts_with(own)), "{seen:?}, not {own}");
     }
+    early.is_spread(&cluster, &address, 2, own.trim());
 
     docker(second, "network disconnect dual early");
     early.finds_nobody(&cluster, "six");

@@ -34,6 +34,7 @@ fn services_find_each_other_across_machines_and_containers_join_them() {
     let asker = Asker::of(&cluster, &proxy[0]);
     let seen = asker.reaches(&cluster, ASK_API, 3, "over the machines");
     assert!(seen.values().flatten().all(|whom| *whom == own), "{seen:?}, from {own}");
+    asker.is_spread(&cluster, "api", 3, &own);
 
     // By the name of the tasks, and of one task.
     let all: BTreeSet<_> = api.iter().map(|task| address(task, "back")).collect();

@@ -6,7 +6,7 @@
 
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader};
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, Ipv6Addr};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
@@ -16,6 +16,8 @@ use super::wait::eventually;
 
 /// The machines' network: no route leads out of it.
 const NETWORK: [u8; 3] = [10, 98, 7];
+/// And how its addresses of IPv6 begin.
+const NETWORK6: u16 = 0xfd98;
 /// Runs a program that gets SIGKILL when this process is gone.
 const DIES_WITH_US: [&str; 3] = ["setpriv", "--pdeathsig", "KILL"];
 
@@ -52,6 +54,8 @@ pub struct Switch {
 pub struct Machine {
     /// Its address on the bridge.
     pub ip: Ipv4Addr,
+    /// And that of IPv6.
+    pub ip6: Ipv6Addr,
     name: String,
     folder: PathBuf,
     holder: Child,
@@ -110,7 +114,8 @@ impl Machine {
             .env("NAME", &name);
         let holder = until_ready(&mut command);
         let ip = Ipv4Addr::new(NETWORK[0], NETWORK[1], NETWORK[2], number);
-        let machine = Self { ip, name, folder, holder, engine: None };
+        let ip6 = Ipv6Addr::new(NETWORK6, 0, 0, 0, 0, 0, 0, number.into());
+        let machine = Self { ip, ip6, name, folder, holder, engine: None };
         machine.plug_in(number, switch);
         machine
     }
@@ -127,6 +132,7 @@ impl Machine {
         ip(bridge, &format!("link set {port} master br0 up"));
         let pid = self.holder.id();
         ip(pid, &format!("addr add {}/24 dev eth0", self.ip));
+        ip(pid, &format!("addr add {}/64 dev eth0 nodad", self.ip6));
         ip(pid, "link set eth0 up");
     }
 

@@ -105,6 +105,9 @@ impl Node {
             .append(true)
             .open(self.folder.join("daemon.log"))
             .expect("a log file");
+        // On a machine of its own, published ports are on all addresses, as usual.
+        let publish = ["--publish-addr".to_owned(), self.ip.to_string()];
+        let publish = publish.iter().filter(|_| self.within.is_empty());
         let mut words = self.within.iter().map(String::as_str).chain([SWARMW]);
         let daemon = Command::new(words.next().unwrap_or(SWARMW))
             .args(words)
@@ -114,7 +117,7 @@ impl Node {
             .arg("--host")
             .arg(format!("unix://{}", self.socket().display()))
             .args(["--node-name", &self.name, "--engine", &self.engine])
-            .args(["--publish-addr", &self.ip.to_string()])
+            .args(publish)
             .args(&self.flags)
             .env("RUST_LOG", std::env::var("RUST_LOG").unwrap_or_else(|_| "info".to_owned()))
             .stdin(Stdio::null())

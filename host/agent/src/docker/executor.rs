@@ -13,13 +13,16 @@ use bollard::query_parameters::{
 use futures::FutureExt;
 use futures::future::{BoxFuture, Shared, ready};
 use swarmw_model::{Assignment, NetworkNews, PortProtocol, TaskId};
+use swarmw_overlay::Local;
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 use tracing::{debug, warn};
 
 use super::engine::{CALL_DEADLINE, Engine, Wake};
 use super::failure::Failure;
+use super::gateway::{self, OnBridge};
 use super::image::Pulls;
+use super::places::wants_several;
 use super::shadows::Shadows;
 use super::state::{
     Health, Life, Reached, UNHEALTHY, exit, life, may_lack_memory, networks_of, reached, started,
@@ -170,7 +173,11 @@ impl DockerExecutor {
             match life(&seen) {
                 Life::Running(Health::Good) => {
                     self.listening().insert(task.id, wake);
-                    return Ok(self.started(task, &seen).await);
+                    let started = self.started(task, &seen).await;
+                    if !task.attachments.is_empty() {
+                        self.shadows.is_led_to(task.id).await;
+                    }
+                    return Ok(started);
                 }
                 Life::Running(Health::Starting) => wake.changed().await,
                 Life::Running(Health::Bad) => {
@@ -214,7 +221,7 @@ impl DockerExecutor {
 
     /// Puts a container that was made on those networks of its task that it is not on yet.
     async fn connect(&self, task: &Assignment) -> Result<(), TaskError> {
-        if task.attachments.is_empty() {
+        if task.attachments.is_empty() || !wants_several(task) {
             return Ok(());
         }
         let places = self.shadows.places(task).await?;
@@ -227,14 +234,14 @@ impl DockerExecutor {
 
     async fn started(&self, task: &Assignment, seen: &ContainerInspectResponse) -> Started {
         let started = started(seen, &task.service.ports);
+        let mut local = gateway::made_on_bridge(seen);
         match reached(seen, task) {
             Reached::At(address) => drop(self.addresses().insert(task.id, address)),
             Reached::Nowhere => {}
             Reached::OnBridge => {
                 let container = &started.container.container_id;
-                if self.look_on_bridge(task.id, container).await.is_none()
-                    && !task.service.ports.is_empty()
-                {
+                local = self.look_on_bridge(task.id, container).await;
+                if local == Local::default() && !task.service.ports.is_empty() {
                     warn!(
                         task = %task.id, service = task.service.name,
                         "a task's published ports are not reached: it is on internal networks \
@@ -243,16 +250,21 @@ impl DockerExecutor {
                 }
             }
         }
+        if !task.attachments.is_empty() {
+            let attachments = task.attachments.clone();
+            self.shadows.is_bridged(task.id, OnBridge { attachments, local });
+        }
         started
     }
 
     /// Where a container is reached by the bridge that its engine connects it to.
-    async fn look_on_bridge(&self, task: TaskId, container: &str) -> Option<IpAddr> {
-        let found = self.shadows.address_on_bridge(container).await.unwrap_or_else(|why| {
+    async fn look_on_bridge(&self, task: TaskId, container: &str) -> Local {
+        let found = self.shadows.on_bridge(container).await.unwrap_or_else(|why| {
             debug!(%task, %why, "the engine's bridge could not be looked at");
             None
         });
-        match found {
+        let local = found.unwrap_or_default();
+        match gateway::address_of(local) {
             Some(address) => {
                 self.unreached().remove(&task);
                 self.addresses().insert(task, address);
@@ -263,7 +275,7 @@ impl DockerExecutor {
                 self.unreached().insert(task, unreached);
             }
         }
-        found
+        local
     }
 
     /// Where a task is reached; one that was not is looked for again, now and then.
@@ -281,7 +293,9 @@ impl DockerExecutor {
             one.looked = Instant::now();
             one.container.clone()
         };
-        self.look_on_bridge(task, &container).await
+        let local = self.look_on_bridge(task, &container).await;
+        self.shadows.is_found_on_bridge(task, local);
+        gateway::address_of(local)
     }
 
     fn is_reached_no_more(&self, task: TaskId) {
@@ -319,6 +333,7 @@ impl DockerExecutor {
             }
         };
         self.is_reached_no_more(task.id);
+        self.shadows.is_bridged_no_more(task.id);
         ended
     }
 
@@ -340,6 +355,13 @@ impl DockerExecutor {
 
     async fn do_stop(&self, task: &Assignment) -> Result<Exit, TaskError> {
         self.is_reached_no_more(task.id);
+        let stopped = self.end(task).await?;
+        // Until then connections that it had went on.
+        self.shadows.is_bridged_no_more(task.id);
+        Ok(stopped)
+    }
+
+    async fn end(&self, task: &Assignment) -> Result<Exit, TaskError> {
         let under_way = self.starts().remove(&task.id);
         if let Some(start) = under_way {
             // Its outcome is seen below.
@@ -382,9 +404,11 @@ impl DockerExecutor {
             docker.remove_container(name, Some(options)).await
         };
         match self.engine.call(remove).await {
-            Err(failure) if failure.is_not_found() || failure.is_conflict() => Ok(()),
-            removed => Ok(removed?),
+            Err(failure) if failure.is_not_found() || failure.is_conflict() => {}
+            removed => removed?,
         }
+        self.shadows.is_bridged_no_more(task.id);
+        Ok(())
     }
 
     fn made(&self) -> MutexGuard<'_, HashSet<TaskId>> {

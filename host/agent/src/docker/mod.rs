@@ -11,6 +11,7 @@ mod describe;
 mod engine;
 mod executor;
 mod failure;
+mod gateway;
 mod image;
 mod logs;
 mod monitor;
@@ -25,6 +26,7 @@ mod volumes;
 
 pub(crate) use engine::{Engine, Standing};
 pub(crate) use executor::DockerExecutor;
+pub(crate) use gateway::{Bridged, GATEWAY_BRIDGE, OnBridge};
 pub(crate) use monitor::monitor;
 pub(crate) use orphans::sweep;
 pub use shadows::{Resident, Shadow, Shadows};

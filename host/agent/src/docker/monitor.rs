@@ -9,7 +9,7 @@ use bollard::Docker;
 use bollard::query_parameters::EventsOptions;
 use futures::StreamExt;
 use swarmw_ambient::Ambient;
-use swarmw_model::NodeDescription;
+use swarmw_model::{NodeDescription, NodeId};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
@@ -17,6 +17,7 @@ use tracing::{info, warn};
 use super::describe::{trouble, with_engine};
 use super::engine::{Engine, HELLO_DEADLINE};
 use super::failure::Failure;
+use super::gateway;
 
 /// Swarm's time between looks at what the engine says of itself; an engine that
 /// does not answer then is away.
@@ -37,10 +38,11 @@ const TASK_ID_LABEL: &str = "com.docker.swarm.task.id";
 /// Follows the engine until cancelled.
 pub(crate) async fn monitor(
     engine: Arc<Engine>,
+    id: NodeId,
     description: watch::Sender<NodeDescription>,
     cancel: CancellationToken,
 ) {
-    let node = description.borrow().clone();
+    let node = Said { id, description: description.borrow().clone() };
     let mut times = 0;
     let mut backoff = BACKOFF_FIRST;
     loop {
@@ -61,10 +63,16 @@ pub(crate) async fn monitor(
     }
 }
 
+/// What is known of the node without its engine.
+struct Said {
+    id: NodeId,
+    description: NodeDescription,
+}
+
 /// Follows one life of the engine; why it ended.
 async fn follow(
     engine: &Engine,
-    node: &NodeDescription,
+    node: &Said,
     description: &watch::Sender<NodeDescription>,
     times: &mut u64,
 ) -> Failure {
@@ -73,6 +81,12 @@ async fn follow(
         Ok(client) => client,
         Err(failure) => return failure,
     };
+    // Before the first task comes: with the description the node says what the bridge has.
+    if node.description.joins_networks()
+        && let Err(why) = gateway::ensure(engine, node.id).await
+    {
+        warn!(%why, "the engine has no bridge for networks of the cluster");
+    }
     if let Err(failure) = describe(engine, node, description).await {
         return failure;
     }
@@ -115,13 +129,19 @@ async fn follow(
 /// Tells anew what the engine says of itself, where that has changed.
 async fn describe(
     engine: &Engine,
-    node: &NodeDescription,
+    node: &Said,
     description: &watch::Sender<NodeDescription>,
 ) -> Result<(), Failure> {
     let info =
         engine.once(HELLO_DEADLINE, |docker: Docker| async move { docker.info().await }).await?;
-    let whole = with_engine(node, info);
+    let mut whole = with_engine(&node.description, info);
+    if node.description.joins_networks() {
+        let bridge = gateway::look(engine).await.ok().flatten();
+        whole.gateway_v6 = bridge.is_some_and(|bridge| bridge.v6);
+    }
     description.send_if_modified(|described| {
+        // Its kernel is not its engine's business.
+        whole.kernel_ports = described.kernel_ports;
         let news = *described != whole;
         *described = whole;
         news

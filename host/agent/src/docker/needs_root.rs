@@ -1,7 +1,7 @@
 //! With a real engine, and a driver that wires containers in its own namespace.
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -271,4 +271,33 @@ async fn a_task_that_was_on_no_bridge_is_looked_for_when_its_ports_are_asked_for
     assert!(reached.ip().to_string().starts_with("172."), "{reached}");
     executor.remove(&task).await.expect("removed");
     assert_eq!(executor.address(task.id, 80, PortProtocol::Tcp).await, None);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_task_on_the_mesh_alone_is_on_the_engines_bridge_until_it_has_ended() {
+    let node = Node::new().await;
+    let mut mesh = network(79, "ingress");
+    mesh.spec.ingress = true;
+    let task = task(&[(&mesh, "10.0.0.7/24")], &[]);
+    let shadows = node.shadows(&[&mesh], Duration::ZERO);
+    let executor = DockerExecutor::new(node.engine.clone(), shadows.clone(), "n1".to_owned());
+    executor.prepare(&task).await.expect("a container");
+    executor.start(&task).await.expect("it starts");
+    let reached = address(&executor, &task).await;
+    let on = shadows.bridged().borrow().get(&task.id).cloned().expect("it is told of");
+    assert_eq!(on.local.v4.map(IpAddr::V4), Some(reached.ip()));
+    assert_eq!(on.attachments, task.attachments);
+    assert_eq!(node.names(), [""; 0], "nothing stands for the mesh");
+    let made = node.docker("network inspect docker_gwbridge --format {{.EnableIPv6}}{{.Options}}");
+    let v6 = on.local.v6.is_some().to_string();
+    assert!(made.starts_with(&v6) && made.contains("enable_icc:false"), "{made}");
+
+    let again = node.shadows(&[&mesh], Duration::ZERO);
+    let restarted = DockerExecutor::new(node.engine.clone(), again.clone(), "n1".to_owned());
+    let found = restarted.find(&task).await.expect("looked");
+    assert!(matches!(found, Found::Running(_)), "{found:?}");
+    assert_eq!(again.bridged().borrow().get(&task.id), Some(&on), "after a restart");
+    executor.stop(&task).await.expect("it stops");
+    assert!(shadows.bridged().borrow().is_empty());
+    executor.remove(&task).await.expect("removed");
 }

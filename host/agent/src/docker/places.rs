@@ -1,15 +1,15 @@
 //! Where a task's container is to be.
 
-use std::net::IpAddr;
 use std::time::Duration;
 
 use bollard::Docker;
 use bollard::models::{EndpointIpamConfig, EndpointSettings, NetworkConnectRequest};
 use ipnet::IpNet;
 use swarmw_model::{Assignment, Network, NetworkAttachment, NetworkId};
-use swarmw_overlay::{Overlay, Settings};
+use swarmw_overlay::{Local, Overlay, Settings};
 
 use super::failure::Failure;
+use super::gateway::{self, GATEWAY_BRIDGE};
 use super::shadows::Shadows;
 use crate::executor::TaskError;
 
@@ -17,8 +17,6 @@ use crate::executor::TaskError;
 const NEWS_PATIENCE: Duration = Duration::from_secs(30);
 /// On a node that joins none, it waits to be told that they are the engine's own.
 const NEWS_PATIENCE_OF_NONE: Duration = Duration::from_secs(2);
-/// The bridge that an engine connects containers to whose networks have no gateway.
-const GATEWAY_BRIDGE: &str = "docker_gwbridge";
 
 /// Where a task's container is, as its engine names it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,26 +35,35 @@ pub(super) enum Place {
 // === impl Shadows ===
 
 impl Shadows {
-    /// Where the container of a task is to be, with shadows made for its networks.
+    /// Where the container of a task is to be, with shadows made for its networks. On the
+    /// network of the routing mesh it is by its engine's bridge, where containers on networks
+    /// of the cluster are anyway.
     pub(super) async fn places(&self, task: &Assignment) -> Result<Vec<Place>, TaskError> {
         let mut places = Vec::new();
+        let mut on_mesh = false;
         for place in wanted(task) {
-            places.push(match place {
-                Wanted::Predefined(name) => Place::Predefined(name),
-                // Only networks of the cluster give addresses.
-                Wanted::Network(_, addresses) if !self.joins() && !addresses.is_empty() => {
-                    return Err(unable().await);
-                }
+            match place {
+                Wanted::Predefined(name) => places.push(Place::Predefined(name)),
                 Wanted::Network(id, addresses) => {
-                    let network = self.known(id).await?;
-                    if network.is_overlay() {
+                    let told = self.told_of(id).await;
+                    if told.as_ref().is_some_and(|network| network.spec.ingress) {
+                        on_mesh = true;
+                        continue;
+                    }
+                    let network = self.judge(id, told).await?;
+                    places.push(if network.is_overlay() {
                         let name = self.ensure(&network).await?.name;
                         Place::Shadow { name, addresses }
                     } else {
                         Place::Predefined(network.spec.name)
-                    }
+                    });
                 }
-            });
+            }
+        }
+        // A node that joins no networks has no way from others to its bridge.
+        if on_mesh && places.is_empty() && self.joins() {
+            gateway::ensure(&self.engine, task.node_id).await?;
+            places.push(Place::Predefined(GATEWAY_BRIDGE.to_owned()));
         }
         Ok(places)
     }
@@ -86,31 +93,35 @@ impl Shadows {
         Ok(())
     }
 
-    /// The address of a container on the bridge that its engine connects it to when its
-    /// networks have no gateway; the container's own settings do not name it.
-    pub(super) async fn address_on_bridge(
-        &self,
-        container: &str,
-    ) -> Result<Option<IpAddr>, Failure> {
+    /// Where a container is on the bridge that its engine connects it to when its networks
+    /// have no gateway; the container's own settings do not name it.
+    pub(super) async fn on_bridge(&self, container: &str) -> Result<Option<Local>, Failure> {
         let mut containers = match self.containers_on(GATEWAY_BRIDGE).await {
             // It is made for the first container that needs it.
             Err(failure) if failure.is_not_found() => return Ok(None),
             containers => containers?,
         };
-        Ok(containers.remove(container).and_then(|(_, address)| address))
+        Ok(containers.remove(container).map(|(_, local)| local))
     }
 
     /// A network by its id, as soon as the leader has told of it.
-    pub(super) async fn known(&self, id: NetworkId) -> Result<Network, TaskError> {
-        let patience = if self.joins() { NEWS_PATIENCE } else { NEWS_PATIENCE_OF_NONE };
+    async fn told_of(&self, id: NetworkId) -> Option<Network> {
         let mut told = self.told.subscribe();
         let heard = told.wait_for(|networks| networks.contains_key(&id));
-        let heard = tokio::time::timeout(patience, heard).await;
-        let network = heard.ok().and_then(Result::ok).and_then(|all| all.get(&id).cloned());
-        match network {
+        let heard = tokio::time::timeout(self.patience(), heard).await;
+        heard.ok().and_then(Result::ok).and_then(|all| all.get(&id).cloned())
+    }
+
+    fn patience(&self) -> Duration {
+        if self.joins() { NEWS_PATIENCE } else { NEWS_PATIENCE_OF_NONE }
+    }
+
+    /// A network that containers can be on, by its id and what the leader has told of it.
+    async fn judge(&self, id: NetworkId, told: Option<Network>) -> Result<Network, TaskError> {
+        match told {
             Some(network) if self.joins() || !network.is_overlay() => Ok(network),
             None if self.joins() => {
-                let seconds = patience.as_secs();
+                let seconds = self.patience().as_secs();
                 Err(TaskError(format!("the manager did not tell of network {id} for {seconds} s")))
             }
             _ => Err(unable().await),
@@ -136,6 +147,11 @@ impl Place {
             Self::Predefined(name) | Self::Shadow { name, .. } => name,
         }
     }
+}
+
+/// Whether a task's container may be in more than one place.
+pub(super) fn wants_several(task: &Assignment) -> bool {
+    wanted(task).len() > 1
 }
 
 /// Where a task should be.
@@ -176,18 +192,35 @@ pub(super) fn endpoint(addresses: &[IpNet]) -> EndpointSettings {
 #[cfg(test)]
 mod tests {
     use serde_json::json;
-    use swarmw_model::NetworkNews;
+    use swarmw_model::{NetworkNews, NodeId, ServiceId, TaskId, TaskState};
     use tokio::time::Instant;
 
     use super::super::engine::Engine;
     use super::*;
+
+    /// A task with an address on a network.
+    fn on_network(network: NetworkId) -> Assignment {
+        let address = "10.0.0.5/24".parse().expect("an address");
+        Assignment {
+            id: TaskId::from_bits(1),
+            service_id: ServiceId::from_bits(2),
+            service: Default::default(),
+            slot: 1,
+            node_id: NodeId::from_bits(4),
+            spec: Default::default(),
+            desired_state: TaskState::Running,
+            status: Default::default(),
+            attachments: vec![NetworkAttachment { network, addresses: vec![address] }],
+        }
+    }
 
     #[tokio::test(start_paused = true)]
     async fn a_node_that_joins_no_networks_says_so_and_knows_the_engines_own() {
         let shadows = Shadows::new(Engine::new("/nowhere.sock".into()), false);
         let begun = Instant::now();
         let id = NetworkId::from_bits(7);
-        let refused = shadows.known(id).await.expect_err("nobody told of it");
+        let known = async || shadows.judge(id, shadows.told_of(id).await).await;
+        let refused = known().await.expect_err("nobody told of it");
         assert!(refused.0.starts_with("this node joins no overlay networks: "), "{refused:?}");
         assert_eq!(begun.elapsed(), NEWS_PATIENCE_OF_NONE);
 
@@ -206,9 +239,17 @@ mod tests {
         };
         shadows.hear(&told("overlay"));
         let begun = Instant::now();
-        shadows.known(id).await.expect_err("it is an overlay");
+        known().await.expect_err("it is an overlay");
+        let mesh = |driver: &str| {
+            let mut news = told(driver);
+            news.networks[0].spec.ingress = true;
+            news
+        };
+        shadows.hear(&mesh("overlay"));
+        let places = shadows.places(&on_network(id)).await.expect("the mesh is no place");
+        assert_eq!(places, [], "and in user space it goes on");
         shadows.hear(&told("host"));
-        assert_eq!(shadows.known(id).await.expect("one of the engine's").spec.name, "host");
+        assert_eq!(known().await.expect("one of the engine's").spec.name, "host");
         assert_eq!(begun.elapsed(), Duration::ZERO);
     }
 }

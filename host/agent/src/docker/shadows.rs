@@ -6,8 +6,7 @@
 //! the widest there is, and the driver answers every request for an address with the
 //! cluster's subnet: an address of any subnet fits, today's and tomorrow's.
 
-use std::collections::{BTreeMap, HashMap};
-use std::net::IpAddr;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -18,13 +17,15 @@ use bollard::query_parameters::{
     InspectNetworkOptions, ListContainersOptions, ListNetworksOptions,
 };
 use swarmw_engine_driver::Memory;
-use swarmw_model::{Network, NetworkId, NetworkNews};
+use swarmw_model::{Network, NetworkId, NetworkNews, TaskId};
+use swarmw_overlay::Local;
 use tokio::sync::{Mutex, watch};
 use tokio::time::Instant;
 use tracing::{debug, info};
 
 use super::engine::Engine;
 use super::failure::Failure;
+use super::gateway::{self, Bridged, OnBridge};
 use super::shadow::{
     create_request, fits, known_to_driver, name_on_engine, shadow, without_prefix,
 };
@@ -42,11 +43,18 @@ pub struct Shadows {
     joins: AtomicBool,
     /// What the engine has told the driver.
     memory: OnceLock<Arc<Memory>>,
+    /// Tasks with addresses of the cluster, while their containers run.
+    bridged: watch::Sender<Bridged>,
+    /// Those of them that the kernel leads published ports to; none: it leads to nobody.
+    led_to: watch::Sender<Option<BTreeSet<TaskId>>>,
 }
 
 /// A shadow that was promised to somebody is not removed for so long: the engine knows that
 /// it is used when the container is made.
 const GRACE: Duration = Duration::from_secs(60);
+
+/// How long a task that runs waits for its node's kernel.
+const KERNEL_PATIENCE: Duration = Duration::from_secs(3);
 
 /// A network of the engine that stands for one of the cluster.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -90,7 +98,9 @@ impl Shadows {
     pub(super) fn with_grace(engine: Arc<Engine>, joins: bool, grace: Duration) -> Arc<Self> {
         let (told, named) = (watch::Sender::default(), Mutex::default());
         let joins = AtomicBool::new(joins);
-        Arc::new(Self { engine, told, named, grace, joins, memory: OnceLock::new() })
+        let (bridged, led_to) = Default::default();
+        let memory = OnceLock::new();
+        Arc::new(Self { engine, told, named, grace, joins, memory, bridged, led_to })
     }
 
     /// There is no driver after all.
@@ -100,6 +110,53 @@ impl Shadows {
 
     pub(super) fn joins(&self) -> bool {
         self.joins.load(Ordering::Relaxed)
+    }
+
+    /// Follows where containers of tasks are on the engine's bridge.
+    pub(crate) fn bridged(&self) -> watch::Receiver<Bridged> {
+        self.bridged.subscribe()
+    }
+
+    /// A task's container runs, and is there.
+    pub(super) fn is_bridged(&self, task: TaskId, on: OnBridge) {
+        self.bridged.send_if_modified(|bridged| {
+            let before = bridged.insert(task, on.clone());
+            before.as_ref() != Some(&on)
+        });
+    }
+
+    /// The kernel leads to these.
+    pub(crate) fn lead_to(&self, tasks: BTreeSet<TaskId>) {
+        self.led_to.send_if_modified(|before| {
+            let is_news = before.as_ref() != Some(&tasks);
+            *before = Some(tasks);
+            is_news
+        });
+    }
+
+    /// Returns when the kernel leads to a task, if it leads to any: other nodes send
+    /// connections as soon as they hear that it runs.
+    pub(super) async fn is_led_to(&self, task: TaskId) {
+        let mut led_to = self.led_to.subscribe();
+        let led = led_to.wait_for(|led_to| led_to.as_ref().is_none_or(|all| all.contains(&task)));
+        // Where the kernel refuses, its log says why, and connections are what suffers.
+        let _ = tokio::time::timeout(KERNEL_PATIENCE, led).await;
+    }
+
+    /// It was looked for again.
+    pub(super) fn is_found_on_bridge(&self, task: TaskId, local: Local) {
+        self.bridged.send_if_modified(|bridged| match bridged.get_mut(&task) {
+            Some(on) if on.local != local => {
+                on.local = local;
+                true
+            }
+            _ => false,
+        });
+    }
+
+    /// It has ended.
+    pub(super) fn is_bridged_no_more(&self, task: TaskId) {
+        self.bridged.send_if_modified(|bridged| bridged.remove(&task).is_some());
     }
 
     /// All networks of this node's tasks, predefined ones included.
@@ -317,11 +374,11 @@ impl Shadows {
         self.engine.call(list).await
     }
 
-    /// Running containers on a network of the engine: the endpoint's id, and the address.
+    /// Running containers on a network of the engine: the endpoint's id, and the addresses.
     pub(super) async fn containers_on(
         &self,
         network: &str,
-    ) -> Result<HashMap<String, (String, Option<IpAddr>)>, Failure> {
+    ) -> Result<HashMap<String, (String, Local)>, Failure> {
         let inspect = move |docker: Docker| async move {
             docker.inspect_network(network, None::<InspectNetworkOptions>).await
         };
@@ -329,8 +386,10 @@ impl Shadows {
         let containers = seen.containers.unwrap_or_default().into_iter();
         Ok(containers
             .map(|(container, endpoint)| {
-                let address = endpoint.ipv4_address.as_deref().and_then(without_prefix);
-                (container, (endpoint.endpoint_id.unwrap_or_default(), address))
+                let address = |text: Option<&String>| text.and_then(|text| without_prefix(text));
+                let v4 = address(endpoint.ipv4_address.as_ref());
+                let local = gateway::local(v4, address(endpoint.ipv6_address.as_ref()));
+                (container, (endpoint.endpoint_id.unwrap_or_default(), local))
             })
             .collect())
     }

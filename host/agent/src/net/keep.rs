@@ -21,7 +21,7 @@ use crate::docker::Standing;
 /// this.
 pub(super) const LOOK_EVERY: Duration = Duration::from_secs(15);
 /// Before what failed is tried again: this, and twice as long each time, up to a look.
-const RETRY: Duration = Duration::from_secs(2);
+pub(super) const RETRY: Duration = Duration::from_secs(2);
 /// What was heard of networks is written down so often at most.
 const WRITE_EVERY: Duration = Duration::from_secs(1);
 /// Sandboxes that are looked at at a time.

@@ -15,6 +15,7 @@ mod leader;
 mod naming;
 #[cfg(test)]
 mod needs_root;
+mod published;
 mod said;
 mod sandboxes;
 mod tidy;
@@ -43,6 +44,7 @@ use tidy::{Found, Routed};
 
 pub(crate) use known::Known;
 pub(crate) use leader::Leader;
+pub(crate) use published::{KernelPorts, Listed};
 
 /// Letters of the node's id in the name of the router's namespace.
 const NODE_LETTERS: usize = 12;

@@ -18,8 +18,9 @@ fn a_service_has_an_address_on_each_network_that_stays_and_its_tasks_have_theirs
     assert_eq!(ips.len(), 3, "one of them on the ingress network: {ips:?}");
     assert!(ips.iter().any(|ip| ip.starts_with("10.0.0.")), "{ips:?}");
     let all: BTreeSet<_> = (1..=3).flat_map(|n| world.at(n).unwrap()).chain(ips.clone()).collect();
-    assert_eq!(all.len(), 3 * 2 + 3, "nobody has what another has");
-    assert!(world.at(1).unwrap()[1].ends_with("/24"), "with the prefix of the subnet");
+    assert_eq!(all.len(), 3 * 3 + 3, "nobody has what another has");
+    assert!(world.at(1).unwrap()[0].starts_with("10.0.0."), "on the ingress network first");
+    assert!(world.at(1).unwrap()[2].ends_with("/24"), "with the prefix of the subnet");
     assert_eq!(world.decide(Vec::new()), [], "it keeps them");
 
     let old = world.state.service(service).unwrap().clone();
@@ -249,4 +250,66 @@ fn pools_of_ipv6_without_ipv6_are_left_out_as_docker_does() {
     assert_eq!(pools.len(), 1);
     assert!(pools[0].subnet.addr().is_ipv4());
     assert!(service_spec("x", &[], &[]).networks_wanted().is_empty());
+}
+
+/// A task's addresses on the ingress network.
+fn on_mesh(world: &World, n: u128) -> usize {
+    world.at(n).unwrap().iter().filter(|address| address.starts_with("10.0.")).count()
+}
+
+#[test]
+fn who_publishes_ports_has_an_address_on_the_mesh_where_its_nodes_kernel_leads_to_it() {
+    let mut world = World::new(&[], 0);
+    let open = world.network(5, &["192.168.7.0/24"]).unwrap();
+    let inner = world.inner_network(6, "192.168.8.0/24");
+    let host = world.state.network_named("host").unwrap().id;
+    let component = |spec: &mut swarmw_model::TaskSpec| {
+        let image = format!("x.wasm@sha256:{}", "0".repeat(64));
+        spec.container_spec.as_mut().unwrap().image = image;
+    };
+    let nothing = |_: &mut swarmw_model::TaskSpec| {};
+    type Edit<'a> = &'a dyn Fn(&mut swarmw_model::TaskSpec);
+    let cases: [(&[_], &[u16], Edit<'_>, usize, &str); 8] = [
+        (&[], &[8080], &nothing, 1, "on no network"),
+        (&[open], &[8081], &nothing, 1, "on one of its own"),
+        (&[open, inner], &[8082], &nothing, 1, "one of two leads out"),
+        (&[inner], &[8083], &nothing, 0, "its container is on no bridge"),
+        (&[host], &[8084], &nothing, 0, "it is on its node's own network"),
+        (&[open, host], &[8085], &nothing, 0, "it is on another bridge"),
+        (&[], &[], &nothing, 0, "it publishes nothing"),
+        (&[], &[8086], &component, 0, "it is no container"),
+    ];
+    for (n, (networks, ports, edit, addresses, why)) in (1..).zip(cases) {
+        let mut spec = service_spec(&format!("s{n}"), networks, ports);
+        edit(std::sync::Arc::make_mut(&mut spec.task_template));
+        let id = swarmw_model::ServiceId::from_bits(100 + n);
+        // The API refuses some of these for their own reasons.
+        let created = world.outcomes(vec![Change::CreateService { id, spec: Box::new(spec) }]);
+        if let [Outcome::Done(_)] = created[..] {
+            let task = world.task(n, id);
+            world.tick(vec![task]);
+            assert_eq!(on_mesh(&world, n), addresses, "{why}");
+        } else {
+            assert_eq!(addresses, 0, "{why}: {created:?}");
+        }
+    }
+    world.joins(false);
+    let service = world.service(200, &[], &[9090]);
+    let task = world.task(50, service);
+    world.tick(vec![task]);
+    assert_eq!(world.at(50), Ok(Vec::new()), "its node joins no networks");
+}
+
+#[test]
+fn a_task_does_not_wait_for_an_address_on_the_mesh_which_grows_as_others_do() {
+    let mut world = World::new(&["10.0.0.0/28"], 29);
+    let service = world.service(100, &[], &[8080]);
+    let tasks = (1..=12).map(|n| world.task(n, service)).collect();
+    world.tick(tasks);
+    let ingress = world.state.ingress().unwrap();
+    assert_eq!(world.state.network(ingress).unwrap().pools.len(), 2);
+    let served: Vec<_> = (1..=12).map(|n| on_mesh(&world, n)).collect();
+    // Of five in each subnet the service has one.
+    assert_eq!(served.iter().sum::<usize>(), 9, "{served:?}");
+    assert!((1..=12).all(|n| world.at(n).is_ok()), "those without are placed as well");
 }

@@ -5,9 +5,10 @@ use std::sync::Arc;
 use swarmw_allocator::{Addresses, Allocator, Failure, choose_subnets, choose_vni};
 use swarmw_model::{
     AddressPools, Availability, Cluster, ClusterId, ClusterSpec, ContainerSpec, DATA_PATH_PORT,
-    Driver, EndpointSpec, FEATURE_LEVEL, Network, NetworkAttachmentConfig, NetworkId, NetworkSpec,
-    Node, NodeId, NodeRole, NodeSpec, NodeState, NodeStatus, OVERLAY, PortConfig, Refusal,
-    ServiceId, ServiceSpec, Slot, TaskId, TaskSpec, TaskState, TaskStatus, Time, Version, validate,
+    Driver, EndpointSpec, EnginePlugin, FEATURE_LEVEL, NETWORK_PLUGIN, Network,
+    NetworkAttachmentConfig, NetworkId, NetworkSpec, Node, NodeDescription, NodeId, NodeRole,
+    NodeSpec, NodeState, NodeStatus, OVERLAY, OVERLAY_DRIVER, PortConfig, Refusal, ServiceId,
+    ServiceSpec, Slot, TaskId, TaskSpec, TaskState, TaskStatus, Time, Version, validate,
 };
 use swarmw_state::{Change, NewTask, Outcome, State, TaskChange, Transaction};
 
@@ -82,6 +83,23 @@ impl World {
                 ..Default::default()
             })
             .collect();
+        self.make(n, spec)
+    }
+
+    /// A network that nothing leads out of.
+    pub fn inner_network(&mut self, n: u128, subnet: &str) -> NetworkId {
+        let mut spec = NetworkSpec {
+            name: format!("net{n}"),
+            driver: Driver { name: OVERLAY.into(), ..Driver::default() },
+            internal: true,
+            ..NetworkSpec::default()
+        };
+        let subnet = swarmw_model::IpamConfig { subnet: subnet.into(), ..Default::default() };
+        spec.ipam.config.push(subnet);
+        self.make(n, spec).unwrap()
+    }
+
+    fn make(&mut self, n: u128, spec: NetworkSpec) -> Result<NetworkId, Refusal> {
         let id = NetworkId::from_bits(n);
         let network = Network {
             id,
@@ -142,6 +160,16 @@ impl World {
         }
     }
 
+    /// What the node says of itself from now on: whether it joins networks.
+    pub fn joins(&mut self, joins: bool) {
+        let mut description = node().description;
+        description.engine.plugins.retain(|_| joins);
+        description.hostname = format!("joins: {joins}");
+        let addr = String::new();
+        let description = Box::new(description);
+        self.apply(vec![Change::RegisterNode { id: NODE, description, addr }]);
+    }
+
     pub fn virtual_ips(&self, service: ServiceId) -> Vec<String> {
         let service = self.state.service(service).expect("a service");
         service.endpoint.virtual_ips.iter().map(|ip| ip.addr.to_string()).collect()
@@ -189,17 +217,25 @@ fn cluster(address_pools: AddressPools) -> Cluster {
     }
 }
 
+/// A node that joins networks.
 fn node() -> Node {
+    let plugin = EnginePlugin { kind: NETWORK_PLUGIN.into(), name: OVERLAY_DRIVER.into() };
     Node {
         id: NODE,
         version: Version::default(),
         created_at: Time::ZERO,
         updated_at: Time::ZERO,
         spec: NodeSpec { availability: Availability::Active, ..NodeSpec::default() },
-        description: Default::default(),
+        description: described(vec![plugin]),
         status: NodeStatus { state: NodeState::Ready, ..NodeStatus::default() },
         role: NodeRole::Worker,
         member: None,
         number: 0,
     }
+}
+
+fn described(plugins: Vec<EnginePlugin>) -> NodeDescription {
+    let mut description = NodeDescription::default();
+    description.engine.plugins = plugins;
+    description
 }

@@ -3,8 +3,9 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use swarmw_model::{NetworkAttachmentConfig, ResolutionMode, ServiceSpec};
+use swarmw_model::{IngressSource, NetworkAttachmentConfig, ResolutionMode, ServiceSpec};
 
+use super::placement::change_options;
 use crate::client::Client;
 use crate::failure::Failure;
 use crate::network::resolve;
@@ -16,6 +17,10 @@ pub(super) struct EndpointFlags {
     /// Endpoint mode (vip or dnsrr)
     #[arg(long, value_name = "string")]
     endpoint_mode: Option<String>,
+    /// Whom tasks see as the client of a published port: "client" itself, or the "node" that
+    /// it connected to
+    #[arg(long, value_name = "string")]
+    ingress_source: Option<String>,
 }
 
 /// Of `service create`.
@@ -40,16 +45,27 @@ pub(super) struct NetworkChanges {
 // === impl EndpointFlags ===
 
 impl EndpointFlags {
-    /// Puts the mode into the spec.
+    /// Puts the mode and the source into the spec.
     pub(super) fn apply(&self, spec: &mut ServiceSpec) -> Result<(), Failure> {
-        let Some(mode) = &self.endpoint_mode else { return Ok(()) };
-        let mode = match mode.to_lowercase().as_str() {
-            "vip" => ResolutionMode::Vip,
-            "dnsrr" => ResolutionMode::Dnsrr,
-            // The daemon's words: a spec of ours cannot carry it there.
-            _ => return Err(Failure::new(format!("invalid resolution mode: {mode:?}"))),
-        };
-        spec.endpoint_spec.get_or_insert_default().mode = mode;
+        if let Some(mode) = &self.endpoint_mode {
+            spec.endpoint_spec.get_or_insert_default().mode = match mode.to_lowercase().as_str() {
+                "vip" => ResolutionMode::Vip,
+                "dnsrr" => ResolutionMode::Dnsrr,
+                // The daemon's words: a spec of ours cannot carry it there.
+                _ => return Err(Failure::new(format!("invalid resolution mode: {mode:?}"))),
+            };
+        }
+        if let Some(source) = &self.ingress_source {
+            let source = match source.to_lowercase().as_str() {
+                "client" => IngressSource::Client,
+                "node" => IngressSource::Node,
+                _ => {
+                    let why = format!("invalid ingress source: {source:?}: client or node");
+                    return Err(Failure::new(why));
+                }
+            };
+            change_options(spec, |options| options.ingress_source = source);
+        }
         Ok(())
     }
 }
@@ -130,6 +146,23 @@ fn put(spec: &mut ServiceSpec, mut networks: Vec<NetworkAttachmentConfig>) {
 mod tests {
     use super::*;
 
+    #[test]
+    fn the_source_of_published_ports_is_one_of_two_words() {
+        let flags = |source: &str| EndpointFlags {
+            ingress_source: Some(source.to_owned()),
+            ..EndpointFlags::default()
+        };
+        let mut spec = ServiceSpec::default();
+        flags("client").apply(&mut spec).expect("as it is");
+        assert_eq!(spec.swarmw, None);
+        flags("Node").apply(&mut spec).expect("a word");
+        assert_eq!(spec.ingress_source(), IngressSource::Node);
+        flags("server").apply(&mut spec).expect_err("no word");
+        flags("client").apply(&mut spec).expect("a word");
+        assert_eq!(spec.ingress_source(), IngressSource::Client);
+        assert!(spec.swarmw.is_some(), "which clears what is stored");
+    }
+
     fn on(ids: &[&str]) -> ServiceSpec {
         let mut spec = ServiceSpec::default();
         put(&mut spec, ids.iter().map(|id| named(id)).collect());
@@ -182,7 +215,8 @@ mod tests {
     fn modes_are_read_in_any_letter_case() {
         let read = |mode: &str| {
             let mut spec = ServiceSpec::default();
-            let flags = EndpointFlags { endpoint_mode: Some(mode.to_owned()) };
+            let endpoint_mode = Some(mode.to_owned());
+            let flags = EndpointFlags { endpoint_mode, ..EndpointFlags::default() };
             flags.apply(&mut spec).map_err(|error| error.to_string())?;
             Ok(spec.endpoint_spec.unwrap_or_default().mode)
         };

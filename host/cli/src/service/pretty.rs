@@ -3,7 +3,7 @@
 use std::fmt::{self, Write as _};
 
 use swarmw_model::{
-    ContainerSpec, DataReference, Driver, HealthCheck, MountKind, OPTION_LABEL,
+    ContainerSpec, DataReference, Driver, HealthCheck, IngressSource, MountKind, OPTION_LABEL,
     ResourceRequirements, ServiceMode, TaskSpec, UpdateConfig, UpdateState, UpdateStatus,
 };
 
@@ -241,6 +241,10 @@ fn endpoint(out: &mut String, service: &Service) -> fmt::Result {
         // Docker's last one has a blank behind it.
         let end = if index + 1 == ports.len() { " " } else { "" };
         writeln!(out, "  PublishMode = {}{end}", port.publish_mode)?;
+    }
+    let source = service.spec.ingress_source();
+    if source != IngressSource::default() {
+        writeln!(out, "Ingress Source:\t{source}")?;
     }
     Ok(())
 }

@@ -17,7 +17,7 @@ mod watch;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use swarmw_model::{NodeId, PublishedPort};
+use swarmw_model::NodeId;
 use tokio::sync::watch as tokio_watch;
 use tokio_util::sync::CancellationToken;
 
@@ -25,6 +25,7 @@ use crate::logs::LogBroker;
 use crate::propose::Proposer;
 use inbox::Inbox;
 use liveness::Liveness;
+use ports::Published;
 
 pub(crate) use session::{SessionStream, open};
 
@@ -37,7 +38,7 @@ struct Shared {
     sessions: Mutex<HashMap<NodeId, Session>>,
     liveness: Mutex<Liveness>,
     heard: tokio::sync::Notify,
-    ports: tokio_watch::Sender<Arc<Vec<PublishedPort>>>,
+    ports: tokio_watch::Sender<Arc<Published>>,
     logs: LogBroker,
     cancel: CancellationToken,
 }

@@ -89,6 +89,9 @@ impl Told {
         tasks: BTreeSet<EndpointId>,
     ) -> NetworkNews {
         let mut news = NetworkNews::default();
+        // Nobody is found by name on the routing mesh: with the published ports each node is
+        // told who serves them.
+        let has_names = |network: &NetworkId| !state.is_ingress(*network);
         let was_on: BTreeSet<_> = self.networks.keys().copied().collect();
         // A task may be told of now whose networks are marked a moment later.
         let on = match marks.own || !marks.left.is_empty() || !tasks.is_empty() {
@@ -103,6 +106,9 @@ impl Told {
         let moved: BTreeSet<_> = on.symmetric_difference(&was_on).chain(again).copied().collect();
         for network in &moved {
             marked.networks.insert(*network);
+            if !has_names(network) {
+                continue;
+            }
             marked.services.extend(state.services_of_network(*network).map(|service| service.id));
             marked.endpoints.extend(endpoints_of(state, *network));
         }
@@ -116,7 +122,7 @@ impl Told {
             marked.peers.extend(self.peers.keys());
         }
         self.tell_networks(state, &on, &marked, &mut news);
-        let is_on = |network: &NetworkId| on.contains(network);
+        let is_on = |network: &NetworkId| on.contains(network) && has_names(network);
         for id in marked.peers {
             let now = state.node(id).filter(|_| !on.is_empty()).and_then(|node| peer(node));
             let (tell, forget) = (&mut news.peers, &mut news.remove_peers);
@@ -272,7 +278,7 @@ fn networks_of_service(service: &ServiceOnNetworks) -> impl Iterator<Item = Netw
 }
 
 /// A node as others reach it; `None` while it has no number or says no address.
-fn peer(node: &Node) -> Option<NetworkPeer> {
+pub(super) fn peer(node: &Node) -> Option<NetworkPeer> {
     let description = &node.description;
     let advertised = description.agent_address.parse::<SocketAddr>().ok().map(|a| a.ip());
     let own: Option<IpAddr> = match description.data_path_address.as_str() {

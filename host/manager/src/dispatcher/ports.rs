@@ -2,15 +2,62 @@
 //! changed, told to every node as a whole.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
 
-use swarmw_model::{Backend, PublishMode, PublishedPort, ServiceId, Task, TaskState};
+use swarmw_model::{
+    Backend, Ingress, IngressSource, NetworkId, NetworkPeer, Node, NodeId, PublishMode,
+    PublishedPort, Service, ServiceId, Task, TaskState,
+};
 use swarmw_state::{Event, State};
+
+use super::networks::peer;
 
 /// The published ports of all services.
 #[derive(Debug, Default)]
 pub(crate) struct PortTable {
     by_service: BTreeMap<ServiceId, Vec<PublishedPort>>,
     dirty: BTreeSet<ServiceId>,
+    /// The network of the routing mesh.
+    network: Option<NetworkId>,
+    mesh: Option<Mesh>,
+    /// Both are to be looked at.
+    mesh_is_dirty: bool,
+}
+
+/// What every node is told of published ports.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Published {
+    pub(crate) ports: Vec<PublishedPort>,
+    mesh: Option<Mesh>,
+}
+
+/// The routing mesh between kernels, the same for all nodes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Mesh {
+    vni: u32,
+    data_path_port: u16,
+}
+
+/// How a task stands to published ports.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Standing {
+    /// New connections go to it: it runs, and is not told to stop. From the moment on that
+    /// it is, it gets none, before it is asked to end.
+    Serves,
+    /// It keeps those that it has.
+    Leaves,
+}
+
+// === impl Published ===
+
+impl Published {
+    /// What one node's kernel needs beside the ports.
+    pub(crate) fn ingress(&self, state: &State, node: NodeId) -> Option<Ingress> {
+        let Mesh { vni, data_path_port } = self.mesh?;
+        let own = state.node(node).and_then(|node| peer(node));
+        Some(Ingress { vni, data_path_port, own })
+    }
 }
 
 // === impl PortTable ===
@@ -18,7 +65,8 @@ pub(crate) struct PortTable {
 impl PortTable {
     /// A table that will look at every service.
     pub(crate) fn new(state: &State) -> Self {
-        Self { by_service: BTreeMap::new(), dirty: state.services().map(|s| s.id).collect() }
+        let dirty = state.services().map(|service| service.id).collect();
+        Self { dirty, mesh_is_dirty: true, ..Self::default() }
     }
 
     /// Notes what may have changed.
@@ -28,31 +76,32 @@ impl PortTable {
                 self.dirty.extend(old.iter().chain(new).map(|s| s.id));
             }
             Event::Task { old, new } => {
-                let serves =
-                    |t: &Option<std::sync::Arc<Task>>| t.as_ref().is_some_and(|t| takes_traffic(t));
-                if serves(old) != serves(new) {
+                let stands = |task: &Option<Arc<Task>>| task.as_ref().and_then(|t| standing(t));
+                if stands(old) != stands(new) {
                     self.dirty.extend(old.iter().chain(new).map(|t| t.service_id));
                 }
             }
-            Event::Node { old: Some(old), new: Some(new) }
-                if old.description.agent_address == new.description.agent_address => {}
+            Event::Node { old: Some(old), new: Some(new) } if place(old) == place(new) => {}
             // Addresses have changed, or a node went: look at everything.
             Event::Node { .. } => self.dirty.extend(self.by_service.keys().copied()),
-            Event::Cluster
-            | Event::Plugin { .. }
+            Event::Network { old, new } => {
+                self.mesh_is_dirty |= old.iter().chain(new).any(|network| network.spec.ingress);
+            }
+            Event::Cluster => self.mesh_is_dirty = true,
+            Event::Plugin { .. }
             | Event::Volume { .. }
             | Event::Secret { .. }
             | Event::Config { .. }
-            | Event::Network { .. }
             | Event::Attachment { .. } => {}
         }
     }
 
-    /// Looks again at what changed; the whole list, where it differs from before.
-    pub(crate) fn refresh(&mut self, state: &State) -> Option<Vec<PublishedPort>> {
-        let mut changed = false;
+    /// Looks again at what changed; the whole, where it differs from before.
+    pub(crate) fn refresh(&mut self, state: &State) -> Option<Published> {
+        let mut changed = self.refresh_mesh(state);
         for id in std::mem::take(&mut self.dirty) {
-            let now = ports_of(state, id);
+            let now = state.service(id).map(|service| self.ports_of(state, service));
+            let now = now.unwrap_or_default();
             let before = self.by_service.get(&id).map_or(&[][..], Vec::as_slice);
             changed |= before != now;
             if now.is_empty() {
@@ -61,38 +110,98 @@ impl PortTable {
                 self.by_service.insert(id, now);
             }
         }
-        changed.then(|| self.by_service.values().flatten().cloned().collect())
+        let ports = || self.by_service.values().flatten().cloned().collect();
+        changed.then(|| Published { ports: ports(), mesh: self.mesh })
+    }
+
+    fn refresh_mesh(&mut self, state: &State) -> bool {
+        if !std::mem::take(&mut self.mesh_is_dirty) {
+            return false;
+        }
+        let network = state.ingress().and_then(|id| state.network(id));
+        let mesh = network.zip(state.cluster()).map(|(network, cluster)| Mesh {
+            vni: network.vni,
+            data_path_port: cluster.data_path_port,
+        });
+        let id = network.map(|network| network.id);
+        if self.network != id {
+            // Tasks have other addresses on it, or none.
+            self.network = id;
+            self.dirty.extend(self.by_service.keys().copied());
+        }
+        std::mem::replace(&mut self.mesh, mesh) != mesh
+    }
+
+    fn ports_of(&self, state: &State, service: &Service) -> Vec<PublishedPort> {
+        let ingress = service
+            .endpoint
+            .ports
+            .iter()
+            .filter(|p| p.publish_mode == PublishMode::Ingress && p.published_port != 0);
+        let mut ports = ingress.peekable();
+        if ports.peek().is_none() {
+            return Vec::new();
+        }
+        let (mut backends, mut leaving) = (Vec::new(), Vec::new());
+        for task in state.tasks_of_service(service.id) {
+            match standing(task) {
+                Some(Standing::Serves) => backends.extend(self.backend(state, task)),
+                Some(Standing::Leaves) => leaving.extend(self.backend(state, task)),
+                None => {}
+            }
+        }
+        let snat = service.spec.ingress_source() == IngressSource::Node;
+        ports
+            .map(|port| PublishedPort {
+                protocol: port.protocol,
+                published: port.published_port,
+                target: port.target_port,
+                backends: backends.clone(),
+                leaving: leaving.clone(),
+                snat,
+            })
+            .collect()
+    }
+
+    fn backend(&self, state: &State, task: &Task) -> Option<Backend> {
+        let node = state.node(task.node_id?)?;
+        let peer = peer(node);
+        Some(Backend {
+            task: task.id,
+            node: node.id,
+            address: node.description.agent_address.clone(),
+            ingress: self.address(task).filter(|_| node.description.kernel_ports),
+            number: node.number,
+            data_path: peer.map(|peer| peer.address),
+            v6: node.description.gateway_v6,
+        })
+    }
+
+    /// A task's address on the network of the routing mesh.
+    fn address(&self, task: &Task) -> Option<Ipv4Addr> {
+        let on = task.attachments.iter().find(|on| Some(on.network) == self.network)?;
+        on.addresses.iter().find_map(|net| match net.addr() {
+            IpAddr::V4(address) => Some(address),
+            IpAddr::V6(_) => None,
+        })
     }
 }
 
-/// A task that new connections may go to: one that is told to stop gets none from
-/// that moment on, before it is asked to end.
-fn takes_traffic(task: &Task) -> bool {
-    task.status.state == TaskState::Running && task.desired_state <= TaskState::Running
+fn standing(task: &Task) -> Option<Standing> {
+    let runs = task.status.state == TaskState::Running;
+    runs.then_some(match task.desired_state <= TaskState::Running {
+        true => Standing::Serves,
+        false => Standing::Leaves,
+    })
 }
 
-fn ports_of(state: &State, id: ServiceId) -> Vec<PublishedPort> {
-    let Some(service) = state.service(id) else { return Vec::new() };
-    let ingress = service
-        .endpoint
-        .ports
-        .iter()
-        .filter(|p| p.publish_mode == PublishMode::Ingress && p.published_port != 0);
-    ingress
-        .map(|port| PublishedPort {
-            protocol: port.protocol,
-            published: port.published_port,
-            target: port.target_port,
-            backends: state
-                .tasks_of_service(id)
-                .filter(|task| takes_traffic(task))
-                .filter_map(|task| backend(state, task))
-                .collect(),
-        })
-        .collect()
+/// What backends say of their node.
+fn place(node: &Node) -> (&str, Option<NetworkPeer>, [bool; 2]) {
+    let description = &node.description;
+    // Its name is no news.
+    let peer = peer(node).map(|peer| NetworkPeer { hostname: String::new(), ..peer });
+    (&description.agent_address, peer, [description.gateway_v6, description.kernel_ports])
 }
 
-fn backend(state: &State, task: &Task) -> Option<Backend> {
-    let node = state.node(task.node_id?)?;
-    Some(Backend { task: task.id, node: node.id, address: node.description.agent_address.clone() })
-}
+#[cfg(test)]
+mod tests;

@@ -247,8 +247,9 @@ impl Conversation {
             self.take_back(needed).await?;
         }
         if marks.all || marks.ports {
-            let ports = self.dispatcher.0.ports.borrow().clone();
-            let ports = pb::Ports { ports: wire::encode(&*ports) };
+            let published = self.dispatcher.0.ports.borrow().clone();
+            let ingress = wire::encode(&published.ingress(&state, self.node));
+            let ports = pb::Ports { ports: wire::encode(&published.ports), ingress };
             self.send(ToAgent::Ports(ports)).await?;
         }
         for wanted in marks.logs {

@@ -4,12 +4,12 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use swarmw_model::{Duration, NodeId, NodeState, PluginKind};
+use swarmw_model::{Duration, Node, NodeId, NodeState, PluginKind};
 use swarmw_raft::Received;
 use swarmw_state::{Change, Event, State};
 use tracing::{info, warn};
 
-use super::networks::{Concerned, NetworkMarks};
+use super::networks::{Concerned, NetworkMarks, peer};
 use super::ports::PortTable;
 use super::{Dispatcher, Session};
 
@@ -68,8 +68,8 @@ fn begin(dispatcher: &Dispatcher) -> (PortTable, Concerned) {
 }
 
 fn publish(dispatcher: &Dispatcher, ports: &mut PortTable) {
-    if let Some(list) = ports.refresh(&dispatcher.0.log.raft.state()) {
-        dispatcher.0.ports.send_replace(Arc::new(list));
+    if let Some(published) = ports.refresh(&dispatcher.0.log.raft.state()) {
+        dispatcher.0.ports.send_replace(Arc::new(published));
         dispatcher.sessions().values().for_each(|s| s.inbox.mark_ports());
     }
 }
@@ -103,12 +103,17 @@ fn mark_one(sessions: &HashMap<NodeId, Session>, event: &Event) {
         }
         Event::Cluster => sessions.values().for_each(|s| s.inbox.mark_welcome()),
         Event::Node { old, new } => {
-            let seat =
-                |n: &Option<Arc<swarmw_model::Node>>| n.as_ref().and_then(|n| n.member.clone());
+            let seat = |n: &Option<Arc<Node>>| n.as_ref().and_then(|n| n.member.clone());
+            let seen = |n: &Option<Arc<Node>>| n.as_ref().and_then(|n| peer(n));
+            let session = new.iter().chain(old).find_map(|n| sessions.get(&n.id));
             if seat(old) != seat(new) {
                 sessions.values().for_each(|s| s.inbox.mark_welcome());
-            } else if let Some(session) = new.iter().chain(old).find_map(|n| sessions.get(&n.id)) {
+            } else if let Some(session) = session {
                 session.inbox.mark_welcome();
+            }
+            // With the ports a node is told what it is to the others.
+            if let Some(session) = session.filter(|_| seen(old) != seen(new)) {
+                session.inbox.mark_ports();
             }
         }
         Event::Plugin { old, new } => {

@@ -10,11 +10,13 @@ use futures::{FutureExt, StreamExt, stream};
 use rand::Rng;
 use swarmw_ambient::Ambient;
 use swarmw_ca::{Credentials, Identity, KeyPair, Tls};
-use swarmw_manager::{Founding, GrpcPeers, Manager, ManagerConfig, ManagerServices, new_cluster};
+use swarmw_manager::{
+    Founding, GrpcPeers, Manager, ManagerConfig, ManagerServices, is_leader_lost, new_cluster,
+};
 use swarmw_model::{
     AddressPools, Availability, ClusterSpec, ContainerSpec, DATA_PATH_PORT, DispatcherConfig,
-    FEATURE_LEVEL, JoinTokens, NodeId, Replicated, ServiceId, ServiceMode, ServiceSpec, Task,
-    TaskSpec, TaskState,
+    FEATURE_LEVEL, JoinTokens, NodeId, Replicated, RequestId, ServiceId, ServiceMode, ServiceSpec,
+    Task, TaskSpec, TaskState,
 };
 use swarmw_plugin_host::Compiler;
 use swarmw_proto::{Channels, pb};
@@ -27,10 +29,11 @@ use tonic::Status;
 
 const DEADLINE: Duration = Duration::from_secs(90);
 
+/// Patient enough for a machine whose disk stalls: only tests that lose a leader wait for it.
 pub const TIMING: Timing = Timing {
     heartbeat: Duration::from_millis(100),
-    election_min: Duration::from_millis(500),
-    election_max: Duration::from_millis(1_000),
+    election_min: Duration::from_millis(2_000),
+    election_max: Duration::from_millis(3_000),
     snapshot_every: 10_000,
     keep_entries: 500,
     catch_up: Duration::from_secs(2),
@@ -51,6 +54,15 @@ pub async fn eventually<T, F: Future<Output = Option<T>>>(
         }
         assert!(start.elapsed() < DEADLINE, "waited too long: {what}");
         tokio::time::sleep(Duration::from_millis(25)).await;
+    }
+}
+
+/// An answer; none where the leader was lost on the way, and the next one is to be asked.
+fn unless_leader_lost<T>(answer: Result<T, Status>) -> Option<Result<T, Status>> {
+    match answer {
+        Err(status) if status.message().contains("does not have a leader") => None,
+        Err(status) if status.message() == "this manager does not lead" => None,
+        answer => Some(answer),
     }
 }
 
@@ -145,11 +157,17 @@ impl Swarm {
         let credentials = self.join(&self.tokens.manager).await.unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let seat = Seat::listen(listener, &credentials).await;
-        let channel = seat.channels.get(&self.leader().await.address).unwrap();
-        let mut client = pb::membership_client::MembershipClient::new(channel);
-        let feature_level = FEATURE_LEVEL;
-        let request = pb::JoinRequest { address: seat.address.clone(), feature_level };
-        let raft_id = client.join(request).await.unwrap().into_inner().raft_id;
+        let request =
+            pb::JoinRequest { address: seat.address.clone(), feature_level: FEATURE_LEVEL };
+        let raft_id = eventually("a leader gives the new manager a seat", || async {
+            let channel = seat.channels.get(&self.leader().await.address).unwrap();
+            let mut client = pb::membership_client::MembershipClient::new(channel);
+            unless_leader_lost(client.join(request.clone()).await)
+        })
+        .await
+        .unwrap()
+        .into_inner()
+        .raft_id;
         let manager = Manager::resume(seat.config(), raft_id).await.unwrap();
         seat.slot.store(Some(Arc::new(manager)));
         self.seats.push(seat);
@@ -163,6 +181,13 @@ impl Swarm {
 
     /// Asks for a certificate with a token, as a node does that joins.
     pub async fn join(&self, token: &str) -> Result<Credentials, Status> {
+        eventually("a leader answers who joins", || async {
+            unless_leader_lost(self.ask_to_join(token).await)
+        })
+        .await
+    }
+
+    async fn ask_to_join(&self, token: &str) -> Result<Credentials, Status> {
         let leader = self.leader().await;
         let root = leader.tls.root_pem();
         let channel = Channels::bootstrap(&leader.address, Some(&root))?;
@@ -224,7 +249,15 @@ impl Swarm {
             ..Default::default()
         };
         let change = Change::CreateService { id, spec: Box::new(spec) };
-        self.leader().await.manager().write(None, change).await.unwrap();
+        let request = Some(RequestId::from_bits(rand::rng().random()));
+        eventually("a leader makes the service", || async {
+            match self.leader().await.manager().write(request, change.clone()).await {
+                Err(refusal) if is_leader_lost(&refusal) => None,
+                answer => Some(answer),
+            }
+        })
+        .await
+        .unwrap();
         id
     }
 

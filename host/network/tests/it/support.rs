@@ -133,6 +133,10 @@ fn backend(name: u8, address: SocketAddr) -> Backend {
         task: TaskId::from_bits(name.into()),
         node: NodeId::from_bits(1),
         address: address.to_string(),
+        ingress: None,
+        number: 0,
+        data_path: None,
+        v6: false,
     }
 }
 
@@ -153,8 +157,12 @@ pub const TARGET: u16 = 8_080;
 
 impl Published {
     pub fn new(protocol: PortProtocol) -> Self {
+        Self::at(HERE, protocol)
+    }
+
+    pub fn at(address: IpAddr, protocol: PortProtocol) -> Self {
         let reach = Arc::new(Local::default());
-        let ports = PublishedPorts::new(HERE, reach.clone());
+        let ports = PublishedPorts::new(address, reach.clone());
         Self { ports, reach, port: free_port(), protocol }
     }
 
@@ -164,6 +172,8 @@ impl Published {
             published: self.port,
             target: TARGET,
             backends: tasks.iter().map(|t| t.backend.clone()).collect(),
+            leaving: Vec::new(),
+            snat: false,
         }]);
     }
 

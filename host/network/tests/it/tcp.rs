@@ -1,5 +1,7 @@
 //! TCP.
 
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
 use swarmw_model::PortProtocol::Tcp;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -143,4 +145,18 @@ async fn a_port_that_is_taken_is_reported_until_it_is_free() {
     drop(squatter);
     assert_eq!(published.connected().await.0, 1);
     assert_eq!(published.ports.errors(), []);
+}
+
+#[tokio::test]
+async fn all_addresses_are_those_of_both_families() {
+    let a = Task::tcp(1).await;
+    let published = Published::at(Ipv4Addr::UNSPECIFIED.into(), Tcp);
+    published.set(&[&a]);
+    for address in [IpAddr::from(Ipv4Addr::LOCALHOST), Ipv6Addr::LOCALHOST.into()] {
+        let mut stream = eventually("the port is open", || async {
+            TcpStream::connect((address, published.port)).await.ok()
+        })
+        .await;
+        assert_eq!(soon("a task says its name", stream.read_u8()).await.unwrap(), 1, "{address}");
+    }
 }

@@ -198,7 +198,8 @@ fn takes_turns(rule: &Value, address: IpAddr, backends: &str, count: &str) -> bo
         && text(&turn["numgen"]["offset"]) == "0"
 }
 
-fn unlike(chain: &str, there: &[String], wanted: &[&str]) -> Vec<String> {
+/// How the rules of a chain differ, by their comments.
+pub(crate) fn unlike(chain: &str, there: &[String], wanted: &[&str]) -> Vec<String> {
     if there == wanted {
         return Vec::new();
     }

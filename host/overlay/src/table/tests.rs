@@ -36,7 +36,7 @@ fn nodes_begin_with_different_backends() {
     let backends = || slots("10.0.0.1 10.0.0.2 10.0.0.3").into_iter().collect();
     assert_eq!(begun(backends(), 3), slots("10.0.0.1 10.0.0.2 10.0.0.3"));
     assert_eq!(begun(backends(), 4), slots("10.0.0.2 10.0.0.3 10.0.0.1"));
-    assert!(begun(BTreeSet::new(), 4).is_empty());
+    assert!(begun(BTreeSet::<IpAddr>::new(), 4).is_empty());
 }
 
 #[test]
@@ -72,7 +72,7 @@ fn who_no_longer_serves_is_named_with_what_it_served() {
     let before = table(&[("10.0.1.2", "10.0.1.5 10.0.1.6"), ("10.0.1.3", "10.0.1.5")]);
     let after = table(&[("10.0.1.2", "10.0.1.6 10.0.1.7")]);
     let five = address("10.0.1.5");
-    let wanted = [(address("10.0.1.2"), five), (address("10.0.1.3"), five)];
+    let wanted = ["10.0.1.2", "10.0.1.3"].map(|to| Gone::Pair { to: address(to), by: five });
     assert_eq!(Table::gone(&before, &after), wanted.into());
 }
 

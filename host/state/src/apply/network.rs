@@ -5,13 +5,13 @@ use std::sync::Arc;
 
 use ipnet::IpNet;
 use swarmw_model::{
-    Attachment, AttachmentId, Driver, Id, Network, NetworkAttachment, NetworkId, NetworkSpec,
-    NodeId, OVERLAY, POOLS_MAX, PREDEFINED, Pool, Refusal, RefusalKind, Service, ServiceSpec, Task,
-    TaskId, TaskSpec, TaskState, Time, UpdateState, Version, validate,
+    Attachment, AttachmentId, Driver, Id, IngressSource, Network, NetworkAttachment, NetworkId,
+    NetworkSpec, NodeId, OVERLAY, POOLS_MAX, PREDEFINED, Pool, Refusal, RefusalKind, Service,
+    ServiceSpec, Task, TaskId, TaskSpec, TaskState, Time, UpdateState, Version, validate,
 };
 
 use super::{Context, Step, Stop};
-use crate::network::{NETWORKS_LEVEL, of_attachment, publishes};
+use crate::network::{NETWORKS_LEVEL, of_attachment};
 use crate::{Dropped, Event, Holder, State, VNI_FIRST, VNI_LAST};
 
 /// The networks that each node has from the beginning.
@@ -82,7 +82,7 @@ impl State {
             )));
         }
         if network.spec.ingress
-            && let Some(service) = self.services.values().find(|s| publishes(&s.spec))
+            && let Some(service) = self.services.values().find(|s| s.spec.publishes())
         {
             return Err(refuse(format!(
                 "ingress network cannot be removed because service {} depends on it",
@@ -90,8 +90,9 @@ impl State {
             )));
         }
         // Services that only have an address there were asked for above; tasks that are told
-        // to stop do not keep it.
-        let stays = |task: &Arc<Task>| task.desired_state <= TaskState::Running;
+        // to stop do not keep it, nor do those whose service publishes nothing any more.
+        let stays =
+            |task: &Arc<Task>| task.desired_state <= TaskState::Running && !network.spec.ingress;
         let user = self.addresses(id).find_map(|(_, holder)| match holder {
             Holder::Task(task) => {
                 self.tasks.get(&task).filter(|task| stays(task)).map(|task| task.id.to_string())
@@ -286,7 +287,8 @@ impl State {
     /// Refuses a spec that names a network that is not there, or that nobody may name.
     pub(super) fn check_networks(&self, spec: &ServiceSpec) -> Result<(), Stop> {
         let wanted = spec.networks_wanted();
-        if !wanted.is_empty() {
+        // A manager that does not know networks knows no sources either.
+        if !wanted.is_empty() || spec.ingress_source() != IngressSource::default() {
             self.networks_are_known()?;
         }
         for network in wanted {
@@ -305,14 +307,15 @@ impl State {
                 return Err(Refusal::rpc(RefusalKind::InvalidArgument, message).into());
             }
         }
-        if self.has_networks() && publishes(spec) && self.ingress().is_none() {
+        if self.has_networks() && spec.publishes() && self.ingress().is_none() {
             let message = "service needs ingress network, but no ingress network is present";
             return Err(Refusal::rpc(RefusalKind::FailedPrecondition, message).into());
         }
         Ok(())
     }
 
-    /// Whether a task may have these addresses: free ones, on every overlay of its spec.
+    /// Whether a task may have these addresses: free ones, on every overlay of its spec, and,
+    /// if it serves published ports, on the network of the routing mesh.
     pub(super) fn addresses_fit(
         &self,
         task: TaskId,
@@ -320,8 +323,8 @@ impl State {
         spec: &TaskSpec,
         attachments: &[NetworkAttachment],
     ) -> bool {
-        if spec.networks.is_empty() || !has_node {
-            return attachments.is_empty();
+        if attachments.is_empty() && (spec.networks.is_empty() || !has_node) {
+            return true;
         }
         let mut wanted = BTreeSet::new();
         for id in spec.network_ids() {
@@ -332,10 +335,15 @@ impl State {
             }
         }
         let given: BTreeSet<_> = attachments.iter().map(|on| on.network).collect();
+        let is_mesh =
+            |id: &NetworkId| self.networks.get(id).is_some_and(|network| network.spec.ingress);
+        let none_beyond = given.difference(&wanted).all(is_mesh);
         let each = attachments.iter().all(|on| !on.addresses.is_empty());
         let addresses =
             attachments.iter().flat_map(|on| on.addresses.iter().map(|net| (on.network, *net)));
-        wanted == given
+        has_node
+            && wanted.is_subset(&given)
+            && none_beyond
             && attachments.len() == given.len()
             && each
             && self.may_have(Holder::Task(task), addresses)

@@ -80,6 +80,8 @@ impl State {
             && NodeDescription {
                 feature_level: description.feature_level,
                 data_path_address: description.data_path_address.clone(),
+                gateway_v6: description.gateway_v6,
+                kernel_ports: description.kernel_ports,
                 ..old.description.clone()
             } == *description;
         if same {

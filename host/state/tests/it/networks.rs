@@ -3,10 +3,10 @@ use std::sync::Arc;
 
 use ciborium::Value;
 use swarmw_model::{
-    Attachment, AttachmentId, ClusterSpec, Driver, IpamConfig, Network, NetworkAttachment,
-    NetworkAttachmentConfig, NetworkId, NetworkSpec, Node, NodeDescription, NodeId, NodeRole,
-    NodeState, OVERLAY, Pool, PublishMode, ServiceSpec, Slot, TaskId, TaskState, Time, UpdateState,
-    UpdateStatus, Version, VirtualIp,
+    Attachment, AttachmentId, ClusterSpec, Driver, IngressSource, IpamConfig, Network,
+    NetworkAttachment, NetworkAttachmentConfig, NetworkId, NetworkSpec, Node, NodeDescription,
+    NodeId, NodeRole, NodeState, OVERLAY, Pool, PublishMode, ServiceSpec, Slot, SwarmwOptions,
+    TaskId, TaskState, Time, UpdateState, UpdateStatus, Version, VirtualIp,
 };
 use swarmw_state::{
     Change, Dropped, Event, Holder, Lookup, NETWORKS_LEVEL, NewTask, Outcome, State, TaskChange,
@@ -621,4 +621,63 @@ fn what_an_earlier_release_wrote_is_read() {
     assert!(!text.contains("attachments") && !text.contains("virtual_ips"));
     assert_eq!(decode_transaction(&strip(&bytes)).unwrap(), transaction);
     assert_eq!(ClusterSpec::default(), log.state.cluster().unwrap().spec);
+}
+
+#[test]
+fn a_task_may_have_an_address_on_the_mesh_beside_those_of_its_networks() {
+    let mut log = with_service();
+    log.done(make(network(OTHER, "db", "10.2.0.0/24")));
+    let mesh = log.state.ingress().unwrap();
+    let new = |log: &Log, attachments: Vec<NetworkAttachment>| {
+        Change::CreateTask(NewTask { attachments, ..placed(log, T1, "10.1.0.7/24") })
+    };
+    let (own, first) = (on(NET, "10.1.0.7/24"), on(mesh, "10.0.0.7/24"));
+    for wrong in [
+        // Not without its own networks, on no others, and free.
+        vec![first.clone()],
+        vec![on(OTHER, "10.2.0.7/24"), own.clone()],
+        vec![first.clone(), first.clone(), own.clone()],
+        vec![on(mesh, "10.0.0.1/24"), own.clone()],
+    ] {
+        log.dropped(new(&log, wrong), Dropped::Changed);
+    }
+    let without_node = NewTask { node: None, ..placed(&log, T1, "10.1.0.7/24") };
+    let without_node = NewTask { attachments: vec![first.clone()], ..without_node };
+    log.dropped(Change::CreateTask(without_node), Dropped::Changed);
+    log.done(new(&log, vec![first.clone(), own]));
+    let holder = |log: &Log| log.state.address_holder(mesh, "10.0.0.7".parse().unwrap());
+    assert_eq!(holder(&log), Some(Holder::Task(T1)));
+
+    // A service that is on no network has it alone, as each does that publishes ports.
+    log.done(create(API, publishing("api", vec![port(80, PublishMode::Ingress)])));
+    let slot = Slot::Replica(1);
+    let alone = |address: &str| NewTask {
+        node: Some(N2),
+        attachments: vec![on(mesh, address)],
+        ..log.new_task(T2, API, slot)
+    };
+    let (taken, free) = (alone("10.0.0.7/24"), alone("10.0.0.8/24"));
+    log.dropped(Change::CreateTask(taken), Dropped::Changed);
+    log.done(Change::CreateTask(free));
+
+    // Tasks that have it do not keep the mesh from being made anew.
+    log.done(report(T1, TaskState::Running));
+    log.update(API, |spec| spec.endpoint_spec = None);
+    log.done(Change::RemoveNetwork(mesh));
+    assert_eq!(log.state.ingress(), None);
+    assert_eq!(holder(&log), Some(Holder::Task(T1)));
+    assert!(log.state.is_ingress(mesh), "for as long as it has it");
+    log.done(report(T1, TaskState::Shutdown));
+    assert_eq!(holder(&log), None);
+}
+
+#[test]
+fn the_source_that_tasks_see_is_a_word_of_managers_that_know_networks() {
+    let mut log = Log::founded();
+    let node = SwarmwOptions { ingress_source: IngressSource::Node, ..Default::default() };
+    let mut spec = service("web");
+    spec.swarmw = Some(node);
+    let why = log.refusal(create(WEB, spec.clone()));
+    assert!(why.contains("networks need a swarmw"), "{why}");
+    founded().done(create(WEB, spec));
 }

@@ -46,7 +46,7 @@ pub struct DaemonArgs {
     #[arg(long = "volume-helper", value_name = "NAME=PATH", value_parser = helper)]
     pub volume_helpers: Vec<(String, PathBuf)>,
 
-    /// The address that published ports listen on
+    /// The address that published ports listen on; 0.0.0.0 stands for all, of IPv6 too
     #[arg(long, value_name = "IP", default_value_t = IpAddr::V4(Ipv4Addr::UNSPECIFIED))]
     pub publish_addr: IpAddr,
 

@@ -434,3 +434,33 @@ fn an_agent_of_before_there_were_networks_hears_nothing_of_them() {
     );
     assert_eq!(Told::default().everything(&world.state, NODES[0]), None);
 }
+
+#[test]
+fn on_the_mesh_nodes_are_told_of_the_network_and_of_nodes_and_of_nobody_else() {
+    let mut world = World::new();
+    let mesh = world.state.ingress().expect("one");
+    let placed = |world: &World, n: u128, node: usize, address: &str| {
+        let Change::CreateTask(new) = world.placed(n, FRONT, node, &["10.1.0.5/24"]) else {
+            unreachable!("it makes a task")
+        };
+        let addresses = vec![address.parse().expect("an address")];
+        let on = NetworkAttachment { network: mesh, addresses };
+        Change::CreateTask(NewTask { attachments: vec![on], ..new })
+    };
+    let mut spec = world.state.service(FRONT).expect("there").spec.clone();
+    Arc::make_mut(&mut spec.task_template).networks.clear();
+    let version = world.state.service(FRONT).expect("there").version;
+    world.change(Change::UpdateService { id: FRONT, version, spec: Box::new(spec) });
+
+    assert_eq!(world.change(placed(&world, 1, 0, "10.0.0.5/24")), [0]);
+    let known = &world.known[0];
+    assert_eq!(known.networks.keys().copied().collect::<Vec<_>>(), [mesh]);
+    assert_eq!(known.peers.len(), 3, "connections come by every node");
+    assert!(known.endpoints.is_empty() && known.services.is_empty());
+    assert_eq!(world.change(placed(&world, 2, 1, "10.0.0.6/24")), [1]);
+    assert_eq!(world.report(2, TaskState::Running), [] as [usize; 0]);
+    world.describe(2, "10.9.0.77:2377");
+    assert_eq!(world.known[0].peers[&NODES[2]].address.to_string(), "10.9.0.77");
+    assert_eq!(world.report(1, TaskState::Shutdown), [0]);
+    assert_eq!(world.known[0], Known::default());
+}

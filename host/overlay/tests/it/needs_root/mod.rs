@@ -5,5 +5,6 @@ mod changes;
 mod drift;
 mod life;
 mod peers;
+mod ports;
 mod traffic;
 mod world;

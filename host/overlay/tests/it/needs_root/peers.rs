@@ -24,7 +24,12 @@ pub struct Answer {
 /// Serves TCP and UDP on all addresses of a container: to each line or datagram it says its
 /// name and the client's address.
 pub fn serve(container: &Container) {
-    let all = SocketAddr::from(([0_u16; 8], SERVED));
+    serve_on(container, SERVED);
+}
+
+/// Serves on another port.
+pub fn serve_on(container: &Container, port: u16) {
+    let all = SocketAddr::from(([0_u16; 8], port));
     let (tcp, udp) = inside(&container.space, || {
         (TcpListener::bind(all).expect("a listener"), UdpSocket::bind(all).expect("a socket"))
     });
@@ -83,7 +88,8 @@ pub fn ask(client: &Container, to: &str) -> io::Result<Answer> {
 pub fn ask_often(client: &Container, to: &str, times: usize) -> BTreeMap<Answer, usize> {
     let mut counted = BTreeMap::new();
     for _ in 0..times {
-        *counted.entry(ask(client, to).expect("an answer")).or_default() += 1;
+        let answer = ask(client, to).unwrap_or_else(|error| panic!("{to}: {error}"));
+        *counted.entry(answer).or_default() += 1;
     }
     counted
 }

@@ -1,0 +1,265 @@
+//! Published ports in this node's kernel, kept as the leader's list says: the way of all
+//! connections but those that `desire.rs` leaves to the listeners of user space, which hold
+//! the ports meanwhile. Without a manager, what was heard last goes on.
+
+mod desire;
+
+use std::collections::BTreeSet;
+use std::net::UdpSocket;
+use std::sync::Arc;
+use std::time::Duration;
+
+use swarmw_model::{NodeDescription, TaskId, TaskState};
+use swarmw_overlay::{Applied, DesiredPorts, Drift, Ports, PortsSettings};
+use tokio::sync::{RwLock, watch};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+use super::Networks;
+use super::keep::{LOOK_EVERY, RETRY};
+use super::said::About;
+use crate::docker::Bridged;
+use desire::{Here, desired};
+
+pub(crate) use desire::Listed;
+
+/// How long the kernel is left as an earlier daemon left it, for the engine to say where the
+/// containers of that daemon are.
+const TASKS_PATIENCE: Duration = Duration::from_secs(30);
+
+/// So often in a row the kernel refuses before other nodes are told to lead nobody here.
+const FAILURES_MAX: u32 = 3;
+
+/// Published ports in this node's kernel. Clones are the same.
+#[derive(Clone)]
+pub(crate) struct KernelPorts(Arc<Shared>);
+
+struct Shared {
+    networks: Networks,
+    listed: watch::Sender<Arc<Listed>>,
+    bridged: watch::Receiver<Bridged>,
+    description: watch::Sender<NodeDescription>,
+    /// None once the node has left.
+    ports: RwLock<Option<Ports>>,
+    /// Of the kernel as a whole.
+    said: About<()>,
+    /// Sentences about what somebody did to it.
+    drifts: About<String>,
+}
+
+// === impl KernelPorts ===
+
+impl KernelPorts {
+    /// Goes on with what was listed last.
+    ///
+    /// # Errors
+    /// The kernel is not spoken to.
+    pub(crate) async fn begin(
+        networks: Networks,
+        bridged: watch::Receiver<Bridged>,
+        description: watch::Sender<NodeDescription>,
+        listed: Listed,
+    ) -> swarmw_overlay::Result<Self> {
+        let ports = Ports::open(PortsSettings::default()).await?;
+        let kernel = Self(Arc::new(Shared {
+            networks,
+            listed: watch::Sender::new(Arc::new(listed)),
+            bridged,
+            description,
+            ports: RwLock::new(Some(ports)),
+            said: About::default(),
+            drifts: About::default(),
+        }));
+        // As it was when the daemon ended: others go on to lead connections here.
+        kernel.say_able(kernel.has_data_path());
+        Ok(kernel)
+    }
+
+    /// What the leader says.
+    pub(crate) fn learn(&self, listed: Listed) {
+        self.0.listed.send_if_modified(|known| {
+            let is_news = **known != listed;
+            if is_news {
+                *known = Arc::new(listed);
+            }
+            is_news
+        });
+    }
+
+    /// Keeps the kernel as it should be, until cancelled, and leaves it so.
+    pub(crate) async fn keep(self, cancel: CancellationToken) {
+        tokio::select! {
+            () = cancel.cancelled() => return,
+            () = self.meet_tasks() => {}
+        }
+        let mut listed = self.0.listed.subscribe();
+        let mut known = self.0.networks.0.known.subscribe();
+        let mut ended = self.0.networks.0.ended.clone();
+        let mut bridged = self.0.bridged.clone();
+        let mut look = Instant::now() + LOOK_EVERY;
+        let mut pause = RETRY;
+        let mut failures = 0;
+        loop {
+            // What changes from here on is made so the next time.
+            listed.mark_unchanged();
+            known.mark_unchanged();
+            ended.mark_unchanged();
+            bridged.mark_unchanged();
+            let is_done = self.make_it_so().await;
+            failures = if is_done { 0 } else { failures + 1 };
+            // Whoever cannot is not led to, and goes on to try.
+            self.say_able(self.has_data_path() && failures < FAILURES_MAX);
+            let retry = if is_done { look } else { Instant::now() + pause };
+            pause = if is_done { RETRY } else { (pause * 2).min(LOOK_EVERY) };
+            tokio::select! {
+                () = cancel.cancelled() => return,
+                Ok(()) = listed.changed() => {}
+                Ok(()) = known.changed() => {}
+                Ok(()) = ended.changed() => {}
+                Ok(()) = bridged.changed() => {}
+                () = tokio::time::sleep_until(retry.min(look)) => {}
+            }
+            // Not put off by changes, however many there are.
+            if look <= Instant::now() {
+                self.repair().await;
+                look = Instant::now() + LOOK_EVERY;
+            }
+        }
+    }
+
+    /// Removes everything from the kernel: the node leaves its cluster.
+    pub(crate) async fn leave(&self) {
+        if let Some(ports) = self.0.ports.write().await.take()
+            && let Err(error) = ports.close().await
+        {
+            warn!(%error, "something is left of the published ports");
+        }
+    }
+
+    /// Whether other nodes' packets come here: the address where they send them is this
+    /// machine's own, and not one that somebody translates before it.
+    fn has_data_path(&self) -> bool {
+        let listed = self.0.listed.borrow();
+        let own = listed.ingress.as_ref().and_then(|ingress| ingress.own.as_ref());
+        own.is_some_and(|own| UdpSocket::bind((own.address, 0)).is_ok())
+    }
+
+    /// Says of the node whether others can lead connections to its tasks.
+    fn say_able(&self, is_able: bool) {
+        self.0.description.send_if_modified(|description| {
+            std::mem::replace(&mut description.kernel_ports, is_able) != is_able
+        });
+    }
+
+    /// Waits until it is known where the containers are that ran before: other nodes lead
+    /// connections to them meanwhile, as the kernel has it.
+    async fn meet_tasks(&self) {
+        let expected = self.ran_before();
+        let mut bridged = self.0.bridged.clone();
+        let mut ended = self.0.networks.0.ended.clone();
+        let met = async {
+            loop {
+                let all = {
+                    let (bridged, ended) = (bridged.borrow_and_update(), ended.borrow_and_update());
+                    expected.iter().all(|task| bridged.contains_key(task) || ended.contains(task))
+                };
+                if all {
+                    return;
+                }
+                tokio::select! {
+                    Ok(()) = bridged.changed() => {}
+                    Ok(()) = ended.changed() => {}
+                    else => return,
+                }
+            }
+        };
+        if tokio::time::timeout(TASKS_PATIENCE, met).await.is_err() {
+            info!("not all containers were found that ran before: published ports go on without");
+        }
+    }
+
+    /// Tasks that may be on the bridge.
+    fn ran_before(&self) -> BTreeSet<TaskId> {
+        let kept = self.0.networks.0.store.load().unwrap_or_else(|error| {
+            warn!(%error, "the tasks that ran before could not be read");
+            Vec::new()
+        });
+        let ran = kept.iter().filter(|kept| {
+            kept.status.state == TaskState::Running && !kept.assignment.attachments.is_empty()
+        });
+        ran.map(|kept| kept.assignment.id).collect()
+    }
+
+    fn desired(&self) -> DesiredPorts {
+        let networks = &*self.0.networks.0;
+        let listed = self.0.listed.borrow().clone();
+        let known = networks.known.borrow().clone();
+        let here = Here {
+            node: networks.node,
+            known: &known,
+            bridged: &self.0.bridged.borrow(),
+            ended: &networks.ended.borrow(),
+        };
+        desired(&listed, &here)
+    }
+
+    /// Whether it is so.
+    async fn make_it_so(&self) -> bool {
+        let bridged = self.0.bridged.borrow().keys().copied().collect();
+        let desired = self.desired();
+        let ports = self.0.ports.read().await;
+        let Some(ports) = &*ports else { return true };
+        match ports.apply(desired).await {
+            Ok(applied) => {
+                self.0.networks.0.shadows.lead_to(bridged);
+                self.say_lost(&applied);
+                true
+            }
+            Err(error) => {
+                if self.0.said.is_news((), &error) {
+                    warn!(%error, "published ports are not as they should be in the kernel");
+                }
+                false
+            }
+        }
+    }
+
+    /// What cannot be done, and does not keep the rest from it.
+    fn say_lost(&self, applied: &Applied) {
+        let lost: Vec<_> = applied.lost.iter().map(Drift::to_string).collect();
+        if lost.is_empty() {
+            if self.0.said.is_over(&()) {
+                info!("published ports are as they should be in the kernel again");
+            }
+        } else if self.0.said.is_news((), lost.join("; ")) {
+            warn!(lost = lost.join("; "), "published ports do not lead everywhere");
+        }
+    }
+
+    /// Puts back what somebody took from the kernel.
+    async fn repair(&self) {
+        let ports = self.0.ports.read().await;
+        let Some(ports) = &*ports else { return };
+        let drifts = match ports.repair().await {
+            Ok((drifts, _)) => drifts,
+            Err(error) => {
+                if self.0.said.is_news((), &error) {
+                    warn!(%error, "published ports could not be looked at in the kernel");
+                }
+                return;
+            }
+        };
+        for drift in &drifts {
+            if !self.0.drifts.is_news(drift.to_string(), "") {
+                continue;
+            }
+            if drift.is_repairable() {
+                warn!(%drift, "repaired published ports");
+            } else {
+                warn!(%drift, "published ports are not as they should be");
+            }
+        }
+        self.0.drifts.keep_only(&drifts.iter().map(ToString::to_string).collect());
+    }
+}

@@ -1,0 +1,153 @@
+//! What the kernel should have of published ports, from what the leader said and what is
+//! here. Pure.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+
+use swarmw_model::{Backend, Ingress, NetworkAttachment, NodeId, PublishedPort, TaskId};
+use swarmw_overlay::{DesiredPorts, Local, PublishedEnds, Remote};
+
+use super::super::Known;
+use crate::docker::{Bridged, GATEWAY_BRIDGE, OnBridge};
+
+/// What the leader says of published ports.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Listed {
+    /// All of them.
+    pub(crate) ports: Vec<PublishedPort>,
+    /// None: there is no routing mesh, or the leader knows none between kernels.
+    pub(crate) ingress: Option<Ingress>,
+}
+
+/// What there is on the node itself, and what it knows of others.
+pub(super) struct Here<'a> {
+    /// The node.
+    pub(super) node: NodeId,
+    /// Nodes, on one that serves: connections come by each. Networks of tasks here.
+    pub(super) known: &'a Known,
+    /// Tasks here, and where their containers are on the bridge.
+    pub(super) bridged: &'a Bridged,
+    /// Tasks of the node that have ended, whether the leader has heard of it or not.
+    pub(super) ended: &'a BTreeSet<TaskId>,
+}
+
+/// Nothing, before the leader has said what the node is to the others.
+pub(super) fn desired(listed: &Listed, here: &Here<'_>) -> DesiredPorts {
+    let Some(ingress) = &listed.ingress else { return nothing() };
+    let Some(own) = &ingress.own else { return nothing() };
+    let mut desired = DesiredPorts {
+        number: own.number,
+        address: own.address,
+        port: ingress.data_path_port,
+        vni: ingress.vni,
+        here: locals(listed, here),
+        ..nothing()
+    };
+    for peer in here.known.peers.values().filter(|peer| peer.node != here.node) {
+        desired.peers.insert(peer.number, peer.address);
+    }
+    for backend in backends(listed).filter(|backend| backend.node != here.node) {
+        let Some(address) = backend.data_path.filter(|_| backend.number > 0) else { continue };
+        desired.peers.insert(backend.number, address);
+        if let Some(task) = backend.ingress {
+            let remote = Remote { node: backend.number, v4: true, v6: backend.v6 };
+            desired.elsewhere.insert(task, remote);
+        }
+    }
+    desired.nodes = other_addresses(listed, here, &desired);
+    for port in &listed.ports {
+        if let Some(ends) = ends(port, here, &desired) {
+            desired.ports.insert((port.protocol, port.published), ends);
+        }
+    }
+    desired
+}
+
+/// A port as the kernel serves it; none: it is left to user space, as there is somebody whom
+/// the kernel does not lead to, or nobody at all. It would be unfair to lead to some only.
+fn ends(port: &PublishedPort, here: &Here<'_>, desired: &DesiredPorts) -> Option<PublishedEnds> {
+    let has_ended =
+        |backend: &Backend| backend.node == here.node && here.ended.contains(&backend.task);
+    let serving = port.backends.iter().filter(|backend| !has_ended(backend));
+    let reached = serving.map(|backend| Some((reached(backend, here, desired)?, port.target)));
+    let backends: BTreeSet<_> = reached.collect::<Option<_>>()?;
+    // There is a listener, for what kernels do not lead to: [::1] for one.
+    let ends = PublishedEnds { backends, snat: port.snat, user_space: true };
+    (!ends.backends.is_empty()).then_some(ends)
+}
+
+/// A task's ingress address, if the kernel leads there.
+fn reached(backend: &Backend, here: &Here<'_>, desired: &DesiredPorts) -> Option<Ipv4Addr> {
+    let task = backend.ingress?;
+    let leads = match backend.node == here.node {
+        true => desired.here.get(&task).is_some_and(|on| on.v4.is_some() || on.v6.is_some()),
+        false => {
+            let peer = desired.peers.get(&backend.number).filter(|_| backend.number > 0);
+            peer.is_some_and(|address| address.is_ipv4() == desired.address.is_ipv4())
+        }
+    };
+    leads.then_some(task)
+}
+
+/// Ingress addresses of tasks here: by their own attachments, as other nodes may hear of a
+/// task before this one does that it serves; and by the list.
+fn locals(listed: &Listed, here: &Here<'_>) -> BTreeMap<Ipv4Addr, Local> {
+    let alive = here.bridged.iter().filter(|(task, _)| !here.ended.contains(task));
+    let attached = alive.filter_map(|(_, on): (_, &OnBridge)| {
+        let mut attachments = on.attachments.iter();
+        Some((attachments.find_map(|on| on_mesh(on, here.known))?, on.local))
+    });
+    let own = backends(listed).filter(|backend| backend.node == here.node);
+    let told = own
+        .filter(|backend| !here.ended.contains(&backend.task))
+        .filter_map(|backend| Some((backend.ingress?, here.bridged.get(&backend.task)?.local)));
+    attached.chain(told).collect()
+}
+
+fn on_mesh(on: &NetworkAttachment, known: &Known) -> Option<Ipv4Addr> {
+    known.networks.get(&on.network).filter(|network| network.spec.ingress)?;
+    on.addresses.iter().find_map(|net| match net.addr() {
+        IpAddr::V4(address) => Some(address),
+        IpAddr::V6(_) => None,
+    })
+}
+
+/// Where nodes' agents are, where that is not where their VXLAN ends: a node that is a client
+/// has either address.
+fn other_addresses(
+    listed: &Listed,
+    here: &Here<'_>,
+    desired: &DesiredPorts,
+) -> BTreeMap<IpAddr, u16> {
+    let others = backends(listed).filter(|backend| backend.node != here.node);
+    let agents = others.filter_map(|backend| {
+        let agent: SocketAddr = backend.address.parse().ok()?;
+        Some((agent.ip(), backend.number))
+    });
+    agents
+        .filter(|(agent, number)| desired.peers.get(number).is_some_and(|end| end != agent))
+        .collect()
+}
+
+/// All tasks that have connections by published ports.
+fn backends(listed: &Listed) -> impl Iterator<Item = &Backend> {
+    listed.ports.iter().flat_map(|port| port.backends.iter().chain(&port.leaving))
+}
+
+fn nothing() -> DesiredPorts {
+    DesiredPorts {
+        number: 0,
+        address: Ipv4Addr::UNSPECIFIED.into(),
+        port: 0,
+        vni: 0,
+        bridge: GATEWAY_BRIDGE.to_owned(),
+        peers: BTreeMap::new(),
+        nodes: BTreeMap::new(),
+        here: BTreeMap::new(),
+        elsewhere: BTreeMap::new(),
+        ports: BTreeMap::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests;

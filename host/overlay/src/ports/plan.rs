@@ -1,0 +1,125 @@
+//! What a [`DesiredPorts`] means in links, routes and rules.
+
+use std::collections::BTreeSet;
+use std::net::{IpAddr, Ipv4Addr};
+
+use super::policy::Policy;
+use super::{DesiredPorts, PublishedEnds, ingress_v6};
+use crate::device::{Mac, next_hop};
+use crate::layout::{Device, Kind, Layout, Tunnel, TunnelEnds, Way};
+
+/// The device between nodes.
+pub(super) const DEVICE: &str = "swingress";
+
+/// Marks of connections, and routing tables: of each node, its number is added.
+pub(super) const MARKS: u32 = 0x5357_0000;
+
+/// The mark of connections that came by a node, and the table that leads back there.
+pub(super) fn mark_of(number: u16) -> u32 {
+    MARKS | u32::from(number)
+}
+
+/// Who can be reached.
+pub(super) struct Ends<'a>(&'a DesiredPorts);
+
+/// What should be there but for nftables.
+pub(super) fn layout(desired: &DesiredPorts, mtu: u32) -> Layout {
+    let mut layout = Layout::default();
+    if !desired.has_ends() {
+        return layout;
+    }
+    let ends =
+        TunnelEnds { vni: desired.vni, local: desired.address, port: desired.port, learns: false };
+    let tunnel = Tunnel { ends, mac: Mac::of_node(desired.number), mtu };
+    let device = Device { group: 0, up: true, kind: Kind::Tunnel(tunnel) };
+    layout.devices.insert(DEVICE.to_owned(), device);
+    // All nodes: connections come by each, whether it has tasks or not.
+    for (number, end) in peers(desired) {
+        let (hop, mac) = (next_hop(number), Mac::of_node(number));
+        layout.neighbours.insert((DEVICE.to_owned(), hop), mac);
+        layout.ends.insert((DEVICE.to_owned(), mac), end);
+    }
+    for (number, end) in &desired.peers {
+        if *number != desired.number && end.is_ipv4() != desired.address.is_ipv4() {
+            layout.impossible.insert(format!(
+                "node {number} cannot be reached: its data path address is {end}, this node's \
+                 is {}, and both must be of one family",
+                desired.address
+            ));
+        }
+    }
+    let ends = Ends(desired);
+    for (address, remote) in &desired.elsewhere {
+        if !ends.leads_to(*address) {
+            continue;
+        }
+        let way = || Way::Node { device: DEVICE.to_owned(), hop: next_hop(remote.node) };
+        layout.routes.insert(IpAddr::V4(*address).into(), way());
+        layout.routes.insert(IpAddr::V6(ingress_v6(*address)).into(), way());
+    }
+    layout
+}
+
+/// Rules and tables for the way back.
+pub(super) fn policy(desired: &DesiredPorts) -> Policy {
+    let mut policy = Policy::default();
+    if desired.has_ends() {
+        policy.lead_back(&desired.bridge, peers(desired).map(|(number, _)| number));
+    }
+    policy
+}
+
+/// Other nodes that can be reached.
+fn peers(desired: &DesiredPorts) -> impl Iterator<Item = (u16, IpAddr)> {
+    let others = desired.peers.iter().map(|(number, end)| (*number, *end));
+    others.filter(|(number, _)| reaches(desired, *number))
+}
+
+fn reaches(desired: &DesiredPorts, number: u16) -> bool {
+    let alike = |end: &IpAddr| end.is_ipv4() == desired.address.is_ipv4();
+    number != desired.number && desired.peers.get(&number).is_some_and(alike)
+}
+
+/// What of a layout is of published ports: the node's namespace has others' things, too.
+pub(super) fn own(mut layout: Layout) -> Layout {
+    layout.devices.retain(|name, _| name == DEVICE);
+    layout.addresses.retain(|(device, _)| device == DEVICE);
+    layout.routes.retain(|_, way| way.device() == Some(DEVICE));
+    layout.neighbours.retain(|(device, _), _| device == DEVICE);
+    layout.ends.retain(|(device, _), _| device == DEVICE);
+    // The kernel gives it one by itself.
+    layout.addresses.clear();
+    layout
+}
+
+// === impl Ends ===
+
+impl<'a> Ends<'a> {
+    pub(super) fn of(desired: &'a DesiredPorts) -> Self {
+        Self(desired)
+    }
+
+    /// Backends of a port that can be reached from here, with one family of addresses.
+    pub(super) fn backends(&self, published: &PublishedEnds, v6: bool) -> BTreeSet<(IpAddr, u16)> {
+        let reached = published.backends.iter();
+        reached.filter_map(|(task, target)| Some((self.address(*task, v6)?, *target))).collect()
+    }
+
+    /// Where a task is reached from here.
+    fn address(&self, task: Ipv4Addr, v6: bool) -> Option<IpAddr> {
+        if let Some(local) = self.0.here.get(&task) {
+            return if v6 { local.v6.map(IpAddr::V6) } else { local.v4.map(IpAddr::V4) };
+        }
+        let remote = self.0.elsewhere.get(&task).filter(|_| self.leads_to(task))?;
+        match v6 {
+            true => remote.v6.then(|| ingress_v6(task).into()),
+            false => remote.v4.then(|| task.into()),
+        }
+    }
+
+    /// Whether a task is elsewhere, on a node that can be reached.
+    fn leads_to(&self, task: Ipv4Addr) -> bool {
+        let remote = self.0.elsewhere.get(&task).filter(|_| !self.0.here.contains_key(&task));
+        remote.is_some_and(|remote| reaches(self.0, remote.node))
+    }
+}

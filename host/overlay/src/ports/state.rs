@@ -1,0 +1,466 @@
+//! What is known of the node's published ports, and how they become what they should be.
+
+use super::firewall::{Correction, Firewall};
+use super::plan::{self, DEVICE};
+use super::policy::{Policy, Turn};
+use super::settings::{self, Sysctl, Values};
+use super::table::{Fixed, Listed, TABLE, Table, list};
+use super::{DesiredPorts, PortsSettings};
+use crate::difference::{Difference, Step, difference};
+use crate::drift::{Applied, Drift};
+use crate::layout::{Layout, mtu_over};
+use crate::router::Router;
+use crate::{Result, netfilter, nft};
+
+#[derive(Debug)]
+pub(super) struct State {
+    /// The node's own namespace.
+    machine: Router,
+    desired: Option<DesiredPorts>,
+    /// What is there, if nobody else changed it; none: to be read.
+    known: Option<Known>,
+    /// Nothing is there: this process removed it, and made none since.
+    closed: bool,
+    /// The rules that are always there, as they were listed first.
+    rules: Option<String>,
+    /// The number of the ruleset when it was last read and found right.
+    generation: Option<u32>,
+}
+
+/// What is there.
+#[derive(Debug)]
+struct Known {
+    layout: Layout,
+    policy: Policy,
+    table: Table,
+    settings: Vec<Sysctl>,
+    /// Devices that live by router advertisements.
+    advertised: Vec<String>,
+    mtu: u32,
+}
+
+/// What was read.
+struct Seen {
+    layout: Layout,
+    policy: Policy,
+    advertised: Vec<String>,
+    /// None: the table is not there.
+    listed: Option<Listed>,
+    /// Settings that are otherwise, and what they are.
+    settings: Vec<(Sysctl, String)>,
+    /// The bridge takes packets to 127.0.0.0/8 because of the table, or is about to.
+    opened: bool,
+    /// Of both families, with the name of the program.
+    firewalls: Vec<(&'static str, Firewall)>,
+    /// None: nothing was read.
+    generation: Option<u32>,
+    mtu: u32,
+}
+
+// === impl State ===
+
+impl State {
+    pub(super) async fn open(settings: &PortsSettings) -> Result<Self> {
+        Ok(Self {
+            machine: Router::of_machine(&settings.machine).await?,
+            desired: None,
+            known: None,
+            closed: false,
+            rules: None,
+            generation: None,
+        })
+    }
+
+    /// See [`super::Ports::apply`].
+    pub(super) async fn apply(
+        &mut self,
+        settings: &PortsSettings,
+        desired: DesiredPorts,
+    ) -> Result<Applied> {
+        self.desired = Some(desired.clone());
+        if desired.is_nothing() {
+            return self.close(settings).await;
+        }
+        self.closed = false;
+        let seen = match self.known.take() {
+            Some(known) if known.suffices(&desired) => Seen::of(known, &desired),
+            _ => self.look(settings, &desired).await?,
+        };
+        self.settle(settings, &desired, seen).await
+    }
+
+    /// See [`super::Ports::check`].
+    pub(super) async fn check(&mut self, settings: &PortsSettings) -> Result<Vec<Drift>> {
+        Ok(self.judged(settings).await?.map_or_else(Vec::new, |(_, _, drifts)| drifts))
+    }
+
+    /// See [`super::Ports::repair`].
+    pub(super) async fn repair(
+        &mut self,
+        settings: &PortsSettings,
+    ) -> Result<(Vec<Drift>, Applied)> {
+        let Some((desired, seen, drifts)) = self.judged(settings).await? else {
+            return Ok(Default::default());
+        };
+        if !drifts.iter().any(Drift::is_repairable) {
+            return Ok((drifts, Applied::default()));
+        }
+        self.known = None;
+        let applied = self.settle(settings, &desired, seen).await?;
+        Ok((drifts, applied))
+    }
+
+    /// See [`super::Ports::close`].
+    pub(super) async fn close(&mut self, settings: &PortsSettings) -> Result<Applied> {
+        let mut applied = Applied::default();
+        if self.closed {
+            return Ok(applied);
+        }
+        (self.known, self.rules, self.generation) = (None, None, None);
+        let space = self.machine.inside.clone();
+        if let Some(listing) = nft::list(&settings.nft, &space, TABLE).await? {
+            // Whatever else it says.
+            let listed = list(&listing, &Fixed::default()).unwrap_or_default();
+            let shut = |device: &str| Sysctl { path: settings::localnet(device), value: "0" };
+            let opened: Vec<_> = listed.table.opened().map(shut).collect();
+            applied.settings += opened.len();
+            settings::write(&space, opened).await?;
+            nft::change(&settings.nft, &space, format!("delete table {TABLE}\n")).await?;
+            applied.tables += 1;
+        }
+        let (policy, _) = self.machine.read_policy().await?;
+        for turn in policy.turns(&Policy::default()) {
+            self.machine.turn(&turn).await?;
+            applied.rules += 1;
+        }
+        if self.machine.machine.has(DEVICE).await? {
+            self.machine.remove_device(DEVICE).await?;
+            applied.devices += 1;
+        }
+        for (program, firewall) in self.firewalls(settings).await {
+            let correction = firewall.correct(program, None);
+            applied.firewall += correction.make(settings.program(program), &space).await?;
+        }
+        self.closed = true;
+        Ok(applied)
+    }
+
+    /// What is desired, what there is, and where they differ; none: nothing was applied.
+    async fn judged(
+        &mut self,
+        settings: &PortsSettings,
+    ) -> Result<Option<(DesiredPorts, Seen, Vec<Drift>)>> {
+        let Some(desired) = self.desired.clone().filter(|desired| !desired.is_nothing()) else {
+            return Ok(None);
+        };
+        let seen = self.look(settings, &desired).await?;
+        let drifts = seen.judge(&desired);
+        if !drifts.iter().any(Drift::is_repairable) {
+            self.generation = seen.generation;
+        }
+        Ok(Some((desired, seen, drifts)))
+    }
+
+    /// Reads the kernel.
+    async fn look(&mut self, settings: &PortsSettings, desired: &DesiredPorts) -> Result<Seen> {
+        let underlay = self.machine.machine.mtu_of(desired.address).await?;
+        let layout = plan::own(self.machine.read().await?);
+        let (policy, advertised) = self.machine.read_policy().await?;
+        let names = self.machine.indexes.iter();
+        let advertised = names.filter(|(_, index)| advertised.contains(index));
+        let advertised: Vec<_> = advertised.map(|(name, _)| name.clone()).collect();
+        let space = self.machine.inside.clone();
+
+        // Before the listing: a change meanwhile is seen the next time.
+        let generation = Some(netfilter::generation(&space).await?);
+        let listed = match &self.known {
+            Some(known) if self.generation == generation => Some(Listed::of(known.table.clone())),
+            _ => self.list(settings, desired).await?,
+        };
+        let advertised = self.strict(advertised).await?;
+        let wanted = settings::wanted(desired, &advertised);
+        let values =
+            settings::read(&space, wanted.iter().map(|wanted| wanted.path.clone()).collect());
+        let values = values.await?;
+        let localnet = settings::localnet(&desired.bridge);
+        let shut = values.get(&localnet).is_some_and(|value| value.as_deref() == Some("0"));
+        let is_it = |listed: &Listed| listed.table.opened().any(|it| it == desired.bridge);
+        let opened = desired.has_ends() && (shut || listed.as_ref().is_some_and(is_it));
+        Ok(Seen {
+            layout,
+            policy,
+            listed,
+            settings: unlike(wanted, &values),
+            advertised,
+            opened,
+            firewalls: self.firewalls(settings).await,
+            generation,
+            mtu: mtu_over(desired.address, underlay),
+        })
+    }
+
+    /// Devices that would no longer heed router advertisements on a machine that forwards.
+    async fn strict(&self, devices: Vec<String>) -> Result<Vec<String>> {
+        let paths = devices.iter().map(|device| settings::accept_ra(device)).collect();
+        let values = settings::read(&self.machine.inside, paths).await?;
+        let heeds = |device: &String| {
+            let value = values.get(&settings::accept_ra(device)).and_then(Option::as_deref);
+            matches!(value, Some("1" | "2"))
+        };
+        Ok(devices.into_iter().filter(heeds).collect())
+    }
+
+    async fn firewalls(&self, settings: &PortsSettings) -> Vec<(&'static str, Firewall)> {
+        let mut firewalls = Vec::new();
+        for name in ["iptables", "ip6tables"] {
+            let firewall = Firewall::read(settings.program(name), &self.machine.inside).await;
+            firewalls.push((name, firewall));
+        }
+        firewalls
+    }
+
+    async fn list(
+        &mut self,
+        settings: &PortsSettings,
+        desired: &DesiredPorts,
+    ) -> Result<Option<Listed>> {
+        let space = &self.machine.inside;
+        let Some(listing) = nft::list(&settings.nft, space, TABLE).await? else {
+            return Ok(None);
+        };
+        let mut listed = list(&listing, &Fixed::of(desired)).unwrap_or_else(|said| {
+            let said = format!("nftables lists the table in unknown words: {said}");
+            Listed { broken: vec![said], ..Listed::default() }
+        });
+        if listed.broken.is_empty() {
+            let rules = self.rules.get_or_insert_with(|| listed.rules.clone());
+            if *rules != listed.rules {
+                listed.broken.push("a rule of nftables was changed".to_owned());
+            }
+        }
+        Ok(Some(listed))
+    }
+
+    /// Makes what is seen what is desired.
+    async fn settle(
+        &mut self,
+        settings: &PortsSettings,
+        desired: &DesiredPorts,
+        seen: Seen,
+    ) -> Result<Applied> {
+        let mut applied = Applied::default();
+        let (found, is_whole) = match &seen.listed {
+            Some(listed) => (listed.table.clone(), listed.broken.is_empty()),
+            None => (Table::default(), false),
+        };
+        let table = Table::of(desired, &found, seen.opened);
+        let layout = plan::layout(desired, seen.mtu);
+        let policy = plan::policy(desired);
+        let Difference { steps, lost } = difference(&seen.layout, &layout);
+        applied.lost.extend(lost.into_iter().map(Drift::lost));
+
+        // Before anything is forwarded.
+        if !is_whole {
+            self.write(settings, &table, None, &mut applied).await?;
+        }
+        let (leave, come): (Vec<_>, Vec<_>) = steps.into_iter().partition(is_of_leaving);
+        let mut there = seen.policy;
+        if come.iter().any(is_of_the_device) {
+            there.forget_ways();
+        }
+        let space = self.machine.inside.clone();
+        applied.settings += seen.settings.len();
+        let (own, others): (Vec<_>, Vec<_>) = seen
+            .settings
+            .into_iter()
+            .map(|(setting, _)| setting)
+            .partition(Sysctl::is_of_the_device);
+        for step in &come {
+            self.machine.step(step).await?;
+            applied.count(step);
+            if is_of_the_device(step) {
+                settings::write(&space, own.clone()).await?;
+            }
+        }
+        settings::write(&space, own).await?;
+        for turn in there.turns(&policy) {
+            self.machine.turn(&turn).await?;
+            match turn {
+                Turn::RemoveWay { .. } | Turn::SetWay { .. } => applied.routes += 1,
+                Turn::RemoveRule(_) | Turn::AddRule(_) => applied.rules += 1,
+            }
+        }
+        for (program, firewall) in &seen.firewalls {
+            let bridge = desired.has_ends().then_some(&desired.bridge[..]);
+            let correction = firewall.correct(program, bridge);
+            applied.firewall += correction.make(settings.program(program), &space).await?;
+        }
+        if is_whole {
+            self.write(settings, &table, Some(&found), &mut applied).await?;
+        }
+        // Now that nftables stands before it.
+        settings::write(&space, others).await?;
+        for step in &leave {
+            self.machine.step(step).await?;
+            applied.count(step);
+        }
+        let gone = Table::gone(&found, &table);
+        if !gone.is_empty() {
+            applied.flows = netfilter::forget(&space, gone).await?;
+        }
+        if !is_whole {
+            // What the rules are, for comparison.
+            self.rules = None;
+            self.list(settings, desired).await?;
+        }
+        let settings = settings::wanted(desired, &seen.advertised);
+        let (advertised, mtu) = (seen.advertised, seen.mtu);
+        self.known = Some(Known { layout, policy, table, settings, advertised, mtu });
+        Ok(applied)
+    }
+
+    /// Writes nftables: what differs from what was found, or the whole.
+    async fn write(
+        &self,
+        settings: &PortsSettings,
+        table: &Table,
+        found: Option<&Table>,
+        applied: &mut Applied,
+    ) -> Result<()> {
+        let change = match found {
+            Some(found) => table.change_from(found),
+            None => table.whole(),
+        };
+        if change.is_empty() {
+            return Ok(());
+        }
+        applied.tables += usize::from(found.is_none());
+        applied.chains += change.chains;
+        applied.elements += change.elements;
+        applied.bytes += change.text.len();
+        nft::change(&settings.nft, &self.machine.inside, change.text).await
+    }
+}
+
+/// Ways go after nobody is sent there any more; with a device, at once.
+fn is_of_leaving(step: &Step) -> bool {
+    matches!(step, Step::RemoveRoute { .. } | Step::RemoveNeighbour { .. } | Step::RemoveEnd { .. })
+}
+
+fn is_of_the_device(step: &Step) -> bool {
+    matches!(step, Step::AddTunnel { .. } | Step::SetDevice { .. } | Step::RemoveDevice { .. })
+}
+
+/// Settings that are not as they should be. Those of devices that are not there are none.
+fn unlike(wanted: Vec<Sysctl>, values: &Values) -> Vec<(Sysctl, String)> {
+    let mut unlike = Vec::new();
+    for setting in wanted {
+        match values.get(&setting.path) {
+            Some(Some(value)) if value != setting.value => {
+                let value = value.clone();
+                unlike.push((setting, value));
+            }
+            // It is to be made: its settings come with it.
+            Some(None) | None if setting.is_of_the_device() => {
+                unlike.push((setting, String::new()));
+            }
+            _ => {}
+        }
+    }
+    unlike
+}
+
+// === impl PortsSettings ===
+
+impl PortsSettings {
+    fn program(&self, name: &str) -> &std::path::Path {
+        if name == "ip6tables" { &self.ip6tables } else { &self.iptables }
+    }
+}
+
+// === impl Known ===
+
+impl Known {
+    /// Whether it says all that is needed for a change to what is desired: the rules that
+    /// are always there, the device and the settings are not to be changed.
+    fn suffices(&self, desired: &DesiredPorts) -> bool {
+        let devices = plan::layout(desired, self.mtu).devices;
+        self.table.fixed == Fixed::of(desired)
+            && self.layout.devices == devices
+            && self.settings == settings::wanted(desired, &self.advertised)
+    }
+}
+
+// === impl Seen ===
+
+impl Seen {
+    fn of(known: Known, desired: &DesiredPorts) -> Self {
+        let opened = known.table.opened().any(|bridge| bridge == desired.bridge);
+        Self {
+            layout: known.layout,
+            policy: known.policy,
+            advertised: known.advertised,
+            listed: Some(Listed::of(known.table)),
+            settings: Vec::new(),
+            opened,
+            firewalls: Vec::new(),
+            generation: None,
+            mtu: known.mtu,
+        }
+    }
+
+    fn judge(&self, desired: &DesiredPorts) -> Vec<Drift> {
+        let mut drifts = Vec::new();
+        let mut add = |sentence: String| drifts.push(Drift::new(sentence));
+        match &self.listed {
+            None => add(format!("table {TABLE} of nftables is missing")),
+            Some(listed) if !listed.broken.is_empty() => {
+                listed.broken.iter().cloned().for_each(&mut add);
+            }
+            Some(Listed { table, .. }) => {
+                let wanted = Table::of(desired, table, self.opened);
+                table.unlike(&wanted).into_iter().for_each(&mut add);
+            }
+        }
+        let wanted = plan::layout(desired, self.mtu);
+        let Difference { steps, lost } = difference(&self.layout, &wanted);
+        steps.iter().for_each(|step| add(step.to_string()));
+        let there = self.layout.devices.contains_key(DEVICE);
+        for (setting, value) in &self.settings {
+            // What goes and comes with the device is said of the device.
+            if there || !setting.is_of_the_device() {
+                let name = settings::shown(&setting.path);
+                add(format!("setting {name} is {value}, not {}", setting.value));
+            }
+        }
+        for turn in self.policy.turns(&plan::policy(desired)) {
+            if there || !matches!(turn, Turn::SetWay { .. }) {
+                add(turn.to_string());
+            }
+        }
+        for (program, firewall) in &self.firewalls {
+            let bridge = desired.has_ends().then_some(&desired.bridge[..]);
+            let Correction { said, .. } = firewall.correct(program, bridge);
+            said.into_iter().for_each(&mut add);
+        }
+        drifts.extend(lost.into_iter().map(Drift::lost));
+        drifts
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+
+    #[test]
+    fn settings_of_a_device_that_is_to_be_made_are_written_with_it() {
+        let setting = |path: &str| Sysctl { path: path.to_owned(), value: "1" };
+        let wanted = ["ipv4/ip_forward", "ipv4/conf/swingress/a", "ipv4/conf/br0/a"].map(setting);
+        let values: Values = BTreeMap::from([("ipv4/ip_forward".to_owned(), Some("0".to_owned()))]);
+        let unlike: Vec<_> =
+            unlike(wanted.into(), &values).into_iter().map(|(setting, _)| setting.path).collect();
+        assert_eq!(unlike, ["ipv4/ip_forward", "ipv4/conf/swingress/a"]);
+    }
+}

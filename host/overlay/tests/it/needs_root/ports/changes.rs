@@ -1,0 +1,120 @@
+//! What changes touch, and what they leave.
+
+use std::io::ErrorKind;
+
+use swarmw_overlay::Applied;
+
+use super::super::peers::Flow;
+use super::super::world::within;
+use super::world::World;
+
+/// A task on the first of two machines, and two on the second.
+async fn served() -> World {
+    let mut world = World::new(2).await;
+    for machine in [0, 1, 1] {
+        world.task(machine);
+    }
+    world.publish(&[0, 1, 2]);
+    world.apply().await;
+    world
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_so_already_is_left() {
+    let world = served().await;
+    for applied in world.apply().await {
+        assert!(applied.is_nothing(), "{applied:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_backend_that_goes_or_comes_changes_its_slot_and_the_count() {
+    let mut world = served().await;
+    world.publish(&[0, 1]);
+    let applied = world.apply_on(0).await;
+    // Three protocols of two families, of each the chain and at most three elements.
+    let Applied { elements, bytes, .. } = applied;
+    assert_eq!(applied, Applied { chains: 6, elements, bytes, ..Applied::default() });
+    assert!((6..=18).contains(&elements), "{applied:?}");
+    world.publish(&[0, 1, 2]);
+    let Applied { elements, bytes, .. } = world.apply_on(0).await;
+    assert_eq!(elements, 6);
+    assert!(bytes < 1500, "{bytes}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_task_that_comes_elsewhere_is_a_route_and_a_pair_of_each_family() {
+    let mut world = served().await;
+    let changed = |bytes| Applied { routes: 2, elements: 2, bytes, ..Applied::default() };
+    world.task(1);
+    let applied = world.apply_on(0).await;
+    assert_eq!(applied, changed(applied.bytes));
+    world.tasks.pop();
+    let applied = world.apply_on(0).await;
+    assert_eq!(applied, changed(applied.bytes));
+    assert!(applied.bytes < 300, "{applied:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_udp_flow_goes_elsewhere_when_its_backend_goes() {
+    let mut world = served().await;
+    for to in ["192.168.7.1", "fd77::1"] {
+        world.publish(&[0, 1, 2]);
+        world.apply().await;
+        let flow = Flow::open(&world.client, to);
+        let first = flow.ask().expect("an answer");
+        let untouched = Flow::open(&world.client, to);
+        let other = untouched.ask().expect("an answer");
+        let rest: Vec<_> =
+            (0..3).filter(|task| world.tasks[*task].container.name != first.by).collect();
+        world.publish(&rest);
+        let applied = world.apply_on(0).await;
+        assert_eq!(applied.flows, 1, "{applied:?}");
+        assert_ne!(flow.ask().expect("an answer"), first);
+        assert_eq!(untouched.ask().expect("an answer"), other);
+        world.publish(&[]);
+        world.apply_on(0).await;
+        assert_eq!(flow.ask().expect_err("nobody").kind(), ErrorKind::ConnectionRefused);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_task_that_moves_on_the_bridge_takes_its_flows_along() {
+    let mut world = served().await;
+    world.publish(&[1]);
+    world.apply().await;
+    let flow = Flow::open(&world.client, "192.168.7.1");
+    flow.ask().expect("an answer");
+    // Its ingress address is now another's.
+    let moved = world.tasks[2].local;
+    world.tasks[1].local = moved;
+    world.tasks.pop();
+    let applied = world.apply_on(1).await;
+    assert_eq!(applied.flows, 1, "{applied:?}");
+    assert_eq!(flow.ask().expect("an answer").by, "c2");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connection_that_nobody_answered_tries_another_end() {
+    let mut world = served().await;
+    let silent = &world.tasks[1].container.space;
+    within(silent, "nft add table inet deaf");
+    within(
+        silent,
+        "nft add chain inet deaf in { type filter hook input priority 0 ; policy drop ; }",
+    );
+    world.publish(&[1]);
+    world.apply().await;
+    let client = world.client.clone();
+    let asked = std::thread::spawn(move || {
+        let to = "192.168.7.1:80".parse().expect("an address");
+        super::super::world::inside(&client.space, || {
+            std::net::TcpStream::connect_timeout(&to, std::time::Duration::from_secs(8))
+        })
+    });
+    std::thread::sleep(std::time::Duration::from_millis(300));
+    world.publish(&[0]);
+    let applied = world.apply_on(0).await;
+    assert_eq!(applied.flows, 1, "{applied:?}");
+    asked.join().expect("done").expect("a connection");
+}

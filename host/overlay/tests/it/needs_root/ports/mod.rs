@@ -1,0 +1,8 @@
+//! Published ports.
+
+mod changes;
+mod drift;
+mod life;
+mod own;
+mod traffic;
+mod world;
