@@ -1,6 +1,7 @@
 //! Images on real Docker engines, each engine on a machine of its own.
 
 mod datagrams;
+mod jobs;
 mod life;
 mod registry;
 mod secrets;

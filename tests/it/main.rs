@@ -8,6 +8,7 @@ mod docker;
 mod examples;
 mod founding;
 mod hostile;
+mod jobs;
 mod kills;
 mod main_job;
 mod mistakes;

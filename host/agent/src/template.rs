@@ -38,8 +38,10 @@ impl<'a> Template<'a> {
             Field::NodeArchitecture => std::env::consts::ARCH.to_owned(),
             Field::TaskId => task.id.to_string(),
             Field::TaskName => task.name(),
-            Field::TaskSlot if task.slot == 0 => task.node_id.to_string(),
-            Field::TaskSlot => task.slot.to_string(),
+            Field::TaskSlot => match task.number() {
+                None => task.node_id.to_string(),
+                Some(slot) => slot.to_string(),
+            },
         }
     }
 }

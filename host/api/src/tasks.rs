@@ -42,6 +42,11 @@ fn shown(state: &Cluster, task: &Task) -> Value {
     let mut value = json!(task);
     if let Some(fields) = value.as_object_mut() {
         fields.remove("Attachments");
+        fields.remove("Slot");
+        // Docker leaves 0 out as well.
+        if let Some(number) = task.number().filter(|number| *number > 0) {
+            fields.insert("Slot".to_owned(), json!(number));
+        }
     }
     value["Labels"] = json!({});
     value["Spec"] = shown_template(&task.spec);
@@ -113,9 +118,9 @@ fn named<T: Lookup, I: Eq + std::hash::Hash>(
         .map(Some)
 }
 
-/// `SERVICE.SLOT.TASK`, or `SERVICE.NODE.TASK` for a global task.
+/// `SERVICE.SLOT.TASK`, or `SERVICE.NODE.TASK` for a global task and for a job's first.
 pub(crate) fn name(task: &Task) -> String {
-    match (task.slot, task.node_id) {
+    match (task.number().unwrap_or(0), task.node_id) {
         (0, Some(node)) => format!("{}.{node}.{}", task.service.name, task.id),
         (slot, _) => format!("{}.{slot}.{}", task.service.name, task.id),
     }

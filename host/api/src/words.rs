@@ -119,9 +119,6 @@ fn mode(body: &mut Value) -> Result<(), Refusal> {
     let Some(mode) = body.get_mut("Mode").and_then(Value::as_object_mut) else {
         return Ok(());
     };
-    if mode.contains_key("ReplicatedJob") || mode.contains_key("GlobalJob") {
-        return Err(not_supported("jobs are"));
-    }
     match mode.len() {
         0 => drop(mode.insert("Replicated".to_owned(), Value::Object(Default::default()))),
         1 => {}
@@ -198,8 +195,8 @@ mod tests {
                 "must specify only one service mode",
             ),
             (
-                json!({"Mode": {"GlobalJob": {}}}),
-                "jobs are not supported by this version of swarmw",
+                json!({"Mode": {"Replicated": {}, "GlobalJob": {}}}),
+                "must specify only one service mode",
             ),
         ] {
             assert_eq!(of_service(&mut body).unwrap_err().message, want);

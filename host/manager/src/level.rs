@@ -14,9 +14,14 @@ pub(crate) fn check(state: &State, change: &Change) -> Result<(), Refusal> {
         [] => Ok(()),
         _ => state.needs_networks(),
     };
+    let needs_jobs = |spec: &ServiceSpec| match spec.mode.is_job() {
+        false => Ok(()),
+        true => state.needs_jobs(),
+    };
     match change {
         Change::CreateService { spec, .. } | Change::UpdateService { spec, .. } => {
-            needs_networks(spec)
+            needs_networks(spec)?;
+            needs_jobs(spec)
         }
         Change::UpdateNode { id, spec, .. } if spec.role == NodeRole::Manager => {
             match state.node(*id).filter(|node| node.spec.role != NodeRole::Manager) {
@@ -53,8 +58,8 @@ mod tests {
     use std::sync::Arc;
 
     use swarmw_model::{
-        NetworkAttachmentConfig, NodeDescription, NodeId, NodeSpec, ServiceId, TaskSpec, Time,
-        Version,
+        GlobalJob, NetworkAttachmentConfig, NodeDescription, NodeId, NodeSpec, ServiceId,
+        ServiceMode, TaskSpec, Time, Version,
     };
     use swarmw_state::Transaction;
 
@@ -122,5 +127,17 @@ mod tests {
         assert_eq!(check(&state(2, 2), &create), Ok(()));
         let why = check(&state(1, 1), &create).expect_err("refused").to_string();
         assert!(why.contains("networks need a swarmw that knows them on every manager"), "{why}");
+    }
+
+    #[test]
+    fn there_are_jobs_once_every_manager_knows_them() {
+        let spec = ServiceSpec {
+            mode: ServiceMode::GlobalJob(GlobalJob::default()),
+            ..ServiceSpec::default()
+        };
+        let create = Change::CreateService { id: ServiceId::from_bits(1), spec: Box::new(spec) };
+        assert_eq!(check(&state(3, 3), &create), Ok(()));
+        let why = check(&state(2, 2), &create).expect_err("refused").to_string();
+        assert!(why.contains("jobs need a swarmw that knows them on every manager"), "{why}");
     }
 }

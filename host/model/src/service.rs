@@ -88,6 +88,10 @@ pub enum ServiceMode {
     Replicated(Replicated),
     /// One on each node that fits.
     Global(Global),
+    /// A number of tasks that are to end well.
+    ReplicatedJob(ReplicatedJob),
+    /// One on each node that fits, to end well once.
+    GlobalJob(GlobalJob),
 }
 
 /// A number of replicas.
@@ -102,6 +106,32 @@ pub struct Replicated {
 /// One on each node that fits: no settings.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Global {}
+
+/// A number of tasks that are to end well.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct ReplicatedJob {
+    /// The most that run at a time; absent for 1.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_concurrent: Option<u64>,
+    /// How many shall end with exit code 0; absent for as many as run at a time.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub total_completions: Option<u64>,
+}
+
+/// One on each node that fits, to end well once: no settings.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GlobalJob {}
+
+/// Where a job stands. Each write of its spec begins it anew.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct JobStatus {
+    /// Which time it is, from 0.
+    pub job_iteration: Version,
+    /// When this time began.
+    pub last_execution: Time,
+}
 
 /// What each task of a service is.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -196,6 +226,9 @@ pub struct Service {
     /// How far the last update has come.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub update_status: Option<UpdateStatus>,
+    /// Of a job alone: which time it is done.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub job_status: Option<JobStatus>,
     /// Names the present spec: tasks carry the version they were made for.
     #[serde(default)]
     pub spec_version: Version,
@@ -215,11 +248,13 @@ pub fn option_path(path: &str) -> Option<(&str, &str)> {
 // === impl ServiceSpec ===
 
 impl ServiceSpec {
-    /// Replicas wanted, or `None` for a global service.
+    /// Replicas wanted of a replicated service; `None` for a global one and for jobs.
     pub fn replicas(&self) -> Option<u64> {
         match &self.mode {
             ServiceMode::Replicated(r) => Some(r.replicas.unwrap_or(1)),
-            ServiceMode::Global(_) => None,
+            ServiceMode::Global(_) | ServiceMode::ReplicatedJob(_) | ServiceMode::GlobalJob(_) => {
+                None
+            }
         }
     }
 
@@ -297,9 +332,30 @@ impl ServiceSpec {
 
 // === impl ServiceMode ===
 
+impl ServiceMode {
+    /// Whether its tasks are to end.
+    pub fn is_job(&self) -> bool {
+        matches!(self, Self::ReplicatedJob(_) | Self::GlobalJob(_))
+    }
+}
+
 impl Default for ServiceMode {
     fn default() -> Self {
         Self::Replicated(Replicated::default())
+    }
+}
+
+// === impl ReplicatedJob ===
+
+impl ReplicatedJob {
+    /// The most tasks that run at a time.
+    pub fn at_a_time(&self) -> u64 {
+        self.max_concurrent.unwrap_or(1)
+    }
+
+    /// How many tasks shall end well.
+    pub fn completions(&self) -> u64 {
+        self.total_completions.unwrap_or_else(|| self.at_a_time())
     }
 }
 
@@ -405,5 +461,23 @@ mod tests {
         assert_eq!(spec.container().map(|c| c.init), Some(Some(false)));
         let global: ServiceMode = serde_json::from_str(r#"{"Global":{}}"#).expect("a mode");
         assert_eq!(global, ServiceMode::Global(Global {}));
+    }
+
+    #[test]
+    fn a_job_says_how_many_at_a_time_and_in_all() {
+        for (posted, want) in [
+            (r#"{"ReplicatedJob":{}}"#, (1, 1)),
+            (r#"{"ReplicatedJob":{"MaxConcurrent":3}}"#, (3, 3)),
+            (r#"{"ReplicatedJob":{"TotalCompletions":4}}"#, (1, 4)),
+            (r#"{"ReplicatedJob":{"MaxConcurrent":2,"TotalCompletions":5}}"#, (2, 5)),
+        ] {
+            let mode: ServiceMode = serde_json::from_str(posted).expect("a mode");
+            let ServiceMode::ReplicatedJob(job) = &mode else { panic!("{mode:?}") };
+            assert_eq!((job.at_a_time(), job.completions()), want, "{posted}");
+            assert!(mode.is_job());
+            assert_eq!(serde_json::to_string(&mode).expect("text"), posted);
+        }
+        let global: ServiceMode = serde_json::from_str(r#"{"GlobalJob":{}}"#).expect("a mode");
+        assert!(global.is_job() && !ServiceMode::default().is_job());
     }
 }

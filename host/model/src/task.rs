@@ -116,7 +116,8 @@ pub struct Task {
     /// Its service.
     #[serde(rename = "ServiceID")]
     pub service_id: ServiceId,
-    /// 1 and up for replicas; 0 for the tasks of a global service.
+    /// 1 and up for replicas, those of a job too; 0 for tasks that are bound to their
+    /// node. [`Task::number`] is what people are shown.
     #[serde(default, skip_serializing_if = "is_default")]
     pub slot: u64,
     /// Its node, once it has one.
@@ -132,6 +133,9 @@ pub struct Task {
     /// Facts of the service that must outlive it.
     #[serde(rename = "ServiceAnnotations")]
     pub service: Arc<ServiceFacts>,
+    /// Of a job's task alone: which time of the job it belongs to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub job_iteration: Option<Version>,
     /// Its addresses, from when it has a node; its own as long as it has not ended.
     #[serde(rename = "Attachments", default, skip_serializing_if = "Vec::is_empty")]
     pub attachments: Vec<NetworkAttachment>,
@@ -173,7 +177,8 @@ pub struct Assignment {
     pub service_id: ServiceId,
     /// Facts of the service.
     pub service: Arc<ServiceFacts>,
-    /// 1 and up for replicas; 0 for global tasks.
+    /// 1 and up for replicas, those of a job too; 0 for tasks that are bound to their
+    /// node. [`Assignment::number`] is what people are shown.
     pub slot: u64,
     /// The node itself.
     pub node_id: NodeId,
@@ -185,6 +190,9 @@ pub struct Assignment {
     /// run a task again that has ended.
     #[serde(default)]
     pub status: TaskStatus,
+    /// Of a job's task alone: which time of the job it belongs to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub job_iteration: Option<Version>,
     /// Its addresses.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub attachments: Vec<NetworkAttachment>,
@@ -202,6 +210,14 @@ pub struct StatusReport {
 
 fn str_is_empty(text: &Arc<str>) -> bool {
     text.is_empty()
+}
+
+/// What a slot is called: a job's tasks count from 0.
+fn number(slot: u64, job_iteration: Option<Version>) -> Option<u64> {
+    match job_iteration {
+        None => (slot > 0).then_some(slot),
+        Some(_) => slot.checked_sub(1),
+    }
 }
 
 // === impl TaskState ===
@@ -251,10 +267,20 @@ impl Task {
         }
     }
 
+    /// The task's number among those of its service, for people: replicas count from 1,
+    /// a job's tasks from 0, as Swarm's. `None` for one that is bound to its node.
+    pub fn number(&self) -> Option<u64> {
+        number(self.slot, self.job_iteration)
+    }
+
+    /// Whether it should run: on and on, or to its end.
+    pub fn is_wanted(&self) -> bool {
+        self.desired_state <= TaskState::Complete
+    }
+
     /// Whether the task uses its node's resources: it should run and has not ended.
     pub fn is_active(&self) -> bool {
-        self.desired_state <= TaskState::Complete
-            && (TaskState::Pending..=TaskState::Running).contains(&self.status.state)
+        self.is_wanted() && (TaskState::Pending..=TaskState::Running).contains(&self.status.state)
     }
 
     /// What its node is told of it, once it has one.
@@ -268,6 +294,7 @@ impl Task {
             spec: self.spec.clone(),
             desired_state: self.desired_state,
             status: self.status.clone(),
+            job_iteration: self.job_iteration,
             attachments: self.attachments.clone(),
         })
     }
@@ -276,12 +303,18 @@ impl Task {
 // === impl Assignment ===
 
 impl Assignment {
+    /// The task's number: see [`Task::number`].
+    pub fn number(&self) -> Option<u64> {
+        number(self.slot, self.job_iteration)
+    }
+
     /// `SERVICE.SLOT.TASK`, or `SERVICE.NODE.TASK` for a global task: the name of
-    /// the container.
+    /// the container. A job's first task, with slot 0, has its node's name as well, as
+    /// with Swarm.
     pub fn name(&self) -> String {
-        match self.slot {
-            0 => format!("{}.{}.{}", self.service.name, self.node_id, self.id),
-            slot => format!("{}.{slot}.{}", self.service.name, self.id),
+        match self.number() {
+            None | Some(0) => format!("{}.{}.{}", self.service.name, self.node_id, self.id),
+            Some(slot) => format!("{}.{slot}.{}", self.service.name, self.id),
         }
     }
 
@@ -301,5 +334,39 @@ impl Assignment {
             labels.insert(format!("com.docker.swarm.{key}"), value);
         }
         labels
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn replicas_count_from_one_and_a_jobs_tasks_from_nought() {
+        let first = Some(Version::default());
+        for (slot, job_iteration, number, name) in [
+            (0, None, None, "node"),
+            (1, None, Some(1), "1"),
+            (0, first, None, "node"),
+            (1, first, Some(0), "node"),
+            (2, first, Some(1), "1"),
+        ] {
+            let (id, node_id) = (TaskId::from_bits(1), NodeId::from_bits(2));
+            let task = Assignment {
+                id,
+                service_id: ServiceId::from_bits(3),
+                service: Arc::new(ServiceFacts { name: "web".into(), ..Default::default() }),
+                slot,
+                node_id,
+                spec: Arc::default(),
+                desired_state: TaskState::Running,
+                status: TaskStatus::default(),
+                job_iteration,
+                attachments: Vec::new(),
+            };
+            assert_eq!(task.number(), number, "slot {slot} {job_iteration:?}");
+            let name = name.replace("node", &node_id.to_string());
+            assert_eq!(task.name(), format!("web.{name}.{id}"), "slot {slot} {job_iteration:?}");
+        }
     }
 }

@@ -11,7 +11,7 @@ pub use network::{address_pools, data_path_port, network, overlap};
 
 use crate::{
     ClusterSpec, Duration, ImageReference, MountKind, PublishMode, Refusal, RefusalKind,
-    ResolutionMode, ServiceSpec, UpdateConfig, references, template,
+    ResolutionMode, ServiceMode, ServiceSpec, UpdateConfig, references, template,
 };
 
 /// Longest name of a service.
@@ -70,6 +70,7 @@ pub fn service(spec: &ServiceSpec) -> Result<(), Refusal> {
     not_yet(spec)?;
     resources(spec)?;
     restart(spec)?;
+    job(spec)?;
     if let Some(update) = &spec.update_config {
         update_config("update", update)?;
     }
@@ -88,6 +89,23 @@ pub fn service(spec: &ServiceSpec) -> Result<(), Refusal> {
     templates(spec)?;
     networks(spec)?;
     endpoint(spec)
+}
+
+/// What a job may say: it is begun anew by an update, so there is nothing to configure.
+fn job(spec: &ServiceSpec) -> Result<(), Refusal> {
+    if spec.mode.is_job() && spec.update_config.is_some() {
+        return Err(rpc("Jobs may not have an update config"));
+    }
+    let ServiceMode::ReplicatedJob(job) = &spec.mode else { return Ok(()) };
+    // Swarm's words, of a number that a client got by casting one below zero.
+    let negative = |number: u64| i64::try_from(number).is_err();
+    if negative(job.at_a_time()) {
+        return Err(rpc("Maximum concurrent jobs must not be negative"));
+    }
+    if negative(job.completions()) {
+        return Err(rpc("Total completed jobs must not be negative"));
+    }
+    Ok(())
 }
 
 /// What Swarm has and swarmw does not have yet: refused, never dropped.
@@ -364,6 +382,35 @@ mod tests {
             let said = service(&spec).expect_err(want).to_string();
             let said = said.trim_start_matches("rpc error: code = InvalidArgument desc = ");
             assert_eq!(said, want);
+        }
+    }
+
+    #[test]
+    fn jobs_are_begun_anew_and_never_updated() {
+        for (rest, want) in [
+            (r#""Mode":{"GlobalJob":{}}"#, ""),
+            (r#""Mode":{"GlobalJob":{}},"RollbackConfig":{}"#, ""),
+            (r#""Mode":{"GlobalJob":{}},"UpdateConfig":{}"#, "Jobs may not have an update config"),
+            (
+                r#""Mode":{"ReplicatedJob":{}},"UpdateConfig":{"Delay":-1}"#,
+                "Jobs may not have an update config",
+            ),
+            (
+                r#""Mode":{"ReplicatedJob":{"MaxConcurrent":18446744073709551615}}"#,
+                "Maximum concurrent jobs must not be negative",
+            ),
+            (
+                r#""Mode":{"ReplicatedJob":{"TotalCompletions":18446744073709551615}}"#,
+                "Total completed jobs must not be negative",
+            ),
+        ] {
+            let spec = format!(
+                r#"{{"Name":"a","TaskTemplate":{{"ContainerSpec":{{"Image":"x"}}}},{rest}}}"#
+            );
+            let spec: ServiceSpec = serde_json::from_str(&spec).expect("a spec");
+            let said = service(&spec).err().map(|refusal| refusal.to_string()).unwrap_or_default();
+            let said = said.trim_start_matches("rpc error: code = InvalidArgument desc = ");
+            assert_eq!(said, want, "{rest}");
         }
     }
 

@@ -137,9 +137,9 @@ fn wants(state: &State, task: &Task, volume: &ClusterVolume) -> bool {
 /// A mount's source as the task's node will read it; `None` where it cannot.
 pub fn mount_source(task: &Task, node: &Node, mount: &Mount) -> Option<String> {
     let platform = &node.description.platform;
-    let slot = match task.assignment().map_or(0, |a| a.slot) {
-        0 => node.id.to_string(),
-        slot => slot.to_string(),
+    let slot = match task.assignment().and_then(|a| a.number()) {
+        None => node.id.to_string(),
+        Some(slot) => slot.to_string(),
     };
     let value = |field: Field<'_>| match field {
         Field::ServiceId => task.service_id.to_string(),

@@ -7,6 +7,7 @@
 //! ([`Fits`]), and what an update policy wants next ([`UpdatePolicies`]).
 
 mod claims;
+mod jobs;
 mod nodes;
 mod orchestrator;
 mod orphans;

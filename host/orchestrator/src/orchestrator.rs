@@ -165,8 +165,8 @@ impl Orchestrator {
         decisions
     }
 
-    /// Of a node that changed: the services with tasks on it, the global ones, and
-    /// tasks that are lost with it.
+    /// Of a node that changed: the services with tasks on it, the global ones and jobs,
+    /// and tasks that are lost with it.
     fn take_nodes(&mut self, state: &State, now: Time, changes: &mut Vec<Change>) {
         let nodes = std::mem::take(&mut self.nodes);
         if nodes.is_empty() {

@@ -19,6 +19,7 @@ pub(crate) fn service(state: &State, id: ServiceId, changes: &mut Vec<Change>) {
     }
     let Ok(limit) = usize::try_from(limit) else { return };
     let rollout = state.rollout(id);
+    let iteration = service.and_then(|s| s.job_status).map(|status| status.job_iteration);
     for mut tasks in slots.into_values() {
         let mut excess = tasks.len().saturating_sub(limit);
         tasks.sort_by_key(|t| (t.created_at, t.id));
@@ -26,9 +27,14 @@ pub(crate) fn service(state: &State, id: ServiceId, changes: &mut Vec<Change>) {
             rollout.is_some_and(|r| r.spec_version == t.spec_version && !r.before.contains(&t.id))
         };
         let first_of_rollout = tasks.iter().find(of_rollout).map(|t| t.id);
+        let of_job = |t: &Task| iteration.is_some() && t.job_iteration == iteration;
+        let last_of_job = tasks.iter().rfind(|t| of_job(t)).map(|t| t.id);
         for task in tasks {
-            // The update needs to know which task it made and which is a restart.
-            let needed = first_of_rollout == Some(task.id);
+            // The update needs to know which task it made and which is a restart; a job,
+            // what is done and what was tried.
+            let needed = first_of_rollout == Some(task.id)
+                || last_of_job == Some(task.id)
+                || (of_job(task) && task.status.state == TaskState::Complete);
             if excess > 0 && is_history(task) && !needed {
                 changes.push(Change::RemoveTask(task.id));
                 excess -= 1;
@@ -61,6 +67,10 @@ fn is_gone(task: &Task) -> bool {
 
 /// Ended, or never to run: of interest only to people.
 fn is_history(task: &Task) -> bool {
-    let never = task.status.state < TaskState::Assigned && task.desired_state > TaskState::Running;
-    task.desired_state > TaskState::Running && (task.status.state.is_terminal() || never)
+    let never = task.status.state < TaskState::Assigned;
+    match task.is_wanted() {
+        // It went where it should: one of an earlier time of its job.
+        true => task.job_iteration.is_some() && task.status.state == TaskState::Complete,
+        false => task.status.state.is_terminal() || never,
+    }
 }

@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use swarmw_model::{
-    Availability, Duration, NodeState, Service, ServiceId, Slot, Task, TaskId, TaskState,
-    TaskStatus, Time, UpdateState,
+    Availability, Duration, NodeState, Service, ServiceId, ServiceMode, Slot, Task, TaskId,
+    TaskState, TaskStatus, Time, UpdateState,
 };
 use swarmw_state::{Change, NewTask, State, TaskChange};
 
@@ -18,7 +18,7 @@ use crate::{Fits, Order, UpdatePolicies};
 
 /// A replacement that waits for its predecessor's end waits no longer than this
 /// beyond its delay.
-const STOP_PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const STOP_PATIENCE: Duration = Duration::from_secs(60);
 
 /// Reconciles one service.
 pub(crate) struct Reconcile<'a, 'b> {
@@ -51,19 +51,28 @@ impl Reconcile<'_, '_> {
     /// Decides for one service.
     pub(crate) fn service(&mut self, id: ServiceId) {
         let Some(service) = self.state.service(id).cloned() else { return };
-        let slots = slots_of(self.state, &service, self.fits);
+        match &service.spec.mode {
+            ServiceMode::Replicated(_) | ServiceMode::Global(_) => self.goes_on(&service),
+            ServiceMode::ReplicatedJob(mode) => self.replicated_job(&service, mode),
+            ServiceMode::GlobalJob(_) => self.global_job(&service),
+        }
+    }
+
+    /// A service whose tasks are to run on and on.
+    fn goes_on(&mut self, service: &Service) {
+        let slots = slots_of(self.state, service, self.fits);
         for task in slots.values().flat_map(SlotTasks::adoptable) {
             let adopt = Some(service.spec_version);
             self.changes.push(Change::Task(TaskChange { adopt, ..TaskChange::of(task.id) }));
         }
         let plan = match service.spec.replicas() {
-            Some(replicas) => self.replicated(&service, &slots, replicas),
-            None => self.global(&service, &slots),
+            Some(replicas) => self.replicated(service, &slots, replicas),
+            None => self.global(service, &slots),
         };
         let rolling_back =
             service.update_status.as_ref().is_some_and(|s| s.state == UpdateState::RollbackStarted);
         let decided = Update {
-            service: &service,
+            service,
             slots: &slots,
             updatable: &plan.updatable,
             state: self.state,
@@ -78,10 +87,10 @@ impl Reconcile<'_, '_> {
         .decide();
         let Some(ordered) = decided else { return };
         for (slot, order) in &ordered {
-            self.replace_old(&service, *slot, &slots[slot], *order);
+            self.replace_old(service, *slot, &slots[slot], *order);
         }
         for slot in plan.keep.iter().filter(|slot| !ordered.contains_key(slot)) {
-            self.keep(&service, *slot, &slots[slot]);
+            self.keep(service, *slot, &slots[slot]);
         }
         for slot in plan.create {
             // Scaled down and up again, or an order got lost half-way: the old task
@@ -89,7 +98,7 @@ impl Reconcile<'_, '_> {
             let stopping = |t: &Arc<Task>| self.is_in_the_way(t);
             let waits = slots.get(&slot).is_some_and(|tasks| tasks.all().any(stopping));
             let desired = if waits { TaskState::Ready } else { TaskState::Running };
-            self.create(&service, slot, desired);
+            self.create(service, slot, desired);
         }
     }
 
@@ -145,7 +154,7 @@ impl Reconcile<'_, '_> {
     }
 
     /// Looks after one slot that should be filled.
-    fn keep(&mut self, service: &Service, slot: Slot, tasks: &SlotTasks) {
+    pub(crate) fn keep(&mut self, service: &Service, slot: Slot, tasks: &SlotTasks) {
         let Some(task) = tasks.chosen() else { return };
         let on = ground(self.state, task);
         if task.status.state.is_terminal() || on != Ground::Firm {
@@ -250,11 +259,11 @@ impl Reconcile<'_, '_> {
             self.wake(at_last);
             return;
         }
-        self.changes.push(Change::Task(TaskChange::desire(new.id, TaskState::Running)));
+        self.changes.push(Change::Task(TaskChange::desire(new.id, aim(service))));
     }
 
     /// Whether a task was told to stop and its node may still be running it.
-    fn is_in_the_way(&self, task: &Task) -> bool {
+    pub(crate) fn is_in_the_way(&self, task: &Task) -> bool {
         let is_up = (TaskState::Assigned..=TaskState::Running).contains(&task.status.state);
         is_up && !is_live(task) && ground(self.state, task) != Ground::Lost
     }
@@ -282,7 +291,7 @@ impl Reconcile<'_, '_> {
             .push(Change::Task(TaskChange { status: Some(status), ..TaskChange::of(task.id) }));
     }
 
-    fn create(&mut self, service: &Service, slot: Slot, desired: TaskState) {
+    pub(crate) fn create(&mut self, service: &Service, slot: Slot, desired: TaskState) {
         self.changes.push(Change::CreateTask(NewTask {
             id: (self.ids)(),
             service: service.id,
@@ -295,13 +304,25 @@ impl Reconcile<'_, '_> {
         }));
     }
 
-    fn desire<'t>(&mut self, tasks: impl Iterator<Item = &'t Arc<Task>>, desired: TaskState) {
+    pub(crate) fn desire<'t>(
+        &mut self,
+        tasks: impl Iterator<Item = &'t Arc<Task>>,
+        desired: TaskState,
+    ) {
         let late = tasks.filter(|t| t.desired_state < desired);
         self.changes.extend(late.map(|t| Change::Task(TaskChange::desire(t.id, desired))));
     }
 
-    fn wake(&mut self, at: Time) {
+    pub(crate) fn wake(&mut self, at: Time) {
         self.due = Some(self.due.map_or(at, |due| due.min(at)));
+    }
+}
+
+/// Where a service's tasks are to be brought once they may start.
+pub(crate) fn aim(service: &Service) -> TaskState {
+    match service.spec.mode.is_job() {
+        true => TaskState::Complete,
+        false => TaskState::Running,
     }
 }
 
@@ -310,7 +331,7 @@ fn was_told(task: &Task) -> bool {
     !task.status.state.is_terminal() || task.status.state == TaskState::Shutdown
 }
 
-fn is_active(node: &swarmw_model::Node) -> bool {
+pub(crate) fn is_active(node: &swarmw_model::Node) -> bool {
     node.spec.availability == Availability::Active
 }
 

@@ -19,6 +19,10 @@ pub(crate) fn delay(service: &Service) -> Duration {
     policy.map_or(DEFAULT_RESTART_DELAY, |policy| policy.delay())
 }
 
+fn ended_well(task: &Task) -> bool {
+    task.status.state == TaskState::Complete
+}
+
 /// Judges the end of `old` by the service's policy and what its slot went through:
 /// `tasks`, oldest first.
 pub(crate) fn verdict<'a>(
@@ -29,7 +33,9 @@ pub(crate) fn verdict<'a>(
     let policy = service.spec.task_template.restart_policy.clone().unwrap_or_default();
     let allowed = match policy.condition {
         RestartCondition::None => false,
-        RestartCondition::OnFailure => old.status.state != TaskState::Complete,
+        RestartCondition::OnFailure => !ended_well(old),
+        // A job's task that has ended well has done its part.
+        RestartCondition::Any if service.spec.mode.is_job() => !ended_well(old),
         RestartCondition::Any => true,
     };
     if !allowed {

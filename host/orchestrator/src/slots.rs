@@ -64,9 +64,25 @@ pub(crate) fn slots_of(state: &State, service: &Service, fits: &mut dyn Fits) ->
         .collect()
 }
 
+/// The slots of the time that a job is done at present. Its tasks are all of one spec.
+pub(crate) fn slots_of_job(state: &State, job: &Service) -> Slots {
+    let iteration = job.job_status.map(|status| status.job_iteration);
+    let mut slots = Slots::new();
+    let of_it = state.tasks_of_service(job.id).filter(|t| t.job_iteration == iteration);
+    for task in of_it {
+        let Some(slot) = task.slot() else { continue };
+        let SlotTasks { tasks } = slots.entry(slot).or_insert(SlotTasks { tasks: Vec::new() });
+        tasks.push(SlotTask { task: task.clone(), standing: Standing::Current });
+    }
+    for SlotTasks { tasks } in slots.values_mut() {
+        tasks.sort_by_key(|t| (t.task.created_at, t.task.id));
+    }
+    slots
+}
+
 /// Whether a task should run, or be got ready to.
 pub(crate) fn is_live(task: &Task) -> bool {
-    task.desired_state <= TaskState::Running
+    task.is_wanted()
 }
 
 // === impl SlotTasks ===

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use swarmw_model::{NodeId, ServiceId, ServiceSpec, TaskState, Time};
+use swarmw_model::{NodeId, ServiceId, ServiceSpec, Time};
 use swarmw_state::{Change, NewTask, State, Transaction};
 
 use crate::{Policies, PolicyFailure, Scheduler};
@@ -51,7 +51,7 @@ pub fn place_anew(
     for service in services.iter().filter_map(|id| state.service(*id)) {
         for task in state.tasks_of_service(service.id) {
             removed.push(Change::RemoveTask(task.id));
-            if let Some(slot) = task.slot().filter(|_| task.desired_state <= TaskState::Running) {
+            if let Some(slot) = task.slot().filter(|_| task.is_wanted()) {
                 wanted.push(Change::CreateTask(NewTask {
                     id: task.id,
                     service: service.id,

@@ -256,7 +256,7 @@ pub(crate) fn holds(task: &Task) -> bool {
 
 /// Whether a task that holds its node counts in the balance: it should go on.
 fn counts(task: &Task) -> bool {
-    task.desired_state <= TaskState::Complete
+    task.is_wanted()
 }
 
 /// Whether two versions of a task take the same of the same node.

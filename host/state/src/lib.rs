@@ -13,6 +13,7 @@ mod apply;
 mod data;
 mod event;
 mod left;
+mod level;
 mod lookup;
 mod network;
 mod rollout;
@@ -24,8 +25,9 @@ mod users;
 
 pub use apply::Applied;
 pub use event::Event;
+pub use level::{JOBS_LEVEL, NETWORKS_LEVEL};
 pub use lookup::Lookup;
-pub use network::{ATTACHMENTS_OF_NODE_MAX, Holder, NETWORKS_LEVEL, VNI_FIRST, VNI_LAST};
+pub use network::{ATTACHMENTS_OF_NODE_MAX, Holder, VNI_FIRST, VNI_LAST};
 pub use rollout::{Rollout, RolloutStep, TakenOver, TargetMove, TargetState};
 pub use snapshot::{SnapshotError, decode_transaction, encode_transaction};
 pub use tables::State;

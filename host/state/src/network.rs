@@ -7,23 +7,18 @@ use std::sync::Arc;
 use imbl::{HashMap, OrdSet};
 use ipnet::IpNet;
 use swarmw_model::{
-    Attachment, AttachmentId, Network, NetworkId, Node, NodeId, Refusal, RefusalKind,
-    ResolutionMode, Service, ServiceId, ServiceSpec, Task, TaskId,
+    Attachment, AttachmentId, Network, NetworkId, NodeId, Refusal, RefusalKind, ResolutionMode,
+    Service, ServiceId, ServiceSpec, Task, TaskId,
 };
 
 use crate::State;
 
-/// The feature level at which there are networks.
-pub const NETWORKS_LEVEL: u32 = 2;
 /// Identifiers of VXLAN networks, as Swarm's: the first…
 pub const VNI_FIRST: u32 = 4_096;
 /// …and the last.
 pub const VNI_LAST: u32 = (1 << 24) - 1;
 /// The most containers of one node that join networks by themselves.
 pub const ATTACHMENTS_OF_NODE_MAX: usize = 4_096;
-
-/// Why there are none yet.
-const NO_NETWORKS: &str = "networks need a swarmw that knows them on every manager";
 
 /// Who has an address on a network.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -127,39 +122,6 @@ impl State {
     /// The node that has a number.
     pub fn node_numbered(&self, number: u16) -> Option<NodeId> {
         self.node_numbers.get(&number).copied()
-    }
-
-    /// Whether all managers know networks.
-    pub fn has_networks(&self) -> bool {
-        self.cluster.as_ref().is_some_and(|cluster| cluster.feature_level >= NETWORKS_LEVEL)
-    }
-
-    /// Refuses what needs networks while a manager does not know them.
-    ///
-    /// # Errors
-    /// The managers that do not, by their host names.
-    pub fn needs_networks(&self) -> Result<(), Refusal> {
-        if self.has_networks() {
-            return Ok(());
-        }
-        let late = |node: &&Arc<Node>| {
-            node.member.is_some() && node.description.feature_level < NETWORKS_LEVEL
-        };
-        let late: Vec<_> = self.nodes.values().filter(late).map(|n| n.called()).collect();
-        let who = match &late[..] {
-            [] => "it is about to begin, try again".to_owned(),
-            late => format!("these run an older one: {}", late.join(", ")),
-        };
-        Err(Refusal::rpc(RefusalKind::FailedPrecondition, format!("{NO_NETWORKS}; {who}")))
-    }
-
-    /// The same for `apply`, which says nothing of nodes: replicas may know different
-    /// things of what they run, as long as some of them are older.
-    pub(crate) fn networks_are_known(&self) -> Result<(), Refusal> {
-        match self.has_networks() {
-            true => Ok(()),
-            false => Err(Refusal::rpc(RefusalKind::FailedPrecondition, NO_NETWORKS)),
-        }
     }
 
     /// Refuses another container of a node that has joined networks with too many.

@@ -321,7 +321,7 @@ pub struct NewTask {
     pub service: ServiceId,
     /// The spec version it was decided for: another one drops it.
     pub spec_version: Version,
-    /// Replica number, or the node of a global service.
+    /// Replica number, or the node of a global service; of a job's tasks as well.
     pub slot: Slot,
     /// Its node, where the same tick found one. For [`Slot::Node`] the slot's
     /// node is meant even before the scheduler has agreed to it.

@@ -103,7 +103,8 @@ impl Cluster {
     /// The tasks of a service that should run and do.
     pub fn running_in(&self, state: &State, service: ServiceId) -> Vec<Arc<Task>> {
         let runs = |t: &&Arc<Task>| {
-            t.status.state == TaskState::Running && t.desired_state == TaskState::Running
+            let started = t.desired_state >= TaskState::Running;
+            t.status.state == TaskState::Running && t.is_wanted() && started
         };
         state.tasks_of_service(service).filter(runs).cloned().collect()
     }

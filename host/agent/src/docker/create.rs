@@ -289,6 +289,7 @@ mod tests {
             spec: Arc::new(serde_json::from_value(spec).expect("a task spec")),
             desired_state: TaskState::Running,
             status: Default::default(),
+            job_iteration: None,
             attachments: Vec::new(),
         }
     }

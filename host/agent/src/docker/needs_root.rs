@@ -108,6 +108,7 @@ fn task(on: &[(&Network, &str)], networks: &[&str]) -> Assignment {
         spec: Arc::new(serde_json::from_value(spec).expect("a task spec")),
         desired_state: TaskState::Running,
         status: Default::default(),
+        job_iteration: None,
         attachments: on.iter().map(attachment).collect(),
     }
 }

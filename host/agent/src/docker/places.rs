@@ -210,6 +210,7 @@ mod tests {
             spec: Default::default(),
             desired_state: TaskState::Running,
             status: Default::default(),
+            job_iteration: None,
             attachments: vec![NetworkAttachment { network, addresses: vec![address] }],
         }
     }

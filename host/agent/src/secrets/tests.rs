@@ -68,6 +68,7 @@ fn task(secrets: Value, configs: Value) -> Assignment {
         spec: Arc::new(serde_json::from_value(spec).expect("a task spec")),
         desired_state: TaskState::Running,
         status: Default::default(),
+        job_iteration: None,
         attachments: Vec::new(),
     }
 }

@@ -13,8 +13,13 @@ pub(crate) fn canonical(spec: &mut ServiceSpec) {
         set_if_empty(&mut container.isolation, "default");
         set_if_empty(&mut task.runtime, "container");
     }
-    if let ServiceMode::Replicated(replicated) = &mut spec.mode {
-        replicated.replicas.get_or_insert(1);
+    match &mut spec.mode {
+        ServiceMode::Replicated(replicated) => drop(replicated.replicas.get_or_insert(1)),
+        ServiceMode::ReplicatedJob(job) => {
+            job.max_concurrent = Some(job.at_a_time());
+            job.total_completions = Some(job.completions());
+        }
+        ServiceMode::Global(_) | ServiceMode::GlobalJob(_) => {}
     }
     let configs = [&mut spec.update_config, &mut spec.rollback_config];
     for config in configs.into_iter().flatten() {

@@ -64,6 +64,8 @@ fn mode(service: &Service) -> &'static str {
     match service.spec.mode {
         ServiceMode::Replicated(_) => "replicated",
         ServiceMode::Global(_) => "global",
+        ServiceMode::ReplicatedJob(_) => "replicated-job",
+        ServiceMode::GlobalJob(_) => "global-job",
     }
 }
 

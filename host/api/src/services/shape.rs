@@ -1,12 +1,13 @@
 //! Services and task templates as they are answered.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use serde_json::{Map, Value, json};
 
 use swarmw_model::{
     DEFAULT_MONITOR, DEFAULT_RESTART_DELAY, DEFAULT_STOP_GRACE_PERIOD, DnsConfig, Duration,
-    NodeState, Service, ServiceSpec, TaskSpec, TaskState, UpdateConfig,
+    NodeState, Service, ServiceMode, ServiceSpec, TaskSpec, TaskState, UpdateConfig,
 };
 use swarmw_state::State;
 
@@ -82,6 +83,10 @@ fn insert_defaults(spec: &mut ServiceSpec) {
     restart.max_attempts.get_or_insert(0);
     restart.window.get_or_insert(Duration::ZERO);
     for config in [&mut spec.update_config, &mut spec.rollback_config] {
+        // A client may write back what it reads, and a job with one is refused.
+        if spec.mode.is_job() {
+            break;
+        }
         let config = config.get_or_insert_with(UpdateConfig::swarm_default);
         if config.failure_action.is_empty() {
             "pause".clone_into(&mut config.failure_action);
@@ -96,12 +101,15 @@ fn insert_defaults(spec: &mut ServiceSpec) {
     spec.endpoint_spec.get_or_insert_default();
 }
 
-/// How many tasks of a service run and should: `ServiceStatus`. Tasks on nodes that
-/// are down still say that they run; they are not counted.
+/// How many tasks of a service run and should, and of a job's present time, in how many
+/// slots one has ended well: `ServiceStatus`. Tasks on nodes that are down still say that
+/// they run; they are not counted.
 pub(crate) fn status(state: &State, service: &Service) -> Value {
     let mut running = 0;
     let mut wanted = 0;
-    for task in state.tasks_of_service(service.id) {
+    let mut completed = BTreeSet::new();
+    let iteration = service.job_status.map(|status| status.job_iteration);
+    for task in state.tasks_of_service(service.id).filter(|t| t.job_iteration == iteration) {
         let down = task
             .node_id
             .and_then(|node| state.node(node))
@@ -109,13 +117,22 @@ pub(crate) fn status(state: &State, service: &Service) -> Value {
         if task.status.state == TaskState::Running && !down {
             running += 1;
         }
-        if task.desired_state <= TaskState::Running {
+        if task.is_wanted() && (iteration.is_none() || !task.status.state.is_terminal()) {
             wanted += 1;
         }
+        if iteration.is_some() && task.status.state == TaskState::Complete {
+            completed.insert(task.slot());
+        }
     }
+    let desired = match &service.spec.mode {
+        ServiceMode::Replicated(_) => service.spec.replicas().unwrap_or(wanted),
+        // Swarm's: how many may run at a time, however many are left.
+        ServiceMode::ReplicatedJob(job) => job.at_a_time(),
+        ServiceMode::Global(_) | ServiceMode::GlobalJob(_) => wanted,
+    };
     let mut status = Map::new();
     status.insert("RunningTasks".to_owned(), json!(running));
-    status.insert("DesiredTasks".to_owned(), json!(service.spec.replicas().unwrap_or(wanted)));
-    status.insert("CompletedTasks".to_owned(), json!(0));
+    status.insert("DesiredTasks".to_owned(), json!(desired));
+    status.insert("CompletedTasks".to_owned(), json!(completed.len()));
     Value::Object(status)
 }

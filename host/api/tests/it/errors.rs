@@ -242,9 +242,9 @@ async fn refusals_have_swarms_status_and_text() {
         (
             "POST",
             "/services/create".into(),
-            with("Mode", json!({"ReplicatedJob": {}})),
-            501,
-            "jobs are not supported by this version of swarmw",
+            with("Mode", json!({"ReplicatedJob": {}, "Replicated": {}})),
+            400,
+            "must specify only one service mode",
         ),
         (
             "POST",

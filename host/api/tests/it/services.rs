@@ -249,6 +249,47 @@ async fn services_are_listed_by_filter_and_with_their_status() {
 }
 
 #[tokio::test]
+async fn a_job_is_shown_as_docker_shows_it() {
+    let served = leader().await;
+    let mut posted = spec("count");
+    posted["Mode"] = json!({"ReplicatedJob": {"MaxConcurrent": 2}});
+    let id = create(&served, posted).await;
+    let shown = show(&served, "count").await;
+    assert_eq!(
+        shown["Spec"]["Mode"],
+        json!({"ReplicatedJob": {"MaxConcurrent": 2, "TotalCompletions": 2}})
+    );
+    let begun = shown["CreatedAt"].clone();
+    assert_eq!(shown["JobStatus"], json!({"JobIteration": {"Index": 0}, "LastExecution": begun}));
+    // What a client reads it can write back, with the defaults too.
+    let full = served.client.get("/services/count?insertDefaults=true").await.json();
+    assert_eq!(full["Spec"]["UpdateConfig"], Value::Null);
+    let answer = edit(&served, "count", |spec| *spec = full["Spec"].clone()).await;
+    assert_eq!(answer.status, 200, "{}", answer.message());
+    let job = show(&served, "count").await["JobStatus"]["JobIteration"]["Index"].clone();
+    assert_eq!(job, json!(1), "a write has it done once more");
+    let of_now = filters(r#"{"_up-to-date":["true"]}"#);
+    let tasks = served.client.get(&format!("/tasks?{of_now}")).await.json();
+    assert_eq!(tasks[0]["JobIteration"], json!({"Index": 1}), "{tasks}");
+    assert_eq!(tasks[0]["Slot"], Value::Null, "the first is 0, which is left out: {tasks}");
+    let status =
+        served.client.get("/services?status=true").await.json()[0]["ServiceStatus"].clone();
+    assert_eq!(status, json!({"RunningTasks": 1, "DesiredTasks": 2, "CompletedTasks": 0}));
+    for (mode, want) in [("replicated-job", 1), ("replicated", 0), ("global-job", 0)] {
+        let path = format!("/services?{}", filters(&format!(r#"{{"mode":["{mode}"]}}"#)));
+        let found = served.client.get(&path).await.json();
+        assert_eq!(found.as_array().map(Vec::len), Some(want), "{mode}");
+    }
+    let refused = edit(&served, "count", |spec| spec["UpdateConfig"] = json!({})).await;
+    assert_eq!(refused.status, 400);
+    assert_eq!(
+        refused.message(),
+        "rpc error: code = InvalidArgument desc = Jobs may not have an update config"
+    );
+    assert_eq!(shown["ID"], json!(id));
+}
+
+#[tokio::test]
 async fn only_tasks_of_the_present_spec_are_up_to_date() {
     let served = leader().await;
     let id = create(&served, spec("web")).await;

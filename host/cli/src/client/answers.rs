@@ -3,8 +3,9 @@
 
 use serde::{Deserialize, Serialize};
 use swarmw_model::{
-    ClusterSpec, Endpoint, JoinTokens, ManagerStatus, NodeDescription, NodeSpec, NodeStatus,
-    Platform, ServiceSpec, TaskSpec, TaskState, TaskStatus, Time, TlsInfo, UpdateStatus, Version,
+    ClusterSpec, Endpoint, JobStatus, JoinTokens, ManagerStatus, NodeDescription, NodeSpec,
+    NodeStatus, Platform, ServiceSpec, TaskSpec, TaskState, TaskStatus, Time, TlsInfo,
+    UpdateStatus, Version,
 };
 
 /// A node.
@@ -31,6 +32,7 @@ pub(crate) struct Service {
     pub(crate) spec: ServiceSpec,
     pub(crate) endpoint: Endpoint,
     pub(crate) update_status: Option<UpdateStatus>,
+    pub(crate) job_status: Option<JobStatus>,
     pub(crate) service_status: Option<ServiceStatus>,
 }
 
@@ -40,6 +42,7 @@ pub(crate) struct Service {
 pub(crate) struct ServiceStatus {
     pub(crate) running_tasks: u64,
     pub(crate) desired_tasks: u64,
+    pub(crate) completed_tasks: u64,
 }
 
 /// A task.
@@ -57,6 +60,7 @@ pub(crate) struct Task {
     pub(crate) node_id: String,
     pub(crate) status: TaskStatus,
     pub(crate) desired_state: TaskState,
+    pub(crate) job_iteration: Option<Version>,
 }
 
 /// The cluster.

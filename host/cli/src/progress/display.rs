@@ -3,13 +3,12 @@
 use std::collections::HashMap;
 use std::io;
 
-use super::machine::{Kind, Message};
+use super::machine::{Kind, Message, Share};
 use crate::io::Io;
 
 /// Terminals up to this width have no bars.
 const NO_BAR_COLUMNS: u16 = 110;
 const BAR_CELLS: u64 = 50;
-const BAR_STEPS: u64 = 9;
 
 /// Where the lines of a wait stand.
 pub(super) struct Display {
@@ -54,7 +53,7 @@ impl Display {
             }
             // Without a terminal a bar says nothing that the sum does not.
             (Look::Lines, Kind::Bar(_)) => Ok(()),
-            (Look::Lines, Kind::Action) => {
+            (Look::Lines, Kind::Action | Kind::Sum(_)) => {
                 let before = self.last.insert(message.id.clone(), message.text.clone());
                 // Polling says the same many times; a log needs it once.
                 if before.as_ref() == Some(&message.text) {
@@ -64,7 +63,7 @@ impl Display {
             }
             (Look::Terminal { bars }, kind) => {
                 let bar = match kind {
-                    Kind::Bar(ninths) if bars => bar(ninths),
+                    Kind::Bar(share) | Kind::Sum(share) if bars => bar(share),
                     _ => String::new(),
                 };
                 let up = self.row(&message.id, io)?;
@@ -84,11 +83,9 @@ impl Display {
     }
 }
 
-fn bar(ninths: u64) -> String {
-    if ninths == 0 {
-        return format!("[>{}] ", " ".repeat(BAR_CELLS as usize));
-    }
-    let filled = (ninths * 100 / BAR_STEPS / 2).min(BAR_CELLS) as usize;
+fn bar(share: Share) -> String {
+    let percent = (share.done * 100).checked_div(share.of).unwrap_or(0);
+    let filled = (percent / 2).min(BAR_CELLS) as usize;
     let empty = BAR_CELLS as usize - filled;
     format!("[{}>{}] ", "=".repeat(filled), " ".repeat(empty))
 }
@@ -112,7 +109,7 @@ mod tests {
     fn a_terminal_rewrites_the_row_of_an_id() {
         let messages = [
             Message::action("overall progress", "0 out of 1 tasks"),
-            Message::bar("1/1", "running  ", 9),
+            Message::bar("1/1", "running  ", Share { done: 9, of: 9 }),
             Message::action("overall progress", "1 out of 1 tasks"),
         ];
         assert_eq!(
@@ -125,10 +122,11 @@ mod tests {
 
     #[test]
     fn wide_terminals_have_bars_of_fifty_cells() {
-        let text = shown(true, 111, &[Message::bar("1/1", "starting ", 8)]);
+        let starting = Message::bar("1/1", "starting ", Share { done: 8, of: 9 });
+        let text = shown(true, 111, std::slice::from_ref(&starting));
         let bar = format!("1/1: starting  [{}>{}] ", "=".repeat(44), " ".repeat(6));
         assert!(text.contains(&bar), "{text}");
-        let text = shown(true, 110, &[Message::bar("1/1", "starting ", 8)]);
+        let text = shown(true, 110, &[starting]);
         assert!(!text.contains('['.to_string().as_str()) || !text.contains("=="), "{text}");
     }
 
@@ -136,7 +134,7 @@ mod tests {
     fn elsewhere_each_new_message_is_a_line() {
         let messages = [
             Message::action("overall progress", "0 out of 1 tasks"),
-            Message::bar("1/1", "running  ", 9),
+            Message::bar("1/1", "running  ", Share { done: 9, of: 9 }),
             Message::action("overall progress", "0 out of 1 tasks"),
             Message::action("overall progress", "1 out of 1 tasks"),
             Message::plain("", "Operation continuing in background."),

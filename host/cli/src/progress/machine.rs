@@ -5,6 +5,7 @@ use std::collections::HashSet;
 
 use swarmw_model::{DEFAULT_MONITOR, ServiceMode, Time, UpdateState};
 
+use super::jobs::JobRows;
 use super::tasks::Rows;
 use crate::client::{Service, Task};
 
@@ -24,10 +25,19 @@ pub(super) struct Message {
 pub(super) enum Kind {
     /// Replaced by the next one of its id.
     Action,
-    /// As an action, with a bar of so many ninths.
-    Bar(u64),
+    /// As an action, with a bar: one of many, left out where there are no bars.
+    Bar(Share),
+    /// As an action, with a bar: of them all together.
+    Sum(Share),
     /// Stays.
     Plain,
+}
+
+/// How far a bar is filled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Share {
+    pub(super) done: u64,
+    pub(super) of: u64,
 }
 
 /// What one look at the service leads to.
@@ -43,6 +53,7 @@ pub(super) struct Step {
 pub(super) struct Progress {
     reference: String,
     rows: Option<Rows>,
+    job: Option<JobRows>,
     converged_at: Option<Time>,
     rollback: bool,
     last_words: Option<Message>,
@@ -55,8 +66,12 @@ impl Message {
         Self { id: id.into(), text: text.into(), kind: Kind::Action }
     }
 
-    pub(super) fn bar(id: impl Into<String>, text: impl Into<String>, ninths: u64) -> Self {
-        Self { kind: Kind::Bar(ninths), ..Self::action(id, text) }
+    pub(super) fn bar(id: impl Into<String>, text: impl Into<String>, share: Share) -> Self {
+        Self { kind: Kind::Bar(share), ..Self::action(id, text) }
+    }
+
+    pub(super) fn sum(id: impl Into<String>, text: impl Into<String>, share: Share) -> Self {
+        Self { kind: Kind::Sum(share), ..Self::action(id, text) }
     }
 
     pub(super) fn plain(id: impl Into<String>, text: impl Into<String>) -> Self {
@@ -72,6 +87,7 @@ impl Progress {
         Self {
             reference: reference.to_owned(),
             rows: None,
+            job: None,
             converged_at: None,
             rollback: false,
             last_words: None,
@@ -93,6 +109,11 @@ impl Progress {
         now: Time,
     ) -> Step {
         let mut step = Step::default();
+        if service.spec.mode.is_job() {
+            // What is done stays done: there is nothing to verify.
+            step.end = self.job.get_or_insert_default().update(service, tasks, &mut step.messages);
+            return step;
+        }
         if let Some(end) = self.update_status(service, &mut step.messages) {
             step.end = Some(end);
             return step;
@@ -113,7 +134,7 @@ impl Progress {
         }
         let rows = self.rows.get_or_insert_with(|| match service.spec.mode {
             ServiceMode::Replicated(_) => Rows::replicated(service.spec.replicas().unwrap_or(1)),
-            ServiceMode::Global(_) => Rows::global(),
+            _ => Rows::global(),
         });
         let converged = rows.update(tasks, nodes, self.rollback, &mut step.messages);
         match (converged, self.converged_at) {
@@ -227,7 +248,7 @@ mod tests {
             lines(&second),
             ["1/2: running  ", "2/2: preparing", "overall progress: 1 out of 2 tasks"]
         );
-        assert_eq!(second.messages[1].kind, Kind::Bar(6));
+        assert_eq!(second.messages[1].kind, Kind::Bar(Share { done: 6, of: 9 }));
         let all = [task(1, "n1", "running", ""), task(2, "n2", "running", "")];
         let third = progress.step(&replicas(2), &all, &nodes(), at(2));
         assert_eq!(
@@ -301,7 +322,7 @@ mod tests {
                 "overall progress: rolling back update: 0 out of 1 tasks"
             ]
         );
-        assert_eq!(step.messages[3].kind, Kind::Bar(3));
+        assert_eq!(step.messages[3].kind, Kind::Bar(Share { done: 3, of: 9 }));
         let done = status("rollback_completed", "rollback completed");
         let good = [task(1, "n1", "running", "")];
         progress.step(&done, &good, &nodes(), at(1));

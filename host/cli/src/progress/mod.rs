@@ -1,6 +1,7 @@
 //! Waits for a service to converge, and shows how far it is.
 
 mod display;
+mod jobs;
 mod machine;
 mod tasks;
 

@@ -4,16 +4,16 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use swarmw_model::TaskState;
 
-use super::machine::Message;
+use super::machine::{Message, Share};
 use crate::client::Task;
 use crate::table::{ellipsis, short};
 
 /// More tasks than this have no rows of their own.
-const ROWS_MAX: u64 = 20;
+pub(super) const ROWS_MAX: u64 = 20;
 /// Longest error in a row, in characters: narrow terminals must not wrap.
 const ERROR_LENGTH: usize = 75;
 /// `preparing`, the longest state.
-const STATE_WIDTH: usize = 9;
+pub(super) const STATE_WIDTH: usize = 9;
 /// The step at which a task runs.
 const RUNNING_STEP: u64 = 9;
 const OVERALL: &str = "overall progress";
@@ -117,7 +117,7 @@ impl Rows {
 
 /// How many steps from `new` (1) to `running` (9) and beyond; 0 for states that
 /// are not shown.
-fn step(state: TaskState) -> u64 {
+pub(super) fn step(state: TaskState) -> u64 {
     match state {
         TaskState::New => 1,
         TaskState::Pending => 3,
@@ -180,18 +180,23 @@ fn overall(running: u64, total: u64, rollback: bool) -> Message {
     Message::action(OVERALL, format!("{prefix}{running} out of {total} tasks"))
 }
 
+/// What went wrong with a task, in one short line.
+pub(super) fn error(task: &Task) -> String {
+    ellipsis(&task.status.error.replace('\n', " "), ERROR_LENGTH)
+}
+
 fn line(row: String, task: &Task, rollback: bool) -> Option<Message> {
     if !task.status.error.is_empty() {
-        let error = task.status.error.replace('\n', " ");
-        return Some(Message::action(row, ellipsis(&error, ERROR_LENGTH)));
+        return Some(Message::action(row, error(task)));
     }
     if task.desired_state.is_terminal() || task.status.state.is_terminal() {
         return None;
     }
     let state = task.status.state;
-    let ninths = match rollback {
+    let done = match rollback {
         true => RUNNING_STEP - step(state),
         false => step(state),
     };
-    Some(Message::bar(row, format!("{state:<STATE_WIDTH$}"), ninths))
+    let share = Share { done, of: RUNNING_STEP };
+    Some(Message::bar(row, format!("{state:<STATE_WIDTH$}"), share))
 }

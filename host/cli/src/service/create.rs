@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use swarmw_model::{
-    ContainerSpec, DnsConfig, EndpointSpec, Global, Limit, Mount, Placement, Preference,
-    Replicated, ResourceRequirements, Resources, ServiceMode, ServiceSpec, TaskSpec, Ulimit,
+    ContainerSpec, DnsConfig, EndpointSpec, Global, GlobalJob, Limit, Mount, Placement, Preference,
+    Replicated, ReplicatedJob, ResourceRequirements, Resources, ServiceMode, ServiceSpec, TaskSpec,
+    Ulimit,
 };
 
 use super::data::DataFlags;
@@ -54,7 +55,7 @@ pub struct CreateArgs {
     /// Service labels
     #[arg(short, long, value_name = "list", value_parser = label)]
     label: Vec<String>,
-    /// Service mode ("replicated", "global")
+    /// Service mode ("replicated", "global", "replicated-job", "global-job")
     #[arg(long, value_name = "string", default_value = "replicated")]
     mode: String,
     /// Attach a filesystem mount to the service
@@ -124,6 +125,8 @@ fn spec(args: &CreateArgs) -> Result<ServiceSpec, Failure> {
     let mode = match args.mode.as_str() {
         "replicated" => ServiceMode::Replicated(Replicated::default()),
         "global" => ServiceMode::Global(Global {}),
+        "replicated-job" => ServiceMode::ReplicatedJob(ReplicatedJob::default()),
+        "global-job" => ServiceMode::GlobalJob(GlobalJob {}),
         mode => {
             return Err(Failure::new(format!(
                 "Unknown mode: {mode}, only replicated and global supported"

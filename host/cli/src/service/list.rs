@@ -45,6 +45,8 @@ fn row(service: &Service) -> Row {
     let mode = match service.spec.mode {
         ServiceMode::Replicated(_) => "replicated",
         ServiceMode::Global(_) => "global",
+        ServiceMode::ReplicatedJob(_) => "replicated job",
+        ServiceMode::GlobalJob(_) => "global job",
     };
     let image = service.spec.task_template.image();
     [
@@ -60,17 +62,24 @@ fn row(service: &Service) -> Row {
 }
 
 fn replicas(service: &Service) -> String {
-    let (running, desired) = match &service.service_status {
-        Some(status) => (status.running_tasks, status.desired_tasks),
-        None => (0, service.spec.replicas().unwrap_or(0)),
+    let (running, desired, completed) = match &service.service_status {
+        Some(status) => (status.running_tasks, status.desired_tasks, status.completed_tasks),
+        None => (0, service.spec.replicas().unwrap_or(0), 0),
     };
     let most =
         service.spec.task_template.placement.as_ref().map_or(0, |placement| placement.max_replicas);
-    match (&service.spec.mode, most) {
-        (ServiceMode::Replicated(_), most) if most > 0 => {
+    match &service.spec.mode {
+        ServiceMode::Replicated(_) if most > 0 => {
             format!("{running}/{desired} (max {most} per node)")
         }
-        _ => format!("{running}/{desired}"),
+        ServiceMode::Replicated(_) | ServiceMode::Global(_) => format!("{running}/{desired}"),
+        ServiceMode::ReplicatedJob(job) => {
+            format!("{running}/{desired} ({completed}/{} completed)", job.completions())
+        }
+        // What is wanted yet and what is done are all of it.
+        ServiceMode::GlobalJob(_) => {
+            format!("{running}/{desired} ({completed}/{} completed)", desired + completed)
+        }
     }
 }
 
@@ -149,6 +158,24 @@ mod tests {
             "ID             NAME      MODE         REPLICAS               IMAGE         PORTS\n\
              aaaaaaaaaaaa   web2      replicated   1/3 (max 5 per node)   redis:3.0.6   *:8080->80/tcp\n\
              bbbbbbbbbbbb   web10     global       2/3                    hello.wasm    \n"
+        );
+    }
+
+    #[test]
+    fn jobs_show_how_much_is_done() {
+        let services = serde_json::from_value(json!([
+            {"ID": "a", "Spec": {"Name": "each", "Mode": {"GlobalJob": {}}},
+             "ServiceStatus": {"RunningTasks": 1, "DesiredTasks": 2, "CompletedTasks": 3}},
+            {"ID": "b", "Spec": {"Name": "some",
+                "Mode": {"ReplicatedJob": {"MaxConcurrent": 2, "TotalCompletions": 5}},
+                "TaskTemplate": {"Placement": {"MaxReplicas": 1}}},
+             "ServiceStatus": {"RunningTasks": 0, "DesiredTasks": 2, "CompletedTasks": 5}},
+        ]))
+        .expect("services");
+        assert_eq!(
+            show(services, Some("{{.Name}} is a {{.Mode}}: {{.Replicas}}"), false).expect("lines"),
+            "each is a global job: 1/2 (3/5 completed)\n\
+             some is a replicated job: 0/2 (5/5 completed)\n"
         );
     }
 

@@ -37,6 +37,20 @@ fn write(out: &mut String, service: &Service, networks: &[String]) -> fmt::Resul
             let replicas = spec.replicas().unwrap_or(1);
             writeln!(out, "Service Mode:\tReplicated\n Replicas:\t{replicas}")?;
         }
+        // Docker's client leaves the mode of a job empty.
+        ServiceMode::ReplicatedJob(ref job) => {
+            let (in_all, at_a_time) = (job.completions(), job.at_a_time());
+            writeln!(
+                out,
+                "Service Mode:\tReplicated Job\n Completions:\t{in_all}\n \
+                 Concurrent:\t{at_a_time}"
+            )?;
+        }
+        ServiceMode::GlobalJob(_) => writeln!(out, "Service Mode:\tGlobal Job")?,
+    }
+    if let Some(status) = &service.job_status {
+        let (iteration, begun) = (status.job_iteration.index, ago(status.last_execution));
+        writeln!(out, "JobStatus:\n Iteration:\t{iteration}\n Started:\t{begun}")?;
     }
     if let Some(status) = &service.update_status {
         update_status(out, status)?;
@@ -299,6 +313,20 @@ mod tests {
              Resources:\n Limits:\n  Memory:\t64MiB\nEndpoint Mode:\tvip\n\
              Ports:\n PublishedPort = 8080\n  Protocol = tcp\n  TargetPort = 80\n  PublishMode = ingress \n\n"
         );
+    }
+
+    #[test]
+    fn a_job_says_how_many_and_which_time_it_is() {
+        let service = serde_json::from_value(json!({
+            "ID": "s", "Spec": {"Name": "count",
+                "Mode": {"ReplicatedJob": {"MaxConcurrent": 2, "TotalCompletions": 5}}},
+            "JobStatus": {"JobIteration": {"Index": 3}, "LastExecution": "2026-11-20T00:00:00Z"},
+        }))
+        .expect("a service");
+        let text = super::service(&service, &[]);
+        let want = "Service Mode:\tReplicated Job\n Completions:\t5\n Concurrent:\t2\n\
+                    JobStatus:\n Iteration:\t3\n Started:\t";
+        assert!(text.contains(want), "{text}");
     }
 
     #[test]

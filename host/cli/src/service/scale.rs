@@ -81,7 +81,8 @@ async fn scale_one(
     let mut service = client.service(reference).await?;
     match &mut service.spec.mode {
         ServiceMode::Replicated(mode) => mode.replicas = Some(replicas),
-        ServiceMode::Global(_) => {
+        ServiceMode::ReplicatedJob(mode) => mode.total_completions = Some(replicas),
+        ServiceMode::Global(_) | ServiceMode::GlobalJob(_) => {
             return Err(Failure::new(
                 "scale can only be used with replicated or replicated-job mode",
             ));

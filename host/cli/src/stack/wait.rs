@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 use swarmw_compose::{Condition, StackService};
-use swarmw_model::{Filters, RestartCondition, TaskState, UpdateState};
+use swarmw_model::{Filters, RestartCondition, ServiceMode, TaskState, UpdateState};
 
 use crate::client::{Client, Service, Task};
 use crate::failure::Failure;
@@ -83,22 +83,31 @@ fn verdict(service: &Service, tasks: &[Task], condition: Condition) -> Verdict {
         let found = tasks.iter().filter(|task| task.status.state == wanted).count();
         u64::try_from(found).unwrap_or(u64::MAX)
     };
-    let wanted = match service.spec.replicas() {
-        Some(replicas) => replicas,
-        None => {
-            let kept = tasks.iter().filter(|task| task.desired_state <= TaskState::Running);
+    let wanted = match &service.spec.mode {
+        ServiceMode::Replicated(_) => service.spec.replicas().unwrap_or(1),
+        ServiceMode::ReplicatedJob(job) => job.completions(),
+        ServiceMode::Global(_) | ServiceMode::GlobalJob(_) => {
+            let kept = tasks.iter().filter(|task| task.desired_state <= TaskState::Complete);
             u64::try_from(kept.count()).unwrap_or(u64::MAX).max(1)
         }
+    };
+    // A job's tasks come one after the other, and some may have ended already.
+    let (ended, at_once) = match &service.spec.mode {
+        ServiceMode::ReplicatedJob(job) => (count(TaskState::Complete), job.at_a_time()),
+        ServiceMode::GlobalJob(_) => (count(TaskState::Complete), wanted),
+        ServiceMode::Replicated(_) | ServiceMode::Global(_) => (0, wanted),
     };
     let state = service.update_status.as_ref().map(|status| status.state);
     if matches!(state, Some(UpdateState::Paused | UpdateState::RollbackPaused)) {
         return Verdict::NeverWill("its update is paused".to_owned());
     }
     match condition {
-        Condition::Started | Condition::Healthy => match count(TaskState::Running) >= wanted {
-            true => Verdict::Holds,
-            false => Verdict::NotYet,
-        },
+        Condition::Started | Condition::Healthy => {
+            match count(TaskState::Running) + ended >= wanted.min(at_once) {
+                true => Verdict::Holds,
+                false => Verdict::NotYet,
+            }
+        }
         Condition::Completed if count(TaskState::Complete) >= wanted => Verdict::Holds,
         Condition::Completed => {
             let policy = service.spec.task_template.restart_policy.as_ref();
@@ -125,6 +134,12 @@ mod tests {
         .expect("a service")
     }
 
+    /// Of three completions, two at a time.
+    fn job() -> Service {
+        let mode = json!({"ReplicatedJob": {"MaxConcurrent": 2, "TotalCompletions": 3}});
+        serde_json::from_value(json!({"ID": "s", "Spec": {"Mode": mode}})).expect("a job")
+    }
+
     fn tasks(states: &[&str]) -> Vec<Task> {
         let task = |state: &&str| json!({"ID": "t", "DesiredState": "running", "Status": {"State": state}});
         serde_json::from_value(states.iter().map(task).collect()).expect("tasks")
@@ -146,6 +161,20 @@ mod tests {
         ] {
             let got = verdict(&service(replicas, restart), &tasks(states), condition);
             assert_eq!(got, want, "{replicas} {restart} {states:?} {condition:?}");
+        }
+    }
+
+    #[test]
+    fn a_job_has_started_when_as_many_are_at_it_as_may_be_and_is_completed_when_all_are() {
+        use Condition::{Completed, Started};
+        for (states, started, completed) in [
+            (&["running"][..], Verdict::NotYet, Verdict::NotYet),
+            (&["running", "running"], Verdict::Holds, Verdict::NotYet),
+            (&["complete", "running"], Verdict::Holds, Verdict::NotYet),
+            (&["complete", "complete", "complete"], Verdict::Holds, Verdict::Holds),
+        ] {
+            assert_eq!(verdict(&job(), &tasks(states), Started), started, "{states:?}");
+            assert_eq!(verdict(&job(), &tasks(states), Completed), completed, "{states:?}");
         }
     }
 }

@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use serde_json::json;
 use swarmw_model::{
-    ContainerSpec, DnsConfig, Driver, EndpointSpec, Global, HealthCheck, Limit, Placement,
-    PlacementPreference, Replicated, ResolutionMode, ResourceRequirements, Resources,
-    RestartCondition, RestartPolicy, ServiceMode, ServiceSpec, SpreadOver, TaskSpec, Ulimit,
-    UpdateConfig,
+    ContainerSpec, DnsConfig, Driver, EndpointSpec, Global, GlobalJob, HealthCheck, Limit,
+    Placement, PlacementPreference, Replicated, ReplicatedJob, ResolutionMode,
+    ResourceRequirements, Resources, RestartCondition, RestartPolicy, ServiceMode, ServiceSpec,
+    SpreadOver, TaskSpec, Ulimit, UpdateConfig,
 };
 
 use super::{
@@ -192,9 +192,14 @@ fn mode(deploy: &Deploy) -> Result<ServiceMode, Refused> {
             Err("replicas can only be used with replicated or replicated-job mode".into())
         }
         "global" => Ok(ServiceMode::Global(Global {})),
-        mode @ ("replicated-job" | "global-job") => {
-            Err(format!("mode {mode} is not supported by this version of swarmw").into())
+        "replicated-job" | "global-job" if deploy.update_config.is_some() => {
+            Err("update configuration is not supported for jobs".into())
         }
+        "replicated-job" => Ok(ServiceMode::ReplicatedJob(ReplicatedJob {
+            max_concurrent: deploy.replicas,
+            total_completions: deploy.replicas,
+        })),
+        "global-job" => Ok(ServiceMode::GlobalJob(GlobalJob {})),
         mode => Err(format!("unknown mode: {mode}").into()),
     }
 }

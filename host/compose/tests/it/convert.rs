@@ -125,6 +125,13 @@ fn every_setting_has_its_place_in_the_spec() {
         ("deploy: {labels: {a: b}}", "/Labels/a", json!("b")),
         ("deploy: {replicas: 3}", "/Mode", json!({"Replicated": {"Replicas": 3}})),
         ("deploy: {mode: global}", "/Mode", json!({"Global": {}})),
+        ("deploy: {mode: global-job}", "/Mode", json!({"GlobalJob": {}})),
+        ("deploy: {mode: replicated-job}", "/Mode", json!({"ReplicatedJob": {}})),
+        (
+            "deploy: {mode: replicated-job, replicas: 4}",
+            "/Mode",
+            json!({"ReplicatedJob": {"MaxConcurrent": 4, "TotalCompletions": 4}}),
+        ),
         ("deploy: {endpoint_mode: DNSRR}", "/EndpointSpec", json!({"Mode": "dnsrr"})),
         (
             "deploy: {update_config: {delay: 1s, failure_action: rollback, max_failure_ratio: 0.5, order: start-first}}",

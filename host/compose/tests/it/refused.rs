@@ -149,8 +149,12 @@ fn what_a_cluster_cannot_do_is_refused_when_it_becomes_a_stack() {
         ("{image: x, secrets: [s]}", "c.yml:1:36: service a: undefined secret \"s\""),
         ("{image: x, configs: [s]}", "c.yml:1:36: service a: undefined config \"s\""),
         (
-            "{image: x, deploy: {mode: replicated-job}}",
-            "c.yml:1:12: service a: mode replicated-job is not supported by this version of swarmw",
+            "{image: x, deploy: {mode: replicated-job, update_config: {delay: 1s}}}",
+            "c.yml:1:12: service a: update configuration is not supported for jobs",
+        ),
+        (
+            "{image: x, deploy: {mode: global-job, replicas: 2}}",
+            "c.yml:1:12: service a: replicas can only be used with replicated or replicated-job mode",
         ),
         (
             "{image: x, deploy: {mode: global, replicas: 2}}",

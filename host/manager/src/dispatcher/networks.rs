@@ -234,7 +234,7 @@ fn of_task(task: &Task, is_on: impl Fn(&NetworkId) -> bool) -> Option<NetworkEnd
         names: task.assignment().map(|assigned| assigned.name()).into_iter().chain(short).collect(),
         node,
         on,
-        serves: task.status.state == TaskState::Running && task.desired_state <= TaskState::Running,
+        serves: task.status.state == TaskState::Running && task.is_wanted(),
     })
 }
 

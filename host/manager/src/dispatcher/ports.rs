@@ -189,7 +189,7 @@ impl PortTable {
 
 fn standing(task: &Task) -> Option<Standing> {
     let runs = task.status.state == TaskState::Running;
-    runs.then_some(match task.desired_state <= TaskState::Running {
+    runs.then_some(match task.is_wanted() {
         true => Standing::Serves,
         false => Standing::Leaves,
     })

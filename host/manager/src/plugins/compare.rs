@@ -111,8 +111,7 @@ impl<'a> Comparing<'a> {
             judged.as_ref().map_or(true, |verdicts| verdicts.get(&node).copied().unwrap_or(false))
         };
         for task in self.state.tasks_of_service(service.id) {
-            let runs =
-                task.status.state == TaskState::Running && task.desired_state <= TaskState::Running;
+            let runs = task.status.state == TaskState::Running && task.is_wanted();
             let Some(node) = task.node_id.filter(|_| runs) else { continue };
             if !passes(old, node) || passes(new, node) {
                 continue;
@@ -121,9 +120,9 @@ impl<'a> Comparing<'a> {
             if self.comparison.violations.len() < COMPARISON_MAX {
                 let hostname = self.state.node(node).map(|n| n.description.hostname.clone());
                 self.comparison.violations.push(Violation {
-                    task: match task.slot {
-                        0 => format!("{}.{}", service.spec.name, node),
-                        slot => format!("{}.{slot}", service.spec.name),
+                    task: match task.number() {
+                        None => format!("{}.{}", service.spec.name, node),
+                        Some(slot) => format!("{}.{slot}", service.spec.name),
                     },
                     id: task.id.to_string(),
                     node: hostname.unwrap_or_default(),

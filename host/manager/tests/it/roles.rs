@@ -276,8 +276,8 @@ async fn a_manager_of_an_older_swarmw_gets_no_seat() {
     let refused = client.join(request).await.unwrap_err();
     assert_eq!(refused.code(), Code::FailedPrecondition);
     let why = format!(
-        "node {} runs a swarmw of feature level 1, and the managers of this cluster have level 2: \
-         install a swarmw of this level on the node first",
+        "node {} runs a swarmw of feature level 1, and the managers of this cluster have level \
+         {FEATURE_LEVEL}: install a swarmw of this level on the node first",
         credentials.identity.node
     );
     assert_eq!(refused.message(), why);

@@ -3,6 +3,7 @@
 
 mod claims;
 mod global;
+mod jobs;
 mod leader;
 mod nodes;
 mod random;

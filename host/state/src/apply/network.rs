@@ -7,11 +7,12 @@ use ipnet::IpNet;
 use swarmw_model::{
     Attachment, AttachmentId, Driver, Id, IngressSource, Network, NetworkAttachment, NetworkId,
     NetworkSpec, NodeId, OVERLAY, POOLS_MAX, PREDEFINED, Pool, Refusal, RefusalKind, Service,
-    ServiceSpec, Task, TaskId, TaskSpec, TaskState, Time, UpdateState, Version, validate,
+    ServiceSpec, Task, TaskId, TaskSpec, Time, UpdateState, Version, validate,
 };
 
 use super::{Context, Step, Stop};
-use crate::network::{NETWORKS_LEVEL, of_attachment};
+use crate::NETWORKS_LEVEL;
+use crate::network::of_attachment;
 use crate::{Dropped, Event, Holder, State, VNI_FIRST, VNI_LAST};
 
 /// The networks that each node has from the beginning.
@@ -91,8 +92,7 @@ impl State {
         }
         // Services that only have an address there were asked for above; tasks that are told
         // to stop do not keep it, nor do those whose service publishes nothing any more.
-        let stays =
-            |task: &Arc<Task>| task.desired_state <= TaskState::Running && !network.spec.ingress;
+        let stays = |task: &Arc<Task>| task.is_wanted() && !network.spec.ingress;
         let user = self.addresses(id).find_map(|(_, holder)| match holder {
             Holder::Task(task) => {
                 self.tasks.get(&task).filter(|task| stays(task)).map(|task| task.id.to_string())

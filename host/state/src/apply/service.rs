@@ -6,9 +6,9 @@ use std::sync::Arc;
 
 use ipnet::IpNet;
 use swarmw_model::{
-    Endpoint, EndpointSpec, Id, NetworkAttachmentConfig, NetworkId, PortConfig, PublishMode,
-    Refusal, RefusalKind, ResolutionMode, Service, ServiceFacts, ServiceId, ServiceSpec,
-    SwarmwOptions, TaskState, UpdateState, UpdateStatus, Version, VirtualIp,
+    Endpoint, EndpointSpec, Id, JobStatus, NetworkAttachmentConfig, NetworkId, PortConfig,
+    PublishMode, Refusal, RefusalKind, ResolutionMode, Service, ServiceFacts, ServiceId,
+    ServiceSpec, SwarmwOptions, TaskState, UpdateState, UpdateStatus, Version, VirtualIp,
 };
 
 use super::{Context, Step, Stop};
@@ -32,18 +32,23 @@ impl State {
             )
             .into());
         }
+        if spec.mode.is_job() {
+            self.jobs_are_known()?;
+        }
         self.check_ports(id, spec)?;
         self.check_data(spec)?;
         self.check_networks(spec)?;
         let mut spec = spec.clone();
         spec.settle_networks();
         clear_if_empty(&mut spec.swarmw);
+        let first = JobStatus { job_iteration: Version::default(), last_execution: context.at };
         let service = Arc::new(Service {
             id,
             version: context.version,
             created_at: context.at,
             updated_at: context.at,
             endpoint: endpoint_of(&spec, &Endpoint::default(), self.ingress(), Vec::new()),
+            job_status: spec.mode.is_job().then_some(first),
             spec,
             previous_spec: None,
             update_status: None,
@@ -96,9 +101,10 @@ impl State {
             service.endpoint = endpoint_of(&spec, &service.endpoint, ingress, leaving);
             service.previous_spec = Some(std::mem::replace(&mut service.spec, spec));
             service.previous_spec_version = service.spec_version;
-            if replaces_tasks {
+            if replaces_tasks || service.job_status.is_some() {
                 service.spec_version = service.version;
             }
+            begin_again(service);
             // Swarm clears the status at each write, so that a mere scale resumes
             // a paused update. Here it stays paused until something about the
             // update itself is changed.
@@ -160,6 +166,13 @@ impl State {
                 service.previous_spec_version = Version::default();
             }
             service.update_status = Some(status);
+            if service.job_status.is_some() {
+                // The tasks of an earlier time do not count, whatever their spec was; and
+                // there is no rollout that would end.
+                service.spec_version = service.version;
+                service.update_status = None;
+            }
+            begin_again(service);
         })
     }
 
@@ -369,6 +382,14 @@ impl State {
         if !self.services.contains_key(&service.id) {
             self.facts.remove(&service.id);
         }
+    }
+}
+
+/// Every write of a job's spec has it done once more.
+fn begin_again(service: &mut Service) {
+    if let Some(status) = &mut service.job_status {
+        status.job_iteration.index += 1;
+        status.last_execution = service.updated_at;
     }
 }
 

@@ -54,6 +54,7 @@ impl State {
             },
             desired_state: new.desired,
             spec_version: new.spec_version,
+            job_iteration: service.job_status.map(|status| status.job_iteration),
             service: self.facts.get(&new.service).cloned().unwrap_or_default(),
             attachments: new.attachments.clone(),
         });

@@ -4,6 +4,7 @@ mod callers;
 mod certificates;
 mod compilers;
 mod faults;
+mod jobs;
 mod leaders;
 mod logs;
 mod nodes;

@@ -56,6 +56,18 @@ fn flags_of_the_service_itself() {
         ("--mode global", json!({"Mode.Replicated": null, "Mode.Global": {}})),
         ("--replicas 0", json!({"Mode.Replicated.Replicas": 0})),
         (
+            "--mode replicated-job --replicas 5 --replicas-max-per-node 2",
+            json!({"Mode.Replicated": null, "Mode.ReplicatedJob":
+                {"MaxConcurrent": 5, "TotalCompletions": 5}, "Placement.MaxReplicas": 2}),
+        ),
+        (
+            "--mode replicated-job --max-concurrent 2 --replicas 5",
+            json!({"Mode.Replicated": null, "Mode.ReplicatedJob":
+                {"MaxConcurrent": 2, "TotalCompletions": 5}}),
+        ),
+        ("--mode replicated-job", json!({"Mode.Replicated": null, "Mode.ReplicatedJob": {}})),
+        ("--mode global-job", json!({"Mode.Replicated": null, "Mode.GlobalJob": {}})),
+        (
             "-l a=b --label c -l d=e=f -l a=z",
             json!({"Labels.a": "z", "Labels.c": "", "Labels.d": "e=f"}),
         ),
@@ -233,6 +245,27 @@ fn what_does_not_go_together_is_refused() {
             "replicas can only be used with replicated or replicated-job mode",
         ),
         (
+            "--mode global-job --replicas 2 img",
+            "replicas can only be used with replicated or replicated-job mode",
+        ),
+        (
+            "--mode global-job --replicas-max-per-node 2 img",
+            "replicas-max-per-node can only be used with replicated or replicated-job mode",
+        ),
+        (
+            "--mode global-job --max-concurrent 2 img",
+            "max-concurrent can only be used with replicated-job mode",
+        ),
+        ("--max-concurrent 2 img", "max-concurrent can only be used with replicated-job mode"),
+        (
+            "--mode replicated-job --update-delay 1s img",
+            "update and rollback configuration is not supported for jobs",
+        ),
+        (
+            "--mode global-job --rollback-parallelism 2 img",
+            "update and rollback configuration is not supported for jobs",
+        ),
+        (
             "--mode global --replicas-max-per-node 2 img",
             "replicas-max-per-node can only be used with replicated or replicated-job mode",
         ),
@@ -255,7 +288,6 @@ fn flags_that_do_not_exist_yet_are_unknown() {
         "--generic-resource a=1",
         "--isolation x",
         "--credential-spec x",
-        "--max-concurrent 1",
         "--no-such-flag",
         // Of update alone.
         "--force",

@@ -36,6 +36,9 @@ pub(crate) struct SharedFlags {
     update: UpdateFlags,
     #[command(flatten)]
     rollback: RollbackFlags,
+    /// Number of job tasks to run concurrently (default equal to --replicas)
+    #[arg(long, value_name = "uint", value_parser = uint)]
+    max_concurrent: Option<u64>,
     /// Number of tasks
     #[arg(long, value_name = "uint", value_parser = uint)]
     replicas: Option<u64>,
@@ -82,27 +85,12 @@ pub(crate) struct WaitFlags {
 impl SharedFlags {
     /// Changes what was given; the mode is set before.
     pub(crate) fn apply(&self, spec: &mut ServiceSpec, verb: Verb) -> Result<(), Failure> {
-        if let Some(replicas) = self.replicas {
-            match (&mut spec.mode, verb) {
-                (ServiceMode::Replicated(Replicated { replicas: have }), _) => {
-                    *have = Some(replicas);
-                }
-                (ServiceMode::Global(_), Verb::Create) => {
-                    return Err(Failure::new(
-                        "replicas can only be used with replicated or replicated-job mode",
-                    ));
-                }
-                (ServiceMode::Global(_), Verb::Update) => {
-                    return Err(Failure::new("replicas can only be used with replicated mode"));
-                }
-            }
-        }
-        if verb == Verb::Create
-            && self.replicas_max_per_node.is_some_and(|max| max > 0)
-            && matches!(spec.mode, ServiceMode::Global(_))
-        {
+        self.count(&mut spec.mode, verb)?;
+        self.at_a_time(&mut spec.mode)?;
+        let rolls = self.update != UpdateFlags::default();
+        if spec.mode.is_job() && (rolls || self.rollback != RollbackFlags::default()) {
             return Err(Failure::new(
-                "replicas-max-per-node can only be used with replicated or replicated-job mode",
+                "update and rollback configuration is not supported for jobs",
             ));
         }
         self.update.apply(&mut spec.update_config);
@@ -118,5 +106,46 @@ impl SharedFlags {
         self.health.apply(&mut container.health_check)?;
         self.container.apply(container);
         Ok(())
+    }
+
+    /// How many tasks there are to be, where the mode leaves it open.
+    fn count(&self, mode: &mut ServiceMode, verb: Verb) -> Result<(), Failure> {
+        let everywhere = matches!(mode, ServiceMode::Global(_) | ServiceMode::GlobalJob(_));
+        match (mode, self.replicas) {
+            (_, None) => {}
+            (ServiceMode::Replicated(Replicated { replicas }), given) => *replicas = given,
+            (ServiceMode::ReplicatedJob(job), given) if verb == Verb::Create => {
+                // Both, so that all run together where nothing is said of how many may.
+                job.max_concurrent = given;
+                job.total_completions = given;
+            }
+            _ if verb == Verb::Create => {
+                return Err(Failure::new(
+                    "replicas can only be used with replicated or replicated-job mode",
+                ));
+            }
+            _ => return Err(Failure::new("replicas can only be used with replicated mode")),
+        }
+        if verb == Verb::Create
+            && self.replicas_max_per_node.is_some_and(|max| max > 0)
+            && everywhere
+        {
+            return Err(Failure::new(
+                "replicas-max-per-node can only be used with replicated or replicated-job mode",
+            ));
+        }
+        Ok(())
+    }
+
+    /// How many of a job's tasks may run at a time.
+    fn at_a_time(&self, mode: &mut ServiceMode) -> Result<(), Failure> {
+        match (mode, self.max_concurrent) {
+            (_, None) => Ok(()),
+            (ServiceMode::ReplicatedJob(job), given) => {
+                job.max_concurrent = given;
+                Ok(())
+            }
+            _ => Err(Failure::new("max-concurrent can only be used with replicated-job mode")),
+        }
     }
 }

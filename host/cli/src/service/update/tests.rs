@@ -222,6 +222,27 @@ fn a_global_service_has_no_replicas_to_set() {
 }
 
 #[test]
+fn of_a_job_how_many_at_a_time_can_be_changed_and_nothing_about_updates() {
+    let mut job = stored();
+    job.mode = swarmw_model::ServiceMode::ReplicatedJob(Default::default());
+    job.update_config = None;
+    for (flags, want) in [
+        ("--replicas 2", "replicas can only be used with replicated mode"),
+        ("--update-delay 1s", "update and rollback configuration is not supported for jobs"),
+        ("--rollback-delay 1s", "update and rollback configuration is not supported for jobs"),
+    ] {
+        assert_eq!(updated(job.clone(), flags).unwrap_err(), want, "{flags}");
+    }
+    let changed = updated(job, "--max-concurrent 3").expect("a spec");
+    let want = serde_json::json!({"ReplicatedJob": {"MaxConcurrent": 3}});
+    assert_eq!(serde_json::to_value(changed.mode).expect("JSON"), want);
+    assert_eq!(
+        updated(stored(), "--max-concurrent 3").unwrap_err(),
+        "max-concurrent can only be used with replicated-job mode"
+    );
+}
+
+#[test]
 fn a_rollback_comes_alone() {
     let alone = |flags: &str| only_waits(&parse::<UpdateArgs>(flags).expect(flags)).is_ok();
     assert!(alone("--rollback -d -q web"));
@@ -235,7 +256,6 @@ fn flags_that_do_not_exist_yet_are_unknown() {
         "--generic-resource-add a=1",
         "--isolation x",
         "--credential-spec x",
-        "--max-concurrent 1",
         // Of create alone.
         "--name x",
         "--mode global",

@@ -1,0 +1,78 @@
+//! What the cluster can do once every manager's binary can.
+
+use std::sync::Arc;
+
+use swarmw_model::{Node, Refusal, RefusalKind};
+
+use crate::State;
+
+/// The feature level at which there are networks.
+pub const NETWORKS_LEVEL: u32 = 2;
+/// The feature level at which there are jobs.
+pub const JOBS_LEVEL: u32 = 3;
+
+/// Why there are none yet.
+const NO_NETWORKS: &str = "networks need a swarmw that knows them on every manager";
+/// The same.
+const NO_JOBS: &str = "jobs need a swarmw that knows them on every manager";
+
+// === impl State ===
+
+impl State {
+    /// Whether all managers know networks.
+    pub fn has_networks(&self) -> bool {
+        self.has_level(NETWORKS_LEVEL)
+    }
+
+    /// Refuses what needs networks while a manager does not know them.
+    ///
+    /// # Errors
+    /// The managers that do not, by their host names.
+    pub fn needs_networks(&self) -> Result<(), Refusal> {
+        self.needs(NETWORKS_LEVEL, NO_NETWORKS)
+    }
+
+    /// The same for `apply`, which says nothing of nodes: replicas may know different
+    /// things of what they run, as long as some of them are older.
+    pub(crate) fn networks_are_known(&self) -> Result<(), Refusal> {
+        self.is_known(NETWORKS_LEVEL, NO_NETWORKS)
+    }
+
+    /// Refuses a job while a manager does not know jobs.
+    ///
+    /// # Errors
+    /// The managers that do not, by their host names.
+    pub fn needs_jobs(&self) -> Result<(), Refusal> {
+        self.needs(JOBS_LEVEL, NO_JOBS)
+    }
+
+    /// The same for `apply`.
+    pub(crate) fn jobs_are_known(&self) -> Result<(), Refusal> {
+        self.is_known(JOBS_LEVEL, NO_JOBS)
+    }
+
+    fn has_level(&self, level: u32) -> bool {
+        self.cluster.as_ref().is_some_and(|cluster| cluster.feature_level >= level)
+    }
+
+    fn needs(&self, level: u32, why: &str) -> Result<(), Refusal> {
+        if self.has_level(level) {
+            return Ok(());
+        }
+        let late =
+            |node: &&Arc<Node>| node.member.is_some() && node.description.feature_level < level;
+        let late: Vec<_> = self.nodes.values().filter(late).map(|n| n.called()).collect();
+        let who = match &late[..] {
+            [] => "it is about to begin, try again".to_owned(),
+            late => format!("these run an older one: {}", late.join(", ")),
+        };
+        Err(Refusal::rpc(RefusalKind::FailedPrecondition, format!("{why}; {who}")))
+    }
+
+    fn is_known(&self, level: u32, why: &str) -> Result<(), Refusal> {
+        match self.has_level(level) {
+            true => Ok(()),
+            false => Err(Refusal::rpc(RefusalKind::FailedPrecondition, why)),
+        }
+    }
+}
