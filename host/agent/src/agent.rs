@@ -1,6 +1,6 @@
 //! The front door of the agent.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::{Arc, RwLock};
@@ -9,8 +9,8 @@ use swarmw_ambient::Ambient;
 use swarmw_ca::Tls;
 use swarmw_engine_driver::Serving;
 use swarmw_model::{
-    Network, Node, NodeDescription, NodeId, NodeVolume, Refusal, RefusalKind, Secret, VolumeId,
-    VolumeScope, VolumeSpec,
+    Network, Node, NodeDescription, NodeId, NodeVolume, PortProtocol, Refusal, RefusalKind, Secret,
+    VolumeId, VolumeScope, VolumeSpec,
 };
 use swarmw_names::Counts as NameQueries;
 use swarmw_network::PublishedPorts;
@@ -175,7 +175,8 @@ impl Agent {
         let wide = networks.clone().zip(bridged).filter(|_| config.publish_addr.is_unspecified());
         let kernel_ports = match wide {
             Some((networks, bridged)) => {
-                publish_in_kernel(networks, bridged, description.clone(), listed).await
+                let refused = ports.refused();
+                publish_in_kernel(networks, bridged, refused, description.clone(), listed).await
             }
             None => None,
         };
@@ -367,10 +368,11 @@ impl Agent {
 async fn publish_in_kernel(
     networks: Networks,
     bridged: watch::Receiver<Bridged>,
+    refused: watch::Receiver<BTreeSet<(PortProtocol, u16)>>,
     description: watch::Sender<NodeDescription>,
     listed: Listed,
 ) -> Option<KernelPorts> {
-    match KernelPorts::begin(networks, bridged, description, listed).await {
+    match KernelPorts::begin(networks, bridged, refused, description, listed).await {
         Ok(kernel) => Some(kernel),
         Err(error) => {
             warn!(%error, "published ports are served in user space");

@@ -2,7 +2,7 @@
 //! refused before it enters the log. `apply` must not ask what nodes say of their binaries,
 //! as a replica that an older one has written to disk has not kept it.
 
-use swarmw_model::{Node, NodeRole, Refusal, RefusalKind, ServiceSpec};
+use swarmw_model::{IngressSource, Node, NodeRole, Refusal, RefusalKind, ServiceSpec};
 use swarmw_state::{Change, State};
 
 /// The level of a binary that says none: there was no other.
@@ -10,9 +10,12 @@ const FIRST: u32 = 1;
 
 /// Refuses a write for which a manager, or a node that is to be one, is too old.
 pub(crate) fn check(state: &State, change: &Change) -> Result<(), Refusal> {
-    let needs_networks = |spec: &ServiceSpec| match spec.networks_wanted() {
-        [] => Ok(()),
-        _ => state.needs_networks(),
+    let needs_networks = |spec: &ServiceSpec| {
+        let says_source = spec.ingress_source() != IngressSource::default();
+        match spec.networks_wanted() {
+            [] if !says_source => Ok(()),
+            _ => state.needs_networks(),
+        }
     };
     let needs_jobs = |spec: &ServiceSpec| match spec.mode.is_job() {
         false => Ok(()),

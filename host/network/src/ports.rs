@@ -1,11 +1,12 @@
 //! The ports of a node: opened, kept, closed as the leader's list says.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use swarmw_model::{PortProtocol, PublishedPort};
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
@@ -15,6 +16,7 @@ use crate::{Reach, listen, tcp, udp};
 /// A port that is taken by another process is tried again after this time.
 const BIND_RETRY: Duration = Duration::from_secs(2);
 
+/// A published port: transport and number.
 type Key = (PortProtocol, u16);
 
 /// The published ports of a node.
@@ -25,6 +27,7 @@ struct Inner {
     address: IpAddr,
     reach: Arc<dyn Reach>,
     open: Mutex<HashMap<Key, Open>>,
+    refused: watch::Sender<BTreeSet<Key>>,
     cancel: CancellationToken,
 }
 
@@ -55,6 +58,7 @@ impl PublishedPorts {
             address,
             reach,
             open: Mutex::default(),
+            refused: watch::Sender::default(),
             cancel: CancellationToken::new(),
         }))
     }
@@ -90,6 +94,11 @@ impl PublishedPorts {
             .collect()
     }
 
+    /// Ports that another process has.
+    pub fn refused(&self) -> watch::Receiver<BTreeSet<Key>> {
+        self.0.refused.subscribe()
+    }
+
     /// Closes everything, open connections too.
     pub fn shutdown(&self) {
         self.0.cancel.cancel();
@@ -112,14 +121,45 @@ impl PublishedPorts {
             end: self.0.cancel.clone(),
         };
         let error = open.error.clone();
+        let ports = self.clone();
         tokio::spawn(async move {
             let close = job.close.clone();
+            let say = |reason| ports.say((protocol, port), address, &error, reason);
             tokio::select! {
                 () = close.cancelled() => {}
-                () = keep_open(protocol, address, job, error) => {}
+                () = keep_open(protocol, address, job, say) => {}
             }
+            ports.tell_refused((protocol, port), false);
         });
         open
+    }
+
+    /// Whether a port is open, or why not.
+    fn say(
+        &self,
+        key: Key,
+        address: SocketAddr,
+        error: &Mutex<Option<String>>,
+        reason: Option<String>,
+    ) {
+        let protocol = key.0;
+        let mut error = error.lock().unwrap_or_else(PoisonError::into_inner);
+        if *error != reason {
+            match &reason {
+                Some(reason) => warn!(%address, %protocol, %reason, "a port cannot be published"),
+                None => info!(%address, %protocol, "port published"),
+            }
+        }
+        // Nobody listens for SCTP.
+        self.tell_refused(key, reason.is_some() && protocol != PortProtocol::Sctp);
+        *error = reason;
+    }
+
+    fn tell_refused(&self, key: Key, is_refused: bool) {
+        self.0.refused.send_if_modified(|refused| match is_refused {
+            true => refused.insert(key),
+            false => refused.remove(&key),
+        });
     }
 
     fn open(&self) -> MutexGuard<'_, HashMap<Key, Open>> {
@@ -150,18 +190,8 @@ async fn keep_open(
     protocol: PortProtocol,
     address: SocketAddr,
     job: Job,
-    error: Arc<Mutex<Option<String>>>,
+    say: impl Fn(Option<String>),
 ) {
-    let say = |reason: Option<String>| {
-        let mut error = error.lock().unwrap_or_else(PoisonError::into_inner);
-        if *error != reason {
-            match &reason {
-                Some(reason) => warn!(%address, %protocol, %reason, "a port cannot be published"),
-                None => info!(%address, %protocol, "port published"),
-            }
-        }
-        *error = reason;
-    };
     loop {
         let why = match protocol {
             PortProtocol::Tcp => match listen::tcp(address) {

@@ -124,6 +124,7 @@ impl Reconcile<'_, '_> {
     fn earlier(&mut self, service: &Service, stays: impl Fn(Slot) -> bool) -> Vec<Slot> {
         let mut stopping = Vec::new();
         let mut gone = Vec::new();
+        let mut failed = Vec::new();
         for task in self.state.tasks_of_service(service.id) {
             let Some(slot) = task.slot().filter(|_| task.job_iteration != iteration(service))
             else {
@@ -132,6 +133,8 @@ impl Reconcile<'_, '_> {
             let ended = task.status.state.is_terminal();
             if !ended || !stays(slot) {
                 gone.push(task.clone());
+            } else if task.status.state != TaskState::Complete {
+                failed.push(task.clone());
             }
             let is_up = !ended && task.status.state >= TaskState::Assigned;
             if is_up && ground(self.state, task) != Ground::Lost {
@@ -139,6 +142,7 @@ impl Reconcile<'_, '_> {
             }
         }
         self.desire(gone.iter(), TaskState::Remove);
+        self.desire(failed.iter(), TaskState::Shutdown);
         let begun = service.job_status.map_or(service.updated_at, |status| status.last_execution);
         let at_last = begun + STOP_PATIENCE;
         if stopping.is_empty() || self.now >= at_last {
@@ -169,7 +173,10 @@ fn progress(service: &Service, tasks: &SlotTasks) -> Progress {
         return Progress::AtWork;
     }
     let newest = tasks.newest();
-    let no_other = newest.desired_state < TaskState::Remove
+    // One that was told to stop, or lost with its node, was no attempt.
+    let failed = matches!(newest.status.state, TaskState::Failed | TaskState::Rejected);
+    let no_other = failed
+        && newest.desired_state < TaskState::Remove
         && restart::verdict(service, tasks.all(), newest) == Verdict::Leave;
     if no_other { Progress::GivenUp } else { Progress::Open }
 }

@@ -136,8 +136,10 @@ impl TestEngine {
     /// Ends the engine as `kill -9` would; what it ran may go on.
     pub fn kill(&mut self) {
         self.signal("KILL");
-        // The next engine takes a stale pid file for a running engine.
-        let _ = self.run(&["rm", "-f", "/run/dockerd.pid"]);
+        // Its containerd dies with it, and the next engine takes a stale pid file for a
+        // running process, even one that is about to end.
+        let stale = ["/run/dockerd.pid", "/run/docker/containerd/containerd.pid"];
+        let _ = self.run(&["rm", "-f", stale[0], stale[1]]);
     }
 
     fn signal(&mut self, name: &str) {

@@ -222,11 +222,14 @@ impl Machine {
             "kill -9 $(cat /run/dockerd.pid)",
         ]));
         let _ = engine.wait();
-        // The next engine takes a stale pid file for a running engine.
+        // Its containerd dies with it, and the next engine takes a stale pid file for a
+        // running process, even one that is about to end.
         must(Command::new("nsenter").args(["--target", &self.first_process()]).args([
             "--mount",
             "rm",
+            "-f",
             "/run/dockerd.pid",
+            "/run/docker/containerd/containerd.pid",
         ]));
     }
 

@@ -3,13 +3,15 @@
 //! the ports meanwhile. Without a manager, what was heard last goes on.
 
 mod desire;
+mod ways;
 
 use std::collections::BTreeSet;
 use std::net::UdpSocket;
 use std::sync::Arc;
 use std::time::Duration;
 
-use swarmw_model::{NodeDescription, TaskId, TaskState};
+use ipnet::Ipv4Net;
+use swarmw_model::{NodeDescription, PortProtocol, TaskId, TaskState};
 use swarmw_overlay::{Applied, DesiredPorts, Drift, Ports, PortsSettings};
 use tokio::sync::{RwLock, watch};
 use tokio::time::Instant;
@@ -39,6 +41,8 @@ struct Shared {
     networks: Networks,
     listed: watch::Sender<Arc<Listed>>,
     bridged: watch::Receiver<Bridged>,
+    /// Ports that another process has.
+    refused: watch::Receiver<BTreeSet<(PortProtocol, u16)>>,
     description: watch::Sender<NodeDescription>,
     /// None once the node has left.
     ports: RwLock<Option<Ports>>,
@@ -46,6 +50,8 @@ struct Shared {
     said: About<()>,
     /// Sentences about what somebody did to it.
     drifts: About<String>,
+    /// Of where the machine has ways of its own to.
+    taken: About<Ipv4Net>,
 }
 
 // === impl KernelPorts ===
@@ -58,6 +64,7 @@ impl KernelPorts {
     pub(crate) async fn begin(
         networks: Networks,
         bridged: watch::Receiver<Bridged>,
+        refused: watch::Receiver<BTreeSet<(PortProtocol, u16)>>,
         description: watch::Sender<NodeDescription>,
         listed: Listed,
     ) -> swarmw_overlay::Result<Self> {
@@ -66,10 +73,12 @@ impl KernelPorts {
             networks,
             listed: watch::Sender::new(Arc::new(listed)),
             bridged,
+            refused,
             description,
             ports: RwLock::new(Some(ports)),
             said: About::default(),
             drifts: About::default(),
+            taken: About::default(),
         }));
         // As it was when the daemon ended: others go on to lead connections here.
         kernel.say_able(kernel.has_data_path());
@@ -97,6 +106,7 @@ impl KernelPorts {
         let mut known = self.0.networks.0.known.subscribe();
         let mut ended = self.0.networks.0.ended.clone();
         let mut bridged = self.0.bridged.clone();
+        let mut refused = self.0.refused.clone();
         let mut look = Instant::now() + LOOK_EVERY;
         let mut pause = RETRY;
         let mut failures = 0;
@@ -106,6 +116,7 @@ impl KernelPorts {
             known.mark_unchanged();
             ended.mark_unchanged();
             bridged.mark_unchanged();
+            refused.mark_unchanged();
             let is_done = self.make_it_so().await;
             failures = if is_done { 0 } else { failures + 1 };
             // Whoever cannot is not led to, and goes on to try.
@@ -118,6 +129,7 @@ impl KernelPorts {
                 Ok(()) = known.changed() => {}
                 Ok(()) = ended.changed() => {}
                 Ok(()) = bridged.changed() => {}
+                Ok(()) = refused.changed() => {}
                 () = tokio::time::sleep_until(retry.min(look)) => {}
             }
             // Not put off by changes, however many there are.
@@ -195,13 +207,37 @@ impl KernelPorts {
         let networks = &*self.0.networks.0;
         let listed = self.0.listed.borrow().clone();
         let known = networks.known.borrow().clone();
+        let taken = ways::taken();
+        self.say_taken(&listed, &taken);
         let here = Here {
             node: networks.node,
             known: &known,
             bridged: &self.0.bridged.borrow(),
             ended: &networks.ended.borrow(),
+            refused: &self.0.refused.borrow(),
+            taken: &taken,
         };
         desired(&listed, &here)
+    }
+
+    /// Says where tasks cannot be led to, as the machine has a way of its own there.
+    fn say_taken(&self, listed: &Listed, taken: &[Ipv4Net]) {
+        let backends = listed.ports.iter().flat_map(|port| &port.backends);
+        let tasks: Vec<_> = backends.filter_map(|backend| backend.ingress).collect();
+        let taken: BTreeSet<_> =
+            taken.iter().filter(|net| tasks.iter().any(|task| net.contains(task))).collect();
+        for net in &taken {
+            if self.0.taken.is_news(**net, "") {
+                warn!(
+                    %net,
+                    "tasks of published ports have addresses to which this machine has a way of \
+                     its own: it serves them in user space; make the ingress network anew with \
+                     another subnet (docker network rm ingress, docker network create --ingress \
+                     --subnet …)"
+                );
+            }
+        }
+        self.0.taken.keep_only(&taken.into_iter().copied().collect());
     }
 
     /// Whether it is so.

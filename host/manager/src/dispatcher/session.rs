@@ -238,6 +238,12 @@ impl Conversation {
             self.tell_drivers(&state).await?;
         }
         self.tell_networks(&state, &marks).await?;
+        if marks.all || marks.ports {
+            let published = self.dispatcher.0.ports.borrow().clone();
+            let ingress = wire::encode(&published.ingress(&state, self.node));
+            let ports = pb::Ports { ports: wire::encode(&published.ports), ingress };
+            self.send(ToAgent::Ports(ports)).await?;
+        }
         if marks.all {
             self.tell_all_tasks(&state).await?;
         } else if !marks.tasks.is_empty() {
@@ -245,12 +251,6 @@ impl Conversation {
         }
         if let Some(needed) = needed {
             self.take_back(needed).await?;
-        }
-        if marks.all || marks.ports {
-            let published = self.dispatcher.0.ports.borrow().clone();
-            let ingress = wire::encode(&published.ingress(&state, self.node));
-            let ports = pb::Ports { ports: wire::encode(&published.ports), ingress };
-            self.send(ToAgent::Ports(ports)).await?;
         }
         for wanted in marks.logs {
             self.send(ToAgent::Logs(wanted)).await?;

@@ -53,8 +53,9 @@ pub(super) async fn route(dispatcher: Dispatcher) {
             concerned.observe(batch.index, &batch.events);
         }
         mark_networks(&dispatcher, concerned.take());
-        mark(&dispatcher, batches.iter().flat_map(|batch| batch.events.iter()));
+        // Connections are led away from a task before its node is told to stop it.
         publish(&dispatcher, &mut ports);
+        mark(&dispatcher, batches.iter().flat_map(|batch| batch.events.iter()));
     }
 }
 

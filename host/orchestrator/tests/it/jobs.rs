@@ -204,10 +204,28 @@ fn a_failure_that_is_not_retried_outlives_a_history_of_none() {
 }
 
 #[test]
+fn what_was_never_begun_of_an_earlier_time_is_history() {
+    let mut world = World::new(1, Swarm::default());
+    world.history(1);
+    let id = world.create(job("v1 bad", 1, 1));
+    for image in ["v1 bad", "v1 bad", "v1 exit 500"] {
+        world.run(12_000);
+        world.update(id, |spec| *spec = job(image, 1, 1));
+    }
+    world.run(12_000);
+    assert_eq!(complete(&world, id), 1, "{}", world.picture());
+    assert_eq!(world.slot(id, 1).len(), 1, "{}", world.picture());
+}
+
+#[test]
 fn a_node_that_dies_or_is_drained_has_its_part_done_elsewhere() {
-    for drained in [false, true] {
+    use RestartCondition::{Any, None};
+    for (drained, condition) in [(false, Any), (false, None), (true, Any), (true, None)] {
         let mut world = World::new(2, Swarm::default());
-        let id = world.create(job("v1 exit 20000", 4, 4));
+        let mut spec = job("v1 exit 20000", 4, 4);
+        // To be taken from its node is no failure.
+        restarting(&mut spec).condition = condition;
+        let id = world.create(spec);
         world.until(|w| of_now(w, id, TaskState::Running).len() == 4);
         if drained {
             world.set(1, Availability::Drain);

@@ -4,7 +4,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
-use swarmw_model::{Backend, Ingress, NetworkAttachment, NodeId, PublishedPort, TaskId};
+use ipnet::Ipv4Net;
+use swarmw_model::{
+    Backend, Ingress, NetworkAttachment, NodeId, PortProtocol, PublishedPort, TaskId,
+};
 use swarmw_overlay::{DesiredPorts, Local, PublishedEnds, Remote};
 
 use super::super::Known;
@@ -29,6 +32,10 @@ pub(super) struct Here<'a> {
     pub(super) bridged: &'a Bridged,
     /// Tasks of the node that have ended, whether the leader has heard of it or not.
     pub(super) ended: &'a BTreeSet<TaskId>,
+    /// Ports that another process of the machine has.
+    pub(super) refused: &'a BTreeSet<(PortProtocol, u16)>,
+    /// Where the machine has ways of its own to.
+    pub(super) taken: &'a [Ipv4Net],
 }
 
 /// Nothing, before the leader has said what the node is to the others.
@@ -49,13 +56,19 @@ pub(super) fn desired(listed: &Listed, here: &Here<'_>) -> DesiredPorts {
     for backend in backends(listed).filter(|backend| backend.node != here.node) {
         let Some(address) = backend.data_path.filter(|_| backend.number > 0) else { continue };
         desired.peers.insert(backend.number, address);
-        if let Some(task) = backend.ingress {
+        // The machine's own ways are not changed.
+        let is_taken = |task: &Ipv4Addr| here.taken.iter().any(|net| net.contains(task));
+        if let Some(task) = backend.ingress.filter(|task| !is_taken(task)) {
             let remote = Remote { node: backend.number, v4: true, v6: backend.v6 };
             desired.elsewhere.insert(task, remote);
         }
     }
     desired.nodes = other_addresses(listed, here, &desired);
     for port in &listed.ports {
+        // Who has a port keeps it: the daemon itself, for one, or who lets operators in.
+        if here.refused.contains(&(port.protocol, port.published)) {
+            continue;
+        }
         if let Some(ends) = ends(port, here, &desired) {
             desired.ports.insert((port.protocol, port.published), ends);
         }
@@ -82,6 +95,7 @@ fn reached(backend: &Backend, here: &Here<'_>, desired: &DesiredPorts) -> Option
     let leads = match backend.node == here.node {
         true => desired.here.get(&task).is_some_and(|on| on.v4.is_some() || on.v6.is_some()),
         false => {
+            desired.elsewhere.get(&task)?;
             let peer = desired.peers.get(&backend.number).filter(|_| backend.number > 0);
             peer.is_some_and(|address| address.is_ipv4() == desired.address.is_ipv4())
         }

@@ -15,6 +15,8 @@ struct World {
     known: Known,
     bridged: Bridged,
     ended: BTreeSet<TaskId>,
+    refused: BTreeSet<(PortProtocol, u16)>,
+    taken: Vec<Ipv4Net>,
 }
 
 impl World {
@@ -22,7 +24,9 @@ impl World {
         let own = Some(peer(OWN, 1));
         let ingress = Some(Ingress { vni: 4096, data_path_port: 4789, own });
         let (known, bridged, ended) = Default::default();
-        Self { listed: Listed { ports: Vec::new(), ingress }, known, bridged, ended }
+        let (refused, taken) = Default::default();
+        let listed = Listed { ports: Vec::new(), ingress };
+        Self { listed, known, bridged, ended, refused, taken }
     }
 
     fn publish(&mut self, backends: Vec<Backend>, leaving: Vec<Backend>) {
@@ -42,8 +46,14 @@ impl World {
     }
 
     fn desired(&self) -> DesiredPorts {
-        let here =
-            Here { node: OWN, known: &self.known, bridged: &self.bridged, ended: &self.ended };
+        let here = Here {
+            node: OWN,
+            known: &self.known,
+            bridged: &self.bridged,
+            ended: &self.ended,
+            refused: &self.refused,
+            taken: &self.taken,
+        };
         desired(&self.listed, &here)
     }
 }
@@ -155,6 +165,26 @@ fn a_task_is_reachable_before_this_node_hears_that_it_serves_and_by_every_node()
     let desired = world.desired();
     assert_eq!(desired.here, [(ingress(5), local(5))].into());
     assert_eq!(desired.peers.keys().copied().collect::<Vec<_>>(), [2, 3]);
+}
+
+#[test]
+fn a_port_that_another_process_has_is_left_to_it() {
+    let mut world = World::new();
+    world.publish(vec![backend(6, OTHER)], Vec::new());
+    assert!(world.desired().ports.contains_key(&WEB));
+    world.refused.insert(WEB);
+    assert!(world.desired().ports.is_empty());
+}
+
+#[test]
+fn no_way_of_the_machines_own_is_taken_for_a_task() {
+    let mut world = World::new();
+    world.publish(vec![backend(6, OTHER)], Vec::new());
+    world.taken = vec!["10.0.0.0/24".parse().expect("a network")];
+    let desired = world.desired();
+    assert!(desired.elsewhere.is_empty() && desired.ports.is_empty(), "{desired:?}");
+    world.taken = vec!["10.0.1.0/24".parse().expect("a network")];
+    assert!(world.desired().ports.contains_key(&WEB));
 }
 
 #[test]
