@@ -3,6 +3,7 @@
 //! the ports meanwhile. Without a manager, what was heard last goes on.
 
 mod desire;
+mod doctor;
 
 use std::collections::BTreeSet;
 use std::net::UdpSocket;
@@ -18,7 +19,7 @@ use tracing::{info, warn};
 
 use super::Networks;
 use super::keep::{LOOK_EVERY, RETRY};
-use super::said::About;
+use super::said::{About, Mended};
 use crate::docker::Bridged;
 use desire::{Here, desired};
 
@@ -46,6 +47,7 @@ struct Shared {
     said: About<()>,
     /// Sentences about what somebody did to it.
     drifts: About<String>,
+    mended: Mended,
 }
 
 // === impl KernelPorts ===
@@ -70,6 +72,7 @@ impl KernelPorts {
             ports: RwLock::new(Some(ports)),
             said: About::default(),
             drifts: About::default(),
+            mended: Mended::default(),
         }));
         // As it was when the daemon ended: others go on to lead connections here.
         kernel.say_able(kernel.has_data_path());
@@ -251,6 +254,9 @@ impl KernelPorts {
             }
         };
         for drift in &drifts {
+            if drift.is_repairable() {
+                self.0.mended.add(drift);
+            }
             if !self.0.drifts.is_news(drift.to_string(), "") {
                 continue;
             }
