@@ -20,6 +20,10 @@ use crate::worker::Reports;
 /// A task that lost its claim on a volume has no longer than this to stop.
 pub(crate) const FENCE_GRACE: Duration = Duration::from_secs(10);
 
+/// From the word to stop on, a task that others reach gets new connections for no longer than
+/// this: all nodes hear of it when its own does, and each has its rules changed in less.
+const LEAD_AWAY: std::time::Duration = std::time::Duration::from_millis(500);
+
 /// How often a task that starts is asked for its process.
 const LOOK_AGAIN: std::time::Duration = std::time::Duration::from_secs(1);
 
@@ -109,14 +113,22 @@ impl Runner {
                 }
             }
             Next::Forgo => self.report(TaskState::Shutdown, "shutdown"),
-            Next::Stop => match self.executor.stop(&self.task).await {
-                Ok(exit) => {
-                    self.give_back().await;
-                    self.status.container_status = Some(Box::new(exit.container));
-                    self.report(TaskState::Shutdown, "shutdown");
-                }
-                Err(error) => self.failed(error).await,
-            },
+            Next::Stop => self.stop().await,
+        }
+    }
+
+    async fn stop(&mut self) {
+        if self.status.state == TaskState::Running && is_reached(&self.task) {
+            // Many servers take no connection from the moment on that they are asked to end.
+            tokio::time::sleep(LEAD_AWAY).await;
+        }
+        match self.executor.stop(&self.task).await {
+            Ok(exit) => {
+                self.give_back().await;
+                self.status.container_status = Some(Box::new(exit.container));
+                self.report(TaskState::Shutdown, "shutdown");
+            }
+            Err(error) => self.failed(error).await,
         }
     }
 
@@ -261,6 +273,11 @@ impl Runner {
             warn!(task = %self.task.id, %error, "a task could not be forgotten");
         }
     }
+}
+
+/// Whether new connections are led to a task: by its published ports, or on its networks.
+fn is_reached(task: &Assignment) -> bool {
+    !task.attachments.is_empty() || !task.service.ports.is_empty()
 }
 
 /// Returns when the task must not write to its volumes any more.
