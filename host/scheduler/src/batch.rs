@@ -5,6 +5,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use fixedbitset::FixedBitSet;
 use swarmw_model::Time;
 use swarmw_state::State;
 
@@ -114,8 +115,7 @@ impl Batch {
     ) {
         self.services.insert(group.service);
         let tasks = group.items.len();
-        let mut counts = scheduler.usage.of_service(group.service).cloned().unwrap_or_default();
-        counts.reserve(tasks.min(scheduler.table.len()));
+        let counts = scheduler.usage.of_service(group.service).cloned().unwrap_or_default();
         self.runs.push(Run {
             group: at,
             class,
@@ -136,6 +136,9 @@ impl Batch {
         policies: &mut dyn Policies,
         events: &mut Vec<PolicyEvent>,
     ) {
+        if self.trees.iter().flat_map(|tree| &tree.levels).any(|p| !p.loads.is_empty()) {
+            scheduler.usage.settle();
+        }
         let mut levels = Levels::of(&scheduler.table, &scheduler.usage);
         for round in 0.. {
             if round == ROUNDS {
@@ -201,7 +204,8 @@ impl Batch {
         let whole = |(run, r): (usize, &Run)| Ask { run, branch: ROOT, count: r.left };
         let mut asks: Vec<Ask> =
             self.runs.iter().enumerate().filter(|(_, r)| r.left > 0).map(whole).collect();
-        for run in &mut self.runs {
+        for run in self.runs.iter_mut().filter(|run| run.left > 0) {
+            run.settle();
             run.left = 0;
         }
         while !asks.is_empty() {
@@ -282,14 +286,19 @@ impl Batch {
         levels: &mut Levels,
     ) -> u32 {
         targets.sort_by_key(|target| target.run);
+        let Scheduler { table, usage, .. } = scheduler;
+        let (mut marks, mut taken) = (FixedBitSet::with_capacity(table.len()), Vec::new());
         let mut again = 0;
         for of_run in targets.chunk_by(|a, b| a.run == b.run) {
             let run = &mut self.runs[of_run[0].run];
             let class = &mut self.classes[run.class];
             let tree = &self.trees[class.tree];
-            let Scheduler { table, usage, .. } = scheduler;
-            let mut balance = Balance { table, usage, levels };
+            let (marks, taken) = (&mut marks, &mut taken);
+            let mut balance = Balance { table, usage, levels, marks, taken };
             run.marked = None;
+            for row in run.marks() {
+                balance.marks.insert(table.rank(row) as usize);
+            }
             for target in of_run {
                 let placed = class.fill(target.branch, target.count, run, tree, &mut balance);
                 if target.branch != ROOT {
@@ -297,6 +306,9 @@ impl Batch {
                 }
             }
             run.marked = None;
+            for row in run.marks() {
+                balance.marks.remove(table.rank(row) as usize);
+            }
             again += run.left;
         }
         again

@@ -9,7 +9,8 @@ use fixedbitset::FixedBitSet;
 use crate::explain::Filters;
 use crate::failures::MANY;
 use crate::hash::FastMap;
-use crate::levels::{Balance, Candidates, Verdict};
+use crate::levels::{Balance, Candidates};
+use crate::need::Need;
 use crate::run::{OwnQueue, Run};
 use crate::table::Row;
 use crate::tree::Tree;
@@ -26,8 +27,8 @@ pub(crate) struct Class {
     pub(crate) room: Vec<u64>,
     /// Per branch: rows of the mask in it.
     pub(crate) eligible: Vec<u32>,
-    /// Per leaf, once the first task goes there: rows of the mask that have room.
-    candidates: FastMap<u32, Candidates>,
+    /// Per branch, once the first task goes to a leaf: rows of the mask that have room.
+    candidates: Vec<Candidates>,
     /// Why nothing fits any more, once it has been found out.
     pub(crate) explained: Option<std::sync::Arc<str>>,
 }
@@ -42,7 +43,7 @@ impl Class {
             mask,
             room: Vec::new(),
             eligible: Vec::new(),
-            candidates: FastMap::default(),
+            candidates: Vec::new(),
             explained: None,
         }
     }
@@ -125,39 +126,34 @@ impl Class {
         run: &mut Run,
         balance: &mut Balance<'_>,
     ) -> u32 {
-        let Some(candidates) = self.candidates.get_mut(&leaf) else {
-            return 0;
-        };
+        let candidates = &mut self.candidates[leaf as usize];
         let need = &self.filters.need;
         let (mut placed, mut from) = (0, 0);
         while placed < want {
             let left = (want - placed) as usize;
-            let Balance { table, usage, levels } = balance;
-            let taken = levels.take(from, left, candidates, |rank| {
+            let Balance { table, usage, levels, marks, taken } = balance;
+            let is_full = |rank| {
                 let row = table.at_rank(rank);
-                if !need.has_resources(usage, row) || !need.has_ports(usage, row) {
-                    Verdict::Full
-                } else if run.is_marked(row) {
-                    Verdict::Pass
-                } else {
-                    Verdict::Take
-                }
-            });
-            let Some((total, ranks)) = taken else {
+                !need.has_resources(usage, row) || !need.has_ports(usage, row)
+            };
+            let total = match need.is_boundless() {
+                true => levels.take(from, left, candidates, marks, |_| false, taken),
+                false => levels.take(from, left, candidates, marks, is_full, taken),
+            };
+            let Some(total) = total else {
                 break;
             };
-            for rank in &ranks {
+            for rank in taken.iter() {
                 let row = table.at_rank(*rank);
                 usage.place(row, need);
-                let count = run.place(row);
-                if run.marked.is_some() && need.has_room(usage, row, count) {
-                    let key = Reverse(run.key(row, table, usage));
-                    let queues = run.marked.get_or_insert_default();
-                    queues.entry(leaf).or_default().push(key);
-                }
+                run.placed.push(row);
+                marks.insert(*rank as usize);
             }
-            levels.raise(total, &ranks);
-            placed += ranks.len() as u32;
+            if run.marked.is_some() {
+                queue_taken(leaf, need, run, balance);
+            }
+            balance.levels.raise(total, balance.taken);
+            placed += balance.taken.len() as u32;
             from = total + 1;
         }
         placed
@@ -171,7 +167,7 @@ impl Class {
         balance: &mut Balance<'_>,
     ) -> u32 {
         let need = &self.filters.need;
-        let Balance { table, usage, levels } = balance;
+        let Balance { table, usage, levels, .. } = balance;
         let mut placed = 0;
         while placed < want {
             let Some(mut head) = queue.peek_mut() else {
@@ -196,12 +192,13 @@ impl Class {
     /// of its service, and those where its tasks keep failing.
     fn marked_queues(
         &self,
-        run: &Run,
+        run: &mut Run,
         tree: &Tree,
         Balance { table, usage, .. }: &Balance<'_>,
     ) -> FastMap<u32, OwnQueue> {
         let need = &self.filters.need;
         let mut queues: FastMap<u32, Vec<Reverse<u128>>> = FastMap::default();
+        run.settle();
         let failing = run.failures.iter().filter(|(_, n)| **n >= MANY).map(|(row, _)| row);
         let unused = failing.filter(|row| !run.counts.contains_key(row));
         for row in run.counts.keys().chain(unused) {
@@ -218,13 +215,27 @@ impl Class {
         if !self.candidates.is_empty() {
             return;
         }
-        let mut rows: FastMap<u32, Vec<Row>> = FastMap::default();
-        for row in self.mask.ones().map(|row| row as Row) {
-            if let Some(leaf) = tree.leaf(row) {
-                rows.entry(leaf).or_default().push(row);
+        self.candidates.resize_with(tree.branches.len(), Candidates::default);
+        for (rank, row) in table.by_rank().iter().enumerate() {
+            if self.mask.contains(*row as usize)
+                && let Some(leaf) = tree.leaf(*row)
+            {
+                let total = usage.active[*row as usize];
+                self.candidates[leaf as usize].push(rank as u32, total);
             }
         }
-        let of_leaf = |(leaf, rows): (u32, Vec<Row>)| (leaf, Candidates::new(&rows, table, usage));
-        self.candidates = rows.into_iter().map(of_leaf).collect();
+    }
+}
+
+/// Rows just taken have a task of the run's service now and may get another one.
+fn queue_taken(leaf: u32, need: &Need, run: &mut Run, balance: &Balance<'_>) {
+    let Balance { table, usage, taken, .. } = balance;
+    for rank in taken.iter() {
+        let row = table.at_rank(*rank);
+        let count = run.count(row);
+        if need.has_room(usage, row, count) {
+            let key = Reverse(run.key(row, table, usage));
+            run.marked.get_or_insert_default().entry(leaf).or_default().push(key);
+        }
     }
 }

@@ -1,6 +1,7 @@
 //! One attribute of all nodes, dictionary-coded.
 
 use std::borrow::Cow;
+use std::hint::black_box;
 use std::iter;
 use std::sync::Arc;
 
@@ -12,6 +13,8 @@ use crate::hash::FastMap;
 pub(crate) const ABSENT: u32 = 0;
 /// Values after which it shows whether most rows have one of their own.
 const SAMPLE: usize = 256;
+/// Nodes that are fetched from memory together.
+const AHEAD: usize = 64;
 
 /// One attribute of all nodes: a code per row, and the texts behind the codes.
 pub(crate) struct Column {
@@ -49,14 +52,24 @@ impl Column {
     }
 
     pub(crate) fn set(&mut self, row: usize, node: &Node) {
-        self.codes[row] = node.attribute(&self.name).map_or(ABSENT, |text| self.intern(&text));
+        self.put(row, node.attribute(&self.name));
+    }
+
+    fn put(&mut self, row: usize, text: Option<Cow<'_, str>>) {
+        self.codes[row] = text.map_or(ABSENT, |text| self.intern(&text));
     }
 
     /// Reads the attribute of these nodes, each with its row.
     pub(crate) fn fill<'a>(&mut self, nodes: impl Iterator<Item = (usize, &'a Node)>) {
-        for (read, (row, node)) in nodes.enumerate() {
-            self.set(row, node);
-            if read == SAMPLE && self.texts.len() > SAMPLE / 2 {
+        let nodes: Vec<_> = nodes.collect();
+        let mut texts = Vec::with_capacity(AHEAD);
+        for (part, ahead) in nodes.chunks(AHEAD).enumerate() {
+            read_ahead(ahead);
+            texts.extend(ahead.iter().map(|(_, node)| node.attribute(&self.name)));
+            for ((row, _), text) in ahead.iter().zip(texts.drain(..)) {
+                self.put(*row, text);
+            }
+            if (part + 1) * AHEAD == SAMPLE && self.texts.len() > SAMPLE / 2 {
                 self.texts.reserve(self.codes.len());
                 self.by_folded.reserve(self.codes.len());
             }
@@ -113,6 +126,18 @@ impl Column {
 impl Alike {
     fn codes(&self) -> impl Iterator<Item = u32> + '_ {
         iter::once(self.first).chain(self.others.iter().copied())
+    }
+}
+
+/// Touches what leads to the labels of nodes, all nodes at each step: a node, the tree of
+/// its labels and their texts lie in three places, and one after the other would be
+/// waited for where all of a step can be on their way at once.
+fn read_ahead(nodes: &[(usize, &Node)]) {
+    for (_, node) in nodes {
+        black_box(node.spec.labels.len());
+    }
+    for (_, node) in nodes {
+        black_box(node.spec.labels.first_key_value().map(|(key, text)| (key.len(), text.len())));
     }
 }
 

@@ -5,14 +5,14 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 
 use swarmw_model::{
-    NodeId, ServiceId, Slot, TaskId, TaskSpec, TaskState, TaskStatus, Time, Version,
+    NodeId, Service, ServiceId, Slot, TaskId, TaskSpec, TaskState, TaskStatus, Time, Version,
 };
 use swarmw_state::{Change, State, TaskChange};
 
 use crate::batch::Policy;
 use crate::hash::FastMap;
 use crate::usage::{Port, host_ports};
-use crate::waiting::{GroupKey, Waiter};
+use crate::waiting::{GroupKey, Waiter, Waiters};
 
 /// A task to be placed. The lower slot comes first.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -28,6 +28,8 @@ pub(crate) struct Item {
 pub(crate) struct Group {
     pub(crate) service: ServiceId,
     pub(crate) version: Version,
+    /// The service as it is now, which may be of another version.
+    pub(crate) owner: Arc<Service>,
     pub(crate) spec: Arc<TaskSpec>,
     pub(crate) ports: Vec<Port>,
     pub(crate) items: Vec<Item>,
@@ -63,7 +65,7 @@ impl Groups {
                 let service = state.service(new.service)?;
                 let ports = host_ports(&service.endpoint.ports).collect();
                 (service.spec_version == new.spec_version)
-                    .then(|| (service.spec.task_template.clone(), ports))
+                    .then(|| (service.clone(), service.spec.task_template.clone(), ports))
             });
             let Some(group) = group else { continue };
             let made_by = u32::try_from(at + 1).ok().and_then(NonZeroU32::new);
@@ -80,17 +82,16 @@ impl Groups {
     pub(crate) fn add_waiting(
         &mut self,
         (service, version): GroupKey,
-        waiters: &[Waiter],
+        Waiters { shared, tasks }: &Waiters,
         state: &State,
     ) {
         let group = self.group(service, version, || {
-            state.service(service)?;
-            let task = state.task(waiters.first()?.id)?;
-            Some((task.spec.clone(), host_ports(&task.service.ports).collect()))
+            let owner = state.service(service)?.clone();
+            Some((owner, shared.spec.clone(), host_ports(&shared.facts.ports).collect()))
         });
         let Some(group) = group else { return };
-        group.items.reserve(waiters.len());
-        for Waiter { id, slot, node } in waiters {
+        group.items.reserve(tasks.len());
+        for Waiter { id, slot, node } in tasks {
             let item = Item { slot: *slot, id: *id, made_by: None };
             match node {
                 Some(node) => group.preassigned.push((*node, item)),
@@ -105,14 +106,15 @@ impl Groups {
         &mut self,
         service: ServiceId,
         version: Version,
-        first: impl FnOnce() -> Option<(Arc<TaskSpec>, Vec<Port>)>,
+        first: impl FnOnce() -> Option<(Arc<Service>, Arc<TaskSpec>, Vec<Port>)>,
     ) -> Option<&mut Group> {
         let key = (service.bits(), version.index);
         let place = *self.places.entry(key).or_insert_with(|| {
-            let (spec, ports) = first()?;
+            let (owner, spec, ports) = first()?;
             self.all.push(Group {
                 service,
                 version,
+                owner,
                 spec,
                 ports,
                 items: Vec::new(),

@@ -58,7 +58,7 @@ impl Loads<'_> {
 
     fn of_services(&self, services: impl Iterator<Item = swarmw_model::ServiceId>) -> Vec<u64> {
         let usage = &self.scheduler.usage;
-        let counts = services.filter_map(|id| usage.of_service(id));
+        let counts = services.filter_map(|id| usage.of_settled(id));
         self.tree.sum(counts.flatten().map(|(row, n)| (*row, u64::from(*n))))
     }
 

@@ -235,9 +235,7 @@ impl Scheduler {
         work: &mut Work<'_>,
         policies: &mut dyn Policies,
     ) -> Result<usize, PolicyFailure> {
-        let Some(service) = work.state.service(group.service).cloned() else {
-            return Err(PolicyFailure::Unclaimed { message: "its service is gone".into() });
-        };
+        let service = &group.owner;
         let preferences = service.spec.preferences();
         let expressions = group.spec.constraints();
         let mut policy = Policy { constraints: Vec::new(), preferences: Vec::new() };
@@ -328,8 +326,7 @@ impl Scheduler {
             }
         }
         work.pass.placed += placed.len();
-        self.usage.placed(&filters.need, placed);
-        self.usage.set_counts(group.service, counts);
+        self.usage.placed(group.service, &filters.need, placed);
     }
 
     /// Places a batch and writes its changes.
@@ -353,12 +350,13 @@ impl Scheduler {
             }
             let placed = run.placed.len();
             work.pass.placed += placed;
-            self.usage
-                .placed(&batch.classes[run.class].filters.need, std::mem::take(&mut run.placed));
+            if placed < group.items.len() {
+                run.settle();
+            }
+            let need = &batch.classes[run.class].filters.need;
+            self.usage.placed(group.service, need, std::mem::take(&mut run.placed));
             if placed < group.items.len() {
                 left.push((run, placed));
-            } else {
-                self.usage.set_counts(group.service, run.counts);
             }
         }
         for (run, placed) in left {
@@ -381,7 +379,6 @@ impl Scheduler {
             for item in &group.items[placed..] {
                 self.leave(item, &why, work);
             }
-            self.usage.set_counts(group.service, run.counts);
         }
     }
 

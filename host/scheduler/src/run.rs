@@ -17,8 +17,11 @@ pub(crate) struct Run {
     pub(crate) class: usize,
     /// Tasks still to be placed.
     pub(crate) left: u32,
-    /// Active tasks of its service, those of this pass included.
+    /// Active tasks of its service, those of this pass included as far as
+    /// [`Run::settle`] has counted them.
     pub(crate) counts: Counts,
+    /// How many of `placed` are in `counts`.
+    pub(crate) settled: usize,
     /// Recent failures of its version.
     pub(crate) failures: FastMap<Row, u32>,
     /// A row per task placed, in order.
@@ -36,10 +39,25 @@ pub(crate) type OwnQueue = BinaryHeap<Reverse<u128>>;
 // === impl Run ===
 
 impl Run {
-    /// Whether the row ranks by more than its total of tasks.
-    pub(crate) fn is_marked(&self, row: Row) -> bool {
-        self.counts.contains_key(&row)
-            || (!self.failures.is_empty() && self.rank_of_failures(row) > 0)
+    /// The rows that rank by more than their total of tasks: those with tasks of the
+    /// service, and those where its tasks keep failing.
+    pub(crate) fn marks(&self) -> impl Iterator<Item = Row> {
+        let failing = self.failures.iter().filter(|(_, n)| **n >= MANY).map(|(row, _)| row);
+        self.counts.keys().chain(&self.placed[self.settled..]).chain(failing).copied()
+    }
+
+    /// Counts the tasks placed since it was last done: most runs never need to know.
+    pub(crate) fn settle(&mut self) {
+        for row in &self.placed[self.settled..] {
+            *self.counts.entry(*row).or_default() += 1;
+        }
+        self.settled = self.placed.len();
+    }
+
+    /// How many tasks the service has on a row.
+    pub(crate) fn count(&mut self, row: Row) -> u32 {
+        self.settle();
+        self.counts.get(&row).copied().unwrap_or(0)
     }
 
     /// Failures as they rank: few count as none.
@@ -48,7 +66,8 @@ impl Run {
     }
 
     /// The row's rank for the next task, less is better: failures where they are
-    /// many, tasks of the service, tasks in all, order of node ids.
+    /// many, tasks of the service, tasks in all, order of node ids. Valid after
+    /// [`Run::settle`].
     pub(crate) fn key(&self, row: Row, table: &Table, usage: &Usage) -> u128 {
         let count = self.counts.get(&row).copied().unwrap_or(0);
         u128::from(self.rank_of_failures(row)) << 96
@@ -60,8 +79,6 @@ impl Run {
     /// Notes a placement and says how many tasks the service has on the row now.
     pub(crate) fn place(&mut self, row: Row) -> u32 {
         self.placed.push(row);
-        let count = self.counts.entry(row).or_default();
-        *count += 1;
-        *count
+        self.count(row)
     }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use swarmw_model::{PortConfig, PortProtocol, PublishMode, ServiceId, Task, TaskState};
 
-use crate::hash::FastMap;
+use crate::hash::{FastMap, FastSet};
 use crate::need::{Need, Reserved};
 use crate::table::Row;
 
@@ -34,12 +34,17 @@ pub(crate) struct Usage {
 #[derive(Default)]
 struct Overlay {
     placed: Vec<Placed>,
+    /// How many of `placed` are in the counts of their services.
+    settled: usize,
+    /// Services of the others.
+    unsettled: FastSet<ServiceId>,
     dismissed: Vec<Row>,
     counts: FastMap<ServiceId, Option<Counts>>,
 }
 
 /// Tasks that a pass placed, of which each takes the same.
 struct Placed {
+    service: ServiceId,
     reserved: Reserved,
     /// How many host ports.
     ports: usize,
@@ -80,8 +85,37 @@ impl Usage {
     }
 
     /// Active tasks of a service, where it has any.
-    pub(crate) fn of_service(&self, service: ServiceId) -> Option<&Counts> {
+    pub(crate) fn of_service(&mut self, service: ServiceId) -> Option<&Counts> {
+        if self.overlay.as_ref().is_some_and(|overlay| overlay.unsettled.contains(&service)) {
+            self.settle();
+        }
         self.services.get(&service)
+    }
+
+    /// The same, after [`Usage::settle`].
+    pub(crate) fn of_settled(&self, service: ServiceId) -> Option<&Counts> {
+        self.services.get(&service)
+    }
+
+    /// Counts for their services what the pass has placed so far. Most passes place the
+    /// tasks of a service at once and never ask.
+    pub(crate) fn settle(&mut self) {
+        let Some(overlay) = &mut self.overlay else {
+            return;
+        };
+        for Placed { service, rows, .. } in &overlay.placed[overlay.settled..] {
+            if rows.is_empty() {
+                continue;
+            }
+            let before = || self.services.get(service).cloned();
+            overlay.counts.entry(*service).or_insert_with(before);
+            let counts = self.services.entry(*service).or_default();
+            for row in rows {
+                *counts.entry(*row).or_default() += 1;
+            }
+        }
+        overlay.settled = overlay.placed.len();
+        overlay.unsettled.clear();
     }
 
     /// A task of the mirror came to a row, or one with other needs took its place.
@@ -146,14 +180,18 @@ impl Usage {
         let Some(overlay) = self.overlay.take() else {
             return;
         };
-        for Placed { reserved, ports, rows } in overlay.placed {
+        for Placed { reserved, ports, rows, .. } in overlay.placed {
             for row in rows {
                 let at = row as usize;
                 self.active[at] -= 1;
-                self.free_cpu[at] += reserved.cpu;
-                self.free_memory[at] += reserved.memory;
-                let held = &mut self.ports[at];
-                held.truncate(held.len() - ports);
+                if reserved != Reserved::default() {
+                    self.free_cpu[at] += reserved.cpu;
+                    self.free_memory[at] += reserved.memory;
+                }
+                if ports > 0 {
+                    let held = &mut self.ports[at];
+                    held.truncate(held.len() - ports);
+                }
             }
         }
         for row in overlay.dismissed {
@@ -173,19 +211,7 @@ impl Usage {
         }
     }
 
-    /// The counts of a service after the pass placed some of its tasks.
-    pub(crate) fn set_counts(&mut self, service: ServiceId, counts: Counts) {
-        let before = self.services.remove(&service);
-        if let Some(overlay) = &mut self.overlay {
-            overlay.counts.entry(service).or_insert(before);
-        }
-        if !counts.is_empty() {
-            self.services.insert(service, counts);
-        }
-    }
-
-    /// The pass places a task; its service's counts are the caller's to move, and so
-    /// is [`Usage::placed`] to be told of it.
+    /// The pass places a task; [`Usage::placed`] is to be told of it.
     pub(crate) fn place(&mut self, row: Row, need: &Need) {
         let at = row as usize;
         self.active[at] += 1;
@@ -198,12 +224,13 @@ impl Usage {
         }
     }
 
-    /// Keeps what the pass has placed, a row per task of the same need, to be taken
-    /// back at its end.
-    pub(crate) fn placed(&mut self, need: &Need, rows: Vec<Row>) {
+    /// Keeps what the pass has placed of a service, a row per task of the same need, to
+    /// be taken back at its end.
+    pub(crate) fn placed(&mut self, service: ServiceId, need: &Need, rows: Vec<Row>) {
         if let Some(overlay) = &mut self.overlay {
             let (reserved, ports) = (need.reserved, need.ports.len());
-            overlay.placed.push(Placed { reserved, ports, rows });
+            overlay.unsettled.insert(service);
+            overlay.placed.push(Placed { service, reserved, ports, rows });
         }
     }
 

@@ -2,7 +2,9 @@
 //! know of each: reading it from a hundred thousand tasks would cost a pass more than
 //! placing them.
 
-use swarmw_model::{NodeId, ServiceId, Task, TaskId, TaskState, Version};
+use std::sync::Arc;
+
+use swarmw_model::{NodeId, ServiceFacts, ServiceId, Task, TaskId, TaskSpec, TaskState, Version};
 
 use crate::hash::{FastMap, FastSet};
 
@@ -16,6 +18,19 @@ pub(crate) struct Waiter {
     pub(crate) slot: u64,
     /// Of a global service: the node it is for.
     pub(crate) node: Option<NodeId>,
+}
+
+/// Tasks of one group that wait, and what they have in common.
+pub(crate) struct Waiters {
+    pub(crate) shared: Shared,
+    pub(crate) tasks: Vec<Waiter>,
+}
+
+/// What all tasks of a service and version have in common.
+#[derive(Clone)]
+pub(crate) struct Shared {
+    pub(crate) spec: Arc<TaskSpec>,
+    pub(crate) facts: Arc<ServiceFacts>,
 }
 
 /// All tasks that wait.
@@ -32,7 +47,7 @@ pub(crate) struct Waiting {
 /// Tasks by group; those of a group lie together.
 #[derive(Default)]
 struct Crowd {
-    groups: FastMap<GroupKey, Vec<Waiter>>,
+    groups: FastMap<GroupKey, Waiters>,
     /// Where each stands: its group, and its place there.
     places: FastMap<TaskId, (GroupKey, u32)>,
 }
@@ -53,7 +68,8 @@ impl Waiting {
                 false => &mut self.answered,
             };
             let waiter = Waiter { id: task.id, slot: task.slot, node: task.node_id };
-            crowd.put((task.service_id, task.spec_version), waiter);
+            let shared = || Shared { spec: task.spec.clone(), facts: task.service.clone() };
+            crowd.put((task.service_id, task.spec_version), waiter, shared);
         }
         match unplaced && task.desired_state == TaskState::Shutdown {
             true => self.stale.insert(task.id),
@@ -62,33 +78,30 @@ impl Waiting {
     }
 
     /// The groups that a pass tries: of the due ones, or of all.
-    pub(crate) fn to_try(&self, all: bool) -> impl Iterator<Item = (GroupKey, &[Waiter])> {
+    pub(crate) fn to_try(&self, all: bool) -> impl Iterator<Item = (GroupKey, &Waiters)> {
         let answered = all.then_some(&self.answered);
         let crowds = std::iter::once(&self.due).chain(answered);
-        crowds.flat_map(|crowd| &crowd.groups).map(|(key, tasks)| (*key, &tasks[..]))
+        crowds.flat_map(|crowd| &crowd.groups).map(|(key, waiters)| (*key, waiters))
     }
 
     /// A decision about a task may get lost before it is committed: the task stays
     /// due until an event shows what became of it.
     pub(crate) fn await_confirmation(&mut self, id: TaskId) {
-        if let Some((key, waiter)) = self.answered.remove(id) {
-            self.due.put(key, waiter);
-        }
+        self.answered.hand_over(id, &mut self.due);
     }
 
     /// The task was told the same before: nothing will be written.
     pub(crate) fn stays_answered(&mut self, id: TaskId) {
-        if let Some((key, waiter)) = self.due.remove(id) {
-            self.answered.put(key, waiter);
-        }
+        self.due.hand_over(id, &mut self.answered);
     }
 }
 
 // === impl Crowd ===
 
 impl Crowd {
-    fn put(&mut self, key: GroupKey, waiter: Waiter) {
-        let group = self.groups.entry(key).or_default();
+    fn put(&mut self, key: GroupKey, waiter: Waiter, shared: impl FnOnce() -> Shared) {
+        let empty = || Waiters { shared: shared(), tasks: Vec::new() };
+        let group = &mut self.groups.entry(key).or_insert_with(empty).tasks;
         self.places.insert(waiter.id, (key, group.len() as u32));
         group.push(waiter);
     }
@@ -96,7 +109,7 @@ impl Crowd {
     /// Takes a task out, where it is; the last of its group takes its place.
     fn remove(&mut self, id: TaskId) -> Option<(GroupKey, Waiter)> {
         let (key, place) = self.places.remove(&id)?;
-        let group = self.groups.get_mut(&key)?;
+        let group = &mut self.groups.get_mut(&key)?.tasks;
         let waiter = group.swap_remove(place as usize);
         if let Some(moved) = group.get(place as usize) {
             self.places.insert(moved.id, (key, place));
@@ -104,5 +117,20 @@ impl Crowd {
             self.groups.remove(&key);
         }
         Some((key, waiter))
+    }
+
+    /// Moves a task, where it is here, to another crowd.
+    fn hand_over(&mut self, id: TaskId, to: &mut Self) {
+        // Mostly nobody has been answered, and a pass asks of each task that it places.
+        if self.places.is_empty() {
+            return;
+        }
+        let group = self.places.get(&id).and_then(|(key, _)| self.groups.get(key));
+        let Some(shared) = group.map(|group| group.shared.clone()) else {
+            return;
+        };
+        if let Some((key, waiter)) = self.remove(id) {
+            to.put(key, waiter, || shared);
+        }
     }
 }
