@@ -1,6 +1,7 @@
 //! Overlay networks between real engines, each on a machine of its own.
 
 mod away;
+mod doctor;
 mod kinds;
 mod overlay;
 mod published;

@@ -22,6 +22,7 @@ use tokio_util::task::TaskTracker;
 use tracing::warn;
 
 use crate::docker::{Bridged, sweep};
+use crate::doctor::{DoctorService, Examiner, Unable};
 use crate::equipment::{Equipment, Runs};
 use crate::images::Images;
 use crate::net::{KernelPorts, Leader, Listed, Networks, Parts};
@@ -95,6 +96,7 @@ pub struct Agent {
     ports: PublishedPorts,
     kernel_ports: Option<KernelPorts>,
     networks: Option<Networks>,
+    examiner: Examiner,
     description: watch::Sender<NodeDescription>,
     welcomed: watch::Receiver<Option<Welcomed>>,
     cancel: CancellationToken,
@@ -124,6 +126,7 @@ impl Agent {
         let equipment = Equipment::of(&config, runs, images)?;
         let reports = Reports::default();
         let (leader, leading) = watch::channel(None);
+        let mut unable = Unable::of(&config);
         let networks = match (&config.network_driver, &equipment.engine, &equipment.shadows) {
             (Some(socket), Some(engine), Some(shadows)) => {
                 let parts = Parts {
@@ -144,6 +147,7 @@ impl Agent {
                     // The second daemon beside an engine, for example.
                     Err(error) => {
                         warn!(%error, "this node joins no overlay networks");
+                        unable = Unable::Failed(error.to_string());
                         equipment.join_no_networks();
                         None
                     }
@@ -178,8 +182,16 @@ impl Agent {
                 let refused = ports.refused();
                 publish_in_kernel(networks, bridged, refused, description.clone(), listed).await
             }
-            None => None,
+            None if networks.is_none() => Err("the node joins no networks".to_owned()),
+            None => Err(format!("the node publishes on {} alone", config.publish_addr)),
         };
+        let examiner = Examiner {
+            networks: networks.clone().ok_or(unable),
+            kernel_ports: kernel_ports.clone(),
+            ports: ports.clone(),
+            store: store.clone(),
+        };
+        let kernel_ports = kernel_ports.ok();
         if let Some(kernel) = kernel_ports.clone() {
             tasks.spawn(kernel.keep(cancel.clone()));
         }
@@ -209,6 +221,7 @@ impl Agent {
             ports,
             kernel_ports,
             networks,
+            examiner,
             description,
             welcomed,
             cancel,
@@ -219,6 +232,11 @@ impl Agent {
     /// Answers other nodes' agents that forward traffic to tasks here.
     pub fn tunnel(&self) -> TunnelService {
         TunnelService { worker: self.worker.clone() }
+    }
+
+    /// Answers managers that ask how this node's networks are.
+    pub fn doctor(&self) -> DoctorService {
+        DoctorService { examiner: self.examiner.clone() }
     }
 
     /// What the leader last said of this node; `None` before it said anything.
@@ -364,21 +382,19 @@ impl Agent {
     }
 }
 
-/// Published ports in the node's kernel; without, they are in user space.
+/// Published ports in the node's kernel; or why they are in user space.
 async fn publish_in_kernel(
     networks: Networks,
     bridged: watch::Receiver<Bridged>,
     refused: watch::Receiver<BTreeSet<(PortProtocol, u16)>>,
     description: watch::Sender<NodeDescription>,
     listed: Listed,
-) -> Option<KernelPorts> {
-    match KernelPorts::begin(networks, bridged, refused, description, listed).await {
-        Ok(kernel) => Some(kernel),
-        Err(error) => {
-            warn!(%error, "published ports are served in user space");
-            None
-        }
-    }
+) -> Result<KernelPorts, String> {
+    let begun = KernelPorts::begin(networks, bridged, refused, description, listed).await;
+    begun.map_err(|error| {
+        warn!(%error, "published ports are served in user space");
+        error.to_string()
+    })
 }
 
 /// Answers the engine until cancelled; calls under way come to their end.

@@ -10,6 +10,7 @@
 mod agent;
 mod describe;
 mod docker;
+mod doctor;
 mod equipment;
 mod executor;
 mod images;
@@ -31,6 +32,7 @@ mod worker;
 pub use agent::{Agent, AgentConfig, Place, Welcomed};
 pub use describe::{describe_machine, engine_answers};
 pub use docker::{Resident, Shadow, Shadows};
+pub use doctor::DoctorService;
 pub use equipment::{Executors, Runs};
 pub use executor::{Executor, Exit, Found, Started, TaskError};
 pub use logs::{Line, LogOptions, LogStream, Output};

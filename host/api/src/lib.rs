@@ -16,6 +16,7 @@
 mod api;
 mod body;
 mod data;
+mod doctor;
 mod engine;
 mod events;
 mod fields;

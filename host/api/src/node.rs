@@ -13,9 +13,9 @@ use serde::{Deserialize, Serialize};
 
 use swarmw_model::{
     AddressPools, Availability, Blob, ClusterId, ClusterSpec, Consent, Id, ManagerStatus,
-    NetworkId, NetworkSpec, NodeDescription, NodeId, NodeVolume, Plugin, PluginAct, PluginId,
-    PluginLine, PluginOffer, PluginReport, PluginUse, Refusal, RequestId, ServiceId, ServiceSpec,
-    ShadowReport, TaskId, Time, VolumeId, VolumeScope, VolumeSpec,
+    NetReport, NetworkId, NetworkSpec, NodeDescription, NodeId, NodeVolume, Plugin, PluginAct,
+    PluginId, PluginLine, PluginOffer, PluginReport, PluginUse, Refusal, RequestId, ServiceId,
+    ServiceSpec, ShadowReport, TaskId, Time, VolumeId, VolumeScope, VolumeSpec,
 };
 use swarmw_state::{Change, Event, State};
 
@@ -132,6 +132,10 @@ pub trait Node: Send + Sync + 'static {
     /// What became of containers' questions for names on this node, and how often, since its
     /// daemon started: `answered`, for example. Nothing where it joins no networks.
     fn name_queries(&self) -> Vec<(&'static str, u64)>;
+
+    /// The leader's: has nodes look at their own networks and says of each how it stands, in
+    /// this order. One that does not answer is told so, after 5 s.
+    fn examine_networks(&self, nodes: Vec<NodeId>) -> Answer<'_, Vec<NetReport>>;
 
     /// The leader's: the last lines of a plugin's log on this manager, after the one of
     /// this number.

@@ -8,8 +8,8 @@ use swarmw_model::{ConfigId, SecretId};
 
 use crate::api::Host;
 use crate::{
-    data, engine, events, forward, info, logs, metrics, networks, nodes, plugins, reply, services,
-    swarm, tasks, volumes,
+    data, doctor, engine, events, forward, info, logs, metrics, networks, nodes, plugins, reply,
+    services, swarm, tasks, volumes,
 };
 
 /// Every path, relative to the version in front of it.
@@ -47,6 +47,7 @@ pub(crate) fn router(host: Host) -> Router {
         .route("/swarmw/volumes/{id}", post(volumes::change).delete(volumes::change))
         .route("/swarmw/networks", get(networks::cluster_list).post(networks::make))
         .route("/swarmw/networks/{id}", delete(networks::cluster_remove))
+        .route("/swarmw/net/doctor", get(doctor::examine))
         .route("/swarmw/blobs", post(plugins::put_blob))
         .route_layer(from_fn_with_state(host.clone(), forward::to_the_leader));
     let of_this_node = Router::new()

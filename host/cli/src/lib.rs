@@ -15,6 +15,7 @@ mod filter;
 mod flags;
 mod inspect;
 mod io;
+mod net;
 mod network;
 mod node;
 mod parse;
@@ -65,6 +66,9 @@ pub enum Command {
     /// Leave the swarm
     #[command(override_usage = "swarmw leave [OPTIONS]")]
     Leave(swarm::LeaveArgs),
+    /// Look after the networks between nodes
+    #[command(subcommand, override_usage = "swarmw net COMMAND", arg_required_else_help = true)]
+    Net(net::NetCommand),
     /// Manage networks of the cluster and of this node
     #[command(subcommand, override_usage = "swarmw network COMMAND", arg_required_else_help = true)]
     Network(network::NetworkCommand),
@@ -154,6 +158,7 @@ async fn dispatch(client: &Client, command: Command, io: &mut Io) -> Result<(), 
         Command::Init(args) => swarm::run(client, swarm::SwarmCommand::Init(args), io).await,
         Command::Join(args) => swarm::run(client, swarm::SwarmCommand::Join(args), io).await,
         Command::Leave(args) => swarm::run(client, swarm::SwarmCommand::Leave(args), io).await,
+        Command::Net(command) => net::run(client, command, io).await,
         Command::Network(command) => network::run(client, command, io).await,
         Command::Node(command) => node::run(client, command, io).await,
         Command::Service(command) => service::run(client, *command, io).await,

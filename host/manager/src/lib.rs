@@ -12,6 +12,7 @@ mod blobs;
 mod collect;
 mod config;
 mod dispatcher;
+mod doctor;
 mod forward;
 mod found;
 mod lead;

@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use bytes::Bytes;
 use swarmw_ca::Tls;
 use swarmw_model::{
-    Blob, Id, ManagerStatus, NetworkId, NetworkSpec, Node, NodeId, RaftMember, Reachability,
-    Refusal, RefusalKind, RequestId, ServiceSpec,
+    Blob, Id, ManagerStatus, NetReport, NetworkId, NetworkSpec, Node, NodeId, RaftMember,
+    Reachability, Refusal, RefusalKind, RequestId, ServiceSpec,
 };
 use swarmw_plugin_host::{Compiler, PluginHost};
 use swarmw_proto::Channels;
@@ -25,7 +25,7 @@ use crate::found::Founded;
 use crate::logs::{Lines, LogBroker, LogsRequest};
 use crate::observe::Observer;
 use crate::propose::Proposer;
-use crate::{authority, collect, lead, level, membership, networks, plugins, replicate};
+use crate::{authority, collect, doctor, lead, level, membership, networks, plugins, replicate};
 
 /// A manager node, running. Cheap to clone.
 #[derive(Clone)]
@@ -374,6 +374,18 @@ impl Manager {
             .filter_map(|(node, wanted)| (!dispatcher.ask_logs(node, wanted)).then_some(node))
             .collect();
         Ok(self.0.logs.reader(subscription, receiver, unreachable))
+    }
+
+    /// Has nodes look at their own networks, all at a time, and says of each how it stands;
+    /// in the order of the question, without those that are gone.
+    ///
+    /// # Errors
+    /// This manager does not lead.
+    pub async fn examine_networks(&self, nodes: &[NodeId]) -> Result<Vec<NetReport>, Refusal> {
+        if !self.leads() {
+            return Err(Refusal::rpc(RefusalKind::Unknown, crate::propose::NO_LEADER));
+        }
+        Ok(doctor::examine(&self.0, nodes).await)
     }
 
     /// Passes a request of the API on to the leader.

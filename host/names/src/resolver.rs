@@ -141,6 +141,22 @@ impl Serving {
         self.sandbox.is_at(&self.path)
     }
 
+    /// What keeps questions from being answered here, if anything does; changes nothing.
+    pub async fn fault(&self) -> Result<Option<&'static str>, ServeError> {
+        if self.loops.iter().any(JoinHandle::is_finished) {
+            return Ok(Some("the sockets that answer for names are closed"));
+        }
+        let (ports, seen) = (self.ports, self.generation);
+        let look = move || {
+            let is_as_it_was = Some(swarmw_overlay::generation_here()?) == seen;
+            Ok(is_as_it_was || rules::are_there(ports)?)
+        };
+        let looked = self.sandbox.within(look).await;
+        let are_there =
+            looked.map_err(|reason| ServeError { sandbox: self.path.clone(), reason })?;
+        Ok((!are_there).then_some("the rules that lead questions for names here are missing"))
+    }
+
     /// Puts the rules again where somebody took them away (`nft flush ruleset` in the
     /// container); whether that was so. Costs little where nobody changed any rules.
     pub async fn repair(&mut self) -> Result<bool, ServeError> {

@@ -216,7 +216,8 @@ impl Member {
         let services = ManagerServices(self.manager.clone());
         let routes = services
             .routes()
-            .add_service(pb::tunnel_server::TunnelServer::new(self.agent.tunnel()));
+            .add_service(pb::tunnel_server::TunnelServer::new(self.agent.tunnel()))
+            .add_service(pb::doctor_server::DoctorServer::new(self.agent.doctor()));
         let (tls, cancel) = (self.tls.clone(), self.cancel.clone());
         self.tasks.spawn(async move {
             if let Err(e) =

@@ -111,6 +111,9 @@ impl Networks {
         match self.0.sandboxes.settle(sandbox, networks).await {
             Ok(true) => {
                 let sandbox = sandbox.display();
+                self.0.said.mended.add(format!(
+                    "the rules that lead questions for names in {sandbox} were missing"
+                ));
                 warn!(%sandbox, "somebody took away a container's names of the cluster: they are back");
                 Ok(())
             }

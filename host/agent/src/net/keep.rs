@@ -25,7 +25,7 @@ pub(super) const RETRY: Duration = Duration::from_secs(2);
 /// What was heard of networks is written down so often at most.
 const WRITE_EVERY: Duration = Duration::from_secs(1);
 /// Sandboxes that are looked at at a time.
-const AT_A_TIME: usize = 8;
+pub(super) const AT_A_TIME: usize = 8;
 
 // === impl Networks ===
 
@@ -115,7 +115,7 @@ impl Networks {
     }
 
     /// Puts back what somebody took from the kernel.
-    async fn repair(&self) {
+    pub(super) async fn repair(&self) {
         let overlay = self.0.overlay.read().await;
         let Some(overlay) = &*overlay else { return };
         let (drifts, applied) = match overlay.repair().await {
@@ -129,10 +129,14 @@ impl Networks {
         };
         let said = &self.0.said.drifts;
         for drift in &drifts {
+            let is_mended = drift.is_repairable() && applied.failed.is_empty();
+            if is_mended {
+                self.0.said.mended.add(drift);
+            }
             if !said.is_news(drift.to_string(), "") {
                 continue;
             }
-            if drift.is_repairable() && applied.failed.is_empty() {
+            if is_mended {
                 warn!(%drift, "repaired an overlay network");
             } else {
                 warn!(%drift, "an overlay network is not as it should be");

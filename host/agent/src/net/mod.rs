@@ -9,6 +9,7 @@
 mod addresses;
 mod attach;
 mod desire;
+mod doctor;
 mod keep;
 mod known;
 mod leader;

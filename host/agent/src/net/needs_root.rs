@@ -330,6 +330,37 @@ async fn names_that_somebody_took_away_or_that_were_never_served_are_back() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_look_names_what_somebody_took_away_and_leaves_it_so() {
+    let node = Node::new().await;
+    let space = Space::new();
+    node.join(&endpoint(1, 'a', &space)).await.expect("joined");
+    a_while().await;
+    let well = node.networks.examine().await;
+    assert!(well.differences.is_empty(), "at first: {:?}", well.differences);
+    assert_eq!((well.networks, well.sandboxes, well.named, well.mtu), (1, 1, 1, 1450));
+
+    // All of this takes less than the keeper's first look is away.
+    run(&format!("ip netns exec {} nft delete table inet swarmw", node.router));
+    space.run("nft flush ruleset");
+    for _ in 0..2 {
+        let told = node.networks.examine().await;
+        let said: Vec<_> = told.differences.iter().map(|d| d.what.as_str()).collect();
+        assert_eq!(said[0], "table inet swarmw of nftables is missing", "{said:?}");
+        assert!(said[1].ends_with("questions for names here are missing"), "{said:?}");
+        assert_eq!((said.len(), told.named), (2, 0), "a look mends nothing");
+    }
+
+    node.networks.repair().await;
+    node.networks.clone().keep_names().await;
+    let mended = node.networks.examine().await;
+    assert!(mended.differences.is_empty(), "it was mended: {:?}", mended.differences);
+    assert_eq!((mended.named, mended.notes.len()), (1, 2), "{:?}", mended.notes);
+    node.networks.0.sandboxes.forget(&space.path()).await;
+    let told = node.networks.examine().await;
+    assert!(told.differences[0].what.ends_with("nobody answers questions for names there"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_address_is_one_containers() {
     let node = Node::new().await;
     assert_eq!(node.address(1, "10.1.0.5").await.expect("a task's own").to_string(), "10.1.0.5/24");

@@ -3,6 +3,7 @@
 //! the ports meanwhile. Without a manager, what was heard last goes on.
 
 mod desire;
+mod doctor;
 mod ways;
 
 use std::collections::BTreeSet;
@@ -20,7 +21,7 @@ use tracing::{info, warn};
 
 use super::Networks;
 use super::keep::{LOOK_EVERY, RETRY};
-use super::said::About;
+use super::said::{About, Mended};
 use crate::docker::Bridged;
 use desire::{Here, desired};
 
@@ -52,6 +53,7 @@ struct Shared {
     drifts: About<String>,
     /// Of where the machine has ways of its own to.
     taken: About<Ipv4Net>,
+    mended: Mended,
 }
 
 // === impl KernelPorts ===
@@ -79,6 +81,7 @@ impl KernelPorts {
             said: About::default(),
             drifts: About::default(),
             taken: About::default(),
+            mended: Mended::default(),
         }));
         // As it was when the daemon ended: others go on to lead connections here.
         kernel.say_able(kernel.has_data_path());
@@ -287,6 +290,9 @@ impl KernelPorts {
             }
         };
         for drift in &drifts {
+            if drift.is_repairable() {
+                self.0.mended.add(drift);
+            }
             if !self.0.drifts.is_news(drift.to_string(), "") {
                 continue;
             }

@@ -1,11 +1,18 @@
 //! What the log has been told: the same is not said again, however often it is tried.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::path::PathBuf;
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use swarmw_engine_driver::EndpointId as EngineEndpointId;
 use swarmw_model::AttachmentId;
+use tokio::time::Instant;
+
+/// Mended things that are kept…
+const MENDED_MAX: usize = 32;
+/// …and for how long.
+const MENDED_KEPT: Duration = Duration::from_secs(600);
 
 /// What was said last, by what it was about.
 pub(super) struct About<K>(Mutex<BTreeMap<K, String>>);
@@ -25,7 +32,13 @@ pub(super) struct Said {
     pub(super) leader: About<AttachmentId>,
     /// Of the file with what was heard of networks.
     pub(super) file: About<()>,
+    /// What somebody did to all this, and is made good.
+    pub(super) mended: Mended,
 }
+
+/// What was made good lately, for whoever asks how the node is: it happened all the same.
+#[derive(Default)]
+pub(super) struct Mended(Mutex<VecDeque<(Instant, String)>>);
 
 // === impl About ===
 
@@ -34,6 +47,11 @@ impl<K: Ord> About<K> {
     pub(super) fn is_news(&self, about: K, what: impl ToString) -> bool {
         let what = what.to_string();
         self.lock().insert(about, what.clone()).is_none_or(|last| last != what)
+    }
+
+    /// What was said of it last, unless all is well with it.
+    pub(super) fn last(&self, about: &K) -> Option<String> {
+        self.lock().get(about).cloned()
     }
 
     /// All is well with it; whether something else was said last.
@@ -57,9 +75,47 @@ impl<K> Default for About<K> {
     }
 }
 
+// === impl Mended ===
+
+impl Mended {
+    /// The oldest makes room.
+    pub(super) fn add(&self, what: impl ToString) {
+        let mut mended = self.lock();
+        if mended.len() == MENDED_MAX {
+            mended.pop_front();
+        }
+        mended.push_back((Instant::now(), what.to_string()));
+    }
+
+    /// In sentences, the oldest first.
+    pub(super) fn told(&self) -> Vec<String> {
+        let mut mended = self.lock();
+        mended.retain(|(at, _)| at.elapsed() < MENDED_KEPT);
+        let told = mended
+            .iter()
+            .map(|(at, what)| format!("mended {} s ago: {what}", at.elapsed().as_secs()));
+        told.collect()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, VecDeque<(Instant, String)>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn what_was_mended_is_told_for_a_while_and_the_oldest_makes_room() {
+        let mended = Mended::default();
+        (0..MENDED_MAX + 1).for_each(|n| mended.add(format!("rule {n}")));
+        tokio::time::advance(Duration::from_secs(3)).await;
+        let told = mended.told();
+        assert_eq!((told.len(), told[0].as_str()), (MENDED_MAX, "mended 3 s ago: rule 1"));
+        tokio::time::advance(MENDED_KEPT).await;
+        assert!(mended.told().is_empty());
+    }
 
     #[test]
     fn the_same_is_said_once_until_it_changes_or_is_over() {

@@ -74,6 +74,20 @@ impl Sandboxes {
         Ok(false)
     }
 
+    /// What keeps names from being answered in a sandbox, if anything does; changes nothing.
+    pub(crate) async fn fault(&self, sandbox: &Path) -> Result<Option<&'static str>, ServeError> {
+        let place = self.place(sandbox);
+        let fault = {
+            let served = place.lock().await;
+            match &*served {
+                Some(here) if here.serving.is_current() => here.serving.fault().await,
+                _ => Ok(Some("nobody answers questions for names there")),
+            }
+        };
+        self.leave(sandbox, &place);
+        fault
+    }
+
     /// A sandbox is no more: nothing is kept of it.
     pub(crate) async fn forget(&self, sandbox: &Path) {
         let place = self.place(sandbox);

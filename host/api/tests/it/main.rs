@@ -3,6 +3,7 @@
 mod client;
 mod data;
 mod docker;
+mod doctor;
 mod engine;
 mod errors;
 mod events;

@@ -27,6 +27,7 @@ use inbox::Inbox;
 use liveness::Liveness;
 use ports::Published;
 
+pub(crate) use networks::should_have_heard;
 pub(crate) use session::{SessionStream, open};
 
 /// The leader's side of all sessions; lives as long as the leadership.

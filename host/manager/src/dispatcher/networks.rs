@@ -14,7 +14,7 @@ use std::hash::{Hash, Hasher};
 use std::net::{IpAddr, SocketAddr};
 
 use swarmw_model::{
-    Attachment, EndpointId, NetworkAttachment, NetworkEndpoint, NetworkId, NetworkNews,
+    Attachment, EndpointId, NetHeard, NetworkAttachment, NetworkEndpoint, NetworkId, NetworkNews,
     NetworkPeer, Node, NodeId, Service, ServiceId, ServiceOnNetworks, Task, TaskId, TaskState,
     Version,
 };
@@ -169,6 +169,11 @@ impl Told {
             }
         }
     }
+}
+
+/// What a node should have heard of networks; `None` where it is not told of any.
+pub(crate) fn should_have_heard(state: &State, node: NodeId) -> Option<NetHeard> {
+    Told::default().everything(state, node).map(|news| NetHeard::of(&news))
 }
 
 /// Tells what something looks like now, or that it is gone, if the agent knows otherwise.

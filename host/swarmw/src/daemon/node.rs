@@ -18,10 +18,10 @@ use swarmw_api::{
 use swarmw_ca::JoinToken;
 use swarmw_manager::{Founding, Manager, StreamedResponse, WholeRequest};
 use swarmw_model::{
-    Blob, Consent, Id, ManagerStatus, Network, NetworkId, NetworkSpec, NodeDescription, NodeId,
-    NodeRole, NodeVolume, Plugin, PluginAct, PluginId, PluginLine, PluginOffer, PluginReport,
-    PluginUse, Refusal, RefusalKind, RequestId, ServiceSpec, ShadowReport, Time, VolumeId,
-    VolumeScope, VolumeSpec,
+    Blob, Consent, Id, ManagerStatus, NetReport, Network, NetworkId, NetworkSpec, NodeDescription,
+    NodeId, NodeRole, NodeVolume, Plugin, PluginAct, PluginId, PluginLine, PluginOffer,
+    PluginReport, PluginUse, Refusal, RefusalKind, RequestId, ServiceSpec, ShadowReport, Time,
+    VolumeId, VolumeScope, VolumeSpec,
 };
 use swarmw_node::{Member, Membership};
 use swarmw_raft::Received;
@@ -369,6 +369,10 @@ impl Node for Daemon {
             ("failed", counts.failed),
             ("refused", counts.refused),
         ]
+    }
+
+    fn examine_networks(&self, nodes: Vec<NodeId>) -> Answer<'_, Vec<NetReport>> {
+        async move { self.manager()?.examine_networks(&nodes).await }.boxed()
     }
 
     fn plugin_use(&self, plugin: &Plugin) -> (Option<PluginUse>, Option<ShadowReport>) {

@@ -3,6 +3,7 @@
 mod callers;
 mod certificates;
 mod compilers;
+mod doctor;
 mod faults;
 mod jobs;
 mod leaders;

@@ -89,6 +89,38 @@ fn ends(port: &PublishedPort, here: &Here<'_>, desired: &DesiredPorts) -> Option
     (!ends.backends.is_empty()).then_some(ends)
 }
 
+/// Why the kernel does not serve a port, in a sentence.
+pub(super) fn why_in_user_space(
+    port: &PublishedPort,
+    listed: &Listed,
+    here: &Here<'_>,
+    desired: &DesiredPorts,
+) -> String {
+    if listed.ingress.as_ref().is_none_or(|ingress| ingress.own.is_none()) {
+        return "the leader has not said what this node is to the others' kernels".to_owned();
+    }
+    let has_ended =
+        |backend: &Backend| backend.node == here.node && here.ended.contains(&backend.task);
+    let mut serving = port.backends.iter().filter(|backend| !has_ended(backend));
+    let Some(left) = serving.find(|backend| reached(backend, here, desired).is_none()) else {
+        return "no task serves it".to_owned();
+    };
+    let hostname = here.known.peers.get(&left.node).map(|peer| peer.hostname.clone());
+    let node = hostname.filter(|name| !name.is_empty()).unwrap_or_else(|| left.node.to_string());
+    let why = if left.ingress.is_none() {
+        "no kernel leads to it: a component, on host or bridge, older than the service's ports, \
+         or on a node without root, nftables or engine, with --publish-addr, or behind an \
+         address that is translated"
+    } else if left.node == here.node {
+        "its container has no address on docker_gwbridge that is known"
+    } else if left.number == 0 || !desired.peers.contains_key(&left.number) {
+        "the address of its node's data path is not known"
+    } else {
+        "the address of its node's data path is of another family than this node's"
+    };
+    format!("of task {} on {node}: {why}", left.task)
+}
+
 /// A task's ingress address, if the kernel leads there.
 fn reached(backend: &Backend, here: &Here<'_>, desired: &DesiredPorts) -> Option<Ipv4Addr> {
     let task = backend.ingress?;

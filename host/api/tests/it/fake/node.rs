@@ -17,10 +17,10 @@ use swarmw_api::{
 };
 use swarmw_model::{
     Blob, Breaker, CallUse, CandidateState, Comparison, Consent, Id, LineLevel, ManagerStatus,
-    NetworkId, NetworkSpec, NodeDescription, NodeId, NodeVolume, Plugin, PluginAct, PluginId,
-    PluginLine, PluginOffer, PluginRelease, PluginReport, PluginState, PluginUse, Refusal,
-    RefusalKind, RequestId, RowUse, ServiceSpec, ShadowReport, Time, VolumeId, VolumeScope,
-    VolumeSpec,
+    NetFindings, NetReport, NetworkId, NetworkSpec, NodeDescription, NodeId, NodeVolume, Plugin,
+    PluginAct, PluginId, PluginLine, PluginOffer, PluginRelease, PluginReport, PluginState,
+    PluginUse, Refusal, RefusalKind, RequestId, RowUse, ServiceSpec, ShadowReport, Time, VolumeId,
+    VolumeScope, VolumeSpec,
 };
 use swarmw_state::{Change, Event, State};
 
@@ -310,6 +310,17 @@ impl Daemon for Fake {
 
     fn name_queries(&self) -> Vec<(&'static str, u64)> {
         vec![("answered", 7), ("forwarded", 2)]
+    }
+
+    fn examine_networks(&self, nodes: Vec<NodeId>) -> Answer<'_, Vec<NetReport>> {
+        let report = |node: NodeId| {
+            let mut findings = NetFindings { networks: 2, mtu: 1450, ..NetFindings::default() };
+            if node != SELF {
+                findings.differ("table inet swarmw of nftables is missing", "wait 30 s");
+            }
+            NetReport::of(node, "alpha", findings, &[])
+        };
+        Box::pin(async move { Ok(nodes.into_iter().map(report).collect()) })
     }
 
     fn plugin_use(&self, _plugin: &Plugin) -> (Option<PluginUse>, Option<ShadowReport>) {

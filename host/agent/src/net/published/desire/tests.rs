@@ -209,3 +209,29 @@ fn nothing_is_there_without_tasks_or_before_the_leader_says_what_the_node_is() {
     world.listed.ingress = None;
     assert!(world.desired().is_nothing());
 }
+
+#[test]
+fn a_port_in_user_space_says_whose_task_keeps_it_there() {
+    let mut world = World::new();
+    let why = |world: &World| {
+        let here =
+            Here { node: OWN, known: &world.known, bridged: &world.bridged, ended: &world.ended };
+        let desired = desired(&world.listed, &here);
+        let port = &world.listed.ports[0];
+        why_in_user_space(port, &world.listed, &here, &desired)
+    };
+    world.publish(Vec::new(), Vec::new());
+    assert_eq!(why(&world), "no task serves it");
+
+    let elsewhere = Backend { ingress: None, ..backend(2, OTHER) };
+    world.publish(vec![backend(3, THIRD), elsewhere], Vec::new());
+    let told = why(&world);
+    let who = format!("of task {} on {OTHER}: no kernel leads to it", task(2));
+    assert!(told.starts_with(&who), "{told}");
+
+    world.publish(vec![backend(1, OWN)], Vec::new());
+    assert!(why(&world).contains("docker_gwbridge"), "{}", why(&world));
+
+    world.listed.ingress = None;
+    assert!(why(&world).contains("the leader has not said"), "{}", why(&world));
+}

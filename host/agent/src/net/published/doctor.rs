@@ -1,0 +1,74 @@
+//! A look at published ports for whoever asks how the node is.
+
+use swarmw_model::{NetFindings, UserPort};
+use swarmw_overlay::DesiredPorts;
+
+use super::KernelPorts;
+use super::desire::{Here, why_in_user_space};
+use crate::net::doctor::{LOOK_PATIENCE, see};
+
+/// What to do about what is tried again.
+const RETRIED: &str = "it is tried again every 15 s; see the daemon's log on the node";
+
+// === impl KernelPorts ===
+
+impl KernelPorts {
+    /// What the kernel has of published ports, and what differs from what it should have.
+    pub(crate) async fn examine(&self) -> NetFindings {
+        let desired = self.desired();
+        let mut findings = NetFindings {
+            kernel_ports: desired.ports.len(),
+            user_ports: self.in_user_space(&desired),
+            ..NetFindings::default()
+        };
+        if let Some(why) = self.0.said.last(&()) {
+            findings.differ(why, RETRIED);
+        }
+        let is_told = {
+            let listed = self.0.listed.borrow();
+            listed.ingress.as_ref().is_some_and(|ingress| ingress.own.is_some())
+        };
+        if is_told && !self.has_data_path() {
+            let what = "packets of other nodes' kernels do not come here: the address that they \
+                        send them to is not this machine's own";
+            findings.notes.push(what.to_owned());
+        }
+        findings.notes.extend(self.0.mended.told());
+        let ports = self.0.ports.read().await;
+        let Some(ports) = &*ports else { return findings };
+        let looked = tokio::time::timeout(LOOK_PATIENCE, ports.check()).await;
+        see(&mut findings, looked, "published ports");
+        findings
+    }
+
+    /// Whether the kernel should have nothing of published ports.
+    pub(crate) fn is_unused(&self) -> bool {
+        self.desired().is_nothing()
+    }
+
+    /// Whether the kernel serves a port, as it should.
+    pub(crate) fn serves(&self, port: &swarmw_network::PortError) -> bool {
+        self.desired().ports.contains_key(&(port.protocol, port.port))
+    }
+
+    fn in_user_space(&self, desired: &DesiredPorts) -> Vec<UserPort> {
+        let networks = &*self.0.networks.0;
+        let listed = self.0.listed.borrow().clone();
+        let known = networks.known.borrow().clone();
+        let here = Here {
+            node: networks.node,
+            known: &known,
+            bridged: &self.0.bridged.borrow(),
+            ended: &networks.ended.borrow(),
+        };
+        let left = listed
+            .ports
+            .iter()
+            .filter(|port| !desired.ports.contains_key(&(port.protocol, port.published)));
+        left.map(|port| UserPort {
+            port: format!("{}/{}", port.published, port.protocol),
+            why: why_in_user_space(port, &listed, &here, desired),
+        })
+        .collect()
+    }
+}
