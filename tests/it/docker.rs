@@ -26,7 +26,16 @@ pub fn take_turn() -> MutexGuard<'static, ()> {
 
 /// Makes images on every engine of the cluster.
 pub fn import_everywhere(cluster: &Cluster, images: &[(&str, &[&str])]) {
-    let rootfs = RootFs::pack(cluster.folder());
+    import_everywhere_with(cluster, images, &[]);
+}
+
+/// Makes images with further programs of the machine on every engine of the cluster.
+pub fn import_everywhere_with(
+    cluster: &Cluster,
+    images: &[(&str, &[&str])],
+    programs: &[&'static str],
+) {
+    let rootfs = RootFs::pack(cluster.folder(), programs);
     std::thread::scope(|scope| {
         for machine in cluster.machines.iter().filter(|m| m.socket().exists()) {
             let rootfs = &rootfs;

@@ -1,10 +1,15 @@
 //! Overlay networks between real engines, each on a machine of its own.
 
+mod asking;
 mod away;
+mod balancer;
+mod cycles;
 mod doctor;
 mod kinds;
+mod leaving;
 mod overlay;
 mod published;
+mod throughout;
 
 use std::collections::BTreeMap;
 

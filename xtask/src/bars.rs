@@ -1,8 +1,11 @@
-//! `cargo xtask bars [ID]`: measures the figures that BENCHMARKS.md states.
+//! `cargo xtask bars [ID]`: measures the figures that BENCHMARKS.md and docs/reliability.md
+//! state.
+
+use std::process::Command;
 
 use anyhow::{Result, bail};
 
-use crate::shell::{root, run_in};
+use crate::shell::{root, run_command};
 
 /// A figure: its id and the commands that measure it.
 struct Bar {
@@ -17,7 +20,14 @@ enum Run {
     Swarmw(&'static str),
     /// A benchmark of one room.
     Bench(&'static str),
+    /// A test of whole clusters that prints figures, by the end of its name.
+    Cluster(&'static str),
+    /// A test of one package, by the end of its name.
+    Room(&'static str, &'static str),
 }
+
+/// Cycles of networks that come and go, where a figure is wanted.
+const CYCLES: (&str, &str) = ("SWARMW_CYCLES", "1000");
 
 const BARS: &[Bar] = &[
     Bar {
@@ -61,6 +71,39 @@ const BARS: &[Bar] = &[
         commands: &[Run::Bench("networks")],
     },
     Bar {
+        id: "dead-addresses",
+        what: "S9: 500 tasks replaced while somebody looks their name up: a dead address is \
+               answered for 2 s at most (p99), none after 10 s",
+        commands: &[Run::Cluster("addresses_of_dead_tasks_are_soon_answered_no_more")],
+    },
+    Bar {
+        id: "repairs",
+        what: "S10: rules, links and routes removed by hand are back within 30 s",
+        commands: &[Run::Cluster(
+            "names_and_addresses_stay_while_managers_daemons_and_engines_are_away",
+        )],
+    },
+    Bar {
+        id: "narrow-network",
+        what: "S11: 30 tasks on a /28, 10,000 addresses given and freed under new leaders: \
+               nobody has what another has, none is lost",
+        commands: &[Run::Room("swarmw-allocator", "a_narrow_network_gives_each_address_to_one")],
+    },
+    Bar {
+        id: "client-addresses",
+        what: "S12: 1,000 connections by each of three nodes, IPv4 and IPv6: tasks see the \
+               client's own address in all of them",
+        commands: &[Run::Cluster(
+            "kernels_lead_published_ports_to_every_task_in_turn_and_keep_the_clients_address",
+        )],
+    },
+    Bar {
+        id: "cycles",
+        what: "S16: 1,000 networks with a service come and go: no link, address, rule, \
+               namespace, container or file descriptor is left; what daemons weigh",
+        commands: &[Run::Cluster("networks_and_services_that_come_and_go_leave_nothing_behind")],
+    },
+    Bar {
         id: "tasks",
         what: "200 Wasm tasks: under 2 MB proportional each at rest, first response under 15 ms \
                after the process is spawned",
@@ -84,13 +127,22 @@ pub fn run(id: Option<&str>) -> Result<()> {
     for bar in chosen {
         println!("{}: {}", bar.id, bar.what);
         for command in bar.commands {
-            let (cargo, words) = match command {
-                Run::Swarmw(words) => ("run --release --quiet --", *words),
-                Run::Bench(name) => ("bench --quiet --workspace --bench", *name),
+            let words = match command {
+                Run::Swarmw(words) => format!("run --release --quiet -- {words}"),
+                Run::Bench(name) => format!("bench --quiet --workspace --bench {name}"),
+                Run::Cluster(test) => of_test("swarmw", test),
+                Run::Room(package, test) => of_test(package, test),
             };
-            let arguments: Vec<_> = [cargo, words].iter().flat_map(|w| w.split(' ')).collect();
-            run_in(&root(), "cargo", &arguments)?;
+            let mut cargo = Command::new("cargo");
+            cargo.args(words.split(' ')).env(CYCLES.0, CYCLES.1).current_dir(root());
+            run_command(&mut cargo)?;
         }
     }
     Ok(())
+}
+
+/// What cargo runs of a package's tests in `tests/it`, whether it is for every day or not; it
+/// prints what it sees.
+fn of_test(package: &str, test: &str) -> String {
+    format!("test --release --quiet -p {package} --test it -- {test} --include-ignored --nocapture")
 }

@@ -24,6 +24,7 @@ const PROGRAMS: &[(&str, &str)] = &[
     ("sshfs", "sshfs"),
     ("sshd", "openssh-server"),
     ("curl", "curl"),
+    ("haproxy", "haproxy"),
     ("cc", "gcc"),
     ("node", "nodejs"),
     ("npm", "npm"),

@@ -13,6 +13,9 @@ const PLUGINS: [&str; 2] = ["plugins", "examples/plugins"];
 /// Cases of each random test at night; by day it says so itself.
 const NIGHTLY_CASES: &str = "2000";
 
+/// Networks that come and go at night; by day the test says so itself.
+const NIGHTLY_CYCLES: &str = "1000";
+
 /// Installs what is missing, lints, runs every test, the plugins' own included, and then
 /// the demo.
 pub fn run() -> Result<()> {
@@ -67,6 +70,7 @@ pub fn nightly() -> Result<()> {
                 .args(arguments)
                 .env("PROPTEST_RNG_SEED", seed.to_string())
                 .env("PROPTEST_CASES", NIGHTLY_CASES)
+                .env("SWARMW_CYCLES", NIGHTLY_CYCLES)
                 .current_dir(root()),
         )?;
     }

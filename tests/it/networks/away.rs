@@ -1,5 +1,7 @@
 //! Networks while managers, daemons and engines are away, and after somebody meddled.
 
+use std::time::Instant;
+
 use super::{ASK_API, Asker, WEB, docker};
 use crate::docker::{container, import_everywhere, node_of, running, take_turn};
 use crate::support::{Cluster, eventually};
@@ -38,7 +40,9 @@ fn names_and_addresses_stay_while_managers_daemons_and_engines_are_away() {
         let script = format!("R=$(ls /run/netns | grep swarmw); {meddling}");
         let done = cluster.machines[here].run(&["sh", "-c", &script]);
         assert_eq!(done.code, 0, "{meddling}: {done}");
+        let begun = Instant::now();
         asker.reaches(&cluster, ASK_API, 2, meddling);
+        println!("repaired after {:.1} s: {meddling}", begun.elapsed().as_secs_f64());
     }
 
     cluster.machines[here].docker(&["kill", &container(own)]);

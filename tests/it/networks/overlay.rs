@@ -7,7 +7,7 @@ use crate::docker::{import_everywhere, running, take_turn};
 use crate::support::{Cluster, Machine, eventually};
 
 /// What a machine's kernel has of overlay networks: the router, links, rules.
-fn left_on(machine: &Machine) -> String {
+pub fn left_on(machine: &Machine) -> String {
     let namespaces = machine.run(&["ls", "/run/netns"]).stdout;
     let links = machine.run(&["ip", "-o", "link"]).stdout;
     let links = links.lines().filter(|line| line.contains("vxlan") || line.contains(": sw"));
@@ -50,6 +50,22 @@ fn services_find_each_other_across_machines_and_containers_join_them() {
     }
     docker(&cluster.nodes[2], "run --detach --name own --network back web");
     asker.reaches(&cluster, "get own /cgi-bin/who", 1, "by a container's name");
+
+    // A proxy before the API: the container asks the one, which asks the other.
+    let proxies: BTreeSet<_> = proxy.iter().map(|task| address(task, "back")).collect();
+    let joined = Asker::named(2, "own");
+    eventually("each task of the API answers through each proxy", || {
+        let said = joined.answers(&cluster, "get proxy /cgi-bin/through", 9)?;
+        let mut behind = BTreeSet::new();
+        for line in said.values().flatten() {
+            let (api, whom) = line.split_once(' ').ok_or_else(|| format!("{said:?}"))?;
+            let whom = whom.trim_matches(['[', ']']).trim_start_matches("::ffff:");
+            assert!(proxies.contains(whom), "the API saw {whom}, not one of {proxies:?}");
+            behind.insert(api);
+        }
+        let all = said.len() == 3 && behind.iter().copied().eq(seen.keys());
+        if all { Ok(()) } else { Err(format!("{said:?}")) }
+    });
     docker(&cluster.nodes[2], "rm --force own");
     asker.finds_nobody(&cluster, "own");
 

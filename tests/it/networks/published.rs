@@ -120,7 +120,7 @@ fn spreads(cluster: &Cluster, v6: bool, when: &str) {
 }
 
 /// What a machine's kernel has of published ports.
-fn left_on(machine: &Machine) -> String {
+pub fn left_on(machine: &Machine) -> String {
     let script = "nft list tables | grep swarmw_ports; ip -o link | grep swingress; \
          ip rule | grep -E '^53570?:'; ip -6 rule | grep -E '^53570?:'; \
          iptables -S | grep SWARMW; ip6tables -S | grep SWARMW; true";

@@ -29,6 +29,9 @@ print $body;
 /// A page that says who answers, and whom.
 const WHO: &str = "#!/bin/sh\necho; echo $(hostname) $REMOTE_ADDR\n";
 
+/// A page of a proxy: its own name, and what a service `api` says to it.
+const THROUGH: &str = "#!/bin/sh\necho; echo $(hostname) $(get api /cgi-bin/who)\n";
+
 const PERL: &str = "/usr/bin/perl";
 
 /// A file system for images, packed: busybox and Debian's redis.
@@ -38,8 +41,8 @@ pub struct RootFs(PathBuf);
 // === impl RootFs ===
 
 impl RootFs {
-    /// Packs it into `folder`.
-    pub fn pack(folder: &Path) -> Self {
+    /// Packs it into `folder`, with further programs, by their paths on this machine.
+    pub fn pack(folder: &Path, programs: &[&'static str]) -> Self {
         let root = folder.join("rootfs");
         for part in ["bin", "tmp", "www/cgi-bin"] {
             fs::create_dir_all(root.join(part)).expect("a folder of the image");
@@ -49,12 +52,15 @@ impl RootFs {
             symlink("busybox", root.join("bin").join(applet)).expect("an applet");
         }
         fs::write(root.join("www/index.html"), "hello from a container\n").expect("a page");
-        for (name, script) in [("www/cgi-bin/who", WHO), ("bin/get", GET)] {
+        let scripts =
+            [("www/cgi-bin/who", WHO), ("www/cgi-bin/through", THROUGH), ("bin/get", GET)];
+        for (name, script) in scripts {
             let path = root.join(name);
             fs::write(&path, script).expect("a script");
             fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).expect("a program");
         }
-        for program in ["/usr/bin/redis-server", "/usr/bin/redis-cli", PERL] {
+        for program in ["/usr/bin/redis-server", "/usr/bin/redis-cli", PERL].iter().chain(programs)
+        {
             copy_with_libraries(program, &root);
         }
         copy_perls_modules(&root);

@@ -73,6 +73,7 @@ pub fn require_root() {
         ("/usr/bin/redis-server", "redis-server"),
         ("/usr/bin/busybox", "busybox-static"),
         ("/usr/bin/perl", "perl-base"),
+        ("/usr/sbin/haproxy", "haproxy"),
     ] {
         assert!(Path::new(program).exists(), "missing {program}: apt-get install {package}");
     }

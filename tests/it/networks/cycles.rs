@@ -1,0 +1,165 @@
+//! Networks and services with published ports that come and go leave nothing behind.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use super::asking::SERVER;
+use super::{WEB, overlay, published};
+use crate::docker::{import_everywhere, running, take_turn};
+use crate::support::{Cluster, Machine, Node, eventually};
+
+/// Machines, each with a task.
+const MACHINES: usize = 4;
+/// The published port.
+const PORT: u16 = 4567;
+/// How often, where the variable [`CYCLES_SET`] does not say.
+const CYCLES: usize = 10;
+/// Set for the night, and for `cargo xtask bars cycles`.
+const CYCLES_SET: &str = "SWARMW_CYCLES";
+/// File descriptors that come and go with connections: fewer than one for each cycle.
+const SLACK: usize = 5;
+/// Twice the same after so long is rest.
+const REST: Duration = Duration::from_millis(500);
+
+/// What there may be too much of on a machine, and what lists it.
+const LISTED: [(&str, &str); 7] = [
+    ("links", "ip -o link"),
+    ("addresses", "ip -o addr"),
+    ("rules of routing", "ip rule; ip -6 rule"),
+    ("routes", "ip route show table all; ip -6 route show table all"),
+    ("lines of nftables", "nft list ruleset"),
+    ("rules of the firewall", "for of in iptables ip6tables; do $of -S; $of -t nat -S; done"),
+    ("namespaces", "ls /run/netns /run/docker/netns"),
+];
+
+/// What the kernel and the engine of a machine have.
+type Listing = BTreeMap<&'static str, String>;
+/// How many of each.
+type Counts = BTreeMap<&'static str, usize>;
+
+/// What the processes of a machine hold.
+#[derive(Debug)]
+struct Held {
+    daemon: usize,
+    engine: usize,
+    /// The daemon's memory.
+    kilobytes: usize,
+}
+
+fn listing(machine: &Machine) -> Listing {
+    let list = |(what, script): (&'static str, &str)| {
+        (what, machine.run(&["sh", "-c", &format!("{{ {script}; }} 2>&1; true")]).stdout)
+    };
+    let mut all: Listing = LISTED.into_iter().map(list).collect();
+    all.insert("containers", machine.docker(&["ps", "--all", "--quiet"]));
+    all
+}
+
+fn counts(machine: &Machine) -> Counts {
+    listing(machine).iter().map(|(what, text)| (*what, text.lines().count())).collect()
+}
+
+/// What differs from these counts, with what there is now.
+fn beyond(cluster: &Cluster, before: &[Counts]) -> String {
+    let mut text = String::new();
+    for (number, (machine, before)) in cluster.machines.iter().zip(before).enumerate() {
+        for (what, now) in listing(machine) {
+            let (had, has) = (before[what], now.lines().count());
+            if had != has {
+                text += &format!("machine {}: {had} {what} are {has} now:\n{now}\n", number + 1);
+            }
+        }
+    }
+    text
+}
+
+fn held(node: &Node, machine: &Machine) -> Held {
+    let process = format!("/proc/{}", node.pid());
+    let status = fs::read_to_string(format!("{process}/status")).expect("the daemon runs");
+    let resident = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    let kilobytes = resident.and_then(|line| line.split_whitespace().next()?.parse().ok());
+    let engine = machine.run(&["sh", "-c", "ls /proc/$(cat /run/dockerd.pid)/fd | wc -l"]);
+    Held {
+        daemon: fs::read_dir(format!("{process}/fd")).expect("its descriptors").count(),
+        engine: engine.stdout.trim().parse().unwrap_or_else(|_| panic!("{engine}")),
+        kilobytes: kilobytes.unwrap_or_else(|| panic!("{status}")),
+    }
+}
+
+fn all_held(cluster: &Cluster) -> Vec<Held> {
+    cluster.nodes.iter().zip(&cluster.machines).map(|(node, on)| held(node, on)).collect()
+}
+
+/// Waits until nothing changes, with nothing there of networks and ports; how many there are
+/// of what else there is.
+#[track_caller]
+fn at_rest(cluster: &Cluster) -> Vec<Counts> {
+    eventually("the machines are at rest", || {
+        let left = |machine: &Machine| overlay::left_on(machine) + &published::left_on(machine);
+        let left: String = cluster.machines.iter().map(left).collect();
+        if !left.trim().is_empty() {
+            return Err(left);
+        }
+        let before: Vec<_> = cluster.machines.iter().map(counts).collect();
+        sleep(REST);
+        let changed = beyond(cluster, &before);
+        if changed.is_empty() { Ok(before) } else { Err(changed) }
+    })
+}
+
+/// A network and a service on it come, are used, and go.
+fn cycle(cluster: &Cluster, number: usize) {
+    let first = &cluster.nodes[0];
+    first.run("network create --driver overlay --attachable passing");
+    let (replicas, publish) = (MACHINES.to_string(), format!("{PORT}:80"));
+    let mut words = vec!["service", "create", "--detach", "--no-resolve-image", "--name", "web"];
+    words.extend(["--replicas", &replicas, "--network", "passing", "--publish", &publish]);
+    words.extend(["web", "perl", "-e", SERVER]);
+    first.swarmw(&words);
+    running(first, "web", MACHINES);
+    let (from, to) = (number % MACHINES, (number + 1) % MACHINES);
+    let url = format!("http://{}:{PORT}/", cluster.machines[to].ip);
+    eventually(&format!("{url} answers"), || {
+        let page = cluster.machines[from].run(&["curl", "-sSf", "-m", "5", &url]);
+        if page.code == 0 { Ok(()) } else { Err(page) }
+    });
+    first.run("service rm web");
+    eventually("the network goes", || {
+        let gone = first.try_run("network rm passing");
+        if gone.code == 0 { Ok(()) } else { Err(gone) }
+    });
+}
+
+#[test]
+fn networks_and_services_that_come_and_go_leave_nothing_behind() {
+    let _turn = take_turn();
+    let cycles = std::env::var(CYCLES_SET);
+    let cycles = cycles.map_or(CYCLES, |set| set.parse().expect("a number of cycles"));
+    let cluster = Cluster::of_engines(MACHINES, 0);
+    import_everywhere(&cluster, &[WEB]);
+    // What stays of a first one, stays: the engine's bridge has been up, chains have been made.
+    cycle(&cluster, 0);
+    let before = at_rest(&cluster);
+    let held_before = all_held(&cluster);
+    let begun = Instant::now();
+    (1..=cycles).for_each(|number| cycle(&cluster, number));
+    let took = begun.elapsed();
+    eventually(&format!("there is what there was, after {cycles} cycles"), || {
+        let more = beyond(&cluster, &before);
+        if more.is_empty() { Ok(()) } else { Err(more) }
+    });
+    let held_after = eventually("as many file descriptors are open", || {
+        let now = all_held(&cluster);
+        let grown = |(before, now): (&Held, &Held)| {
+            now.daemon > before.daemon + SLACK || now.engine > before.engine + SLACK
+        };
+        let grown = held_before.iter().zip(&now).any(grown);
+        if grown { Err(format!("{held_before:?} were {now:?}")) } else { Ok(now) }
+    });
+    println!("{cycles} cycles in {:.0} s", took.as_secs_f64());
+    for (number, (before, after)) in held_before.iter().zip(&held_after).enumerate() {
+        println!("n{}: before {before:?}, after {after:?}", number + 1);
+    }
+}
