@@ -1,7 +1,7 @@
 use std::collections::BTreeSet;
 
-use swarmw_allocator::{Addresses, choose_subnets};
-use swarmw_model::{AttachmentId, EndpointSpec, NetworkSpec, ResolutionMode};
+use swarmw_allocator::{Addresses, Allocator, choose_subnets};
+use swarmw_model::{AttachmentId, EndpointSpec, NetworkSpec, ResolutionMode, TaskId};
 use swarmw_state::{Change, Outcome};
 
 use crate::world::{World, service_spec};
@@ -119,6 +119,48 @@ fn a_network_grows_to_a_number_of_subnets_and_no_further() {
         ),
         "{why}"
     );
+}
+
+/// Thirty tasks for a /28, of which those that run are replaced until 10,000 addresses were
+/// given, now and then by a new leader.
+#[test]
+fn a_narrow_network_gives_each_address_to_one() {
+    let mut world = World::new(&[], 0);
+    // Sixteen, but for the net, its broadcast, the gateway and the service's own.
+    let room = 12;
+    let network = world.network(5, &["192.168.7.0/28"]).unwrap();
+    let service = world.service(100, &[network], &[]);
+    let mut wanted: Vec<u128> = (1..=30).collect();
+    let mut scheduled: Vec<_> = wanted.iter().map(|n| world.task(*n, service)).collect();
+    let (mut given, mut leaders) = (0, 1);
+    while given < 10_000 {
+        world.tick(scheduled);
+        let (running, waiting): (Vec<_>, Vec<_>) =
+            wanted.into_iter().partition(|n| world.at(*n).is_ok());
+        let mut all: BTreeSet<_> = running.iter().flat_map(|n| world.at(*n).unwrap()).collect();
+        all.extend(world.virtual_ips(service));
+        assert_eq!((running.len(), all.len()), (room, room + 1), "nobody has what another has");
+        assert_eq!(world.state.addresses(network).count(), room + 1, "and none is lost");
+        for n in &waiting {
+            let why = "no address is free on network net5: 192.168.7.0/28 has 13, all in use";
+            assert_eq!(world.at(*n), Err(why.to_owned()));
+        }
+        given += running.len();
+        if given % 5 == 0 {
+            world.allocator = Allocator::new();
+            leaders += 1;
+        }
+        for n in &running {
+            world.end(*n);
+            world.apply(vec![Change::RemoveTask(TaskId::from_bits(*n))]);
+        }
+        scheduled = waiting.iter().map(|n| world.assign(*n)).collect();
+        let next = waiting.iter().chain(&running).max().map_or(1, |last| last + 1);
+        let new: Vec<_> = (next..).take(room).collect();
+        scheduled.extend(new.iter().map(|n| world.task(*n, service)));
+        wanted = [waiting, new].concat();
+    }
+    println!("{given} addresses given and freed under {leaders} leaders");
 }
 
 #[test]
