@@ -14,6 +14,8 @@ use crate::support::{Cluster, Machine, eventually};
 const CLIENT: usize = 3;
 /// The machines with engines.
 const ENTRIES: [usize; 3] = [0, 1, 2];
+/// The one that is drained: what goes in by it, goes elsewhere.
+const DRAINED: usize = 2;
 /// The published port.
 const PORT: u16 = 4567;
 /// Replicas of the service.
@@ -119,6 +121,14 @@ fn spreads(cluster: &Cluster, v6: bool, when: &str) {
     even(&all, 4 * REPLICAS).unwrap_or_else(|seen| panic!("by all nodes, {when}: {seen}"));
 }
 
+/// Of [`MANY`] connections by a node each task gets as many as the others, and each is seen
+/// with the client's address.
+#[track_caller]
+fn by_many_spreads(cluster: &Cluster, entry: IpAddr) {
+    let seen = ask(cluster, &[entry], MANY).expect("answers");
+    assert!(is_even(seen.values(), REPLICAS), "{entry}: {seen:?}");
+}
+
 /// What a machine's kernel has of published ports.
 pub fn left_on(machine: &Machine) -> String {
     let script = "nft list tables | grep swarmw_ports; ip -o link | grep swingress; \
@@ -138,9 +148,8 @@ fn kernels_lead_published_ports_to_every_task_in_turn_and_keep_the_clients_addre
     running(first, "web", REPLICAS);
     for v6 in [false, true] {
         spreads(&cluster, v6, "at first");
-        for entry in addresses(&cluster, v6) {
-            let seen = ask(&cluster, &[entry], MANY).expect("answers");
-            assert!(is_even(seen.values(), REPLICAS), "{entry}: {seen:?}");
+        for entry in &addresses(&cluster, v6)[..DRAINED] {
+            by_many_spreads(&cluster, *entry);
         }
     }
 
@@ -171,7 +180,11 @@ fn kernels_lead_published_ports_to_every_task_in_turn_and_keep_the_clients_addre
         if all.is_empty() { Ok(()) } else { Err(all) }
     });
     running(first, "web", REPLICAS);
-    spreads(&cluster, false, "after a node was drained");
+    for v6 in [false, true] {
+        spreads(&cluster, v6, "after a node was drained");
+        // By the node that has no task.
+        by_many_spreads(&cluster, addresses(&cluster, v6)[DRAINED]);
+    }
 
     let meddle = "nft delete table inet swarmw_ports; ip link del swingress";
     let done = cluster.machines[1].run(&["sh", "-c", meddle]);
