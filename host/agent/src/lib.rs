@@ -36,7 +36,7 @@ pub use doctor::DoctorService;
 pub use equipment::{Executors, Runs};
 pub use executor::{Executor, Exit, Found, Started, TaskError};
 pub use logs::{Line, LogOptions, LogStream, Output};
-pub use net::network_driver;
+pub use net::{NetworkView, network_driver};
 pub use swarmw_names::Counts as NameQueries;
 pub use traffic::TunnelService;
 pub use volumes::run_volume_warden;

@@ -24,6 +24,23 @@ pub(crate) struct Known {
     pub(crate) endpoints: BTreeMap<EndpointId, NetworkEndpoint>,
 }
 
+/// Joins what is said in parts: all of it, once the last part is here.
+pub(super) fn whole(part: &mut Option<NetworkNews>, news: NetworkNews) -> Option<NetworkNews> {
+    let all = match part.take() {
+        // A whole word that begins anew takes the place of one that broke off.
+        Some(mut begun) if !news.complete => {
+            begun.join(news);
+            begun
+        }
+        _ => news,
+    };
+    if all.more {
+        *part = Some(all);
+        return None;
+    }
+    Some(all)
+}
+
 // === impl Known ===
 
 impl Known {

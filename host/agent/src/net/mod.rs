@@ -20,6 +20,7 @@ mod published;
 mod said;
 mod sandboxes;
 mod tidy;
+mod view;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -46,6 +47,7 @@ use tidy::{Found, Routed};
 pub(crate) use known::Known;
 pub(crate) use leader::Leader;
 pub(crate) use published::{KernelPorts, Listed};
+pub use view::NetworkView;
 
 /// Letters of the node's id in the name of the router's namespace.
 const NODE_LETTERS: usize = 12;
@@ -169,23 +171,13 @@ impl Networks {
     /// What the leader says. What it says in parts counts when the last one is here: until
     /// then everything stays as it was.
     pub(crate) fn learn(&self, news: NetworkNews) {
-        let news = {
+        let all = {
             let mut part = self.0.part.lock().unwrap_or_else(PoisonError::into_inner);
-            let all = match part.take() {
-                // A whole word that begins anew takes the place of one that broke off.
-                Some(mut begun) if !news.complete => {
-                    begun.join(news);
-                    begun
-                }
-                _ => news,
-            };
-            if all.more {
-                *part = Some(all);
-                return;
-            }
-            all
+            known::whole(&mut part, news)
         };
-        self.take_in(news);
+        if let Some(all) = all {
+            self.take_in(all);
+        }
     }
 
     pub(super) fn take_in(&self, news: NetworkNews) {

@@ -26,6 +26,7 @@ use crate::docker::Bridged;
 use desire::{Here, desired};
 
 pub(crate) use desire::Listed;
+pub(super) use desire::{Here as HereOnPorts, desired as desired_ports};
 
 /// How long the kernel is left as an earlier daemon left it, for the engine to say where the
 /// containers of that daemon are.

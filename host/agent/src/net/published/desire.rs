@@ -23,23 +23,23 @@ pub(crate) struct Listed {
 }
 
 /// What there is on the node itself, and what it knows of others.
-pub(super) struct Here<'a> {
+pub(in crate::net) struct Here<'a> {
     /// The node.
-    pub(super) node: NodeId,
+    pub(in crate::net) node: NodeId,
     /// Nodes, on one that serves: connections come by each. Networks of tasks here.
-    pub(super) known: &'a Known,
+    pub(in crate::net) known: &'a Known,
     /// Tasks here, and where their containers are on the bridge.
-    pub(super) bridged: &'a Bridged,
+    pub(in crate::net) bridged: &'a Bridged,
     /// Tasks of the node that have ended, whether the leader has heard of it or not.
-    pub(super) ended: &'a BTreeSet<TaskId>,
+    pub(in crate::net) ended: &'a BTreeSet<TaskId>,
     /// Ports that another process of the machine has.
-    pub(super) refused: &'a BTreeSet<(PortProtocol, u16)>,
+    pub(in crate::net) refused: &'a BTreeSet<(PortProtocol, u16)>,
     /// Where the machine has ways of its own to.
-    pub(super) taken: &'a [Ipv4Net],
+    pub(in crate::net) taken: &'a [Ipv4Net],
 }
 
 /// Nothing, before the leader has said what the node is to the others.
-pub(super) fn desired(listed: &Listed, here: &Here<'_>) -> DesiredPorts {
+pub(in crate::net) fn desired(listed: &Listed, here: &Here<'_>) -> DesiredPorts {
     let Some(ingress) = &listed.ingress else { return nothing() };
     let Some(own) = &ingress.own else { return nothing() };
     let mut desired = DesiredPorts {
