@@ -1,152 +1,153 @@
-//! What networks cost a node: 500 services on 50 networks with 5,000 backends elsewhere. It
-//! prints figures and judges none. It needs root.
+//! What one changed task costs a node's overlay networks: 500 services on 50 networks with
+//! 5,000 tasks elsewhere, and a tenth of it beside. It prints figures and judges none. It
+//! needs root.
 //!
 //! `cargo xtask bars networks`
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
-use std::process::Command;
 use std::time::{Duration, Instant};
 
 use ipnet::IpNet;
 use swarmw_model::{NetworkId, Pool};
 use swarmw_overlay::{Desired, DesiredNetwork, Overlay, Settings};
 
-const NETWORKS: u8 = 50;
+#[path = "common/machine.rs"]
+mod machine;
+#[path = "common/times.rs"]
+mod times;
+
+use machine::Machine;
+use times::{print, print_spread};
+
+/// Networks of both shapes; the first is the small one.
+const NETWORKS: [u8; 2] = [5, 50];
 const SERVICES_PER_NETWORK: u8 = 10;
 const BACKENDS: u8 = 10;
 const PEERS: u16 = 100;
-const ROUNDS: usize = 51;
+/// Of which every other takes a task away, and the next one brings one.
+const CHANGES: usize = 200;
+const CHECKS: usize = 21;
 
 fn main() {
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
-    let machine = Machine::new();
-    runtime.block_on(measure(&machine));
+    let medians = NETWORKS.map(|networks| {
+        let machine = Machine::new("swob");
+        runtime.block_on(measure(&machine, networks))
+    });
+    let [small, large] = medians.map(|median| median.as_secs_f64());
+    println!("a change in the large one over one in the small one: {:.2}", large / small);
 }
 
-async fn measure(machine: &Machine) {
-    let settings = || Settings {
-        machine: format!("/run/netns/{}", machine.0).into(),
-        ..Settings::new(format!("{}r", machine.0))
-    };
+/// The median of a change.
+async fn measure(machine: &Machine, networks: u8) -> Duration {
+    let services = u32::from(networks) * u32::from(SERVICES_PER_NETWORK);
+    let tasks = services * u32::from(BACKENDS);
+    println!("{services} services on {networks} networks, {tasks} tasks elsewhere");
+    let settings =
+        || Settings { machine: machine.path(), ..Settings::new(format!("{}r", machine.name())) };
     let overlay = Overlay::open(settings()).await.expect("opened");
-    let mut desired = desired();
+    let mut desired = desired(networks);
     let started = Instant::now();
     let applied = overlay.apply(desired.clone()).await.expect("applied");
     let (routes, elements) = (applied.routes, applied.elements);
-    print("all of it, from nothing", started.elapsed());
+    print("  all of it, from nothing", started.elapsed());
     println!("  {routes} routes, {elements} elements of nftables");
 
     let mut took = Vec::new();
-    for round in 0..ROUNDS {
-        change(&mut desired, round);
+    for number in 0..CHANGES {
+        change(&mut desired, number);
         let wanted = desired.clone();
         let started = Instant::now();
-        overlay.apply(wanted).await.expect("applied");
+        let applied = overlay.apply(wanted).await.expect("applied");
         took.push(started.elapsed());
+        assert!(applied.failed.is_empty() && applied.routes == 1, "{applied:?}");
     }
-    print_spread("one backend goes or comes", took);
+    let median = print_spread("  one task goes or comes", took);
 
     let started = Instant::now();
     overlay.check().await.expect("checked");
-    print("a check after a change", started.elapsed());
+    print("  a check after a change", started.elapsed());
     let mut took = Vec::new();
-    for _ in 0..ROUNDS {
+    for _ in 0..CHECKS {
         let started = Instant::now();
         assert_eq!(overlay.check().await.expect("checked"), []);
         took.push(started.elapsed());
     }
-    print_spread("a check where nothing changed", took);
+    print_spread("  a check where nothing changed", took);
 
     drop(overlay);
     let overlay = Overlay::open(settings()).await.expect("opened");
     let started = Instant::now();
     assert!(overlay.apply(desired).await.expect("applied").is_nothing());
-    print("all of it, adopted after a restart", started.elapsed());
+    print("  all of it, adopted after a restart", started.elapsed());
     overlay.close().await.expect("closed");
+    median
 }
 
-/// One backend of one service less, or again.
-fn change(desired: &mut Desired, round: usize) {
-    let network = desired.networks.values_mut().nth(7).expect("it");
-    let backends = network.balanced.values_mut().nth(3).expect("it");
-    if round.is_multiple_of(2) {
-        backends.remove(4);
+/// A task of one service goes, or comes again: one address, behind its virtual address and on
+/// its node. Each time another service's.
+fn change(desired: &mut Desired, number: usize) {
+    let turn = number / 2;
+    let networks = desired.networks.len();
+    let place = u8::try_from(turn % networks).expect("few");
+    let service = 1 + u8::try_from(turn % usize::from(SERVICES_PER_NETWORK)).expect("few");
+    let task = 1 + u8::try_from(turn % usize::from(BACKENDS)).expect("few");
+    let network = desired.networks.values_mut().nth(turn % networks).expect("it");
+    let address = IpAddr::from([10, place, service, task]);
+    let backends = network.balanced.get_mut(&virtual_address(place, service)).expect("it");
+    if number.is_multiple_of(2) {
+        backends.retain(|backend| *backend != address);
+        network.elsewhere.remove(&address);
     } else {
-        let mut missing = backends[3].to_string();
-        missing.truncate(missing.len() - 1);
-        backends.insert(4, format!("{missing}5").parse().expect("an address"));
+        backends.insert(usize::from(task) - 1, address);
+        network.elsewhere.insert(address, node_of(place, service, task));
     }
 }
 
-fn desired() -> Desired {
-    let networks =
-        (0..NETWORKS).map(|number| (NetworkId::from_bits(u128::from(number) + 1), network(number)));
-    let peer = |number: u16| (number, IpAddr::from([10, 200, 0, number as u8]));
+fn desired(networks: u8) -> Desired {
+    let id = |place: u8| NetworkId::from_bits(u128::from(place) + 1);
+    let peer = |number: u16| {
+        let [_, low] = number.to_be_bytes();
+        (number, IpAddr::from([10, 200, 0, low]))
+    };
     Desired {
         number: 1,
         address: Ipv4Addr::LOCALHOST.into(),
         port: 4789,
         peers: (2..PEERS + 2).map(peer).collect(),
-        networks: networks.collect(),
+        networks: (0..networks).map(|place| (id(place), network(place))).collect(),
     }
 }
 
-fn network(number: u8) -> DesiredNetwork {
-    let subnet: IpNet = format!("10.{number}.0.0/16").parse().expect("a subnet");
-    let gateway = [10, number, 0, 1].into();
+fn network(place: u8) -> DesiredNetwork {
+    let subnet: IpNet = format!("10.{place}.0.0/16").parse().expect("a subnet");
+    let gateway = [10, place, 0, 1].into();
     let pool = Pool { subnet, range: subnet, gateway, auxiliary: BTreeMap::new() };
     let mut network = DesiredNetwork {
-        vni: 4097 + u32::from(number),
+        vni: 4097 + u32::from(place),
         pools: vec![pool],
         here: BTreeMap::new(),
         elsewhere: BTreeMap::new(),
         balanced: BTreeMap::new(),
     };
     for service in 1..=SERVICES_PER_NETWORK {
-        let backend = |task| IpAddr::from([10, number, service, task]);
-        let backends: Vec<_> = (1..=BACKENDS).map(backend).collect();
-        for (task, address) in backends.iter().enumerate() {
-            let node = (usize::from(number) + usize::from(service) + task) % usize::from(PEERS);
-            network.elsewhere.insert(*address, u16::try_from(node).expect("few") + 2);
+        let mut backends = Vec::new();
+        for task in 1..=BACKENDS {
+            let address = IpAddr::from([10, place, service, task]);
+            network.elsewhere.insert(address, node_of(place, service, task));
+            backends.push(address);
         }
-        network.balanced.insert([10, number, 0, service + 1].into(), backends);
+        network.balanced.insert(virtual_address(place, service), backends);
     }
     network
 }
 
-/// A namespace that goes with this value.
-struct Machine(String);
-
-impl Machine {
-    fn new() -> Self {
-        let machine = Self(format!("swob{}", std::process::id()));
-        machine.ip(&["netns", "add", &machine.0]);
-        machine.ip(&["-n", &machine.0, "link", "set", "lo", "up"]);
-        machine
-    }
-
-    fn ip(&self, words: &[&str]) {
-        let status = Command::new("ip").args(words).status().expect("iproute2");
-        assert!(status.success(), "ip {words:?} (this needs root)");
-    }
+fn virtual_address(place: u8, service: u8) -> IpAddr {
+    [10, place, 0, service + 1].into()
 }
 
-impl Drop for Machine {
-    fn drop(&mut self) {
-        // The router's has gone already, unless something failed.
-        for name in [format!("{}r", self.0), self.0.clone()] {
-            let _ = Command::new("ip").args(["netns", "delete", &name]).output();
-        }
-    }
-}
-
-fn print(what: &str, took: Duration) {
-    println!("{what}: {:.1} ms", took.as_secs_f64() * 1e3);
-}
-
-fn print_spread(what: &str, mut took: Vec<Duration>) {
-    took.sort();
-    let at = |part: usize| took[(took.len() - 1) * part / 100].as_secs_f64() * 1e3;
-    println!("{what}: median {:.1} ms, p90 {:.1} ms, most {:.1} ms", at(50), at(90), at(100));
+/// The node that a task is on: 2 and up.
+fn node_of(place: u8, service: u8, task: u8) -> u16 {
+    (u16::from(place) + u16::from(service) + u16::from(task)) % PEERS + 2
 }
