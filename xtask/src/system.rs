@@ -1,4 +1,4 @@
-//! What the tests need of the machine: Debian packages, compile targets.
+//! What tests and benchmarks need of the machine: Debian packages, compile targets.
 
 use std::os::unix::fs::MetadataExt;
 use std::process::Command;
@@ -30,23 +30,21 @@ const PROGRAMS: &[(&str, &str)] = &[
     ("npm", "npm"),
 ];
 
+/// The same for benchmarks of networks.
+const NETWORK_PROGRAMS: &[(&str, &str)] = &[
+    ("ip", "iproute2"),
+    ("iptables", "iptables"),
+    ("iperf3", "iperf3"),
+    ("nft", "nftables"),
+    ("sysctl", "procps"),
+];
+
 /// Folders that a login shell of an ordinary user may leave out of the PATH.
 const SYSTEM_FOLDERS: [&str; 2] = ["/usr/sbin", "/sbin"];
 
 /// Installs the missing packages as root; otherwise says what is missing.
 pub fn prepare() -> Result<()> {
-    let missing = missing_packages();
-    if !missing.is_empty() {
-        let list = missing.join(" ");
-        if !is_root()? {
-            bail!(
-                "missing Debian packages: {list}\n\
-                 Install them (`apt-get install {list}`) or run `cargo xtask test` as root.\n\
-                 The tests with Docker engines and network namespaces need root as well."
-            );
-        }
-        install(&missing)?;
-    }
+    have(PROGRAMS, "cargo xtask test")?;
     if !is_root()? {
         bail!(
             "the tests start private Docker engines in namespaces of their own and mount small\n\
@@ -58,12 +56,37 @@ pub fn prepare() -> Result<()> {
     compile_targets()
 }
 
-fn missing_packages() -> Vec<&'static str> {
+/// The same for benchmarks of networks.
+pub fn prepare_networks() -> Result<()> {
+    have(NETWORK_PROGRAMS, "cargo xtask bars networks")?;
+    if !is_root()? {
+        bail!("benchmarks of networks make network namespaces, which needs root");
+    }
+    Ok(())
+}
+
+fn have(programs: &[(&'static str, &'static str)], command: &str) -> Result<()> {
+    let missing = missing_packages(programs);
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let list = missing.join(" ");
+    if !is_root()? {
+        bail!(
+            "missing Debian packages: {list}\n\
+             Install them (`apt-get install {list}`) or run `{command}` as root.\n\
+             What makes Docker engines and network namespaces needs root as well."
+        );
+    }
+    install(&missing)
+}
+
+fn missing_packages(programs: &[(&'static str, &'static str)]) -> Vec<&'static str> {
     let there = |program: &str| {
         on_path(program)
             || SYSTEM_FOLDERS.iter().any(|dir| std::path::Path::new(dir).join(program).is_file())
     };
-    let mut packages: Vec<_> = PROGRAMS
+    let mut packages: Vec<_> = programs
         .iter()
         .filter(|(program, _)| !there(program))
         .map(|(_, package)| *package)

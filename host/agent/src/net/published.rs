@@ -208,11 +208,18 @@ impl KernelPorts {
     }
 
     fn desired(&self) -> DesiredPorts {
+        self.look(|listed, here| {
+            self.say_taken(listed, here.taken);
+            desired(listed, here)
+        })
+    }
+
+    /// What is made of what the leader said last, and of what there is here.
+    fn look<R>(&self, make: impl FnOnce(&Listed, &Here<'_>) -> R) -> R {
         let networks = &*self.0.networks.0;
         let listed = self.0.listed.borrow().clone();
         let known = networks.known.borrow().clone();
         let taken = ways::taken();
-        self.say_taken(&listed, &taken);
         let here = Here {
             node: networks.node,
             known: &known,
@@ -221,7 +228,7 @@ impl KernelPorts {
             refused: &self.0.refused.borrow(),
             taken: &taken,
         };
-        desired(&listed, &here)
+        make(&listed, &here)
     }
 
     /// Says where tasks cannot be led to, as the machine has a way of its own there.

@@ -94,6 +94,8 @@ impl NetworkView {
             known: &self.known,
             bridged: &self.bridged,
             ended: &self.ended,
+            refused: &BTreeSet::new(),
+            taken: &[],
         };
         desired_ports(&self.listed, &here)
     }

@@ -56,9 +56,7 @@ pub(in crate::net) fn desired(listed: &Listed, here: &Here<'_>) -> DesiredPorts 
     for backend in backends(listed).filter(|backend| backend.node != here.node) {
         let Some(address) = backend.data_path.filter(|_| backend.number > 0) else { continue };
         desired.peers.insert(backend.number, address);
-        // The machine's own ways are not changed.
-        let is_taken = |task: &Ipv4Addr| here.taken.iter().any(|net| net.contains(task));
-        if let Some(task) = backend.ingress.filter(|task| !is_taken(task)) {
+        if let Some(task) = backend.ingress.filter(|task| !is_taken(task, here)) {
             let remote = Remote { node: backend.number, v4: true, v6: backend.v6 };
             desired.elsewhere.insert(task, remote);
         }
@@ -99,6 +97,9 @@ pub(super) fn why_in_user_space(
     if listed.ingress.as_ref().is_none_or(|ingress| ingress.own.is_none()) {
         return "the leader has not said what this node is to the others' kernels".to_owned();
     }
+    if here.refused.contains(&(port.protocol, port.published)) {
+        return "another process of the machine has it, and keeps it".to_owned();
+    }
     let has_ended =
         |backend: &Backend| backend.node == here.node && here.ended.contains(&backend.task);
     let mut serving = port.backends.iter().filter(|backend| !has_ended(backend));
@@ -113,12 +114,19 @@ pub(super) fn why_in_user_space(
          address that is translated"
     } else if left.node == here.node {
         "its container has no address on docker_gwbridge that is known"
+    } else if let Some(task) = left.ingress.filter(|task| is_taken(task, here)) {
+        return format!("of task {} on {node}: {task} goes another way on this machine", left.task);
     } else if left.number == 0 || !desired.peers.contains_key(&left.number) {
         "the address of its node's data path is not known"
     } else {
         "the address of its node's data path is of another family than this node's"
     };
     format!("of task {} on {node}: {why}", left.task)
+}
+
+/// Whether the machine has a way of its own to a task's address. Those are not changed.
+fn is_taken(task: &Ipv4Addr, here: &Here<'_>) -> bool {
+    here.taken.iter().any(|net| net.contains(task))
 }
 
 /// A task's ingress address, if the kernel leads there.

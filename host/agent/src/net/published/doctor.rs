@@ -4,7 +4,7 @@ use swarmw_model::{NetFindings, UserPort};
 use swarmw_overlay::DesiredPorts;
 
 use super::KernelPorts;
-use super::desire::{Here, why_in_user_space};
+use super::desire::why_in_user_space;
 use crate::net::doctor::{LOOK_PATIENCE, see};
 
 /// What to do about what is tried again.
@@ -52,23 +52,16 @@ impl KernelPorts {
     }
 
     fn in_user_space(&self, desired: &DesiredPorts) -> Vec<UserPort> {
-        let networks = &*self.0.networks.0;
-        let listed = self.0.listed.borrow().clone();
-        let known = networks.known.borrow().clone();
-        let here = Here {
-            node: networks.node,
-            known: &known,
-            bridged: &self.0.bridged.borrow(),
-            ended: &networks.ended.borrow(),
-        };
-        let left = listed
-            .ports
-            .iter()
-            .filter(|port| !desired.ports.contains_key(&(port.protocol, port.published)));
-        left.map(|port| UserPort {
-            port: format!("{}/{}", port.published, port.protocol),
-            why: why_in_user_space(port, &listed, &here, desired),
+        self.look(|listed, here| {
+            let left = listed
+                .ports
+                .iter()
+                .filter(|port| !desired.ports.contains_key(&(port.protocol, port.published)));
+            left.map(|port| UserPort {
+                port: format!("{}/{}", port.published, port.protocol),
+                why: why_in_user_space(port, listed, here, desired),
+            })
+            .collect()
         })
-        .collect()
     }
 }

@@ -46,15 +46,18 @@ impl World {
     }
 
     fn desired(&self) -> DesiredPorts {
-        let here = Here {
+        desired(&self.listed, &self.here())
+    }
+
+    fn here(&self) -> Here<'_> {
+        Here {
             node: OWN,
             known: &self.known,
             bridged: &self.bridged,
             ended: &self.ended,
             refused: &self.refused,
             taken: &self.taken,
-        };
-        desired(&self.listed, &here)
+        }
     }
 }
 
@@ -214,11 +217,8 @@ fn nothing_is_there_without_tasks_or_before_the_leader_says_what_the_node_is() {
 fn a_port_in_user_space_says_whose_task_keeps_it_there() {
     let mut world = World::new();
     let why = |world: &World| {
-        let here =
-            Here { node: OWN, known: &world.known, bridged: &world.bridged, ended: &world.ended };
-        let desired = desired(&world.listed, &here);
         let port = &world.listed.ports[0];
-        why_in_user_space(port, &world.listed, &here, &desired)
+        why_in_user_space(port, &world.listed, &world.here(), &world.desired())
     };
     world.publish(Vec::new(), Vec::new());
     assert_eq!(why(&world), "no task serves it");
@@ -228,6 +228,14 @@ fn a_port_in_user_space_says_whose_task_keeps_it_there() {
     let told = why(&world);
     let who = format!("of task {} on {OTHER}: no kernel leads to it", task(2));
     assert!(told.starts_with(&who), "{told}");
+
+    world.taken = vec!["10.0.0.3/32".parse().expect("a network")];
+    world.publish(vec![backend(3, THIRD)], Vec::new());
+    assert!(why(&world).contains("10.0.0.3 goes another way"), "{}", why(&world));
+
+    world.refused = [WEB].into();
+    assert!(why(&world).contains("another process"), "{}", why(&world));
+    world.refused = BTreeSet::new();
 
     world.publish(vec![backend(1, OWN)], Vec::new());
     assert!(why(&world).contains("docker_gwbridge"), "{}", why(&world));
