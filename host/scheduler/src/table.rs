@@ -262,3 +262,44 @@ fn runs(node: &Node) -> Vec<Platform> {
         runs => runs.to_vec(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use swarmw_model::{NodeDescription, NodeRole, NodeSpec, NodeStatus, Time, Version};
+
+    use super::*;
+
+    fn node(id: u128) -> Arc<Node> {
+        Arc::new(Node {
+            id: NodeId::from_bits(id),
+            version: Version::default(),
+            created_at: Time::ZERO,
+            updated_at: Time::ZERO,
+            spec: NodeSpec::default(),
+            description: NodeDescription::default(),
+            status: NodeStatus::default(),
+            role: NodeRole::Worker,
+            member: None,
+            number: 0,
+        })
+    }
+
+    #[test]
+    fn rows_stand_in_the_order_of_ids_whichever_bits_tell_them_apart() {
+        let ids = [u128::MAX, 5 << 64, 7, 1 << 127, 3, (5 << 64) + 9, u128::MAX - 1, 5 << 65, 4];
+        let mut table = Table::default();
+        for id in ids {
+            table.put(&node(id));
+        }
+        table.remove(NodeId::from_bits(7));
+        table.order();
+        let found: Vec<u128> =
+            table.by_rank().iter().map(|row| table.ids[*row as usize].bits()).collect();
+        let mut wanted: Vec<u128> = ids.into_iter().filter(|id| *id != 7).collect();
+        wanted.sort_unstable();
+        assert_eq!(found, wanted);
+        for rank in 0..wanted.len() as u32 {
+            assert_eq!(table.rank(table.at_rank(rank)), rank);
+        }
+    }
+}

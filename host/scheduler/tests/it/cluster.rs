@@ -151,6 +151,31 @@ impl Cluster {
         cluster
     }
 
+    /// A founded cluster; its manager takes no tasks.
+    pub fn founded() -> Self {
+        let mut cluster = Self::new(Vec::new());
+        let mut manager = node("m");
+        manager.spec.availability = Availability::Drain;
+        cluster.commit(vec![Change::InitCluster {
+            cluster: Box::new(swarmw_model::Cluster {
+                id: ClusterId::from_bits(1),
+                version: Version::default(),
+                created_at: Time::ZERO,
+                updated_at: Time::ZERO,
+                spec: Default::default(),
+                root_ca: Default::default(),
+                join_tokens: Default::default(),
+                removed_nodes: Default::default(),
+                feature_level: FEATURE_LEVEL,
+                address_pools: Default::default(),
+                data_path_port: DATA_PATH_PORT,
+            }),
+            node: Box::new(manager),
+            plugins: Vec::new(),
+        }]);
+        cluster
+    }
+
     pub fn now(&self) -> Time {
         Time::from_nanos(self.clock * 1_000_000_000)
     }
@@ -204,6 +229,15 @@ impl Cluster {
         let spec = Box::new(spec);
         self.commit(vec![Change::CreateService { id, spec }]);
         id
+    }
+
+    /// Another version of a service, to be run by tasks made from now on.
+    pub fn renew(&mut self, service: ServiceId) {
+        let known = self.state.service(service).expect("a service").clone();
+        let mut spec = known.spec.clone();
+        template(&mut spec).force_update += 1;
+        let (id, version, spec) = (service, known.version, Box::new(spec));
+        self.commit(vec![Change::UpdateService { id, version, spec }]);
     }
 
     /// Creates a service with so many tasks, and schedules.

@@ -118,7 +118,12 @@ impl Policies for Native {
         }
         self.calls.preference += 1;
         let read = |name: &str| ColumnRef { name: name.to_owned(), read_as: ColumnType::Text };
+        let loads = match preference.name.as_str() {
+            "near" => vec![format!("service.{}.tasks", preference.argument)],
+            _ => vec![],
+        };
         let (bins, reads) = match preference.name.as_str() {
+            "near" => (Bins::ByColumn("node.labels.zone".to_owned()), vec![]),
             "spread" | "refuse" => (Bins::ByColumn(preference.argument.clone()), vec![]),
             "initial" => (Bins::ByClass, vec![read(&preference.argument)]),
             "each" => (Bins::EachNode, vec![]),
@@ -134,7 +139,7 @@ impl Policies for Native {
             preference: preference.clone(),
             bins,
             reads,
-            loads: vec![],
+            loads,
         }))
     }
 
@@ -165,6 +170,11 @@ impl Policies for Native {
             let bins = questions.first[q] as usize..questions.first[q + 1] as usize;
             if &*preference.plugin == "refuse" {
                 refusals.extend(bins.map(|bin| (bin as u32, "not today".to_owned())));
+                continue;
+            }
+            if let Some(near) = questions.extra.first() {
+                let best = bins.max_by(|a, b| near[*a].total_cmp(&near[*b])).expect("a bin");
+                counts[best] = *tasks;
                 continue;
             }
             level(

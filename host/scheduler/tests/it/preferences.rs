@@ -147,3 +147,15 @@ fn every_node_can_be_a_bin() {
     let web = cluster.run(preferring("web", "each", ""), 6);
     assert_eq!(cluster.counts(web, &["a", "b", "c"]), [2, 2, 2]);
 }
+
+#[test]
+fn a_load_tells_of_what_the_same_pass_has_confirmed_before() {
+    let zones = [("a", "zone=1"), ("b", "zone=2"), ("c", "zone=3")];
+    let mut cluster = racks(&zones);
+    let near = cluster.create(service("near"));
+    cluster.start_on(near, "b");
+    let web = cluster.create(preferring("web", "near", "near"));
+    cluster.start(web, 1..=4);
+    assert_eq!(cluster.schedule().placed, 5);
+    assert_eq!(cluster.counts(web, &["a", "b", "c"]), [0, 4, 0]);
+}

@@ -273,3 +273,54 @@ fn a_pass_leaves_no_trace_of_its_own_in_the_mirror() {
     let first = cluster.decide();
     assert_eq!(first, cluster.decide());
 }
+
+#[test]
+fn what_a_pass_places_counts_for_the_next_version_of_the_service_in_the_same_pass() {
+    let mut cluster = Cluster::new(["a", "b"].map(node).to_vec());
+    let mut spec = service("web");
+    placement(&mut spec).max_replicas = 2;
+    let web = cluster.create(spec);
+    cluster.start(web, 1..=1);
+    cluster.renew(web);
+    cluster.start(web, 2..=2);
+    cluster.renew(web);
+    cluster.start(web, 3..=5);
+    // What the first version placed is counted for the second and not again for the third.
+    assert_eq!(cluster.schedule().placed, 4);
+    assert_eq!(cluster.counts(web, &["a", "b"]), [2, 2]);
+    assert_eq!(cluster.why(web), "no suitable node (max replicas per node limit exceed)");
+}
+
+#[test]
+fn what_a_pass_places_counts_no_more_once_the_pass_is_lost() {
+    let mut cluster = Cluster::new(["a", "b"].map(node).to_vec());
+    let mut spec = service("web");
+    placement(&mut spec).max_replicas = 1;
+    let web = cluster.create(spec);
+    cluster.start(web, 1..=1);
+    cluster.renew(web);
+    cluster.start(web, 2..=2);
+    assert_eq!(cluster.decide().0.placed, 2);
+    assert_eq!(cluster.schedule().placed, 2);
+    assert_eq!(cluster.counts(web, &["a", "b"]), [1, 1]);
+}
+
+#[test]
+fn a_node_that_left_with_its_tasks_is_no_obstacle_to_the_next_one() {
+    let mut cluster = Cluster::founded();
+    for name in ["a", "b"] {
+        cluster.add(node(name));
+    }
+    let web = cluster.run(service("web"), 4);
+    cluster.commit(vec![Change::RemoveNode {
+        id: node_id("b"),
+        force: true,
+        deny_until: Time::ZERO,
+    }]);
+    cluster.start(web, 5..=6);
+    assert_eq!(cluster.schedule().placed, 2);
+    cluster.add(node("c"));
+    cluster.start(web, 7..=9);
+    assert_eq!(cluster.schedule().placed, 3);
+    assert_eq!(cluster.counts(web, &["a", "c"]), [4, 3]);
+}
