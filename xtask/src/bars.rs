@@ -12,9 +12,17 @@ use crate::system;
 struct Bar {
     id: &'static str,
     what: &'static str,
-    /// It makes network namespaces, as root, and sends through them.
-    needs_network: bool,
+    needs: Needs,
     commands: &'static [Run],
+}
+
+/// What a figure needs of the machine.
+enum Needs {
+    Nothing,
+    /// Network namespaces, as root, and programs that send through them.
+    Networks,
+    /// All that the tests need: engines, for one.
+    Engines,
 }
 
 /// What is run, as it is typed; blanks part its words.
@@ -23,10 +31,8 @@ enum Run {
     Swarmw(&'static str),
     /// A benchmark of one room.
     Bench(&'static str),
-    /// A test of whole clusters that prints figures, by the end of its name.
-    Cluster(&'static str),
-    /// A test of one package, by the end of its name.
-    Room(&'static str, &'static str),
+    /// A test that prints figures, or counts what a figure is about, by the end of its name.
+    Test(&'static str),
 }
 
 /// Cycles of networks that come and go, where a figure is wanted.
@@ -36,14 +42,14 @@ const BARS: &[Bar] = &[
     Bar {
         id: "scheduler-one-service",
         what: "1,000 nodes, 100,000 tasks of one service: under 1 CPU-second and 500 MB",
-        needs_network: false,
+        needs: Needs::Nothing,
         commands: &[Run::Swarmw("bench scheduler --nodes 1000 --tasks 100000 --services 1")],
     },
     Bar {
         id: "scheduler-thousand-services",
         what: "10,000 nodes, 100,000 tasks in 1,000 services, two constraints and a spread: \
                deciding takes under 30 ms, the median of five rounds",
-        needs_network: false,
+        needs: Needs::Nothing,
         commands: &[Run::Swarmw(
             "bench scheduler --nodes 10000 --tasks 100000 --services 1000 --constraints 2 --spread \
              --rounds 5",
@@ -52,7 +58,7 @@ const BARS: &[Bar] = &[
     Bar {
         id: "scheduler-unique-column",
         what: "a constraint over host names costs no more than one over ten racks",
-        needs_network: false,
+        needs: Needs::Nothing,
         commands: &[
             Run::Swarmw(
                 "bench scheduler --nodes 10000 --tasks 1000 --services 1000 --constraints 1 \
@@ -68,7 +74,7 @@ const BARS: &[Bar] = &[
         id: "plugin-platform",
         what: "built-in components under 64 KB, loaded from the cache in under 1 ms; a loop ends \
                within 10 ms of its budget (p99); a hoarder takes at most 16 MB more than it may",
-        needs_network: false,
+        needs: Needs::Nothing,
         commands: &[Run::Bench("platform")],
     },
     Bar {
@@ -77,7 +83,7 @@ const BARS: &[Bar] = &[
                under 25 ms, and no more than among 500; by either, throughput is within 5 % of a \
                direct connection over VXLAN and connections are made at a rate within 10 % of a \
                bare rule's; an endpoint's change is with 50 nodes in under 500 ms (p99)",
-        needs_network: true,
+        needs: Needs::Networks,
         commands: &[
             Run::Bench("networks"),
             Run::Bench("ports"),
@@ -89,14 +95,14 @@ const BARS: &[Bar] = &[
         id: "dead-addresses",
         what: "S9: 500 tasks replaced while somebody looks their name up: a dead address is \
                answered for 2 s at most (p99), none after 10 s",
-        needs_network: false,
-        commands: &[Run::Cluster("addresses_of_dead_tasks_are_soon_answered_no_more")],
+        needs: Needs::Engines,
+        commands: &[Run::Test("addresses_of_dead_tasks_are_soon_answered_no_more")],
     },
     Bar {
         id: "repairs",
         what: "S10: rules, links and routes removed by hand are back within 30 s",
-        needs_network: false,
-        commands: &[Run::Cluster(
+        needs: Needs::Engines,
+        commands: &[Run::Test(
             "names_and_addresses_stay_while_managers_daemons_and_engines_are_away",
         )],
     },
@@ -104,15 +110,15 @@ const BARS: &[Bar] = &[
         id: "narrow-network",
         what: "S11: 30 tasks on a /28, 10,000 addresses given and freed under new leaders: \
                nobody has what another has, none is lost",
-        needs_network: false,
-        commands: &[Run::Room("swarmw-allocator", "a_narrow_network_gives_each_address_to_one")],
+        needs: Needs::Nothing,
+        commands: &[Run::Test("a_narrow_network_gives_each_address_to_one")],
     },
     Bar {
         id: "client-addresses",
         what: "S12: 1,000 connections by each of three nodes, IPv4 and IPv6: tasks see the \
                client's own address in all of them",
-        needs_network: false,
-        commands: &[Run::Cluster(
+        needs: Needs::Engines,
+        commands: &[Run::Test(
             "kernels_lead_published_ports_to_every_task_in_turn_and_keep_the_clients_address",
         )],
     },
@@ -120,21 +126,21 @@ const BARS: &[Bar] = &[
         id: "cycles",
         what: "S16: 1,000 networks with a service come and go: no link, address, rule, \
                namespace, container or file descriptor is left; what daemons weigh",
-        needs_network: false,
-        commands: &[Run::Cluster("networks_and_services_that_come_and_go_leave_nothing_behind")],
+        needs: Needs::Engines,
+        commands: &[Run::Test("networks_and_services_that_come_and_go_leave_nothing_behind")],
     },
     Bar {
         id: "tasks",
         what: "200 Wasm tasks: under 2 MB proportional each at rest, first response under 15 ms \
                after the process is spawned",
-        needs_network: false,
+        needs: Needs::Nothing,
         commands: &[Run::Swarmw("bench tasks --tasks 200")],
     },
     Bar {
         id: "cluster",
         what: "leader under 60 MB, worker under 40 MB resident; above 2,000 creates per second \
                from 64 clients; leader killed to next accepted write under 2 s at the median",
-        needs_network: false,
+        needs: Needs::Nothing,
         commands: &[Run::Swarmw("bench cluster")],
     },
 ];
@@ -147,16 +153,17 @@ pub fn run(id: Option<&str>) -> Result<()> {
         bail!("no bar {:?}; there are: {}", id.unwrap_or_default(), known.join(", "));
     }
     for bar in chosen {
-        if bar.needs_network {
-            system::prepare_networks()?;
+        match bar.needs {
+            Needs::Nothing => {}
+            Needs::Networks => system::prepare_networks()?,
+            Needs::Engines => system::prepare()?,
         }
         println!("{}: {}", bar.id, bar.what);
         for command in bar.commands {
             let words = match command {
                 Run::Swarmw(words) => format!("run --release --quiet -- {words}"),
                 Run::Bench(name) => format!("bench --quiet --workspace --bench {name}"),
-                Run::Cluster(test) => of_test("swarmw", test),
-                Run::Room(package, test) => of_test(package, test),
+                Run::Test(name) => of_test(name),
             };
             let mut cargo = Command::new("cargo");
             cargo.args(words.split(' ')).env(CYCLES.0, CYCLES.1).current_dir(root());
@@ -166,8 +173,7 @@ pub fn run(id: Option<&str>) -> Result<()> {
     Ok(())
 }
 
-/// What cargo runs of a package's tests in `tests/it`, whether it is for every day or not; it
-/// prints what it sees.
-fn of_test(package: &str, test: &str) -> String {
-    format!("test --release --quiet -p {package} --test it -- {test} --include-ignored --nocapture")
+/// What cargo runs of a test, whether it is for every day or not; it prints what it sees.
+fn of_test(name: &str) -> String {
+    format!("test --release --quiet --workspace --test it -- {name} --include-ignored --nocapture")
 }

@@ -341,7 +341,9 @@ impl Agent {
     fn hear(&mut self, message: ToAgent) {
         match message {
             ToAgent::Networks(told) => {
-                if self.view.learn(wire::decode(&told.news).expect("ours")) {
+                let news = wire::decode(&told.news).expect("ours");
+                let is_new = self.view.learn(news);
+                if is_new {
                     self.work_out();
                 }
             }

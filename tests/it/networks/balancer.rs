@@ -66,7 +66,9 @@ impl Drop for Balancer {
     }
 }
 
-/// In front of the published port of each node that has an engine.
+/// In front of the published port of each node that has an engine. Until the leader gives a
+/// lost node up, every third connection is led to its task, by whichever node: that alone
+/// takes no node away.
 fn before_nodes(cluster: &Cluster) -> String {
     let mut text = format!(
         "{DEFAULTS}
@@ -77,7 +79,7 @@ backend nodes
     balance roundrobin
     option httpchk GET /
     http-response set-header x-node %s
-    default-server check inter 500ms fall 3 rise 1
+    default-server check inter 500ms fall 8 rise 1
 "
     );
     for (node, machine) in cluster.nodes.iter().zip(&cluster.machines[..CLIENT]) {

@@ -44,7 +44,7 @@ const METHODS: [&str; 19] = [
 
 /// What every node serves, managers or not; whole nodes are needed to call it: see
 /// `tests/sim`.
-const OF_NODES: [&str; 1] = ["Tunnel.Open"];
+const OF_NODES: [&str; 2] = ["Tunnel.Open", "Doctor.Examine"];
 
 #[test]
 fn every_method_of_the_protocol_is_in_these_tables() {
