@@ -2,6 +2,7 @@
 
 use std::convert::Infallible;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::body::Body;
 use axum::extract::{Request, State};
@@ -30,6 +31,9 @@ use crate::reply::Reply;
 
 /// The longest event of an engine; a longer one ends its part of the stream.
 const EVENT_MAX: usize = 1 << 20;
+
+/// How often a reader's stream looks whether this node has become a manager.
+const MANAGER_LOOK: Duration = Duration::from_millis(100);
 
 /// Filters that can only mean an engine's objects: with one of them the cluster has
 /// nothing to tell.
@@ -70,15 +74,26 @@ pub(crate) async fn events(State(host): State<Host>, request: Request) -> Reply 
 }
 
 fn of_cluster(host: Host, filters: Filters) -> BoxStream<'static, Bytes> {
-    match host.changes() {
-        // Without a cluster the stream stays silent and open, as an engine's does.
-        None => stream::pending().boxed(),
-        Some(changes) => changes
-            .filter_map(move |event| {
-                let told = message(&event, host.now()).filter(|m| passes(&filters, m));
-                std::future::ready(told.map(|m| Bytes::from(format!("{m}\n"))))
-            })
-            .boxed(),
+    // Without a cluster the stream stays silent and open, as an engine's does.
+    let changes = host
+        .changes()
+        .unwrap_or_else(|| stream::once(changes_of_a_manager(host.clone())).flatten().boxed());
+    changes
+        .filter_map(move |event| {
+            let told = message(&event, host.now()).filter(|m| passes(&filters, m));
+            std::future::ready(told.map(|m| Bytes::from(format!("{m}\n"))))
+        })
+        .boxed()
+}
+
+/// What changes in the cluster, once this node is one of its managers: whoever listens before
+/// `swarm init` hears what comes after.
+async fn changes_of_a_manager(host: Host) -> BoxStream<'static, Event> {
+    loop {
+        if let Some(changes) = host.changes() {
+            return changes;
+        }
+        tokio::time::sleep(MANAGER_LOOK).await;
     }
 }
 

@@ -50,6 +50,10 @@ fn shown(state: &Cluster, task: &Task) -> Value {
     }
     value["Labels"] = json!({});
     value["Spec"] = shown_template(&task.spec);
+    // Docker has it in every task, empty without ports of the node.
+    if task.status.port_status.is_none() {
+        value["Status"]["PortStatus"] = json!({});
+    }
     if !task.attachments.is_empty() {
         value["NetworksAttachments"] = networks::in_a_task(state, &task.attachments);
     }

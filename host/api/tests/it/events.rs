@@ -1,16 +1,19 @@
 //! Events of the cluster and of the engine in one stream.
 
+use std::time::Duration;
+
 use axum::body::Body;
 use futures::StreamExt;
 use http::Request;
 use serde_json::{Value, json};
 
+use swarmw_api::{Node as _, Standing};
 use swarmw_model::PluginState;
 use swarmw_state::Change;
 
 use crate::client::filters;
 use crate::engine::engine;
-use crate::fake::{Served, leader};
+use crate::fake::{Served, leader, leading, serve};
 
 /// Reads events until `enough`.
 async fn collect(served: &Served, query: &str, enough: usize) -> Vec<Value> {
@@ -55,6 +58,27 @@ async fn a_services_life_is_told() {
         ]
     );
     assert_eq!(events[0]["time"], 1_763_682_093);
+}
+
+#[tokio::test]
+async fn who_listens_before_there_is_a_cluster_hears_of_it_afterwards() {
+    let served = serve(Standing::Inactive).await;
+    let request = Request::get("/events").body(Body::empty()).expect("a request");
+    let mut pieces = served.api.call(request).await.into_body().into_data_stream();
+    served.fake.set(leading());
+    served.fake.found();
+    let told = async {
+        loop {
+            let spec = json!({"Name": served.fake.random().to_string(), "Data": "YQ=="});
+            served.client.post("/configs/create", spec).await;
+            tokio::select! {
+                piece = pieces.next() => break piece.expect("a piece").expect("text"),
+                () = tokio::time::sleep(Duration::from_millis(50)) => {}
+            }
+        }
+    };
+    let told = tokio::time::timeout(Duration::from_secs(30), told).await.expect("an event");
+    assert!(String::from_utf8_lossy(&told).contains(r#""Type":"config""#), "{told:?}");
 }
 
 #[tokio::test]
