@@ -5,6 +5,7 @@ mod jobs;
 mod life;
 mod registry;
 mod secrets;
+mod socket;
 mod spec;
 mod stack;
 mod tutorial;

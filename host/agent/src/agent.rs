@@ -9,8 +9,8 @@ use swarmw_ambient::Ambient;
 use swarmw_ca::Tls;
 use swarmw_engine_driver::Serving;
 use swarmw_model::{
-    Network, Node, NodeDescription, NodeId, NodeVolume, PortProtocol, Refusal, RefusalKind, Secret,
-    VolumeId, VolumeScope, VolumeSpec,
+    EngineSocket, Network, Node, NodeDescription, NodeId, NodeVolume, PortProtocol, Refusal,
+    RefusalKind, Secret, VolumeId, VolumeScope, VolumeSpec,
 };
 use swarmw_names::Counts as NameQueries;
 use swarmw_network::PublishedPorts;
@@ -45,6 +45,8 @@ pub struct AgentConfig {
     pub volume_helpers: BTreeMap<String, PathBuf>,
     /// The socket of the node's Docker engine, if it has one.
     pub engine: Option<PathBuf>,
+    /// What containers get that mount that socket.
+    pub engine_socket: EngineSocket,
     /// The node's name.
     pub hostname: String,
     /// Labels for constraints on `engine.labels.*`.

@@ -108,8 +108,9 @@ impl Equipment {
         let joins = config.network_driver.is_some();
         let shadows = engine.clone().map(|engine| Shadows::new(engine, joins));
         let docker = engine.clone().zip(shadows.clone()).map(|(engine, shadows)| {
+            let (hostname, socket) = (config.hostname.clone(), config.engine_socket.clone());
             let docker: Arc<dyn Executor> =
-                Arc::new(DockerExecutor::new(engine, shadows, config.hostname.clone()));
+                Arc::new(DockerExecutor::new(engine, shadows, hostname, socket));
             docker
         });
         let folder = config.state_dir.join("wasm");

@@ -15,6 +15,7 @@
 
 mod api;
 mod body;
+mod contained;
 mod data;
 mod doctor;
 mod engine;
@@ -36,6 +37,7 @@ mod reply;
 mod routes;
 mod serve;
 mod services;
+mod sockets;
 mod swarm;
 mod tasks;
 mod version;

@@ -12,10 +12,10 @@ use http::{Request, Response};
 use serde::{Deserialize, Serialize};
 
 use swarmw_model::{
-    AddressPools, Availability, Blob, ClusterId, ClusterSpec, Consent, Id, ManagerStatus,
-    NetReport, NetworkId, NetworkSpec, NodeDescription, NodeId, NodeVolume, Plugin, PluginAct,
-    PluginId, PluginLine, PluginOffer, PluginReport, PluginUse, Refusal, RequestId, ServiceId,
-    ServiceSpec, ShadowReport, TaskId, Time, VolumeId, VolumeScope, VolumeSpec,
+    AddressPools, Availability, Blob, ClusterId, ClusterSpec, Consent, EngineSocket, Id,
+    ManagerStatus, NetReport, NetworkId, NetworkSpec, NodeDescription, NodeId, NodeVolume, Plugin,
+    PluginAct, PluginId, PluginLine, PluginOffer, PluginReport, PluginUse, Refusal, RequestId,
+    ServiceId, ServiceSpec, ShadowReport, TaskId, Time, VolumeId, VolumeScope, VolumeSpec,
 };
 use swarmw_state::{Change, Event, State};
 
@@ -35,6 +35,9 @@ pub trait Node: Send + Sync + 'static {
 
     /// The socket of the node's container engine, where there is one.
     fn engine(&self) -> Option<PathBuf>;
+
+    /// What containers get that mount that socket.
+    fn engine_socket(&self) -> EngineSocket;
 
     /// The present time.
     fn now(&self) -> Time;

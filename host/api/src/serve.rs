@@ -21,7 +21,9 @@ use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::Api;
+use swarmw_model::EngineSocket;
+
+use crate::{Api, contained};
 
 /// Connections of one listener at a time; further ones wait to be accepted.
 pub const CONNECTIONS_MAX: usize = 1_024;
@@ -40,6 +42,7 @@ pub struct Listener(Kind);
 
 enum Kind {
     Unix(UnixListener, PathBuf),
+    Contained(UnixListener, PathBuf),
     Tcp(TcpListener, Option<TlsAcceptor>),
 }
 
@@ -99,6 +102,22 @@ impl Listener {
         Ok(Self(Kind::Unix(listener, path.to_owned())))
     }
 
+    /// Listens on a socket that containers get in place of the one of this engine, and says
+    /// how. Everything about it is kept in `folder`, which is this daemon's alone: containers
+    /// that have the socket reach the next daemon as well, which opens it there again.
+    ///
+    /// # Errors
+    /// The system refuses.
+    pub fn in_containers(
+        folder: &Path,
+        engine: &Path,
+    ) -> Result<(Self, EngineSocket), ListenError> {
+        let failed =
+            |source| ListenError::Io { address: format!("unix://{}", folder.display()), source };
+        let opened = contained::open(folder, engine).map_err(failed)?;
+        Ok((Self(Kind::Contained(opened.listener, opened.place)), opened.socket))
+    }
+
     /// Listens on TCP, with TLS where it is configured.
     ///
     /// # Errors
@@ -119,7 +138,9 @@ impl Listener {
     /// Where a client reaches it, as after `--host`.
     pub fn address(&self) -> String {
         match &self.0 {
-            Kind::Unix(_, path) => format!("unix://{}", path.display()),
+            Kind::Unix(_, path) | Kind::Contained(_, path) => {
+                format!("unix://{}", path.display())
+            }
             Kind::Tcp(listener, _) => match listener.local_addr() {
                 Ok(address) => format!("tcp://{address}"),
                 Err(_) => "tcp://".to_owned(),
@@ -173,7 +194,9 @@ impl Listener {
         // The semaphore is never closed.
         let place = places.clone().acquire_owned().await.ok();
         let stream = match &self.0 {
-            Kind::Unix(listener, _) => Accepted::Unix(listener.accept().await?.0),
+            Kind::Unix(listener, _) | Kind::Contained(listener, _) => {
+                Accepted::Unix(listener.accept().await?.0)
+            }
             Kind::Tcp(listener, tls) => Accepted::Tcp(listener.accept().await?.0, tls.clone()),
         };
         Ok((stream, place))

@@ -13,6 +13,9 @@ use super::wait::eventually;
 
 const SWARMW: &str = env!("CARGO_BIN_EXE_swarmw");
 
+/// Where the API's socket as containers have it is mounted, in a state folder.
+const SOCKET_IN_CONTAINERS: &str = "/containers/api.sock";
+
 /// A node of a test's cluster.
 #[derive(Debug)]
 pub struct Node {
@@ -264,16 +267,24 @@ pub fn mounts_below(folder: &Path) -> (Vec<String>, Vec<String>) {
     (mounts, loops)
 }
 
-/// What is mounted below a folder, by a `mountinfo` of /proc.
+/// What is mounted below a folder, by a `mountinfo` of /proc, but for the API's socket as
+/// containers have it, which stays.
 pub fn mounted_below(folder: &Path, table: &str) -> Vec<String> {
-    let folder = folder.to_string_lossy();
+    let is_counted = |path: &String| !path.ends_with(SOCKET_IN_CONTAINERS);
+    targets_below(folder, table).filter(is_counted).collect()
+}
+
+fn targets_below<'a>(folder: &Path, table: &'a str) -> impl Iterator<Item = String> + 'a {
+    let folder = folder.to_string_lossy().into_owned();
     let target = |line: &str| line.split(' ').nth(4).unwrap_or_default().to_owned();
-    table.lines().map(target).filter(|path| path.starts_with(&*folder)).collect()
+    table.lines().map(target).filter(move |path| path.starts_with(&*folder))
 }
 
 /// Unmounts what a node left mounted: its folder is deleted with all that is below.
 fn let_go(folder: &Path) {
-    let (mounts, loops) = mounts_below(folder);
+    let (_, loops) = mounts_below(folder);
+    let table = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
+    let mounts: Vec<_> = targets_below(folder, &table).collect();
     for target in mounts.iter().rev() {
         let _ = Command::new("umount").args(["-l", target]).status();
     }

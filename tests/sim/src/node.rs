@@ -111,6 +111,7 @@ impl Node {
             volumes_dir: self.folder.join("volumes"),
             volume_helpers: Default::default(),
             engine: None,
+            engine_socket: Default::default(),
             hostname: self.name.clone(),
             engine_labels: Default::default(),
             publish_addr: self.host,

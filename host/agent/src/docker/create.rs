@@ -9,8 +9,8 @@ use bollard::models::{
 };
 use serde_json::Value;
 use swarmw_model::{
-    Assignment, ContainerSpec, DEFAULT_STOP_GRACE_PERIOD, HealthCheck, Mount, MountKind,
-    PublishMode, TaskSpec,
+    Assignment, ContainerSpec, DEFAULT_STOP_GRACE_PERIOD, EngineSocket, HealthCheck, Mount,
+    MountKind, PublishMode, TaskSpec,
 };
 
 use super::places::{Place, endpoint};
@@ -18,8 +18,12 @@ use super::state::key;
 use crate::executor::TaskError;
 use crate::template::Template;
 
-/// What to make for a task on the node of this name.
-pub(super) fn container(task: &Assignment, node: &str) -> Result<ContainerCreateBody, TaskError> {
+/// What to make for a task on the node of this name, which gives this for its engine's socket.
+pub(super) fn container(
+    task: &Assignment,
+    node: &str,
+    socket: &EngineSocket,
+) -> Result<ContainerCreateBody, TaskError> {
     let spec = spec(task)?;
     let template = Template::of(task, node);
     let env = spec.env.iter().map(|entry| template.expand(entry)).collect::<Result<Vec<_>, _>>()?;
@@ -40,7 +44,7 @@ pub(super) fn container(task: &Assignment, node: &str) -> Result<ContainerCreate
         stop_timeout: Some(i64::from(grace_seconds(spec))),
         healthcheck: spec.health_check.as_ref().map(health),
         exposed_ports: list(exposed),
-        host_config: Some(host_config(task, spec, &template)?),
+        host_config: Some(host_config(task, spec, &template, socket)?),
         ..Default::default()
     })
 }
@@ -78,9 +82,11 @@ fn host_config(
     task: &Assignment,
     spec: &ContainerSpec,
     template: &Template<'_>,
+    socket: &EngineSocket,
 ) -> Result<HostConfig, TaskError> {
     let dns = spec.dns.clone().unwrap_or_default();
-    let mounts = spec.mounts.iter().map(|m| mount(m, template)).collect::<Result<Vec<_>, _>>()?;
+    let mounts = spec.mounts.iter().map(|m| mount(m, template, socket));
+    let mounts = mounts.collect::<Result<Vec<_>, _>>()?;
     let mut config = HostConfig {
         mounts: list(mounts),
         init: spec.init,
@@ -171,10 +177,14 @@ fn health(check: &HealthCheck) -> HealthConfig {
     }
 }
 
-fn mount(mount: &Mount, template: &Template<'_>) -> Result<EngineMount, TaskError> {
-    let source = template.expand(&mount.source)?;
+fn mount(
+    mount: &Mount,
+    template: &Template<'_>,
+    socket: &EngineSocket,
+) -> Result<EngineMount, TaskError> {
+    let mut source = template.expand(&mount.source)?;
     let target = template.expand(&mount.target)?;
-    let bind_options = match &mount.bind_options {
+    let mut bind_options = match &mount.bind_options {
         None => None,
         Some(bind) => Some(MountBindOptions {
             propagation: match bind.propagation.as_str() {
@@ -189,6 +199,14 @@ fn mount(mount: &Mount, template: &Template<'_>) -> Result<EngineMount, TaskErro
             read_only_force_recursive: yes(bind.read_only_force_recursive),
         }),
     };
+    if mount.kind == MountKind::Bind
+        && let Some(instead) = socket.instead_of(&source).map_err(|why| TaskError(why.message))?
+    {
+        source = instead.source;
+        if let Some(propagation) = instead.propagation.and_then(|word| word.parse().ok()) {
+            bind_options.get_or_insert_default().propagation = Some(propagation);
+        }
+    }
     let volume_options = mount.volume_options.as_ref().map(|volume| MountVolumeOptions {
         no_copy: yes(volume.no_copy),
         labels: map(&volume.labels),
@@ -274,7 +292,7 @@ mod tests {
     use std::sync::Arc;
 
     use serde_json::json;
-    use swarmw_model::{NodeId, PortConfig, ServiceFacts, ServiceId, TaskId, TaskState};
+    use swarmw_model::{Given, NodeId, PortConfig, ServiceFacts, ServiceId, TaskId, TaskState};
 
     use super::*;
 
@@ -296,7 +314,9 @@ mod tests {
 
     /// What the engine is asked, as JSON.
     fn asked(spec: Value) -> Value {
-        serde_json::to_value(container(&task(spec), "n1").expect("a container")).expect("JSON")
+        let socket = EngineSocket::default();
+        serde_json::to_value(container(&task(spec), "n1", &socket).expect("a container"))
+            .expect("JSON")
     }
 
     #[test]
@@ -419,6 +439,34 @@ mod tests {
     }
 
     #[test]
+    fn a_task_that_mounts_the_engines_socket_gets_what_its_node_gives() {
+        let task = task(json!({"ContainerSpec": {"Image": "x", "Mounts": [
+            {"Type": "bind", "Source": "/var/run/docker.sock", "Target": "/s", "ReadOnly": true},
+            {"Type": "bind", "Source": "/srv", "Target": "/srv"},
+        ]}}));
+        let asked = |given: Given| {
+            let socket = EngineSocket::new("/var/run/docker.sock", given);
+            let body = container(&task, "n1", &socket)?;
+            let mut host = body.host_config.unwrap_or_default();
+            Ok::<_, TaskError>(json!(host.mounts.take().expect("mounts")))
+        };
+        let links = "/state/for".to_owned();
+        let api = asked(Given::Api { links, mounted: true }).expect("made");
+        assert_eq!(
+            api,
+            json!([
+                {"Type": "bind", "Source": "/state/for/var/run/docker.sock", "Target": "/s",
+                    "ReadOnly": true, "BindOptions": {"Propagation": "rslave"}},
+                {"Type": "bind", "Source": "/srv", "Target": "/srv"},
+            ])
+        );
+        let engine = asked(Given::Engine).expect("made");
+        assert_eq!(engine[0]["Source"], "/var/run/docker.sock");
+        let refused = asked(Given::Nothing).expect_err("refused");
+        assert!(refused.0.contains("/var/run/docker.sock"), "{refused}");
+    }
+
+    #[test]
     fn the_engine_publishes_host_ports_and_no_others() {
         let port = |published, publish_mode| PortConfig {
             target_port: 80,
@@ -434,7 +482,7 @@ mod tests {
         let mut task = task(json!({"ContainerSpec": {"Image": "x"}}));
         task.service = Arc::new(ServiceFacts { ports, ..Default::default() });
 
-        let body = container(&task, "n1").expect("a container");
+        let body = container(&task, "n1", &EngineSocket::default()).expect("a container");
         let bindings = body.host_config.and_then(|h| h.port_bindings).expect("bindings");
 
         let ports: Vec<_> = bindings["80/tcp"]
@@ -448,7 +496,8 @@ mod tests {
     #[test]
     fn what_is_not_supported_is_refused() {
         let spec = json!({"Image": "x", "Privileges": {"Seccomp": {"Mode": "custom"}}});
-        let error = container(&task(json!({"ContainerSpec": spec})), "n1").expect_err("refused");
+        let task = task(json!({"ContainerSpec": spec}));
+        let error = container(&task, "n1", &EngineSocket::default()).expect_err("refused");
         assert!(error.0.contains("not supported"), "{error}");
     }
 }

@@ -12,7 +12,7 @@ use bollard::query_parameters::{
 };
 use futures::FutureExt;
 use futures::future::{BoxFuture, Shared, ready};
-use swarmw_model::{Assignment, NetworkNews, PortProtocol, TaskId};
+use swarmw_model::{Assignment, EngineSocket, NetworkNews, PortProtocol, TaskId};
 use swarmw_overlay::Local;
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
@@ -44,6 +44,8 @@ pub(crate) struct DockerExecutor {
     shadows: Arc<Shadows>,
     /// The node's name, for templates.
     hostname: String,
+    /// What containers get that mount the engine's socket.
+    engine_socket: EngineSocket,
     pulls: Pulls,
     /// For calls that keep the engine busy: more at a time take longer each, and
     /// all of them together.
@@ -73,11 +75,17 @@ type Start = Shared<BoxFuture<'static, Result<(), TaskError>>>;
 
 impl DockerExecutor {
     /// Runs tasks on this engine, with these shadows.
-    pub(crate) fn new(engine: Arc<Engine>, shadows: Arc<Shadows>, hostname: String) -> Self {
+    pub(crate) fn new(
+        engine: Arc<Engine>,
+        shadows: Arc<Shadows>,
+        hostname: String,
+        engine_socket: EngineSocket,
+    ) -> Self {
         Self {
             engine,
             shadows,
             hostname,
+            engine_socket,
             pulls: Pulls::new(),
             turns: Arc::new(Semaphore::new(turns())),
             made: Mutex::default(),
@@ -130,7 +138,7 @@ impl DockerExecutor {
     }
 
     async fn do_prepare(&self, task: &Assignment) -> Result<(), TaskError> {
-        let mut body = create::container(task, &self.hostname)?;
+        let mut body = create::container(task, &self.hostname, &self.engine_socket)?;
         let image = body.image.clone().unwrap_or_default();
         self.pulls.ensure(&self.engine, &image, &task.spec.registry_auth).await?;
         let places = self.shadows.places(task).await?;

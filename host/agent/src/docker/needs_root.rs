@@ -8,8 +8,8 @@ use std::time::Duration;
 use serde_json::json;
 use swarmw_engine_driver::{Driver, Memory, Serving};
 use swarmw_model::{
-    Assignment, Driver as DriverSpec, Network, NetworkAttachment, NetworkId, NetworkSpec, NodeId,
-    OVERLAY, PortProtocol, ServiceFacts, ServiceId, TaskId, TaskState,
+    Assignment, Driver as DriverSpec, EngineSocket, Network, NetworkAttachment, NetworkId,
+    NetworkSpec, NodeId, OVERLAY, PortProtocol, ServiceFacts, ServiceId, TaskId, TaskState,
 };
 use swarmw_test_engine::{IMAGE, TestEngine, Veths};
 use tempfile::TempDir;
@@ -54,7 +54,7 @@ impl Node {
     /// An executor of a daemon that begins now.
     fn executor(&self, networks: &[&Network]) -> DockerExecutor {
         let shadows = self.shadows(networks, Duration::ZERO);
-        DockerExecutor::new(self.engine.clone(), shadows, "n1".to_owned())
+        DockerExecutor::new(self.engine.clone(), shadows, "n1".to_owned(), EngineSocket::default())
     }
 
     #[track_caller]
@@ -281,7 +281,12 @@ async fn a_task_on_the_mesh_alone_is_on_the_engines_bridge_until_it_has_ended() 
     mesh.spec.ingress = true;
     let task = task(&[(&mesh, "10.0.0.7/24")], &[]);
     let shadows = node.shadows(&[&mesh], Duration::ZERO);
-    let executor = DockerExecutor::new(node.engine.clone(), shadows.clone(), "n1".to_owned());
+    let executor = DockerExecutor::new(
+        node.engine.clone(),
+        shadows.clone(),
+        "n1".to_owned(),
+        EngineSocket::default(),
+    );
     executor.prepare(&task).await.expect("a container");
     executor.start(&task).await.expect("it starts");
     let reached = address(&executor, &task).await;
@@ -294,7 +299,12 @@ async fn a_task_on_the_mesh_alone_is_on_the_engines_bridge_until_it_has_ended() 
     assert!(made.starts_with(&v6) && made.contains("enable_icc:false"), "{made}");
 
     let again = node.shadows(&[&mesh], Duration::ZERO);
-    let restarted = DockerExecutor::new(node.engine.clone(), again.clone(), "n1".to_owned());
+    let restarted = DockerExecutor::new(
+        node.engine.clone(),
+        again.clone(),
+        "n1".to_owned(),
+        EngineSocket::default(),
+    );
     let found = restarted.find(&task).await.expect("looked");
     assert!(matches!(found, Found::Running(_)), "{found:?}");
     assert_eq!(again.bridged().borrow().get(&task.id), Some(&on), "after a restart");

@@ -1,5 +1,5 @@
 //! Containers as the engine shows them, with the cluster's ids of networks for those of
-//! its shadows.
+//! its shadows, and with the engine's socket where they asked for it.
 
 use std::collections::BTreeMap;
 
@@ -10,13 +10,13 @@ use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
 use http::{HeaderValue, Uri};
 use serde_json::Value;
 
-use swarmw_model::{Filters, Refusal};
+use swarmw_model::{EngineSocket, Filters, Refusal};
 
 use super::engines;
 use crate::api::Host;
 use crate::body::{self, Params};
-use crate::engine;
 use crate::reply::Reply;
+use crate::{engine, sockets};
 
 /// The longest answer of an engine, of tens of thousands of containers.
 const ANSWER_MAX: usize = 64 << 20;
@@ -26,17 +26,15 @@ type Ids = BTreeMap<String, String>;
 
 /// `GET /containers/json`
 pub(crate) async fn list(State(host): State<Host>, mut request: Request) -> Reply {
-    let ids = ids(&host).await;
-    if ids.is_empty() {
-        return engine::pass_on(&host, request).await;
-    }
+    let (ids, socket) = (ids(&host).await, host.engine_socket());
     if let Some(uri) = with_engines_ids(request.uri(), &ids)? {
         *request.uri_mut() = uri;
     }
     let answer = engine::pass_on(&host, request).await?;
-    rewritten(answer, |containers| {
+    rewritten(answer, &ids, &socket, |containers| {
         for container in containers.as_array_mut().into_iter().flatten() {
             put_ids(container, &ids);
+            sockets::put_back(&socket, container);
         }
     })
     .await
@@ -44,12 +42,13 @@ pub(crate) async fn list(State(host): State<Host>, mut request: Request) -> Repl
 
 /// `GET /containers/{id}/json`
 pub(crate) async fn inspect(State(host): State<Host>, request: Request) -> Reply {
-    let ids = ids(&host).await;
+    let (ids, socket) = (ids(&host).await, host.engine_socket());
     let answer = engine::pass_on(&host, request).await?;
-    match ids.is_empty() {
-        true => Ok(answer),
-        false => rewritten(answer, |container| put_ids(container, &ids)).await,
-    }
+    rewritten(answer, &ids, &socket, |container| {
+        put_ids(container, &ids);
+        sockets::put_back(&socket, container);
+    })
+    .await
 }
 
 async fn ids(host: &Host) -> Ids {
@@ -96,9 +95,15 @@ fn with_engines_ids(uri: &Uri, ids: &Ids) -> Reply<Option<Uri>> {
     Ok(Some(uri))
 }
 
-/// An answer with its JSON changed; one that is none stays what it is.
-async fn rewritten(answer: Response, change: impl FnOnce(&mut Value)) -> Reply {
-    if !answer.status().is_success() {
+/// An answer with its JSON changed, where something in it may be ours; one that is none
+/// stays what it is.
+async fn rewritten(
+    answer: Response,
+    ids: &Ids,
+    socket: &EngineSocket,
+    change: impl FnOnce(&mut Value),
+) -> Reply {
+    if !answer.status().is_success() || (ids.is_empty() && socket.links().is_none()) {
         return Ok(answer);
     }
     let (mut parts, content) = answer.into_parts();

@@ -15,7 +15,7 @@ use super::resource::Resource;
 use super::{cluster, engines};
 use crate::api::Host;
 use crate::reply::Reply;
-use crate::{Standing, body, engine, refusals};
+use crate::{Standing, body, engine, refusals, sockets};
 
 /// Modes of Docker's that name no network of the cluster.
 const MODES: [&str; 5] = ["", "bridge", "default", "host", "none"];
@@ -34,7 +34,7 @@ pub(crate) async fn create_container(State(host): State<Host>, request: Request)
     let mut content = body::bytes(content, body::JSON_MAX).await?;
     // What is no JSON the engine refuses in its own words.
     let mut posted: Value = serde_json::from_slice(&content).unwrap_or_default();
-    let mut changed = false;
+    let mut changed = sockets::put(&host.engine_socket(), &mut posted)?;
     for reference in named(&posted) {
         if let Some(joined) = shadow(&host, &reference).await?
             && joined.name != reference

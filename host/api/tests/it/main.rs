@@ -16,4 +16,5 @@ mod networks;
 mod plugins;
 mod services;
 mod shapes;
+mod sockets;
 mod volumes;

@@ -24,6 +24,12 @@ pub struct DaemonArgs {
     #[arg(long, value_name = "ADDRESS")]
     pub engine: Option<EngineChoice>,
 
+    /// What containers get that mount the engine's socket, such as /var/run/docker.sock: the
+    /// API of this daemon, so that what looks after a swarm finds one; the engine's own; or
+    /// nothing, they are refused
+    #[arg(long, value_name = "WHAT", value_enum, default_value_t = SocketChoice::Api)]
+    pub engine_socket_in_containers: SocketChoice,
+
     /// The node's name in the cluster [default: the machine's host name]
     #[arg(long, value_name = "NAME", value_parser = clap::builder::NonEmptyStringValueParser::new())]
     pub node_name: Option<String>,
@@ -83,6 +89,17 @@ pub enum EngineChoice {
     None,
     /// The engine behind this socket.
     Unix(PathBuf),
+}
+
+/// What containers get for the engine's socket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum SocketChoice {
+    /// The API of this daemon in its place.
+    Api,
+    /// The engine's own socket, as with Docker.
+    Engine,
+    /// Nothing: a container that mounts it is refused.
+    Refuse,
 }
 
 /// How the daemon logs.

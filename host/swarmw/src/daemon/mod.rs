@@ -16,19 +16,23 @@ use arc_swap::ArcSwapOption;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use swarmw_agent::AgentConfig;
 use swarmw_ambient::Ambient;
-use swarmw_api::Api;
+use swarmw_api::{Api, Listener};
 use swarmw_manager::Handler;
+use swarmw_model::{EngineSocket, Given};
 use swarmw_node::{Ground, Member, Parts, StateDir};
 use swarmw_registry::{Registries, TrustedKey};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
-pub use args::{ApiAddress, DaemonArgs, EngineChoice, LogFormat};
+pub use args::{ApiAddress, DaemonArgs, EngineChoice, LogFormat, SocketChoice};
 pub use defaults::state_dir;
 
 /// Who may use the API's socket: its owner and group, as Docker's.
 const SOCKET_MODE: u32 = 0o660;
+
+/// In the state folder: the API's socket as containers have it.
+const IN_CONTAINERS: &str = "containers";
 
 /// In the state folder of a node that had an engine at the usual place.
 const HAS_ENGINE: &str = "has-engine";
@@ -64,7 +68,8 @@ pub async fn run(args: DaemonArgs) -> Result<()> {
     let dir = Arc::new(StateDir::open(&folder)?);
     allow_descriptors();
     let exe = std::env::current_exe().context("cannot find this binary")?;
-    let agent = agent_config(&args, &dir).await?;
+    let mut agent = agent_config(&args, &dir).await?;
+    let contained = socket_in_containers(&args, &dir, &mut agent);
     let plugin_keys = registry::plugin_keys(&args.plugin_keys)?;
     let daemon = Arc::new_cyclic(|me| Daemon {
         me: me.clone(),
@@ -88,6 +93,9 @@ pub async fn run(args: DaemonArgs) -> Result<()> {
     let mut servers = tokio::task::JoinSet::new();
     for host in hosts(&args) {
         serve(&mut servers, &api, &host, &args, cancel.clone()).await?;
+    }
+    if let Some(listener) = contained {
+        servers.spawn(listener.serve(api.clone(), cancel.clone()));
     }
     daemon.resume().await;
     drop(turn);
@@ -158,6 +166,34 @@ async fn serve(
     Ok(())
 }
 
+/// Says what containers get that mount the engine's socket, and listens on it where it is the
+/// API's.
+fn socket_in_containers(
+    args: &DaemonArgs,
+    dir: &StateDir,
+    agent: &mut AgentConfig,
+) -> Option<Listener> {
+    let engine = agent.engine.as_ref()?;
+    let path = engine.to_string_lossy();
+    let (listener, socket) = match args.engine_socket_in_containers {
+        SocketChoice::Engine => (None, EngineSocket::new(&path, Given::Engine)),
+        SocketChoice::Refuse => (None, EngineSocket::new(&path, Given::Nothing)),
+        SocketChoice::Api => match Listener::in_containers(&dir.join(IN_CONTAINERS), engine) {
+            Ok((listener, socket)) => (Some(listener), socket),
+            Err(error) => {
+                let error = anyhow::Error::from(error);
+                warn!(
+                    error = %format!("{error:#}"),
+                    "containers that mount the engine's socket get the engine's own"
+                );
+                (None, EngineSocket::new(&path, Given::Engine))
+            }
+        },
+    };
+    agent.engine_socket = socket;
+    listener
+}
+
 async fn agent_config(args: &DaemonArgs, dir: &StateDir) -> Result<AgentConfig> {
     let engine = match &args.engine {
         Some(EngineChoice::None) => None,
@@ -183,6 +219,7 @@ async fn agent_config(args: &DaemonArgs, dir: &StateDir) -> Result<AgentConfig> 
         volumes_dir: dir.join("volumes"),
         volume_helpers: args.volume_helpers.iter().cloned().collect(),
         engine,
+        engine_socket: EngineSocket::default(),
         hostname,
         engine_labels: args.labels(),
         publish_addr: args.publish_addr,

@@ -18,10 +18,10 @@ use swarmw_api::{
 use swarmw_ca::JoinToken;
 use swarmw_manager::{Founding, Manager, StreamedResponse, WholeRequest};
 use swarmw_model::{
-    Blob, Consent, Id, ManagerStatus, NetReport, Network, NetworkId, NetworkSpec, NodeDescription,
-    NodeId, NodeRole, NodeVolume, Plugin, PluginAct, PluginId, PluginLine, PluginOffer,
-    PluginReport, PluginUse, Refusal, RefusalKind, RequestId, ServiceSpec, ShadowReport, Time,
-    VolumeId, VolumeScope, VolumeSpec,
+    Blob, Consent, EngineSocket, Id, ManagerStatus, NetReport, Network, NetworkId, NetworkSpec,
+    NodeDescription, NodeId, NodeRole, NodeVolume, Plugin, PluginAct, PluginId, PluginLine,
+    PluginOffer, PluginReport, PluginUse, Refusal, RefusalKind, RequestId, ServiceSpec,
+    ShadowReport, Time, VolumeId, VolumeScope, VolumeSpec,
 };
 use swarmw_node::{Member, Membership};
 use swarmw_raft::Received;
@@ -237,6 +237,10 @@ impl Node for Daemon {
 
     fn engine(&self) -> Option<PathBuf> {
         self.agent.engine.clone()
+    }
+
+    fn engine_socket(&self) -> EngineSocket {
+        self.agent.engine_socket.clone()
     }
 
     fn now(&self) -> Time {

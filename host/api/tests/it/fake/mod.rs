@@ -21,9 +21,10 @@ use swarmw_api::{
     RemoteManager, Standing,
 };
 use swarmw_model::{
-    AddressPools, Base64, Cluster, ClusterId, ClusterSpec, Consent, DATA_PATH_PORT, FEATURE_LEVEL,
-    Id, JoinTokens, ManagerStatus, NodeId, NodeRole, NodeVolume, Plugin, PluginOffer, Reachability,
-    Refusal, RequestId, RootCa, Slot, TaskId, TaskState, TaskStatus, Time, Version,
+    AddressPools, Base64, Cluster, ClusterId, ClusterSpec, Consent, DATA_PATH_PORT, EngineSocket,
+    FEATURE_LEVEL, Id, JoinTokens, ManagerStatus, NodeId, NodeRole, NodeVolume, Plugin,
+    PluginOffer, Reachability, Refusal, RequestId, RootCa, Slot, TaskId, TaskState, TaskStatus,
+    Time, Version,
 };
 use swarmw_state::{Change, Event, NewTask, Outcome, State, TaskChange, Transaction};
 
@@ -49,6 +50,8 @@ pub struct Fake {
     pub shared: Arc<Shared>,
     pub standing: Mutex<Standing>,
     pub engine: Mutex<Option<PathBuf>>,
+    /// What containers get for its socket.
+    pub engine_socket: Mutex<EngineSocket>,
     pub joined: Mutex<Vec<JoinRequest>>,
     pub inits: Mutex<Vec<InitRequest>>,
     pub logs_asked: Mutex<Vec<LogsRequest>>,
@@ -108,6 +111,7 @@ pub async fn serve_with(standing: Standing, shared: Arc<Shared>) -> Served {
         shared,
         standing: Mutex::new(standing),
         engine: Mutex::default(),
+        engine_socket: Mutex::default(),
         joined: Mutex::default(),
         inits: Mutex::default(),
         logs_asked: Mutex::default(),

@@ -16,11 +16,11 @@ use swarmw_api::{
     Answer, Fetched, InitRequest, JoinRequest, LogLine, LogsRequest, Node as Daemon, Standing,
 };
 use swarmw_model::{
-    Blob, Breaker, CallUse, CandidateState, Comparison, Consent, Id, LineLevel, ManagerStatus,
-    NetFindings, NetReport, NetworkId, NetworkSpec, NodeDescription, NodeId, NodeVolume, Plugin,
-    PluginAct, PluginId, PluginLine, PluginOffer, PluginRelease, PluginReport, PluginState,
-    PluginUse, Refusal, RefusalKind, RequestId, RowUse, ServiceSpec, ShadowReport, Time, VolumeId,
-    VolumeScope, VolumeSpec,
+    Blob, Breaker, CallUse, CandidateState, Comparison, Consent, EngineSocket, Id, LineLevel,
+    ManagerStatus, NetFindings, NetReport, NetworkId, NetworkSpec, NodeDescription, NodeId,
+    NodeVolume, Plugin, PluginAct, PluginId, PluginLine, PluginOffer, PluginRelease, PluginReport,
+    PluginState, PluginUse, Refusal, RefusalKind, RequestId, RowUse, ServiceSpec, ShadowReport,
+    Time, VolumeId, VolumeScope, VolumeSpec,
 };
 use swarmw_state::{Change, Event, State};
 
@@ -38,6 +38,10 @@ impl Daemon for Fake {
 
     fn engine(&self) -> Option<PathBuf> {
         self.engine.lock().unwrap().clone()
+    }
+
+    fn engine_socket(&self) -> EngineSocket {
+        self.engine_socket.lock().unwrap().clone()
     }
 
     fn now(&self) -> Time {
