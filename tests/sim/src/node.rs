@@ -114,6 +114,7 @@ impl Node {
             engine_socket: Default::default(),
             hostname: self.name.clone(),
             engine_labels: Default::default(),
+            generic_resources: Default::default(),
             publish_addr: self.host,
             agent_address: self.address(),
             data_path_address: None,

@@ -151,8 +151,8 @@ impl Cluster {
         cluster
     }
 
-    /// A founded cluster; its manager takes no tasks.
-    pub fn founded() -> Self {
+    /// The same, with a manager that takes no tasks, whose binary knows everything.
+    pub fn founded(nodes: Vec<Node>) -> Self {
         let mut cluster = Self::new(Vec::new());
         let mut manager = node("m");
         manager.spec.availability = Availability::Drain;
@@ -173,6 +173,9 @@ impl Cluster {
             node: Box::new(manager),
             plugins: Vec::new(),
         }]);
+        for node in nodes {
+            cluster.add(node);
+        }
         cluster
     }
 
@@ -263,6 +266,7 @@ impl Cluster {
             desired: TaskState::Running,
             error: "".into(),
             attachments: Vec::new(),
+            generic_resources: Vec::new(),
         })
     }
 

@@ -15,7 +15,7 @@ const NET: NetworkId = NetworkId::from_bits(5);
 
 /// A founded cluster with a network; its manager takes no tasks.
 fn with_network() -> Cluster {
-    let mut cluster = Cluster::founded();
+    let mut cluster = Cluster::founded(Vec::new());
     cluster.commit(vec![Change::CreateNetwork(Box::new(swarmw_model::Network {
         id: NET,
         version: Version::default(),

@@ -307,7 +307,7 @@ fn what_a_pass_places_counts_no_more_once_the_pass_is_lost() {
 
 #[test]
 fn a_node_that_left_with_its_tasks_is_no_obstacle_to_the_next_one() {
-    let mut cluster = Cluster::founded();
+    let mut cluster = Cluster::founded(Vec::new());
     for name in ["a", "b"] {
         cluster.add(node(name));
     }
