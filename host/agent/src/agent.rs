@@ -9,8 +9,8 @@ use swarmw_ambient::Ambient;
 use swarmw_ca::Tls;
 use swarmw_engine_driver::Serving;
 use swarmw_model::{
-    EngineSocket, GenericResource, Network, Node, NodeDescription, NodeId, NodeVolume, PortProtocol, Refusal,
-    RefusalKind, Secret, VolumeId, VolumeScope, VolumeSpec,
+    EngineSocket, GenericResource, Network, Node, NodeDescription, NodeId, NodeVolume,
+    PortProtocol, Refusal, RefusalKind, Secret, VolumeId, VolumeScope, VolumeSpec,
 };
 use swarmw_names::Counts as NameQueries;
 use swarmw_network::PublishedPorts;

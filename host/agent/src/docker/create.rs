@@ -9,7 +9,8 @@ use bollard::models::{
 };
 use serde_json::Value;
 use swarmw_model::{
-    Assignment, ContainerSpec, DEFAULT_STOP_GRACE_PERIOD, EngineSocket, HealthCheck, Mount, MountKind, PublishMode, TaskSpec, resource_variables,
+    Assignment, ContainerSpec, DEFAULT_STOP_GRACE_PERIOD, EngineSocket, HealthCheck, Mount,
+    MountKind, PublishMode, TaskSpec, resource_variables,
 };
 
 use super::places::{Place, endpoint};
@@ -389,7 +390,7 @@ mod tests {
         let spec = json!({"ContainerSpec": {"Image": "x", "Env": ["A=1"]}});
         let given = swarmw_model::parse_generic_resources(["gpu=b", "gpu=a", "ssd=2"]);
         let task = Assignment { generic_resources: given.expect("resources"), ..task(spec) };
-        let body = container(&task, "n1").expect("a container");
+        let body = container(&task, "n1", &EngineSocket::default()).expect("a container");
         let want = ["A=1", "DOCKER_RESOURCE_GPU=b,a", "DOCKER_RESOURCE_SSD=2"];
         assert_eq!(body.env.expect("variables"), want);
     }
@@ -397,8 +398,12 @@ mod tests {
     #[test]
     fn a_task_is_made_on_its_first_network_with_its_addresses_there() {
         let made = |places: &[Place]| {
-            let mut body =
-                container(&task(json!({"ContainerSpec": {"Image": "x"}})), "n1").expect("a body");
+            let mut body = container(
+                &task(json!({"ContainerSpec": {"Image": "x"}})),
+                "n1",
+                &EngineSocket::default(),
+            )
+            .expect("a body");
             put(&mut body, places);
             serde_json::to_value(body).expect("JSON")
         };
