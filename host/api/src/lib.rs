@@ -31,6 +31,7 @@ mod networks;
 mod node;
 mod nodes;
 mod ordered;
+mod plan;
 mod plugins;
 mod refusals;
 mod reply;

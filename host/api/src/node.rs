@@ -13,9 +13,10 @@ use serde::{Deserialize, Serialize};
 
 use swarmw_model::{
     AddressPools, Availability, Blob, ClusterId, ClusterSpec, Consent, EngineSocket, Id,
-    ManagerStatus, NetReport, NetworkId, NetworkSpec, NodeDescription, NodeId, NodeVolume, Plugin,
-    PluginAct, PluginId, PluginLine, PluginOffer, PluginReport, PluginUse, Refusal, RequestId,
-    ServiceId, ServiceSpec, ShadowReport, TaskId, Time, VolumeId, VolumeScope, VolumeSpec,
+    ManagerStatus, NetReport, NetworkId, NetworkSpec, NodeDescription, NodeId, NodeVolume, Outlook,
+    Plugin, PluginAct, PluginId, PluginLine, PluginOffer, PluginReport, PluginUse, Refusal,
+    RequestId, ServiceId, ServiceSpec, ShadowReport, TaskId, Time, VolumeId, VolumeScope,
+    VolumeSpec, Wish,
 };
 use swarmw_state::{Change, Event, State};
 
@@ -63,6 +64,9 @@ pub trait Node: Send + Sync + 'static {
         spec: &'a ServiceSpec,
         before: Option<&'a ServiceSpec>,
     ) -> Answer<'a, ()>;
+
+    /// The leader's: what would come of writes. Changes nothing.
+    fn plan(&self, wish: Wish) -> Answer<'_, Outlook>;
 
     /// The leader's: makes a network of the cluster, with subnets for those that the spec
     /// leaves open. A second call with the same `request` makes none and is answered as

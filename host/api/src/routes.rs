@@ -8,8 +8,8 @@ use swarmw_model::{ConfigId, SecretId};
 
 use crate::api::Host;
 use crate::{
-    data, doctor, engine, events, forward, info, logs, metrics, networks, nodes, plugins, reply,
-    services, swarm, tasks, volumes,
+    data, doctor, engine, events, forward, info, logs, metrics, networks, nodes, plan, plugins,
+    reply, services, swarm, tasks, volumes,
 };
 
 /// Every path, relative to the version in front of it.
@@ -49,6 +49,7 @@ pub(crate) fn router(host: Host) -> Router {
         .route("/swarmw/networks/{id}", delete(networks::cluster_remove))
         .route("/swarmw/net/doctor", get(doctor::examine))
         .route("/swarmw/blobs", post(plugins::put_blob))
+        .route("/swarmw/plan", post(plan::plan))
         .route_layer(from_fn_with_state(host.clone(), forward::to_the_leader));
     let of_this_node = Router::new()
         .route("/_ping", get(info::ping))

@@ -7,6 +7,8 @@ use crate::client::ClientError;
 
 /// Exit code of a command that failed while it ran.
 pub const FAILED: i32 = 1;
+/// Exit code of a plan with changes, where it was asked to say so.
+pub const WOULD_CHANGE: i32 = 2;
 /// Exit code of a command line that could not be read, as Docker's.
 pub const BAD_FLAGS: i32 = 125;
 
@@ -19,6 +21,9 @@ pub enum Failure {
     /// What the daemon answered, or that it could not be asked.
     #[error("{0}")]
     Client(#[from] ClientError),
+    /// All went well, and there would be changes, which is told by the exit code alone.
+    #[error("there would be changes")]
+    WouldChange,
     /// Output that nobody takes any more.
     #[error("write error: {0}")]
     Output(#[from] io::Error),

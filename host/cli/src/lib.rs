@@ -37,7 +37,7 @@ pub use client::{
     default_socket,
 };
 pub use explain::{Explained, explain, prepare};
-pub use failure::{BAD_FLAGS, FAILED, Failure};
+pub use failure::{BAD_FLAGS, FAILED, Failure, WOULD_CHANGE};
 pub use io::Io;
 
 /// How the daemon is found; stands before the command.
@@ -107,7 +107,8 @@ pub fn command() -> clap::Command {
 }
 
 /// Runs one command against the daemon that `args` names, writes its results and
-/// errors to `io`, and gives the exit code: 0, or 1 where it failed.
+/// errors to `io`, and gives the exit code: 0, 1 where it failed, or 2 where a plan that was
+/// asked to say so has changes.
 pub async fn run(args: &ClientArgs, command: Command, io: &mut Io) -> i32 {
     let result = match client(args) {
         Ok(client) => dispatch(&client, command, io).await,
@@ -115,6 +116,7 @@ pub async fn run(args: &ClientArgs, command: Command, io: &mut Io) -> i32 {
     };
     match result {
         Ok(()) => 0,
+        Err(Failure::WouldChange) => WOULD_CHANGE,
         Err(failure) => {
             if !failure.is_broken_pipe() {
                 // Nobody is left to be told where even this cannot be written.

@@ -23,6 +23,7 @@ mod membership;
 mod networks;
 mod observe;
 mod peers;
+mod plan;
 mod plugins;
 mod policies;
 mod propose;

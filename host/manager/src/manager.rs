@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use bytes::Bytes;
 use swarmw_ca::Tls;
 use swarmw_model::{
-    Blob, Id, ManagerStatus, NetReport, NetworkId, NetworkSpec, Node, NodeId, RaftMember,
-    Reachability, Refusal, RefusalKind, RequestId, ServiceSpec,
+    Blob, Id, ManagerStatus, NetReport, NetworkId, NetworkSpec, Node, NodeId, Outlook, RaftMember,
+    Reachability, Refusal, RefusalKind, RequestId, ServiceSpec, Wish,
 };
 use swarmw_plugin_host::{Compiler, PluginHost};
 use swarmw_proto::Channels;
@@ -26,6 +26,7 @@ use crate::logs::{Lines, LogBroker, LogsRequest};
 use crate::observe::Observer;
 use crate::propose::Proposer;
 use crate::{authority, collect, doctor, lead, level, membership, networks, plugins, replicate};
+use crate::{authority, collect, lead, level, membership, networks, plan, plugins, replicate};
 
 /// A manager node, running. Cheap to clone.
 #[derive(Clone)]
@@ -321,6 +322,15 @@ impl Manager {
         before: Option<&ServiceSpec>,
     ) -> Result<(), Refusal> {
         plugins::check(&self.0, spec, before).await
+    }
+
+    /// What would come of writes: the leader's loops are played on a copy of the state, with
+    /// the cluster's plugins. Changes nothing.
+    ///
+    /// # Errors
+    /// What one of the writes would be refused with.
+    pub async fn plan(&self, wish: Wish) -> Result<Outlook, Refusal> {
+        plan::plan(&self.0, wish).await
     }
 
     /// Stores bytes on a majority of managers.

@@ -35,7 +35,7 @@ pub struct PluginHost {
     pub(crate) shared: Arc<Shared>,
     pinned: Option<Arc<Table>>,
     /// Asks about what is not in the cluster yet, see [`Question::tried`].
-    tries: bool,
+    pub(crate) tries: bool,
 }
 
 pub(crate) struct Shared {
@@ -86,7 +86,7 @@ impl PluginHost {
     }
 
     /// A pinned handle whose questions are of specs that may never be in the cluster.
-    pub(crate) fn trying(&self) -> Self {
+    pub fn trying(&self) -> Self {
         Self { tries: true, ..self.pin() }
     }
 

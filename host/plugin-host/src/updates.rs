@@ -192,7 +192,8 @@ impl PluginHost {
         outcome.map(accepted).map_err(|why| why.of_update(&loaded.name))
     }
 
-    /// Tells whoever tries out another version beside the one that was called.
+    /// Tells whoever tries out another version beside the one that was called; not of calls
+    /// for rollouts that may never be.
     fn tell_step(
         &self,
         component: &str,
@@ -201,6 +202,9 @@ impl PluginHost {
         view: &View,
         outcome: &Result<StepOutcome, UpdateFailure>,
     ) {
+        if self.tries {
+            return;
+        }
         let table = self.table();
         let Some(loaded) = table.by_digest(component).filter(|loaded| !loaded.is_trial()) else {
             return;

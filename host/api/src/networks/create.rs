@@ -7,6 +7,7 @@ use axum::extract::{Request, State};
 use http::HeaderValue;
 use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
 use serde::Deserialize;
+use serde_json::Value;
 
 use swarmw_model::{Driver, Ipam, NetworkSpec, OVERLAY, Refusal, RefusalKind};
 
@@ -81,6 +82,12 @@ pub(crate) async fn create(State(host): State<Host>, request: Request) -> Reply 
         return Err(conflict(&spec.name).into());
     }
     cluster::make_at_the_leader(&host, &spec).await
+}
+
+/// The spec of a network of the cluster, as a client posts it.
+pub(crate) fn spec_of(posted: Value) -> Reply<NetworkSpec> {
+    let posted: Posted = body::typed(posted)?;
+    Ok(posted.spec()?)
 }
 
 fn conflict(name: &str) -> Refusal {

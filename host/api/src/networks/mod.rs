@@ -40,7 +40,7 @@ use crate::reply::{Refused, Reply, ok};
 
 pub(crate) use cluster::{list as cluster_list, make, remove as cluster_remove};
 pub(crate) use containers::{inspect as inspect_container, list as list_containers};
-pub(crate) use create::create;
+pub(crate) use create::{create, spec_of};
 pub(crate) use engines::{DRIVER as SHADOWS_DRIVER, exists as engine_has};
 pub(crate) use join::{connect, create_container, disconnect};
 pub(crate) use remove::{prune, remove};

@@ -6,7 +6,7 @@ mod shape;
 mod write;
 
 pub(crate) use shape::{shown, shown_template};
-pub(crate) use write::{create, remove, update};
+pub(crate) use write::{create, remove, spec_of, update};
 
 use axum::extract::{Path, Request, State};
 use http::Extensions;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::extract::{Path, Request, State};
 use http::HeaderMap;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use swarmw_model::{Refusal, RefusalKind, Service, ServiceId, ServiceSpec, Version, validate};
 use swarmw_state::{Change, Lookup};
@@ -124,7 +124,11 @@ pub(crate) async fn remove(
 }
 
 async fn read_spec(request: Request) -> Reply<ServiceSpec> {
-    let mut posted = body::json(request).await?;
+    spec_of(body::json(request).await?)
+}
+
+/// The spec of a service, as a client posts it.
+pub(crate) fn spec_of(mut posted: Value) -> Reply<ServiceSpec> {
     words::of_service(&mut posted)?;
     let mut spec: ServiceSpec = body::typed(posted)?;
     canonical(&mut spec);

@@ -19,7 +19,7 @@ use crate::parse::boolean;
 use crate::progress;
 use crate::secret::SECRET;
 
-const NOT_A_MANAGER: &str = "this node is not a swarm manager. Use \"swarmw swarm init\" or \
+pub(super) const NOT_A_MANAGER: &str = "this node is not a swarm manager. Use \"swarmw swarm init\" or \
      \"swarmw swarm join\" to connect this node to swarm and try again";
 const DETACHED: &str = "Since --detach=false was not specified, tasks will be created in the background.\n\
      In a future release, --detach=false will become the default.";
@@ -95,7 +95,7 @@ pub(super) async fn run(client: &Client, args: DeployArgs, io: &mut Io) -> Resul
 }
 
 /// What of the files was read and goes nowhere.
-fn tell(loaded: &Loaded, io: &mut Io) -> Result<(), Failure> {
+pub(super) fn tell(loaded: &Loaded, io: &mut Io) -> Result<(), Failure> {
     for warning in &loaded.warnings {
         io.warn(warning)?;
     }
@@ -140,7 +140,7 @@ async fn make_networks(client: &Client, stack: &Stack, io: &mut Io) -> Result<()
 }
 
 /// A network that is not the stack's must be there, and be the cluster's.
-async fn check_external(client: &Client, name: &str) -> Result<(), Failure> {
+pub(super) async fn check_external(client: &Client, name: &str) -> Result<(), Failure> {
     if is_of_engine(name) {
         return Ok(());
     }

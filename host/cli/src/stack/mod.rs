@@ -3,6 +3,7 @@
 mod deploy;
 mod files;
 mod list;
+mod plan;
 mod remove;
 mod services;
 #[cfg(test)]
@@ -33,6 +34,9 @@ pub enum StackCommand {
     /// List stacks
     #[command(visible_alias = "list", override_usage = "swarmw stack ls [OPTIONS]")]
     Ls(list::LsArgs),
+    /// Show what a deployment would do, with its tasks, and do nothing
+    #[command(override_usage = "swarmw stack plan [OPTIONS] STACK")]
+    Plan(plan::PlanArgs),
     /// List the tasks in the stack
     #[command(override_usage = "swarmw stack ps [OPTIONS] STACK")]
     Ps(PsArgs),
@@ -90,6 +94,7 @@ pub(crate) async fn run(
         StackCommand::Config(args) => config(args, io),
         StackCommand::Deploy(args) => deploy::run(client, args, io).await,
         StackCommand::Ls(args) => list::run(client, args, io).await,
+        StackCommand::Plan(args) => plan::run(client, args, io).await,
         StackCommand::Ps(args) => ps(client, args, io).await,
         StackCommand::Rm(args) => remove::run(client, args, io).await,
         StackCommand::Services(args) => services(client, args, io).await,

@@ -123,10 +123,7 @@ impl Deployer<'_> {
         let name = spec.name.clone();
         io.line(format!("Creating service {name}"))?;
         let auth = self.auth(&spec)?;
-        let no_query = self.resolve == Resolve::Never;
-        let image = spec.task_template.image().to_owned();
-        let resolved = image::resolve(self.client, &image, no_query, auth.as_deref()).await?;
-        let unresolved = resolved.set_in(&mut spec);
+        let unresolved = self.settle(&mut spec, None, auth.as_deref()).await?;
         let created =
             self.client.create_service(&spec, auth.as_deref()).await.map_err(|error| {
                 Failure::new(format!("failed to create service {name}: {error}"))
@@ -146,28 +143,7 @@ impl Deployer<'_> {
         let name = spec.name.clone();
         io.line(format!("Updating service {name} (id: {})", before.id))?;
         let auth = self.auth(&spec)?;
-        let mut warnings = Vec::new();
-        let is_same = before.spec.labels.get(IMAGE_LABEL) == spec.labels.get(IMAGE_LABEL);
-        match (self.resolve, is_same) {
-            (Resolve::Changed | Resolve::Never, true) => keep_image(&mut spec, before),
-            (resolve, is_same) => {
-                let image = spec.task_template.image().to_owned();
-                let no_query = resolve == Resolve::Never;
-                let resolved =
-                    image::resolve(self.client, &image, no_query, auth.as_deref()).await?;
-                if let Some(warning) = resolved.set_in(&mut spec) {
-                    warnings.push(warning);
-                    // Without a registry the digest of the last time is better than none:
-                    // another image would restart all tasks.
-                    if is_same {
-                        keep_image(&mut spec, before);
-                    }
-                }
-            }
-        }
-        // There is no --force here: tasks stay unless something else has changed.
-        Arc::make_mut(&mut spec.task_template).force_update =
-            before.spec.task_template.force_update;
+        let warnings = self.settle(&mut spec, Some(before), auth.as_deref()).await?;
         let service = Service { spec, ..before.clone() };
         let options = UpdateOptions { rollback: false, auth };
         let updated =
@@ -180,7 +156,40 @@ impl Deployer<'_> {
         Ok(service.id)
     }
 
-    fn auth(&self, spec: &ServiceSpec) -> Result<Option<String>, Failure> {
+    /// Settles which image a service has, and what it keeps of what is there; gives what
+    /// could not be found out about the image.
+    pub(super) async fn settle(
+        &self,
+        spec: &mut ServiceSpec,
+        before: Option<&Service>,
+        auth: Option<&str>,
+    ) -> Result<Option<String>, Failure> {
+        if let Some(before) = before {
+            // There is no --force here: tasks stay unless something else has changed.
+            Arc::make_mut(&mut spec.task_template).force_update =
+                before.spec.task_template.force_update;
+        }
+        let same =
+            before.filter(|have| have.spec.labels.get(IMAGE_LABEL) == spec.labels.get(IMAGE_LABEL));
+        if let Some(before) = same
+            && self.resolve != Resolve::Always
+        {
+            keep_image(spec, before);
+            return Ok(None);
+        }
+        let image = spec.task_template.image().to_owned();
+        let no_query = self.resolve == Resolve::Never;
+        let resolved = image::resolve(self.client, &image, no_query, auth).await?;
+        let unresolved = resolved.set_in(spec);
+        // Without a registry the digest of the last time is better than none: another image
+        // would restart all tasks.
+        if let (Some(before), true) = (same, unresolved.is_some()) {
+            keep_image(spec, before);
+        }
+        Ok(unresolved)
+    }
+
+    pub(super) fn auth(&self, spec: &ServiceSpec) -> Result<Option<String>, Failure> {
         match self.sends_auth {
             true => image::registry_auth(spec.task_template.image()).map(Some),
             false => Ok(None),

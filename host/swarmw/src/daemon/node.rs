@@ -19,9 +19,9 @@ use swarmw_ca::JoinToken;
 use swarmw_manager::{Founding, Manager, StreamedResponse, WholeRequest};
 use swarmw_model::{
     Blob, Consent, EngineSocket, Id, ManagerStatus, NetReport, Network, NetworkId, NetworkSpec,
-    NodeDescription, NodeId, NodeRole, NodeVolume, Plugin, PluginAct, PluginId, PluginLine,
-    PluginOffer, PluginReport, PluginUse, Refusal, RefusalKind, RequestId, ServiceSpec,
-    ShadowReport, Time, VolumeId, VolumeScope, VolumeSpec,
+    NodeDescription, NodeId, NodeRole, NodeVolume, Outlook, Plugin, PluginAct, PluginId,
+    PluginLine, PluginOffer, PluginReport, PluginUse, Refusal, RefusalKind, RequestId, ServiceSpec,
+    ShadowReport, Time, VolumeId, VolumeScope, VolumeSpec, Wish,
 };
 use swarmw_node::{Member, Membership};
 use swarmw_raft::Received;
@@ -269,6 +269,10 @@ impl Node for Daemon {
         before: Option<&'a ServiceSpec>,
     ) -> Answer<'a, ()> {
         async move { self.manager()?.check_service(spec, before).await }.boxed()
+    }
+
+    fn plan(&self, wish: Wish) -> Answer<'_, Outlook> {
+        async move { self.manager()?.plan(wish).await }.boxed()
     }
 
     fn create_network(

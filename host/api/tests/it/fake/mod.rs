@@ -24,7 +24,7 @@ use swarmw_model::{
     AddressPools, Base64, Cluster, ClusterId, ClusterSpec, Consent, DATA_PATH_PORT, EngineSocket,
     FEATURE_LEVEL, Id, JoinTokens, ManagerStatus, NodeId, NodeRole, NodeVolume, Plugin,
     PluginOffer, Reachability, Refusal, RequestId, RootCa, Slot, TaskId, TaskState, TaskStatus,
-    Time, Version,
+    Time, Version, Wish,
 };
 use swarmw_state::{Change, Event, NewTask, Outcome, State, TaskChange, Transaction};
 
@@ -53,6 +53,8 @@ pub struct Fake {
     /// What containers get for its socket.
     pub engine_socket: Mutex<EngineSocket>,
     pub joined: Mutex<Vec<JoinRequest>>,
+    /// What was to be planned.
+    pub wishes: Mutex<Vec<Wish>>,
     pub inits: Mutex<Vec<InitRequest>>,
     pub logs_asked: Mutex<Vec<LogsRequest>>,
     pub lines: Mutex<Vec<LogLine>>,
@@ -113,6 +115,7 @@ pub async fn serve_with(standing: Standing, shared: Arc<Shared>) -> Served {
         engine: Mutex::default(),
         engine_socket: Mutex::default(),
         joined: Mutex::default(),
+        wishes: Mutex::default(),
         inits: Mutex::default(),
         logs_asked: Mutex::default(),
         lines: Mutex::default(),

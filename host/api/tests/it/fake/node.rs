@@ -18,9 +18,9 @@ use swarmw_api::{
 use swarmw_model::{
     Blob, Breaker, CallUse, CandidateState, Comparison, Consent, EngineSocket, Id, LineLevel,
     ManagerStatus, NetFindings, NetReport, NetworkId, NetworkSpec, NodeDescription, NodeId,
-    NodeVolume, Plugin, PluginAct, PluginId, PluginLine, PluginOffer, PluginRelease, PluginReport,
-    PluginState, PluginUse, Refusal, RefusalKind, RequestId, RowUse, ServiceSpec, ShadowReport,
-    Time, VolumeId, VolumeScope, VolumeSpec,
+    NodeVolume, Outlook, PlannedAct, Plugin, PluginAct, PluginId, PluginLine, PluginOffer,
+    PluginRelease, PluginReport, PluginState, PluginUse, Refusal, RefusalKind, RequestId, RowUse,
+    ServiceOutlook, ServiceSpec, ShadowReport, Time, VolumeId, VolumeScope, VolumeSpec, Wish,
 };
 use swarmw_state::{Change, Event, State};
 
@@ -159,6 +159,18 @@ impl Daemon for Fake {
                 None => Ok(()),
             }
         })
+    }
+
+    fn plan(&self, wish: Wish) -> Answer<'_, Outlook> {
+        let services = wish.services.iter().map(|spec| ServiceOutlook {
+            name: spec.name.clone(),
+            act: PlannedAct::Create,
+            ..ServiceOutlook::default()
+        });
+        let outlook =
+            Outlook { services: services.collect(), is_settled: true, ..Outlook::default() };
+        self.wishes.lock().unwrap().push(wish);
+        Box::pin(async move { Ok(outlook) })
     }
 
     fn create_network(
