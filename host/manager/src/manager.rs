@@ -25,8 +25,9 @@ use crate::found::Founded;
 use crate::logs::{Lines, LogBroker, LogsRequest};
 use crate::observe::Observer;
 use crate::propose::Proposer;
-use crate::{authority, collect, doctor, lead, level, membership, networks, plugins, replicate};
-use crate::{authority, collect, lead, level, membership, networks, plan, plugins, replicate};
+use crate::{
+    authority, collect, doctor, lead, level, membership, networks, plan, plugins, replicate,
+};
 
 /// A manager node, running. Cheap to clone.
 #[derive(Clone)]

@@ -31,13 +31,13 @@ pub struct Asked<'a> {
 
 /// What would come of a wish that was granted: `then` is `now` with it, from [`grant`].
 /// `random` gives bits for ids. Calls plugins, and so blocks.
-pub fn foresee(
+pub fn foresee<'a>(
     now: &State,
     then: State,
     wish: &Wish,
     at: Time,
-    asked: Asked<'_>,
-    random: &mut dyn FnMut() -> u128,
+    asked: Asked<'a>,
+    random: &'a mut dyn FnMut() -> u128,
 ) -> Outlook {
     let played = play::play(then, at, asked, random);
     tell::outlook(now, &played, wish)

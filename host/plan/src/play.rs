@@ -48,11 +48,11 @@ struct Round {
 }
 
 /// Plays until nothing happens any more.
-pub(crate) fn play(
+pub(crate) fn play<'a>(
     state: State,
     begun: Time,
-    asked: Asked<'_>,
-    random: &mut dyn FnMut() -> u128,
+    asked: Asked<'a>,
+    random: &'a mut dyn FnMut() -> u128,
 ) -> Played {
     let open = |task: &&Arc<Task>| !task.status.state.is_terminal();
     let mut play = Play {

@@ -49,7 +49,7 @@ impl World {
         };
         let mut world = Self { state: State::default(), ids: 1_000, updates: OneByOne::default() };
         world.write(first);
-        nodes.for_each(|node| drop(world.write(Change::AddNode(Box::new(node)))));
+        nodes.for_each(|node| world.write(Change::AddNode(Box::new(node))));
         world
     }
 
@@ -93,6 +93,7 @@ impl World {
             self.ids += 1;
             let task = TaskId::from_bits(self.ids);
             self.write(Change::CreateTask(swarmw_state::NewTask {
+                generic_resources: Vec::new(),
                 id: task,
                 service: id,
                 spec_version,

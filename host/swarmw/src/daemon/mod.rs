@@ -184,9 +184,10 @@ fn socket_in_containers(
                 let error = anyhow::Error::from(error);
                 warn!(
                     error = %format!("{error:#}"),
-                    "containers that mount the engine's socket get the engine's own"
+                    "containers that mount the engine's socket are refused: there is no place for \
+                     the daemon's own"
                 );
-                (None, EngineSocket::new(&path, Given::Engine))
+                (None, EngineSocket::new(&path, Given::Nothing))
             }
         },
     };
