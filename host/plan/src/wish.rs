@@ -105,9 +105,7 @@ impl Copy {
         if spec.swarmw.is_none() {
             spec.swarmw.clone_from(&before.spec.swarmw);
         }
-        if before.spec == *spec {
-            return Ok(());
-        }
+        // Deployments write what is the same too: jobs are done again, paused updates go on.
         let (id, version) = (before.id, before.version);
         self.write(Change::UpdateService { id, version, spec: Box::new(spec.clone()) })
     }

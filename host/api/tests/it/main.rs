@@ -13,6 +13,7 @@ mod listening;
 mod logs;
 mod metrics;
 mod networks;
+mod plan;
 mod plugins;
 mod services;
 mod shapes;

@@ -29,6 +29,9 @@ struct State {
     writes: Vec<String>,
     /// A registry answers.
     has_registry: bool,
+    /// What it was asked to plan, and what it answers to that.
+    planned: Value,
+    outlook: Value,
     /// Creating a service of this name fails.
     fails: String,
     version: u64,
@@ -145,6 +148,10 @@ impl State {
                 Some(index) => (StatusCode::OK, self.of(kind)[index].clone()),
                 None => missing(kind, name),
             },
+            ("POST", ["swarmw", "plan"]) => {
+                self.planned = body;
+                (StatusCode::OK, self.outlook.clone())
+            }
             ("POST", [kind, "create"]) => self.create(kind, body),
             ("POST", [kind, id, "update"]) => match self.position(kind, id) {
                 Some(index) => {
@@ -426,5 +433,94 @@ async fn config_prints_the_files_as_one() {
     assert_eq!(
         printed.stdout,
         "version: \"3.13\"\nservices:\n  a:\n    image: ${SWARMW_NO_SUCH:-x}\n"
+    );
+}
+
+#[tokio::test]
+async fn a_plan_asks_the_leader_and_writes_nothing() {
+    let fake = Fake::start().await;
+    fake.write("s.txt", "hush");
+    let file = fake.write("c.yml", FILE);
+    fake.state(|state| {
+        state.outlook = json!({"IsSettled": true, "Duration": 0, "Services": [
+            {"Name": "st_db", "Act": "create", "Added": 1, "Placed": {"n1": 1}},
+            {"Name": "st_web", "Act": "create", "Added": 2, "Placed": {"n1": 1},
+                "Pending": {"no suitable node": 1}},
+        ]});
+    });
+    let printed = fake.run(&["plan", "-c", &file, "st"]).await;
+    assert_eq!((printed.code, printed.stderr.as_str()), (0, ""));
+    assert_eq!(
+        printed.stdout,
+        "Networks\n  + st_default\n  + st_front\nSecrets\n  + st_s\nConfigs\n  + st_c\nServices\n\
+         \x20 + st_db\n      tasks: 1 added\n      then on n1\n\
+         \x20 + st_web\n      tasks: 2 added\n      then on n1\n\
+         \x20     ! 1 would wait: no suitable node\n\n\
+         Services: 2 to create, 0 to change, 0 to remove. Tasks: 3 to add, 0 to replace, 0 to \
+         stop, 1 would wait for a node.\n"
+    );
+    let (asked, writes) = fake.state(|state| (state.planned.clone(), state.writes.clone()));
+    assert_eq!(writes, ["POST /swarmw/plan"]);
+    assert_eq!((&asked["Secrets"], &asked["Configs"]), (&json!(["st_s"]), &json!(["st_c"])));
+    assert_eq!(asked["Networks"][1]["Name"], "st_front");
+    let web = &asked["Services"][1]["TaskTemplate"];
+    assert_eq!(web["ContainerSpec"]["Image"], "nginx:latest@sha256:ab");
+    assert_eq!(web["ContainerSpec"]["Secrets"][0]["SecretName"], "st_s");
+
+    let told = fake.run(&["plan", "--detailed-exitcode", "-c", &file, "st"]).await;
+    assert_eq!((told.code, told.stderr.as_str()), (crate::WOULD_CHANGE, ""));
+}
+
+#[tokio::test]
+async fn a_plan_of_what_is_there_has_nothing_to_do_and_one_without_a_service_removes_it() {
+    let fake = Fake::start().await;
+    fake.write("s.txt", "hush");
+    let file = fake.write("c.yml", FILE);
+    assert_eq!(fake.run(&["deploy", "--detach=true", "-c", &file, "st"]).await.code, 0);
+    fake.state(|state| {
+        for (kind, id) in [("secrets", "id-st_s"), ("configs", "id-st_c")] {
+            let index = state.position(kind, id).expect("made");
+            assert!(state.of(kind)[index]["Spec"]["Name"].is_string());
+        }
+        state.outlook = json!({"IsSettled": true, "Services": [{"Name": "st_web", "Kept": 2}]});
+    });
+    let same = fake.run(&["plan", "--detailed-exitcode", "-c", &file, "st"]).await;
+    assert_eq!((same.code, same.stderr.as_str()), (0, ""));
+    assert_eq!(same.stdout, "Nothing to do: stack st is as its files say.\n");
+    let asked = fake.state(|state| state.planned.clone());
+    assert_eq!((&asked["Networks"], &asked["Secrets"]), (&json!([]), &json!([])));
+
+    let less =
+        fake.write("less.yml", "services: {db: {image: 'redis:8'}}\nconfigs: {c: {content: y}}\n");
+    fake.state(|state| {
+        state.outlook = json!({"IsSettled": true, "Duration": 10_000_000_000_u64, "Services": [
+            {"Name": "st_db", "Act": "update", "Replaced": 2, "Placed": {"n1": 2},
+                "Changes": [{"Field": "Image", "Old": "redis:7", "New": "redis:8"},
+                    {"Field": "Env[A]", "New": "1"}],
+                "Moved": [{"Task": "st_db.1", "From": "n2", "To": "n1"}]},
+            {"Name": "st_web", "Act": "remove", "Stopped": 2},
+        ]});
+    });
+    let printed = fake.run(&["plan", "--prune", "-c", &less, "st"]).await;
+    assert_eq!((printed.code, printed.stderr.as_str()), (0, ""));
+    assert_eq!(
+        printed.stdout,
+        "Configs\n  ~ st_c\n      ! its data differ from the file's, which the deployment will \
+         be refused for: give the config another name\nServices\n  ~ st_db\n\
+         \x20     Image: \"redis:7\" → \"redis:8\"\n      Env[A]: + \"1\"\n\
+         \x20     tasks: 2 replaced, 1 of them moved\n      then on n1 (2)\n\
+         \x20     st_db.1 moves from n2 to n1\n  - st_web\n      tasks: 2 stopped\n\n\
+         Services: 0 to create, 1 to change, 1 to remove. Tasks: 0 to add, 2 to replace, 2 to \
+         stop.\nIt takes at least 10s.\n"
+    );
+    assert_eq!(fake.state(|state| state.planned["Removed"].clone()), json!(["st_web"]));
+    let json = fake.run(&["plan", "--format", "json", "-c", &less, "st"]).await;
+    let told: Value = serde_json::from_str(&json.stdout).expect("JSON");
+    assert_eq!(told["Services"][0]["Changes"][0]["New"], "redis:8");
+    assert_eq!(told["Configs"][0]["Act"], "update");
+    let wrong = fake.run(&["plan", "--format", "table", "-c", &less, "st"]).await;
+    assert_eq!(
+        (wrong.code, wrong.stderr.as_str()),
+        (1, "unknown format \"table\": pretty or json\n")
     );
 }

@@ -152,8 +152,10 @@ fn service(name: &str, image: &str, replicas: u64) -> Value {
 fn in_zone(mut service: Value, zone: &str, cpus: i64) -> Value {
     let constraint = format!("node.labels.zone=={zone}");
     service["TaskTemplate"]["Placement"] = json!({"Constraints": [constraint]});
-    service["TaskTemplate"]["Resources"] =
-        json!({"Reservations": {"NanoCPUs": cpus * 1_000_000_000}});
+    if cpus > 0 {
+        service["TaskTemplate"]["Resources"] =
+            json!({"Reservations": {"NanoCPUs": cpus * 1_000_000_000}});
+    }
     service
 }
 
