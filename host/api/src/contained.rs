@@ -46,6 +46,10 @@ pub(crate) struct Contained {
 pub(crate) fn open(folder: &Path, engine: &Path) -> io::Result<Contained> {
     let folder = std::path::absolute(folder)?;
     let (place, links, sockets) = (folder.join(PLACE), folder.join(LINKS), folder.join(SOCKETS));
+    // Binds have colons between their parts.
+    if text(&folder)?.contains(':') {
+        return Err(io::Error::other(format!("there is a colon in {}", folder.display())));
+    }
     make(&folder)?;
     make(&sockets)?;
     for path in EngineSocket::paths_of(text(engine)?) {

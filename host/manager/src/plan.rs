@@ -13,8 +13,10 @@ use crate::plugins;
 /// leader's loops on the copy.
 pub(crate) async fn plan(inner: &Arc<Inner>, mut wish: Wish) -> Result<Outlook, Refusal> {
     let (now, at) = (inner.log.raft.state(), inner.log.now());
-    let mut chance = inner.log.ambient.chance();
-    let then = grant(&now, &mut wish, at, &mut || chance.random())?;
+    let then = {
+        let mut chance = inner.log.ambient.chance();
+        grant(&now, &mut wish, at, &mut || chance.random())?
+    };
     for spec in &wish.services {
         let before = now.service_named(&spec.name).map(|service| &service.spec);
         plugins::check(inner, spec, before).await.map_err(|why| Refusal {
