@@ -8,7 +8,7 @@ use swarmw_model::{
     Duration, NodeId, NodeState, ServiceId, ServiceSpec, Task, TaskId, TaskSpec, TaskState,
     TaskStatus, Time,
 };
-use swarmw_orchestrator::{Claims, Fits, Orchestrator};
+use swarmw_orchestrator::{Claims, Fits, Orchestrator, UpdatePolicies};
 use swarmw_scheduler::{Policies, Scheduler, Supply};
 use swarmw_state::{Change, Event, State, TaskChange, Transaction};
 
@@ -31,7 +31,8 @@ pub(crate) struct Played {
 struct Play<'a> {
     state: State,
     now: Time,
-    asked: Asked<'a>,
+    placement: &'a mut dyn Policies,
+    updates: &'a mut dyn UpdatePolicies,
     random: &'a mut dyn FnMut() -> u128,
     orchestrator: Orchestrator,
     scheduler: Scheduler,
@@ -57,7 +58,8 @@ pub(crate) fn play<'a>(
     let open = |task: &&Arc<Task>| !task.status.state.is_terminal();
     let mut play = Play {
         now: begun,
-        asked,
+        placement: asked.placement,
+        updates: asked.updates,
         random,
         orchestrator: Orchestrator::new(&state, begun),
         scheduler: Scheduler::new(&state),
@@ -104,18 +106,17 @@ impl Play<'_> {
         let (state, now) = (&self.state, self.now);
         let mut addresses = Addresses::of(state);
         let (mut changes, _) = self.allocator.services(&mut addresses);
-        let mut fits =
-            Judge { scheduler: &mut self.scheduler, policies: &mut *self.asked.placement };
+        let mut fits = Judge { scheduler: &mut self.scheduler, policies: &mut *self.placement };
         let random = &mut *self.random;
         let decided =
-            self.orchestrator.tick(state, now, &mut fits, &mut *self.asked.updates, &mut || {
+            self.orchestrator.tick(state, now, &mut fits, &mut *self.updates, &mut || {
                 TaskId::from_bits(random())
             });
         changes.extend(decided.changes);
         let claimed = self.claims.tick(state, now);
         changes.extend(claimed.changes);
         let mut supply = Supplied { allocator: &self.allocator, addresses: &mut addresses };
-        let policies = &mut *self.asked.placement;
+        let policies = &mut *self.placement;
         self.scheduler.schedule_with(state, &mut changes, now, policies, &mut supply);
         let taken_back = self.allocator.tasks(&mut addresses, &mut changes, now);
         taken_back.told_before.into_iter().for_each(|task| self.scheduler.stays_waiting(task));

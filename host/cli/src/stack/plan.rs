@@ -108,7 +108,10 @@ pub(super) async fn run(client: &Client, args: PlanArgs, io: &mut Io) -> Result<
     let deployer = Deployer { client, resolve, sends_auth: args.with_registry_auth };
     let plan = made(client, stack, &deployer, args.prune, io).await?;
     match is_json {
-        true => io.line(serde_json::to_string_pretty(&plan).unwrap_or_default())?,
+        true => {
+            let text = serde_json::to_string_pretty(&plan);
+            io.line(text.map_err(|error| Failure::new(error.to_string()))?)?;
+        }
         false => io.text(&show::pretty(&plan, &args.stack))?,
     }
     match args.detailed_exitcode && !plan.is_empty() {

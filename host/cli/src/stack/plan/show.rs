@@ -46,7 +46,8 @@ pub(super) fn pretty(plan: &Plan, stack: &str) -> String {
 
 fn summary(plan: &Plan) -> String {
     let of = |act| plan.outlook.services.iter().filter(|one| one.act == act).count();
-    let sum = |count: fn(&ServiceOutlook) -> u64| plan.outlook.services.iter().map(count).sum();
+    let sum =
+        |count: fn(&ServiceOutlook) -> u64| plan.outlook.services.iter().map(count).sum::<u64>();
     let pending = |one: &ServiceOutlook| one.pending.values().sum::<u64>();
     let waiting = match sum(pending) {
         0 => String::new(),
