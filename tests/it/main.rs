@@ -4,6 +4,7 @@
 
 mod api_tls;
 mod canary;
+mod clients;
 mod docker;
 mod examples;
 mod founding;

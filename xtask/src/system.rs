@@ -7,8 +7,11 @@ use anyhow::{Context, Result, bail};
 
 use crate::shell::{on_path, root, run_command, run_in};
 
+/// A program or a file, and the Debian package that has it.
+type Has = (&'static str, &'static str);
+
 /// Programs that the tests run, and the Debian package that has each.
-const PROGRAMS: &[(&str, &str)] = &[
+const PROGRAMS: &[Has] = &[
     ("dockerd", "docker.io"),
     ("docker-registry", "docker-registry"),
     ("openssl", "openssl"),
@@ -28,10 +31,19 @@ const PROGRAMS: &[(&str, &str)] = &[
     ("cc", "gcc"),
     ("node", "nodejs"),
     ("npm", "npm"),
+    ("ansible-playbook", "ansible"),
+    ("docker-compose", "docker-compose"),
+];
+
+/// What is no program: modules of Debian's own python3, whatever else the PATH has.
+const FILES: &[Has] = &[
+    ("/usr/bin/python3", "python3"),
+    ("/usr/lib/python3/dist-packages/docker", "python3-docker"),
+    ("/usr/lib/python3/dist-packages/jsondiff", "python3-jsondiff"),
 ];
 
 /// The same for benchmarks of networks.
-const NETWORK_PROGRAMS: &[(&str, &str)] = &[
+const NETWORK_PROGRAMS: &[Has] = &[
     ("ip", "iproute2"),
     ("iptables", "iptables"),
     ("iperf3", "iperf3"),
@@ -44,13 +56,13 @@ const SYSTEM_FOLDERS: [&str; 2] = ["/usr/sbin", "/sbin"];
 
 /// Installs the missing packages as root; otherwise says what is missing.
 pub fn prepare() -> Result<()> {
-    have(PROGRAMS, "cargo xtask test")?;
+    have(PROGRAMS, FILES, "cargo xtask test")?;
     if !is_root()? {
         bail!(
             "the tests start private Docker engines in namespaces of their own and mount small\n\
              file systems, which needs root.\n\
              Run `cargo xtask test` as root, or the others with \
-             `cargo test --workspace -- --skip docker:: --skip needs_root::`."
+             `cargo test --workspace -- --skip docker:: --skip clients:: --skip needs_root::`."
         );
     }
     compile_targets()
@@ -58,15 +70,15 @@ pub fn prepare() -> Result<()> {
 
 /// The same for benchmarks of networks.
 pub fn prepare_networks() -> Result<()> {
-    have(NETWORK_PROGRAMS, "cargo xtask bars networks")?;
+    have(NETWORK_PROGRAMS, &[], "cargo xtask bars networks")?;
     if !is_root()? {
         bail!("benchmarks of networks make network namespaces, which needs root");
     }
     Ok(())
 }
 
-fn have(programs: &[(&'static str, &'static str)], command: &str) -> Result<()> {
-    let missing = missing_packages(programs);
+fn have(programs: &[Has], files: &[Has], command: &str) -> Result<()> {
+    let missing = missing_packages(programs, files);
     if missing.is_empty() {
         return Ok(());
     }
@@ -81,16 +93,14 @@ fn have(programs: &[(&'static str, &'static str)], command: &str) -> Result<()> 
     install(&missing)
 }
 
-fn missing_packages(programs: &[(&'static str, &'static str)]) -> Vec<&'static str> {
+fn missing_packages(programs: &[Has], files: &[Has]) -> Vec<&'static str> {
     let there = |program: &str| {
         on_path(program)
             || SYSTEM_FOLDERS.iter().any(|dir| std::path::Path::new(dir).join(program).is_file())
     };
-    let mut packages: Vec<_> = programs
-        .iter()
-        .filter(|(program, _)| !there(program))
-        .map(|(_, package)| *package)
-        .collect();
+    let programs = programs.iter().filter(|(program, _)| !there(program));
+    let files = files.iter().filter(|(file, _)| !std::path::Path::new(file).exists());
+    let mut packages: Vec<_> = programs.chain(files).map(|(_, package)| *package).collect();
     packages.dedup();
     packages
 }

@@ -33,7 +33,7 @@ def main(address):
 
 def compose(*words):
     """Runs docker-compose; it must succeed. What it printed."""
-    command = ["docker-compose", "--no-ansi", "--project-name", "site"]
+    command = ["docker-compose", "--ansi", "never", "--project-name", "site"]
     command += ["--file", os.path.join(FOLDER, "compose.yml"), *words]
     done = subprocess.run(command, capture_output=True, text=True)
     expect(done.returncode == 0, " ".join(command), done.stdout + done.stderr)

@@ -37,9 +37,10 @@ SEVEN = int(docker.__version__.split(".")[0]) >= 7
 
 def main(address):
     client = docker.from_env(version=VERSION)
+    # Whoever listens before there is a swarm hears of it afterwards.
+    watched = Watched(client)
     system(client)
     swarm(client, address)
-    watched = Watched(client)
     nodes(client)
     data(client)
     networks(client)
@@ -183,7 +184,10 @@ def networks(client):
         check_duplicate=True,
     )
     told("network", client.networks.get(made.id).attrs)
-    told("networks", sorted((n.name, n.attrs["Scope"], n.attrs["Driver"]) for n in client.networks.list()))
+    told(
+        "networks",
+        sorted((n.name, n.attrs["Scope"], n.attrs["Driver"]) for n in client.networks.list()),
+    )
     told("by name", [n.attrs for n in client.networks.list(names=["back"])])
     told("by label", [n.name for n in client.networks.list(filters={"label": "tier=back"})])
     told("of the swarm", sorted(n.name for n in client.networks.list(filters={"scope": "swarm"})))
@@ -240,7 +244,10 @@ def services(client):
     tasks = sorted(running(service), key=lambda task: task["Slot"])
     told("tasks", tasks)
     told("one task", client.api.inspect_task(tasks[0]["ID"]) == tasks[0])
-    told("listed", [(s.name, s.id == service.id) for s in client.services.list(filters={"name": "web"})])
+    told(
+        "listed",
+        [(s.name, s.id == service.id) for s in client.services.list(filters={"name": "web"})],
+    )
     told("by label", [s.name for s in client.services.list(filters={"label": "tier=front"})])
     told("by mode", [s.name for s in client.services.list(filters={"mode": "replicated"})])
     listed = client.services.list(**since_7(status=True))
@@ -292,7 +299,9 @@ def containers_of(client, service):
 def inside(client, task):
     """A task's container, through the same socket."""
     container = client.containers.get(task["Status"]["ContainerStatus"]["ContainerID"])
-    expect(container.name == f"web.1.{task['ID']}", "the container has its task's name", container.name)
+    expect(
+        container.name == f"web.1.{task['ID']}", "the container has its task's name", container.name
+    )
     told("labels", container.labels)
     for command in (
         "cat /run/secrets/password",
@@ -304,7 +313,10 @@ def inside(client, task):
         code, output = container.exec_run(command)
         told(command, [code, output.decode()[:13], len(output)])
     settings = container.attrs["HostConfig"]
-    told("host config", {k: settings[k] for k in ("CapAdd", "Init", "Memory", "NanoCpus", "ExtraHosts")})
+    told(
+        "host config",
+        {k: settings[k] for k in ("CapAdd", "Init", "Memory", "NanoCpus", "ExtraHosts")},
+    )
     told("networks of it", sorted(container.attrs["NetworkSettings"]["Networks"]))
     told("mounts of it", sorted((m["Type"], m["Destination"]) for m in container.attrs["Mounts"]))
 
@@ -327,14 +339,16 @@ def tried(call):
 
 
 def logs(client, service):
-    """Each task's healthcheck asks it, but httpd is silent: a service that talks."""
+    """httpd says nothing, so another service talks."""
     talks = client.services.create(
         "busybox",
         name="talks",
         command=["sh", "-c", "echo to out; echo to err >&2; sleep 1000"],
         restart_policy=RestartPolicy("none"),
     )
-    eventually("it talks", lambda: len(b"".join(talks.logs(stdout=True, stderr=True)).splitlines()) == 2)
+    eventually(
+        "it talks", lambda: len(b"".join(talks.logs(stdout=True, stderr=True)).splitlines()) == 2
+    )
     told("out", list(talks.logs(stdout=True)))
     told("err", list(talks.logs(stderr=True)))
     told("details", list(talks.logs(stdout=True, details=True)))
@@ -342,8 +356,19 @@ def logs(client, service):
     told("tail", list(talks.logs(stdout=True, stderr=True, tail=1)) != [])
     told("follow", next(talks.logs(stdout=True, follow=True)))
     (task,) = talks.tasks()
-    told("task's", b"".join(client.api._stream_raw_result(
-        client.api._get(client.api._url("/tasks/{0}/logs", task["ID"]), params={"stdout": 1}, stream=True))) != b"")
+    told(
+        "task's",
+        b"".join(
+            client.api._stream_raw_result(
+                client.api._get(
+                    client.api._url("/tasks/{0}/logs", task["ID"]),
+                    params={"stdout": 1},
+                    stream=True,
+                )
+            )
+        )
+        != b"",
+    )
     refused("no stream", lambda: list(talks.logs()))
     talks.remove()
 
@@ -361,7 +386,11 @@ def updated(client, service):
     told("images", [t["Spec"]["ContainerSpec"]["Image"] for t in running(service)])
     told("previous", service.attrs["PreviousSpec"]["TaskTemplate"]["ContainerSpec"]["Image"])
     told("force", service.force_update())
-    eventually("forced", lambda: update_state(service) == "completed" and service.attrs["Spec"]["TaskTemplate"]["ForceUpdate"])
+    eventually(
+        "forced",
+        lambda: update_state(service) == "completed"
+        and service.attrs["Spec"]["TaskTemplate"]["ForceUpdate"],
+    )
     told("forced", service.attrs["Spec"]["TaskTemplate"]["ForceUpdate"])
     # docker-py has no call for it.
     url = client.api._url("/services/{0}/update", service.id)
@@ -389,13 +418,20 @@ def in_use(client, service):
     refused("config in use", config.remove)
     refused("network in use", network.remove)
     refused("name in use", lambda: client.services.create("web:1", name="web"))
-    refused("port in use", lambda: client.services.create("web:1", name="other", endpoint_spec=EndpointSpec(ports={8088: 80})))
+    refused(
+        "port in use",
+        lambda: client.services.create(
+            "web:1", name="other", endpoint_spec=EndpointSpec(ports={8088: 80})
+        ),
+    )
     refused("bad name of a service", lambda: client.services.create("web:1", name="no good"))
 
 
 def once_more(client):
     """Global services and jobs."""
-    everywhere = client.services.create("busybox", name="everywhere", mode="global", command=["sleep", "1000"])
+    everywhere = client.services.create(
+        "busybox", name="everywhere", mode="global", command=["sleep", "1000"]
+    )
     eventually("one on each node", lambda: len(running(everywhere)) == 1)
     everywhere.reload()
     told("global", everywhere.attrs)
@@ -434,7 +470,9 @@ def volumes(client):
 def containers(client):
     told("run", client.containers.run("busybox", ["echo", "hello"], remove=True))
     refused_run(client)
-    container = client.containers.run("busybox", ["sleep", "1000"], name="plain", detach=True, labels={"a": "b"})
+    container = client.containers.run(
+        "busybox", ["sleep", "1000"], name="plain", detach=True, labels={"a": "b"}
+    )
     told("container", [container.name, container.status])
     told("exec", container.exec_run(["sh", "-c", "echo out; echo err >&2; exit 3"], demux=True))
     told("stream", b"".join(container.exec_run(["echo", "streamed"], stream=True).output))
@@ -502,7 +540,10 @@ def images(client):
     context = io.BytesIO()
     with tarfile.open(fileobj=context, mode="w") as tar:
         for name, content in (
-            ("Dockerfile", b"FROM busybox\nCOPY note /note\nLABEL built=yes\nCMD [\"cat\", \"/note\"]\n"),
+            (
+                "Dockerfile",
+                b'FROM busybox\nCOPY note /note\nLABEL built=yes\nCMD ["cat", "/note"]\n',
+            ),
             ("note", b"built here\n"),
         ):
             entry = tarfile.TarInfo(name)
@@ -529,7 +570,10 @@ def images(client):
 def refusals(client):
     refused("no task", lambda: client.api.inspect_task("nobody"))
     refused("bad filter", lambda: client.services.list(filters={"colour": "red"}))
-    refused("bad constraint", lambda: client.services.create("web:1", constraints=["node.role = manager"]))
+    refused(
+        "bad constraint",
+        lambda: client.services.create("web:1", constraints=["node.role = manager"]),
+    )
     refused("leave", lambda: client.swarm.leave())
 
 

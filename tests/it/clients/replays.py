@@ -134,7 +134,12 @@ SERVICES = [
 
 
 def prepare():
-    network = {"Name": "shop_front", "Driver": "overlay", "Attachable": True, "CheckDuplicate": True}
+    network = {
+        "Name": "shop_front",
+        "Driver": "overlay",
+        "Attachable": True,
+        "CheckDuplicate": True,
+    }
     network["Labels"] = {"com.docker.stack.namespace": "shop"}
     network = post("/networks/create", network)["Id"]
     services = []
@@ -151,7 +156,9 @@ def prepare():
 
 
 def running(service):
-    wanted = get(f"/tasks?filters={filters(**{'service': [service], 'desired-state': ['running']})}")
+    wanted = get(
+        f"/tasks?filters={filters(**{'service': [service], 'desired-state': ['running']})}"
+    )
     return [t for t in wanted if t["Status"]["State"] == "running"]
 
 
@@ -256,7 +263,9 @@ def visualizer():
         if task.get("NodeID") not in here:
             continue
         tag = re.search(r"([^/]+?)(:([^/]+))?$", task["Spec"]["ContainerSpec"]["Image"])
-        expect(CONTAINER.match(task["Status"]["ContainerStatus"]["ContainerID"]), "a container", task)
+        expect(
+            CONTAINER.match(task["Status"]["ContainerStatus"]["ContainerID"]), "a container", task
+        )
         command = task["Spec"]["ContainerSpec"].get("Args")
         boxes.append((name, tag.group(0), command, task["Status"]["State"]))
     told("visualizer", sorted(boxes, key=str))
@@ -277,7 +286,15 @@ def snapshot():
     ask("HEAD", "/_ping")
     info = get("/v1.41/info")
     told("portainer: swarm", [info["Swarm"]["ControlAvailable"], info["Swarm"]["LocalNodeState"]])
-    for key in ("ServerVersion", "NCPU", "MemTotal", "Driver", "OperatingSystem", "Name", "Plugins"):
+    for key in (
+        "ServerVersion",
+        "NCPU",
+        "MemTotal",
+        "Driver",
+        "OperatingSystem",
+        "Name",
+        "Plugins",
+    ):
         expect(info[key], f"info has {key}", info)
     nodes = get("/v1.41/nodes")
     expect(sum(n["Description"]["Resources"]["NanoCPUs"] for n in nodes) > 0, "processors", nodes)
@@ -301,7 +318,10 @@ def lists():
         expect(node["Version"]["Index"] > 0 and engine["EngineVersion"], "a node", node)
         expect({"Type", "Name"} <= set(engine["Plugins"][0]), "plugins of its engine", node)
         if manager:
-            told("portainer: a manager", [manager["Leader"], manager["Reachability"], manager["Addr"]])
+            told(
+                "portainer: a manager",
+                [manager["Leader"], manager["Reachability"], manager["Addr"]],
+            )
     networks = get("/v1.41/networks")
     for network in networks:
         for key in ("Id", "Name", "Scope", "Driver", "Attachable", "Internal", "IPAM", "Ingress"):
@@ -332,7 +352,10 @@ def of_a_service():
     lines = logs(f"/tasks/{task['ID']}/logs?stdout=1&stderr=1&timestamps=1&tail=100")
     told("portainer: logs of a task", sorted(lines, key=lambda line: line[1][-6:]))
     waits = get(f"/tasks?filters={filters(service=['nowhere'])}")[0]
-    told("portainer: why it waits", [waits["Status"]["State"], waits["Status"]["Err"], waits["Status"].get("ContainerStatus")])
+    told(
+        "portainer: why it waits",
+        [waits["Status"]["State"], waits["Status"]["Err"], waits["Status"].get("ContainerStatus")],
+    )
 
 
 def logs(path):
@@ -405,11 +428,15 @@ def changes():
     spec["TaskTemplate"]["ForceUpdate"] += 1
     update(service, spec)
     eventually("all tasks are new", lambda: len({t["ID"] for t in running(ident)} - before) == 2)
-    stale = ask("POST", f"/v1.41/services/{ident}/update?version={service['Version']['Index']}", spec)
+    stale = ask(
+        "POST", f"/v1.41/services/{ident}/update?version={service['Version']['Index']}", spec
+    )
     told("portainer: a stale write", [stale[0], json.loads(stale[2])])
     (node,) = [n for n in get("/v1.41/nodes") if n.get("ManagerStatus", {}).get("Leader")]
     spec = dict(node["Spec"], Labels={"portainer": "yes"}, Name="")
-    status, _, body = ask("POST", f"/v1.41/nodes/{node['ID']}/update?version={node['Version']['Index']}", spec)
+    status, _, body = ask(
+        "POST", f"/v1.41/nodes/{node['ID']}/update?version={node['Version']['Index']}", spec
+    )
     expect(status == 200, "a label", body)
     told("portainer: labels", get(f"/v1.41/nodes/{node['ID']}")["Spec"]["Labels"])
 

@@ -1,7 +1,7 @@
 """What a client was answered, so that two engines can be compared line by line.
 
-Each line is a step and what came of it, as JSON; what differs from run to run (ids,
-times, addresses, versions) is replaced by a word that says what it was.
+Each line is a step and what came of it, as JSON, with a tab between; what differs from run to
+run (ids, times, addresses, versions) is replaced by a word that says what it was.
 """
 
 import json
@@ -16,6 +16,7 @@ OWN = {
     "CertIssuerSubject",
     "Digest",
     "Engine",
+    "Hostname",
     "Index",
     "MemoryBytes",
     "NanoCPUs",
@@ -58,7 +59,7 @@ def masked_text(text):
 
 def told(step, value=None):
     """Writes down what a step came to."""
-    print(step, json.dumps(masked(value), sort_keys=True, default=str), flush=True)
+    print(step, json.dumps(masked(value), sort_keys=True, default=str), sep="\t", flush=True)
 
 
 def eventually(what, look, seconds=60):

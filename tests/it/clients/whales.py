@@ -102,13 +102,18 @@ def service(docker):
     told("service", [web.spec.labels, web.spec.mode])
     told("template", web.spec.task_template.container_spec)
     expect(docker.service.exists(name), "the service exists")
-    told("scale", docker.service.scale({name: 2}))
+    docker.service.scale({name: 2}, detach=True)
     tasks = eventually("two tasks run", lambda: run(docker, name, 2))
     told("task", [tasks[0].desired_state, tasks[0].status.message, tasks[0].slot])
     expect({t.node_id for t in tasks} == {docker.node.list()[0].id}, "they are here")
     container = docker.container.inspect(tasks[0].status.container_status.container_id)
     told("secret inside", container.execute(["cat", "/run/secrets/given"]))
-    told("page", docker.run("busybox", ["wget", "-qO-", f"http://tasks.{name}/"], networks=["back"], remove=True))
+    told(
+        "page",
+        docker.run(
+            "busybox", ["wget", "-qO-", f"http://tasks.{name}/"], networks=["back"], remove=True
+        ),
+    )
     web.update(image="web:2", replicas=1)
     told("image", web.spec.task_template.container_spec.image)
     eventually("the update ends", lambda: web.update_status.state == "completed")
@@ -159,14 +164,18 @@ def stack(docker, folder):
     docker.stack.deploy("demo", compose_files=file, resolve_image="never")
     told("again", len(docker.stack.ps("demo")))
     demo.remove()
-    eventually("the network is gone", lambda: not tried(lambda: docker.network.exists("demo_front")))
+    eventually(
+        "the network is gone", lambda: not tried(lambda: docker.network.exists("demo_front"))
+    )
     told("none left", docker.stack.list())
 
 
 def volumes_and_containers(docker):
     volume = docker.volume.create("kept", labels={"a": "b"})
     told("volume", [volume.name, volume.driver, volume.labels])
-    container = docker.run("busybox", ["sleep", "1000"], name="plain", detach=True, volumes=[("kept", "/data")])
+    container = docker.run(
+        "busybox", ["sleep", "1000"], name="plain", detach=True, volumes=[("kept", "/data")]
+    )
     told("container", [container.name, container.state.running])
     told("exec", container.execute(["sh", "-c", "echo kept > /data/note; cat /data/note"]))
     with tempfile.TemporaryDirectory() as folder:

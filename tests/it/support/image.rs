@@ -9,7 +9,7 @@ use super::machine::{Machine, must};
 
 /// Programs that one busybox is.
 const APPLETS: &[&str] = &[
-    "sh", "cat", "echo", "false", "hostname", "httpd", "ip", "kill", "ls", "nc", "nslookup",
+    "sh", "cat", "echo", "env", "false", "hostname", "httpd", "ip", "kill", "ls", "nc", "nslookup",
     "ping", "printf", "rm", "sleep", "test", "touch", "true", "wget",
 ];
 
@@ -64,8 +64,35 @@ impl RootFs {
             copy_with_libraries(program, &root);
         }
         copy_perls_modules(&root);
+        Self::of(folder, &root)
+    }
+
+    /// Packs others: these programs with their libraries, these files and folders of this
+    /// machine where it has them, and what `add` puts beside them.
+    pub fn pack_with(
+        folder: &Path,
+        programs: &[String],
+        files: &[String],
+        add: impl FnOnce(&Path),
+    ) -> Self {
+        let root = folder.join("rootfs");
+        fs::create_dir_all(root.join("tmp")).expect("a folder of the image");
+        for program in programs {
+            copy_with_libraries(program, &root);
+        }
+        for file in files.iter().map(Path::new).filter(|file| file.exists()) {
+            let to = root.join(file.strip_prefix("/").expect("an absolute path"));
+            let to = to.parent().expect("a folder");
+            fs::create_dir_all(to).expect("a folder of the image");
+            must(Command::new("cp").args(["-r"]).arg(file).arg(to));
+        }
+        add(&root);
+        Self::of(folder, &root)
+    }
+
+    fn of(folder: &Path, root: &Path) -> Self {
         let packed = folder.join("rootfs.tar");
-        must(Command::new("tar").arg("-C").arg(&root).arg("-cf").arg(&packed).arg("."));
+        must(Command::new("tar").arg("-C").arg(root).arg("-cf").arg(&packed).arg("."));
         fs::remove_dir_all(root).expect("the unpacked files go");
         Self(packed)
     }

@@ -62,6 +62,13 @@ pub(crate) async fn exists(host: &Host, reference: &str) -> bool {
     networks.iter().any(|network| network["Name"] == reference || network["Id"] == reference)
 }
 
+/// Whether the engine has a network of this name that is not the one of this id, shadows
+/// included.
+pub(super) async fn has_another(host: &Host, name: &str, id: &str) -> Reply<bool> {
+    let networks = listed(host, "/networks").await?;
+    Ok(networks.iter().any(|network| network["Name"] == name && network["Id"] != id))
+}
+
 fn stands_for(network: &Value) -> Option<&str> {
     let of_ours = network["Driver"] == DRIVER;
     network.pointer("/Options").filter(|_| of_ours)?.get(OPTION)?.as_str()

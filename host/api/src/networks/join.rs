@@ -153,19 +153,33 @@ async fn shadow(host: &Host, reference: &str) -> Reply<Option<Joined>> {
         }
         Some(network) => {
             let id = host.shadow_network(network.id.clone()).await?;
-            // A shadow has another name where the engine has a network of its own of this one.
-            let is_taken = own.iter().any(|own| own["Name"] == network.name.as_str());
-            Ok(id.map(|id| match is_taken {
-                true => Joined { name: id.clone(), id },
-                false => Joined { id, name: network.name.clone() },
-            }))
+            match id {
+                Some(id) => joined(host, id, &network.name).await.map(Some),
+                // A worker's shadow may be of a network that was removed, and made again.
+                None if !manager => joined_unknown(host, reference).await,
+                None => Ok(None),
+            }
         }
         None if manager => Ok(None),
-        None => {
-            let id = host.shadow_network(reference.to_owned()).await?;
-            Ok(id.map(|id| Joined { id, name: reference.to_owned() }))
-        }
+        None => joined_unknown(host, reference).await,
     }
+}
+
+/// A network that this worker has no shadow of yet; `None` where its managers know none.
+async fn joined_unknown(host: &Host, reference: &str) -> Reply<Option<Joined>> {
+    match host.shadow_network(reference.to_owned()).await? {
+        Some(id) => joined(host, id, reference).await.map(Some),
+        None => Ok(None),
+    }
+}
+
+/// The shadow of this id, of a network of this name. A shadow has another name where the
+/// engine has another network of this one: one of its own, or a shadow of one that was removed
+/// a moment ago.
+async fn joined(host: &Host, id: String, name: &str) -> Reply<Joined> {
+    let is_taken = engines::has_another(host, name, &id).await?;
+    let name = if is_taken { id.clone() } else { name.to_owned() };
+    Ok(Joined { id, name })
 }
 
 /// Whether a network of the engine has this name, or an id that begins so.

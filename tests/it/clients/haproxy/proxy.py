@@ -67,7 +67,9 @@ def backends(client):
             if attachment["Network"]["ID"] in own_networks:
                 address = attachment["Addresses"][0].split("/")[0]
                 name = f"{names[task['ServiceID']]}.{task.get('Slot', 0)}.{task['ID']}"
-                found += [(f"{name}:{port}", f"{address}:{port}") for port in ports.split(",") if port]
+                found += [
+                    (f"{name}:{port}", f"{address}:{port}") for port in ports.split(",") if port
+                ]
                 break
     return sorted(found)
 

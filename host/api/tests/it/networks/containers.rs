@@ -83,6 +83,28 @@ async fn a_network_whose_name_the_engine_has_is_joined_by_its_id() {
     assert_eq!(*served.fake.shadows.lock().unwrap(), [web], "the name is the engine's");
 }
 
+/// A network that is no more, and whose shadow goes in a while.
+const REMOVED: &str = "0123456789abcdefghijklmno";
+
+#[tokio::test]
+async fn a_network_that_was_made_again_is_joined_by_its_own_shadow() {
+    let posted = |network: &str| json!({"HostConfig": {"NetworkMode": network}});
+    let served = leader().await;
+    let web =
+        create(&served, json!({"Name": "web", "Driver": "overlay", "Attachable": true})).await;
+    let engine = with_engine(&served, vec![shadow("web", "s1", REMOVED)]);
+    served.client.post("/containers/create", posted("web")).await;
+    let want = ("POST /containers/create".to_owned(), posted(&format!("engines-{web}")));
+    assert_eq!(engine.take_writes(), [want]);
+
+    // A worker knows of the one that is no more alone.
+    let served = serve(Standing::Worker(membership())).await;
+    let engine = with_engine(&served, vec![shadow("far", "s1", REMOVED)]);
+    served.client.post("/containers/create", posted("far")).await;
+    let want = ("POST /containers/create".to_owned(), posted("engines-far"));
+    assert_eq!(engine.take_writes(), [want]);
+}
+
 #[tokio::test]
 async fn a_worker_asks_for_networks_that_it_does_not_know() {
     let served = serve(Standing::Worker(membership())).await;
