@@ -81,6 +81,7 @@ fn play(node: &Node, folder: &Path, playbook: &str) -> Command {
         .env("ANSIBLE_LOCAL_TEMP", folder.join("tmp"))
         .env("ANSIBLE_REMOTE_TEMP", folder.join("tmp"))
         .env("ANSIBLE_NOCOLOR", "1")
+        .env("LC_ALL", "C.UTF-8")
         .env("ANSIBLE_LOCALHOST_WARNING", "False")
         .env("PYTHONDONTWRITEBYTECODE", "1")
         .stdin(Stdio::null());

@@ -42,7 +42,8 @@ def lines(path):
 
 
 def transcript(path):
-    steps = (line.split("\t", 1) for line in lines(path))
+    # What has no tab a program that it ran has printed.
+    steps = (line.split("\t", 1) for line in lines(path) if "\t" in line)
     return {step: json.loads(value) for step, value in steps}
 
 

@@ -169,6 +169,10 @@ def put_away(made):
     ask("DELETE", f"/secrets/{secret}")
     ask("DELETE", f"/configs/{config}")
     eventually("the network goes", lambda: ask("DELETE", f"/networks/{network}")[0] in (204, 404))
+    # Tasks are listed until they have ended, as Docker does it, and the visualizer trips over
+    # those whose service is gone.
+    left = lambda: [task for task in get("/tasks") if task["ServiceID"] in services]
+    eventually("no task is left", lambda: not left())
 
 
 # --- Traefik ---
