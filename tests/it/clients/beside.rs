@@ -44,6 +44,12 @@ fn tools_beside_a_swarm_read_all_that_they_need() {
     ] {
         assert!(said.lines().any(|said| said == line), "{line} in\n{said}");
     }
+    let found = must(&mut client("prometheus.py", &node.socket(), &[]), node);
+    for (role, count) in [("nodes", 2), ("services", 2), ("tasks", 4)] {
+        let line = found.lines().find_map(|line| line.strip_prefix(&format!("{role}\t")));
+        let line = line.unwrap_or_else(|| panic!("no {role}: {found}"));
+        assert_eq!(line.matches("__address__").count(), count, "{role}: {line}");
+    }
     a_proxy_configures_itself(&cluster);
 }
 
