@@ -15,7 +15,7 @@ import urllib.request
 import docker
 from docker.types import EndpointSpec, ServiceMode
 
-from transcript import eventually, told
+from transcript import eventually, masked, told
 
 ROLES = ("nodes", "services", "tasks")
 
@@ -40,7 +40,7 @@ def main():
         targets = found({"nodes": nodes, "services": 2, "tasks": 4})
         for role in ROLES:
             labels = [of["discoveredLabels"] for of in targets if of["scrapePool"] == role]
-            told(role, sorted((known(of) for of in labels), key=json.dumps))
+            told(role, sorted((masked(known(of)) for of in labels), key=json.dumps))
     finally:
         service.remove()
         eventually("the network goes", lambda: removed(network))

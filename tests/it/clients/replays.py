@@ -134,6 +134,11 @@ SERVICES = [
 
 
 def prepare():
+    # Tasks are listed until they have ended, as Docker does it, and the visualizer trips over
+    # those whose service is gone.
+    there = lambda: {service["ID"] for service in get("/services")}
+    left = lambda: [task for task in get("/tasks") if task["ServiceID"] not in there()]
+    eventually("no task is left", lambda: not left())
     network = {
         "Name": "shop_front",
         "Driver": "overlay",
@@ -169,10 +174,6 @@ def put_away(made):
     ask("DELETE", f"/secrets/{secret}")
     ask("DELETE", f"/configs/{config}")
     eventually("the network goes", lambda: ask("DELETE", f"/networks/{network}")[0] in (204, 404))
-    # Tasks are listed until they have ended, as Docker does it, and the visualizer trips over
-    # those whose service is gone.
-    left = lambda: [task for task in get("/tasks") if task["ServiceID"] in services]
-    eventually("no task is left", lambda: not left())
 
 
 # --- Traefik ---
