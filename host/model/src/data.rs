@@ -220,7 +220,7 @@ impl DataSpec {
         Ok(())
     }
 
-    /// Swarm finds out in the task; here a template that cannot be expanded is none.
+    /// Swarm finds out in the task; here a template that no task could expand is none.
     fn check_template<I: DataId>(&self) -> Result<(), Refusal> {
         let Some(by) = self.templating.as_ref().filter(|_| self.is_template()) else {
             return Ok(());
@@ -230,14 +230,14 @@ impl DataSpec {
         }
         let wrong = match std::str::from_utf8(self.data.bytes()) {
             Err(_) => "it is not UTF-8".to_owned(),
-            Ok(text) => match template::expand_data(text, |_| Ok(String::new())) {
+            Ok(text) => match template::check_data(text) {
                 Err(error) => error.to_string(),
                 Ok(_) => return Ok(()),
             },
         };
         // The message of a secret's template would show a part of it.
         let wrong = if I::KIND == SecretId::KIND {
-            "it has actions that do not exist, or that nothing closes".to_owned()
+            "it cannot be read, or names fields that no task has".to_owned()
         } else {
             wrong
         };
@@ -313,11 +313,11 @@ mod tests {
         let bad = template("golang", "pw {{.Foo}}");
         assert_eq!(
             refused::<ConfigId>(&bad),
-            "config a is no template: template: expansion: can't evaluate field .Foo"
+            "config a is no template: template: expansion:1:5: executing \"expansion\" at <.Foo>: can't evaluate field Foo in type *template.PayloadContext"
         );
         assert_eq!(
             refused::<SecretId>(&bad),
-            "secret a is no template: it has actions that do not exist, or that nothing closes"
+            "secret a is no template: it cannot be read, or names fields that no task has"
         );
     }
 

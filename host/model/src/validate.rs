@@ -214,30 +214,46 @@ fn mounts(spec: &ServiceSpec) -> Result<(), Refusal> {
     Ok(())
 }
 
-/// Templates name what there is; what they stand for, the nodes know.
+/// Templates name what there is; what they stand for, the nodes know. They are tried
+/// with the values that Swarm tries them with, in its order.
 fn templates(spec: &ServiceSpec) -> Result<(), Refusal> {
     let Some(container) = spec.container() else {
         return Ok(());
     };
-    let fault = |text: &str| template::expand(text, |_| String::new()).err();
-    if let Some(error) = fault(&container.hostname) {
-        return Err(rpc(format!("expanding hostname failed: {error}")));
-    }
+    let sample = template::Context::sample();
+    let fault = |text: &str| template::expand(text, &sample).err();
     for variable in &container.env {
-        if let Some(error) = fault(variable) {
+        if let Err(error) = template::expand_variable(variable, &sample) {
             return Err(rpc(format!("expanding env failed: expanding env {variable:?}: {error}")));
         }
     }
     for mount in &container.mounts {
+        let failed = |what: String, error| {
+            rpc(format!("expanding mounts failed: expanding {what}: {error}"))
+        };
         for (part, text) in [("source", &mount.source), ("target", &mount.target)] {
             if let Some(error) = fault(text) {
-                return Err(rpc(format!(
-                    "expanding mounts failed: expanding mount {part} {text:?}: {error}"
-                )));
+                return Err(failed(format!("mount {part} {text:?}"), error));
+            }
+        }
+        let options = mount.volume_options.as_ref();
+        let driver = options.and_then(|options| options.driver_config.as_ref());
+        for (what, map) in [
+            ("volume labels", options.map(|options| &options.labels)),
+            ("volume driver config", driver.map(|driver| &driver.options)),
+        ] {
+            for (key, value) in map.into_iter().flatten() {
+                if let Some(error) = fault(value) {
+                    let what = format!("{what}: expanding map entry {key:?}={value:?}");
+                    return Err(failed(what, error));
+                }
             }
         }
     }
-    Ok(())
+    match fault(&container.hostname) {
+        Some(error) => Err(rpc(format!("expanding hostname failed: {error}"))),
+        None => Ok(()),
+    }
 }
 
 fn health(spec: &ServiceSpec) -> Result<(), Refusal> {
@@ -344,15 +360,15 @@ mod tests {
             ),
             (
                 r#"{"Image":"x","Hostname":"{{.Foo}}"}"#,
-                "expanding hostname failed: template: expansion: can't evaluate field .Foo",
+                r#"expanding hostname failed: template: expansion:1:2: executing "expansion" at <.Foo>: can't evaluate field Foo in type *template.Context"#,
             ),
             (
                 r#"{"Image":"x","Env":["A={{.Foo}}"]}"#,
-                r#"expanding env failed: expanding env "A={{.Foo}}": template: expansion: can't evaluate field .Foo"#,
+                r#"expanding env failed: expanding env "A={{.Foo}}": template: expansion:1:2: executing "expansion" at <.Foo>: can't evaluate field Foo in type *template.Context"#,
             ),
             (
                 r#"{"Image":"x","Mounts":[{"Source":"{{.Foo}}","Target":"/x"}]}"#,
-                r#"expanding mounts failed: expanding mount source "{{.Foo}}": template: expansion: can't evaluate field .Foo"#,
+                r#"expanding mounts failed: expanding mount source "{{.Foo}}": template: expansion:1:2: executing "expansion" at <.Foo>: can't evaluate field Foo in type *template.Context"#,
             ),
         ] {
             let spec = format!(r#"{{"Name":"a","TaskTemplate":{{"ContainerSpec":{container}}}}}"#);

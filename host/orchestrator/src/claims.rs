@@ -9,7 +9,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use swarmw_model::template::{self, Field};
+use swarmw_model::template::{self, Context};
 use swarmw_model::{
     ClusterVolume, Duration, Mount, Node, NodeState, Sharing, Task, TaskState, Time, VolumeId,
 };
@@ -141,18 +141,18 @@ pub fn mount_source(task: &Task, node: &Node, mount: &Mount) -> Option<String> {
         None => node.id.to_string(),
         Some(slot) => slot.to_string(),
     };
-    let value = |field: Field<'_>| match field {
-        Field::ServiceId => task.service_id.to_string(),
-        Field::ServiceName => task.service.name.clone(),
-        Field::ServiceLabel(key) => task.service.labels.get(key).cloned().unwrap_or_default(),
-        Field::NodeId => node.id.to_string(),
-        Field::NodeHostname => node.description.hostname.clone(),
-        Field::NodeOs => platform.os.clone(),
-        Field::NodeArchitecture => platform.architecture.clone(),
-        Field::TaskId => task.id.to_string(),
-        Field::TaskName => task.assignment().map(|a| a.name()).unwrap_or_default(),
-        Field::TaskSlot => slot.clone(),
+    let context = Context {
+        service_id: task.service_id.to_string(),
+        service_name: task.service.name.clone(),
+        service_labels: task.service.labels.clone(),
+        node_id: node.id.to_string(),
+        node_hostname: node.description.hostname.clone(),
+        node_os: platform.os.clone(),
+        node_architecture: platform.architecture.clone(),
+        task_id: task.id.to_string(),
+        task_name: task.assignment().map(|a| a.name()).unwrap_or_default(),
+        task_slot: slot,
     };
     // A template that cannot be read fails the task on its node.
-    template::expand(&mount.source, value).ok()
+    template::expand(&mount.source, &context).ok()
 }

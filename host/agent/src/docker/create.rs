@@ -10,7 +10,7 @@ use bollard::models::{
 use serde_json::Value;
 use swarmw_model::{
     Assignment, ContainerSpec, DEFAULT_STOP_GRACE_PERIOD, EngineSocket, HealthCheck, Mount,
-    MountKind, PublishMode, TaskSpec, resource_variables,
+    MountKind, PublishMode, TaskSpec, VolumeOptions, resource_variables,
 };
 
 use super::places::{Place, endpoint};
@@ -26,8 +26,8 @@ pub(super) fn container(
 ) -> Result<ContainerCreateBody, TaskError> {
     let spec = spec(task)?;
     let template = Template::of(task, node);
-    let mut env =
-        spec.env.iter().map(|entry| template.expand(entry)).collect::<Result<Vec<_>, _>>()?;
+    let env = spec.env.iter().map(|entry| template.expand_variable(entry));
+    let mut env = env.collect::<Result<Vec<_>, _>>()?;
     env.extend(resource_variables(&task.generic_resources));
     let hostname = template.expand(&spec.hostname)?;
     let exposed: Vec<_> = host_ports(task).map(|p| key(p.target_port, p.protocol)).collect();
@@ -83,7 +83,7 @@ fn host_ports(task: &Assignment) -> impl Iterator<Item = &swarmw_model::PortConf
 fn host_config(
     task: &Assignment,
     spec: &ContainerSpec,
-    template: &Template<'_>,
+    template: &Template,
     socket: &EngineSocket,
 ) -> Result<HostConfig, TaskError> {
     let dns = spec.dns.clone().unwrap_or_default();
@@ -179,9 +179,32 @@ fn health(check: &HealthCheck) -> HealthConfig {
     }
 }
 
+fn volume_options(
+    volume: &VolumeOptions,
+    template: &Template,
+) -> Result<MountVolumeOptions, TaskError> {
+    let expanded = |texts: &BTreeMap<String, String>| {
+        let texts = texts.iter().map(|(key, value)| Ok((key.clone(), template.expand(value)?)));
+        Ok::<_, TaskError>(map(&texts.collect::<Result<BTreeMap<_, _>, TaskError>>()?))
+    };
+    let driver_config = match &volume.driver_config {
+        None => None,
+        Some(driver) => Some(MountVolumeOptionsDriverConfig {
+            name: text(driver.name.clone()),
+            options: expanded(&driver.options)?,
+        }),
+    };
+    Ok(MountVolumeOptions {
+        no_copy: yes(volume.no_copy),
+        labels: expanded(&volume.labels)?,
+        subpath: text(volume.subpath.clone()),
+        driver_config,
+    })
+}
+
 fn mount(
     mount: &Mount,
-    template: &Template<'_>,
+    template: &Template,
     socket: &EngineSocket,
 ) -> Result<EngineMount, TaskError> {
     let mut source = template.expand(&mount.source)?;
@@ -209,15 +232,10 @@ fn mount(
             bind_options.get_or_insert_default().propagation = Some(propagation);
         }
     }
-    let volume_options = mount.volume_options.as_ref().map(|volume| MountVolumeOptions {
-        no_copy: yes(volume.no_copy),
-        labels: map(&volume.labels),
-        subpath: text(volume.subpath.clone()),
-        driver_config: volume.driver_config.as_ref().map(|driver| MountVolumeOptionsDriverConfig {
-            name: text(driver.name.clone()),
-            options: map(&driver.options),
-        }),
-    });
+    let volume_options = match &mount.volume_options {
+        None => None,
+        Some(volume) => Some(volume_options(volume, template)?),
+    };
     let tmpfs_options = mount.tmpfs_options.as_ref().map(|tmpfs| MountTmpfsOptions {
         size_bytes: (tmpfs.size_bytes != 0).then_some(tmpfs.size_bytes),
         mode: (tmpfs.mode != 0).then_some(i64::from(tmpfs.mode)),
@@ -435,7 +453,7 @@ mod tests {
             {"Type": "bind", "Source": "/{{.Task.Slot}}", "Target": "/b", "ReadOnly": true,
              "BindOptions": {"Propagation": "rslave"}},
             {"Type": "volume", "Source": "v", "Target": "/v", "VolumeOptions": {"NoCopy": true,
-             "Labels": {"k": "w"}, "DriverConfig": {"Name": "nfs", "Options": {"o": "p"}}}},
+             "Labels": {"k": "w{{.Task.Slot}}"}, "DriverConfig": {"Name": "nfs", "Options": {"o": "{{.Task.Slot}}p"}}}},
             {"Type": "tmpfs", "Target": "/t", "TmpfsOptions": {"SizeBytes": 7, "Mode": 448}},
         ]}}));
         let mounts = &body["HostConfig"]["Mounts"];
@@ -445,9 +463,9 @@ mod tests {
             ("/0/ReadOnly", json!(true)),
             ("/0/BindOptions/Propagation", json!("rslave")),
             ("/1/VolumeOptions/NoCopy", json!(true)),
-            ("/1/VolumeOptions/Labels/k", json!("w")),
+            ("/1/VolumeOptions/Labels/k", json!("w3")),
             ("/1/VolumeOptions/DriverConfig/Name", json!("nfs")),
-            ("/1/VolumeOptions/DriverConfig/Options/o", json!("p")),
+            ("/1/VolumeOptions/DriverConfig/Options/o", json!("3p")),
             ("/2/TmpfsOptions/SizeBytes", json!(7)),
             ("/2/TmpfsOptions/Mode", json!(448)),
         ] {

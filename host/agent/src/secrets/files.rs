@@ -1,8 +1,8 @@
 //! Which files a task gets of its secrets and configs. Pure but for the vault.
 
-use swarmw_model::template::{self, DataField, InvalidTemplate};
+use swarmw_model::template::{self, Cause, Given};
 use swarmw_model::{
-    Assignment, ConfigReference, ContainerSpec, Data, DataId, DataReference, Payload,
+    Assignment, ConfigReference, ContainerSpec, Data, DataId, DataReference, Payload, SecretId,
     SecretReference,
 };
 
@@ -10,6 +10,8 @@ use super::Vault;
 use crate::executor::TaskError;
 use crate::template::Template;
 
+/// The word for a secret, whose template is kept as its data is.
+const SECRET: &str = <SecretId as DataId>::KIND;
 /// Of a mode, what a file has: no set-user-id bits.
 const PERMISSIONS: u32 = 0o777;
 
@@ -27,32 +29,32 @@ pub(super) struct TaskFile {
 /// All files of a task.
 pub(super) fn files(
     task: &Assignment,
-    template: &Template<'_>,
+    template: &Template,
     vault: &Vault,
 ) -> Result<Vec<TaskFile>, TaskError> {
     let Some(container) = &task.spec.container_spec else { return Ok(Vec::new()) };
-    let given = Given { container, template, vault };
+    let files = Files { container, template, vault };
     let secrets = container
         .secrets
         .iter()
-        .map(|reference| given.file(reference, reference.id().and_then(|id| vault.secret(id))));
+        .map(|reference| files.file(reference, reference.id().and_then(|id| vault.secret(id))));
     let configs = container
         .configs
         .iter()
-        .map(|reference| given.file(reference, reference.id().and_then(|id| vault.config(id))));
+        .map(|reference| files.file(reference, reference.id().and_then(|id| vault.config(id))));
     secrets.chain(configs).collect()
 }
 
 /// What one task was given.
-struct Given<'a> {
+struct Files<'a> {
     container: &'a ContainerSpec,
-    template: &'a Template<'a>,
+    template: &'a Template,
     vault: &'a Vault,
 }
 
-// === impl Given ===
+// === impl Files ===
 
-impl Given<'_> {
+impl Files<'_> {
     fn file<R: DataReference>(
         &self,
         reference: &R,
@@ -70,7 +72,7 @@ impl Given<'_> {
         };
         let data = match data.spec.is_template() {
             false => data.spec.data,
-            true => self.expanded(&data.spec.data).map_err(|why| failed(&why))?,
+            true => self.expanded(kind, &data.spec.data).map_err(|why| failed(&why))?,
         };
         Ok(TaskFile {
             path,
@@ -81,31 +83,39 @@ impl Given<'_> {
         })
     }
 
-    /// Its errors name fields and targets, no data.
-    fn expanded(&self, data: &Payload) -> Result<Payload, String> {
+    /// Its errors name targets and, of a config, words of its template: no data.
+    fn expanded(&self, kind: &str, data: &Payload) -> Result<Payload, String> {
         let text = std::str::from_utf8(data.bytes()).map_err(|_| "it is not UTF-8")?;
-        let expanded = template::expand_data(text, |field| match field {
-            DataField::Secret(target) => {
-                let found = by_target(SecretReference::of(self.container), target);
-                let data = found.and_then(|id| self.vault.secret(id));
-                inserted("secret", target, data.map(|data| data.spec.data))
-            }
-            DataField::Config(target) => {
-                let found = by_target(ConfigReference::of(self.container), target);
-                let data = found.and_then(|id| self.vault.config(id));
-                inserted("config", target, data.map(|data| data.spec.data))
-            }
-            DataField::Env(name) => Ok(self.variable(name)),
-            DataField::OfTask(field) => Ok(self.template.value(field)),
-        });
-        Ok(expanded.map_err(|error| error.to_string())?.into_bytes().into())
+        let expanded = template::expand_data(text, self.template.context(), self);
+        let expanded = expanded.map_err(|error| match error.cause() {
+            Cause::Given if kind == SECRET => error.message().to_owned(),
+            _ if kind == SECRET => "its template cannot be expanded".to_owned(),
+            // The message would show what the template looked at, a secret perhaps.
+            Cause::Value => format!("template: {}: it cannot take this value", error.place()),
+            _ => error.to_string(),
+        })?;
+        Ok(expanded.into_bytes().into())
+    }
+}
+
+impl Given for Files<'_> {
+    fn secret(&self, target: &str) -> Result<String, String> {
+        let found = by_target(SecretReference::of(self.container), target);
+        let data = found.and_then(|id| self.vault.secret(id));
+        inserted("secret", data.map(|data| data.spec.data))
+    }
+
+    fn config(&self, target: &str) -> Result<String, String> {
+        let found = by_target(ConfigReference::of(self.container), target);
+        let data = found.and_then(|id| self.vault.config(id));
+        inserted("config", data.map(|data| data.spec.data))
     }
 
     /// Of the task's environment as it will be; nothing for one that it has not.
-    fn variable(&self, name: &str) -> String {
+    fn env(&self, name: &str) -> Result<String, String> {
         let variables = self.container.env.iter().filter_map(|entry| entry.split_once('='));
         let found = variables.rev().find(|(key, _)| *key == name);
-        found.and_then(|(_, value)| self.template.expand(value).ok()).unwrap_or_default()
+        Ok(found.and_then(|(_, value)| self.template.expand(value).ok()).unwrap_or_default())
     }
 }
 
@@ -114,9 +124,10 @@ fn by_target<R: DataReference>(references: &[R], target: &str) -> Option<R::Id> 
     references.iter().find(is_it)?.id()
 }
 
-/// As it is: what it holds is not expanded again.
-fn inserted(kind: &str, target: &str, data: Option<Payload>) -> Result<String, InvalidTemplate> {
-    let missing = |why: &str| InvalidTemplate::Missing(format!("{kind} target {target} {why}"));
+/// As it is: what it holds is not expanded again. The template may have made the target
+/// of another secret, so it is not named.
+fn inserted(kind: &str, data: Option<Payload>) -> Result<String, String> {
+    let missing = |why: &str| format!("{kind} target {why}");
     let data = data.ok_or_else(|| missing("not found"))?;
     String::from_utf8(data.bytes().to_vec()).map_err(|_| missing("is not UTF-8"))
 }

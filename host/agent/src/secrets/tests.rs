@@ -164,7 +164,8 @@ async fn what_cannot_be_given_is_told_without_a_byte_of_it() {
         (task(json!([secret(11, "pw", "d/")]), json!([])), "secret pw: its target is no file"),
         (
             task(json!([]), json!([config(22, "bad", "bad"), config(21, "conf", "/etc/x/conf")])),
-            "config bad: template: expansion: secret target nope not found",
+            "config bad: template: expansion:1:27: executing \"expansion\" at <secret \"nope\">: \
+             error calling secret: secret target not found",
         ),
     ] {
         let failed = secrets.give(&wants, true).await.expect_err(want);

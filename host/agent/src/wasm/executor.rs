@@ -176,7 +176,7 @@ impl WasmExecutor {
     fn mounts(
         &self,
         task: &Assignment,
-        template: &Template<'_>,
+        template: &Template,
     ) -> Result<Vec<(PathBuf, String, bool)>, TaskError> {
         let mounts = task.spec.container_spec.iter().flat_map(|c| &c.mounts);
         mounts
