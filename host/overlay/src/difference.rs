@@ -7,7 +7,7 @@ use std::net::{IpAddr, Ipv6Addr};
 use ipnet::IpNet;
 
 use crate::device::Mac;
-use crate::layout::{Device, Kind, Layout, Way};
+use crate::layout::{Destination, Device, Kind, Layout, Way};
 
 /// One thing to do. What is found there instead says how it came to differ.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -15,14 +15,14 @@ pub(crate) enum Step {
     RemoveDevice { name: String, device: Device },
     AddTunnel { name: String, device: Device },
     SetDevice { name: String, device: Device, found: Device },
-    RemoveRoute { to: IpNet, way: Way },
+    RemoveRoute { to: Destination, way: Way },
     RemoveNeighbour { device: String, hop: Ipv6Addr, mac: Mac },
     RemoveEnd { device: String, mac: Mac, end: IpAddr },
     RemoveAddress { device: String, address: IpNet },
     AddAddress { device: String, address: IpNet },
     SetEnd { device: String, mac: Mac, end: IpAddr, found: Option<IpAddr> },
     SetNeighbour { device: String, hop: Ipv6Addr, mac: Mac, found: Option<Mac> },
-    SetRoute { to: IpNet, way: Way, found: Option<Way> },
+    SetRoute { to: Destination, way: Way, found: Option<Way> },
 }
 
 /// Steps, and what no step can help.
@@ -163,7 +163,7 @@ impl fmt::Display for Step {
                 write!(f, "device {name} {}", unlike(device, found))
             }
             Self::RemoveRoute { to, way } => {
-                write!(f, "route to {} is too much: it leads {way}", Short(to))
+                write!(f, "route to {to} is too much: it leads {way}")
             }
             Self::RemoveNeighbour { device, hop, .. } => {
                 write!(f, "neighbour {hop} on {device} is too much")
@@ -190,17 +190,17 @@ impl fmt::Display for Step {
                 write!(f, "neighbour {hop} on {device} is {found}, not {mac}")
             }
             Self::SetRoute { to, found: None, .. } => {
-                write!(f, "route to {} is missing", Short(to))
+                write!(f, "route to {to} is missing")
             }
             Self::SetRoute { to, way, found: Some(found) } => {
-                write!(f, "route to {} leads {found}, not {way}", Short(to))
+                write!(f, "route to {to} leads {found}, not {way}")
             }
         }
     }
 }
 
 /// An address of one host without its prefix.
-struct Short<'a>(&'a IpNet);
+pub(crate) struct Short<'a>(pub(crate) &'a IpNet);
 
 impl fmt::Display for Short<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

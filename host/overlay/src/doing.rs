@@ -13,13 +13,13 @@ use rtnetlink::packet_route::neighbour::{
     NeighbourAttribute, NeighbourFlags, NeighbourMessage, NeighbourState,
 };
 use rtnetlink::packet_route::route::{
-    RouteAttribute, RouteHeader, RouteMessage, RouteProtocol, RouteScope, RouteType, RouteVia,
+    RouteAttribute, RouteMessage, RouteProtocol, RouteScope, RouteType, RouteVia,
 };
 use rtnetlink::packet_route::{AddressFamily, RouteNetlinkMessage};
 
 use crate::device::Mac;
 use crate::difference::Step;
-use crate::layout::{Device, Kind, Way};
+use crate::layout::{Destination, Device, Kind, Way};
 use crate::netlink::Mode;
 use crate::router::{ENODEV, Router};
 use crate::settings::SETTINGS;
@@ -185,7 +185,7 @@ impl Router {
         asked.map_err(Error::kernel("set", format!("device {name}")))
     }
 
-    async fn set_route(&mut self, to: IpNet, way: &Way) -> Result<()> {
+    async fn set_route(&mut self, to: Destination, way: &Way) -> Result<()> {
         let mut message = route(to);
         message.header.protocol = RouteProtocol::Static;
         message.header.kind = RouteType::Unicast;
@@ -196,7 +196,7 @@ impl Router {
             }
             Way::Node { device, hop } => {
                 message.attributes.push(RouteAttribute::Oif(self.index(device).await?));
-                message.attributes.push(match to {
+                message.attributes.push(match to.to {
                     IpNet::V4(_) => RouteAttribute::Via(RouteVia::Inet6(*hop)),
                     IpNet::V6(_) => RouteAttribute::Gateway((*hop).into()),
                 });
@@ -207,7 +207,7 @@ impl Router {
         asked.map_err(Error::kernel("made", format!("route to {to}")))
     }
 
-    async fn remove_route(&mut self, to: IpNet, way: &Way) -> Result<()> {
+    async fn remove_route(&mut self, to: Destination, way: &Way) -> Result<()> {
         let mut message = route(to);
         // Whatever it is.
         message.header.scope = RouteScope::NoWhere;
@@ -294,11 +294,12 @@ fn up() -> LinkMessage {
     message
 }
 
-fn route(to: IpNet) -> RouteMessage {
+fn route(Destination { table, to }: Destination) -> RouteMessage {
     let mut message = RouteMessage::default();
     message.header.address_family = family(to.addr());
     message.header.destination_prefix_length = to.prefix_len();
-    message.header.table = RouteHeader::RT_TABLE_MAIN;
+    // The header has only a byte for it.
+    message.attributes.push(RouteAttribute::Table(table));
     message.attributes.push(RouteAttribute::Destination(to.addr().into()));
     message
 }

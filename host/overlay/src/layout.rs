@@ -8,7 +8,7 @@ use std::net::{IpAddr, Ipv6Addr};
 use ipnet::IpNet;
 
 use crate::device::{Mac, next_hop, tunnel_name};
-use crate::difference::Step;
+use crate::difference::{Short, Step};
 use crate::{Desired, DesiredNetwork, Veth};
 
 /// All of the router but its nftables.
@@ -18,7 +18,7 @@ pub(crate) struct Layout {
     pub(crate) devices: BTreeMap<String, Device>,
     /// Addresses of the router's own, by device.
     pub(crate) addresses: BTreeSet<(String, IpNet)>,
-    pub(crate) routes: BTreeMap<IpNet, Way>,
+    pub(crate) routes: BTreeMap<Destination, Way>,
     /// Who has the next hops, by device.
     pub(crate) neighbours: BTreeMap<(String, Ipv6Addr), Mac>,
     /// Where the others' VXLAN ends, by device.
@@ -61,6 +61,21 @@ pub(crate) struct TunnelEnds {
     pub(crate) port: u16,
     pub(crate) learns: bool,
 }
+
+/// What a route is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Destination {
+    /// The routing table that it is in.
+    pub(crate) table: u32,
+    pub(crate) to: IpNet,
+}
+
+/// The main routing table, which all packets see.
+pub(crate) const MAIN: u32 = 254;
+
+/// The routing table of connections that are led to tasks of published ports elsewhere, and
+/// the mark that their packets have until they leave: no others see its routes.
+pub(crate) const LED: u32 = 0x535f_0000;
 
 /// Where a route leads.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -109,7 +124,7 @@ impl Layout {
         self.devices.insert(name.clone(), device);
         self.add_gateways(&name, network);
         for pool in &network.pools {
-            self.routes.insert(pool.subnet.trunc(), Way::Unreachable);
+            self.routes.insert(pool.subnet.trunc().into(), Way::Unreachable);
         }
         for (address, number) in &network.elsewhere {
             self.add_elsewhere(desired, &name, *address, *number);
@@ -189,6 +204,30 @@ impl Layout {
     pub(crate) fn veths(&self) -> impl Iterator<Item = Veth> {
         let of_containers = self.devices.iter().filter(|(_, device)| device.kind == Kind::Veth);
         of_containers.map(|(name, _)| Veth(name.clone()))
+    }
+}
+
+// === impl Destination ===
+
+/// Of the main table.
+impl From<IpNet> for Destination {
+    fn from(to: IpNet) -> Self {
+        Self { table: MAIN, to }
+    }
+}
+
+/// Of the main table.
+impl From<IpAddr> for Destination {
+    fn from(to: IpAddr) -> Self {
+        IpNet::from(to).into()
+    }
+}
+
+/// An address of one host without its prefix.
+impl fmt::Display for Destination {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", Short(&self.to))?;
+        if self.table == MAIN { Ok(()) } else { write!(f, " of table {:#x}", self.table) }
     }
 }
 

@@ -12,12 +12,12 @@ use rtnetlink::packet_route::neighbour::{
     NeighbourAddress, NeighbourAttribute, NeighbourMessage, NeighbourState,
 };
 use rtnetlink::packet_route::route::{
-    RouteAddress, RouteAttribute, RouteHeader, RouteMessage, RouteProtocol, RouteType, RouteVia,
+    RouteAddress, RouteAttribute, RouteMessage, RouteProtocol, RouteType, RouteVia,
 };
 use rtnetlink::packet_route::{AddressFamily, RouteNetlinkMessage};
 
 use crate::device::Mac;
-use crate::layout::{Device, Kind, Layout, Tunnel, TunnelEnds, Way};
+use crate::layout::{Destination, Device, Kind, LED, Layout, MAIN, Tunnel, TunnelEnds, Way};
 use crate::router::Router;
 use crate::settings::SETTINGS;
 use crate::{Error, Result};
@@ -172,12 +172,13 @@ fn is_link_local(address: &IpAddr) -> bool {
     matches!(address, IpAddr::V6(address) if address.is_unicast_link_local())
 }
 
-/// Routes of the main table; the kernel's own are left out.
-fn route(message: &RouteMessage, names: &Names) -> Option<(IpNet, Way)> {
+/// Routes of the tables that this room has routes in; the kernel's own are left out.
+fn route(message: &RouteMessage, names: &Names) -> Option<(Destination, Way)> {
     let header = &message.header;
-    if header.table != RouteHeader::RT_TABLE_MAIN || header.protocol == RouteProtocol::Kernel {
+    if header.protocol == RouteProtocol::Kernel {
         return None;
     }
+    let mut table = u32::from(header.table);
     let mut to = match header.address_family {
         AddressFamily::Inet => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
         _ => IpAddr::V6(Ipv6Addr::UNSPECIFIED),
@@ -193,11 +194,15 @@ fn route(message: &RouteMessage, names: &Names) -> Option<(IpNet, Way)> {
             RouteAttribute::Gateway(RouteAddress::Inet(via)) => {
                 strange = Some(format!("to {via}"));
             }
+            RouteAttribute::Table(said) => table = *said,
             RouteAttribute::MultiPath(_) => strange = Some("several ways".to_owned()),
             _ => {}
         }
     }
-    let to = IpNet::new(to, header.destination_prefix_length).ok()?;
+    if ![MAIN, LED].contains(&table) {
+        return None;
+    }
+    let to = Destination { table, to: IpNet::new(to, header.destination_prefix_length).ok()? };
     let way = match (header.kind, device, hop) {
         _ if strange.is_some() => Way::Other(strange.unwrap_or_default()),
         (RouteType::Unreachable, ..) => Way::Unreachable,

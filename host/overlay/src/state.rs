@@ -349,7 +349,7 @@ impl Layout {
         let of = |(id, network): (&NetworkId, &DesiredNetwork)| {
             let is_of = match step {
                 Step::SetRoute { to, .. } | Step::RemoveRoute { to, .. } if group.is_none() => {
-                    network.pools.iter().any(|pool| pool.subnet.contains(to))
+                    network.pools.iter().any(|pool| pool.subnet.contains(&to.to))
                 }
                 _ => Some(network.vni) == group,
             };

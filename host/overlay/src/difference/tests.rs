@@ -32,8 +32,8 @@ fn layout() -> Layout {
     let (device, mac) = ("vx4097".to_owned(), Mac::of_node(2));
     layout.neighbours.insert((device.clone(), hop), mac);
     layout.ends.insert((device.clone(), mac), "192.168.7.2".parse().expect("an address"));
-    layout.routes.insert(host("10.0.1.5"), Way::Device("sw1".to_owned()));
-    layout.routes.insert(host("10.0.1.6"), Way::Node { device, hop });
+    layout.routes.insert(host("10.0.1.5").into(), Way::Device("sw1".to_owned()));
+    layout.routes.insert(host("10.0.1.6").into(), Way::Node { device, hop });
     layout
 }
 
@@ -65,7 +65,7 @@ fn a_device_that_must_be_made_again_takes_along_what_was_on_it() {
 #[test]
 fn what_goes_with_a_device_is_no_step() {
     let mut found = layout();
-    found.routes.remove(&host("10.0.1.5"));
+    found.routes.remove(&host("10.0.1.5").into());
     let wanted = Layout::default();
     let said = said(&found, &wanted);
     assert_eq!(said, ["device vx4097 is too much: VXLAN 4097 of 192.168.7.1 port 4789"]);

@@ -6,7 +6,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use super::policy::Policy;
 use super::{DesiredPorts, PublishedEnds, ingress_v6};
 use crate::device::{Mac, next_hop};
-use crate::layout::{Device, Kind, Layout, Tunnel, TunnelEnds, Way};
+use crate::layout::{Destination, Device, Kind, LED, Layout, Tunnel, TunnelEnds, Way};
 
 /// The device between nodes.
 pub(super) const DEVICE: &str = "swingress";
@@ -54,16 +54,20 @@ pub(super) fn layout(desired: &DesiredPorts, mtu: u32) -> Layout {
             continue;
         }
         let way = || Way::Node { device: DEVICE.to_owned(), hop: next_hop(remote.node) };
-        layout.routes.insert(IpAddr::V4(*address).into(), way());
+        // The machine may have another way to this address, and somebody else there.
+        let led = Destination { table: LED, to: IpAddr::V4(*address).into() };
+        layout.routes.insert(led, way());
+        // These are nobody else's.
         layout.routes.insert(IpAddr::V6(ingress_v6(*address)).into(), way());
     }
     layout
 }
 
-/// Rules and tables for the way back.
+/// Rules for the way there, rules and tables for the way back.
 pub(super) fn policy(desired: &DesiredPorts) -> Policy {
     let mut policy = Policy::default();
     if desired.has_ends() {
+        policy.lead_there();
         policy.lead_back(&desired.bridge, peers(desired).map(|(number, _)| number));
     }
     policy
@@ -84,7 +88,7 @@ fn reaches(desired: &DesiredPorts, number: u16) -> bool {
 pub(super) fn own(mut layout: Layout) -> Layout {
     layout.devices.retain(|name, _| name == DEVICE);
     layout.addresses.retain(|(device, _)| device == DEVICE);
-    layout.routes.retain(|_, way| way.device() == Some(DEVICE));
+    layout.routes.retain(|of, way| of.table == LED || way.device() == Some(DEVICE));
     layout.neighbours.retain(|(device, _), _| device == DEVICE);
     layout.ends.retain(|(device, _), _| device == DEVICE);
     // The kernel gives it one by itself.
@@ -118,7 +122,7 @@ impl<'a> Ends<'a> {
     }
 
     /// Whether a task is elsewhere, on a node that can be reached.
-    fn leads_to(&self, task: Ipv4Addr) -> bool {
+    pub(super) fn leads_to(&self, task: Ipv4Addr) -> bool {
         let remote = self.0.elsewhere.get(&task).filter(|_| !self.0.here.contains_key(&task));
         remote.is_some_and(|remote| reaches(self.0, remote.node))
     }

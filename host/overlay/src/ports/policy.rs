@@ -1,11 +1,16 @@
-//! The way back: rules of routing, and a table for each node.
+//! The way there: rules of routing that lead what is marked to a table of tasks elsewhere.
+//! The machine's own ways, those to the same addresses too, are everybody else's.
 //!
-//! One rule stands before the others' and sends what is marked on, to one rule for each node
-//! at the very end: packets that are not marked pass one rule, whatever the number of nodes.
+//! The way back: rules of routing, and a table for each node. One rule stands before the
+//! others' and sends what is marked on, to one rule for each node at the very end: packets
+//! that are not marked pass one rule, whatever the number of nodes.
 //!
 //! Where the kernel checks sources (`rp_filter`), it looks for the way of an answer: with the
 //! mark if the device has `src_valid_mark`, and as if it came in where the packet goes out. So
-//! the same rule says that what arrives from a node is right.
+//! the same rule says that what arrives from a node is right. On the way there, answers are
+//! marked like what they answer, so the table says that they came by the right device. They
+//! themselves go on as if they were not marked, and so clients may have addresses that tasks
+//! have as well: what comes in by the device passes by the table.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -20,12 +25,17 @@ use rtnetlink::packet_route::{AddressFamily, RouteNetlinkMessage};
 use super::plan::{DEVICE, MARKS, mark_of};
 use super::table::MASK;
 use crate::device::next_hop;
+use crate::layout::LED;
 use crate::netlink::Mode;
 use crate::router::{ENODEV, Router};
 use crate::{Error, Result};
 
 /// Before the main table, and before what VPNs add.
 const FIRST: u32 = 5357;
+/// To tasks elsewhere.
+const THERE: u32 = 5358;
+/// Where whoever is not led there goes on.
+const PAST: u32 = 5359;
 /// After all others.
 const LAST: u32 = 53570;
 
@@ -56,6 +66,7 @@ pub(super) struct Rule {
 enum Act {
     Goto(u32),
     Table(u32),
+    Nothing,
     Other,
 }
 
@@ -71,6 +82,16 @@ pub(super) enum Turn {
 // === impl Policy ===
 
 impl Policy {
+    /// What is marked so is led to tasks elsewhere.
+    pub(super) fn lead_there(&mut self) {
+        let (v6, mark, mask) = (false, LED, MASK);
+        let from = Some(DEVICE.to_owned());
+        self.rules.insert(Rule { v6, priority: FIRST, mark, mask, from, act: Act::Goto(PAST) });
+        for (priority, act) in [(THERE, Act::Table(LED)), (PAST, Act::Nothing)] {
+            self.rules.insert(Rule { v6, priority, mark, mask, from: None, act });
+        }
+    }
+
     /// What came in by nodes is answered by them.
     pub(super) fn lead_back(&mut self, bridge: &str, numbers: impl Iterator<Item = u16>) {
         let numbers: Vec<_> = numbers.collect();
@@ -152,6 +173,7 @@ impl fmt::Display for Rule {
         match act {
             Act::Goto(to) => write!(f, " to rule {to}"),
             Act::Table(table) => write!(f, " to table {table:#x}"),
+            Act::Nothing => f.write_str(" to what follows"),
             Act::Other => f.write_str(" to another end"),
         }
     }
@@ -192,9 +214,11 @@ impl Rule {
             _ if strange => Act::Other,
             RuleAction::Goto => Act::Goto(to),
             RuleAction::ToTable => Act::Table(table),
+            RuleAction::Nop => Act::Nothing,
             _ => Act::Other,
         };
-        let is_ours = [FIRST, LAST].contains(&rule.priority) && rule.mark & MASK == MARKS;
+        let is_ours = [FIRST, THERE, PAST, LAST].contains(&rule.priority)
+            && [MARKS, LED].contains(&(rule.mark & MASK));
         is_ours.then_some(rule)
     }
 
@@ -218,6 +242,7 @@ impl Rule {
                 message.header.action = RuleAction::ToTable;
                 message.attributes.push(RuleAttribute::Table(table));
             }
+            Act::Nothing => message.header.action = RuleAction::Nop,
             // To be removed, whatever it is.
             Act::Other => {}
         }
@@ -377,6 +402,7 @@ mod tests {
     #[test]
     fn a_rule_is_read_as_it_was_written() {
         let mut policy = Policy::default();
+        policy.lead_there();
         policy.lead_back("docker_gwbridge", [2].into_iter());
         for rule in &policy.rules {
             assert_eq!(Rule::read(&rule.message()).as_ref(), Some(rule));

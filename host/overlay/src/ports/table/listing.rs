@@ -139,7 +139,11 @@ impl Seen {
         let (count, snat) = Turns::parse(comment)?;
         // What the rule does is as its comment says.
         let modulus = format!("\"mod\":{count},");
-        if !rule.contains(&modulus) || rule.contains("\"mark\"") != snat {
+        let is_marked = match key.mark(snat) {
+            Some(mark) => rule.contains(&format!("\"value\":{mark}}}")),
+            None => !rule.contains("\"mark\""),
+        };
+        if !rule.contains(&modulus) || !is_marked {
             return None;
         }
         let set = if key.v6 { "backends6" } else { "backends4" };

@@ -8,6 +8,8 @@
 //!   container, and the connection is marked with the node it came by. Connections that came
 //!   by different nodes are told apart by a zone, as a client may use one of its ports for
 //!   several nodes at a time.
+//! - What goes to a task elsewhere is marked, and led by a routing table that nobody else's
+//!   packets see; answers are marked alike for the kernel's check of sources.
 //! - Clients are masked only where no answer would find its way: the node itself, another that
 //!   is led back to a task of its own, containers on the engine's bridges.
 //! - A port without backends is refused at once, if it is not left to user space.
@@ -18,6 +20,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use super::plan::{Ends, MARKS, mark_of};
 use super::{DesiredPorts, PublishedEnds, ingress_v6};
 use crate::device::Mac;
+use crate::layout::LED;
 use crate::netfilter::Gone;
 use crate::table::{begun, settled};
 
@@ -107,6 +110,12 @@ impl Table {
             }
             if let Some(v6) = local.v6 {
                 self.add("here6", ingress_v6(*address), v6);
+            }
+        }
+        let ends = Ends::of(desired);
+        for (address, _) in desired.elsewhere.iter().filter(|(_, remote)| remote.v4) {
+            if ends.leads_to(*address) {
+                self.add("there4", address, "");
             }
         }
     }
@@ -248,7 +257,7 @@ pub(super) fn sources(desired: &DesiredPorts) -> (Option<Ipv4Addr>, Ipv6Addr) {
 /// The marks of connections are those of this table if they are in here.
 pub(super) const MASK: u32 = 0xffff_0000;
 
-const _: () = assert!(MARKS & !MASK == 0);
+const _: () = assert!((MARKS | LED) & !MASK == 0);
 
 #[cfg(test)]
 mod tests;

@@ -4,6 +4,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 use super::{DesiredPorts, MARKS, MASK, sources};
+use crate::layout::LED;
 use crate::ports::plan::DEVICE;
 
 /// What the rules that are always there depend on.
@@ -22,9 +23,9 @@ pub(super) struct Chain {
 }
 
 /// Marks of packets on their way out of this node: to be masked because they go back to where
-/// they came from, and because the service is so.
+/// they came from, and because the service is so; these are led as others are.
 pub(super) const BACK: u32 = 0x5359_0000;
-pub(super) const MASKED: u32 = 0x535a_0000;
+pub(super) const MASKED: u32 = LED | 1;
 
 // === impl Fixed ===
 
@@ -44,8 +45,10 @@ impl Fixed {
     /// this table was made.
     pub(super) fn chains(&self) -> Vec<Chain> {
         let mut chains = vec![self.guard(), self.arrive(), self.publish(), publish_own()];
-        chains.extend([unserved(), unserved_own(), refuse(), apart(), self.back(), arrived()]);
-        chains.extend([self.mask(), clamp()]);
+        chains.extend([lead(), lead_own()]);
+        chains.extend([unserved(), unserved_own(), refuse(), apart()]);
+        chains.extend([self.back(), arrived()]);
+        chains.extend([self.mask(), clamp(), leave()]);
         let mut hasher = DefaultHasher::new();
         for chain in &chains {
             (&chain.name, chain.hook, &chain.rules).hash(&mut hasher);
@@ -79,6 +82,12 @@ impl Fixed {
             "arrive",
             "type filter hook prerouting priority mangle + 5; policy accept;",
             [
+                (
+                    on(&format!(
+                        "meta nfproto ipv4 ct direction reply ct status dnat meta mark set {LED:#x}"
+                    )),
+                    "an answer comes from where it should",
+                ),
                 (
                     on("ct direction original ct state new ct mark set ether saddr map @entries"),
                     "a connection by another node",
@@ -178,6 +187,45 @@ fn publish_own() -> Chain {
     )
 }
 
+/// After what translates, which is at -100 whatever a chain of it says.
+fn lead() -> Chain {
+    chain(
+        "lead",
+        "type filter hook prerouting priority -95; policy accept;",
+        [
+            (
+                format!(
+                    "ct direction original ct status dnat ip daddr @there4 \
+                     meta mark & {MASK:#x} != {LED:#x} meta mark set {LED:#x}"
+                ),
+                "to a task elsewhere",
+            ),
+            (
+                format!(
+                    "ct direction original ip daddr != @there4 meta mark {LED:#x} meta mark set 0"
+                ),
+                "a task here needs no leading",
+            ),
+        ],
+    )
+}
+
+/// Before what translates, which looks for the way anew. The first packet is marked as it is
+/// translated.
+fn lead_own() -> Chain {
+    chain(
+        "lead-own",
+        "type filter hook output priority -110; policy accept;",
+        [(
+            format!(
+                "ct direction original ct status dnat ct reply ip saddr @there4 \
+                 meta mark set {LED:#x}"
+            ),
+            "from this machine to a task elsewhere",
+        )],
+    )
+}
+
 fn unserved() -> Chain {
     chain(
         "unserved",
@@ -239,6 +287,18 @@ fn clamp() -> Chain {
         "clamp",
         "type filter hook postrouting priority mangle; policy accept;",
         [(format!("oifname \"{DEVICE}\" {lower}"), "segments fit between nodes")],
+    )
+}
+
+/// After what masks. VXLAN would hand the mark on to its own packets.
+fn leave() -> Chain {
+    chain(
+        "leave",
+        "type filter hook postrouting priority 105; policy accept;",
+        [(
+            format!("meta mark & {MASK:#x} {{ {MARKS:#x}, {LED:#x} }} meta mark set 0"),
+            "the way is found",
+        )],
     )
 }
 

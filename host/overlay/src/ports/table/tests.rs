@@ -74,7 +74,7 @@ fn one_backend_less_is_a_slot_and_the_count() {
     let after = table(&desired, &before);
     let wanted = "\
 flush chain inet swarmw_ports tcp-8080
-add rule inet swarmw_ports tcp-8080 dnat ip to meta l4proto . th dport . numgen inc mod 2 map @backends4 comment \"2\"
+add rule inet swarmw_ports tcp-8080 meta mark set 0x535f0000 dnat ip to meta l4proto . th dport . numgen inc mod 2 map @backends4 comment \"2\"
 delete element inet swarmw_ports backends4 { 6 . 8080 . 0, 6 . 8080 . 2 }
 add element inet swarmw_ports backends4 { 6 . 8080 . 0 : 10.0.0.12 . 80 }
 ";
@@ -133,7 +133,7 @@ fn a_service_that_wants_it_is_masked() {
     let wants = PublishedEnds { snat: true, ..served_by(&[1, 2, 3]) };
     desired.ports.insert((Tcp, 8080), wants);
     let change = table(&desired, &before).change_from(&before);
-    assert!(change.text.contains("meta mark set 0x535a0000 dnat ip to"), "{}", change.text);
+    assert!(change.text.contains("meta mark set 0x535f0001 dnat ip to"), "{}", change.text);
     assert_eq!(change.chains, 2, "of both families");
 }
 

@@ -5,13 +5,14 @@ use std::fmt::Write;
 
 use super::rules::{Chain, MASKED};
 use super::{Element, Key, Table, Turns, name_of};
+use crate::layout::LED;
 
 /// The family and name of the table.
 pub(in crate::ports) const TABLE: &str = "inet swarmw_ports";
 
 /// Sets and maps: name and type. (`tcp dport` stands for any port: nft 1.0.6 does not know
 /// `th dport` again when it reads it from the kernel.)
-pub(super) const SETS: [(&str, &str, &str); 15] = [
+pub(super) const SETS: [(&str, &str, &str); 16] = [
     ("map", "ports4", "type inet_proto . inet_service : verdict"),
     ("map", "ports6", "type inet_proto . inet_service : verdict"),
     (
@@ -26,6 +27,7 @@ pub(super) const SETS: [(&str, &str, &str); 15] = [
     ),
     ("map", "here4", "type ipv4_addr : ipv4_addr"),
     ("map", "here6", "type ipv6_addr : ipv6_addr"),
+    ("set", "there4", "type ipv4_addr"),
     ("map", "entries", "type ether_addr : mark"),
     ("map", "zones", "typeof ether saddr : ct zone"),
     ("set", "refused4", "type inet_proto . inet_service"),
@@ -118,6 +120,16 @@ impl Key {
         format!("{}-{}{family}", name_of(self.protocol), self.port)
     }
 
+    /// What its packets are marked with as they are translated. Of IPv6 none are led: the
+    /// addresses of tasks are nobody else's.
+    pub(super) fn mark(&self, snat: bool) -> Option<u32> {
+        match (snat, self.v6) {
+            (true, _) => Some(MASKED),
+            (false, false) => Some(LED),
+            (false, true) => None,
+        }
+    }
+
     fn set(&self, name: &str) -> String {
         format!("{name}{}", if self.v6 { 6 } else { 4 })
     }
@@ -168,7 +180,8 @@ impl Change {
     fn chain(&mut self, key: Key, turns: &Turns, there: bool) {
         let (name, verb) = (key.chain(), if there { "flush" } else { "add" });
         let ip = if key.v6 { "ip6" } else { "ip" };
-        let mark = if turns.snat { format!("meta mark set {MASKED:#x} ") } else { String::new() };
+        let mark = key.mark(turns.snat).map(|mark| format!("meta mark set {mark:#x} "));
+        let mark = mark.unwrap_or_default();
         let (count, map, comment) = (turns.slots.len(), key.set("backends"), turns.comment());
         let _ = writeln!(
             self.text,

@@ -45,7 +45,8 @@ async fn a_backend_that_goes_or_comes_changes_its_slot_and_the_count() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_task_that_comes_elsewhere_is_a_route_and_a_pair_of_each_family() {
     let mut world = served().await;
-    let changed = |bytes| Applied { routes: 2, elements: 2, bytes, ..Applied::default() };
+    // And its address on the way there.
+    let changed = |bytes| Applied { routes: 2, elements: 3, bytes, ..Applied::default() };
     world.task(1);
     let applied = world.apply_on(0).await;
     assert_eq!(applied, changed(applied.bytes));

@@ -37,7 +37,19 @@ async fn the_way_between_nodes_comes_back() {
         ("ip link del swingress", "device swingress is missing"),
         ("ip link set swingress down", "device swingress is down"),
         ("ip link set swingress mtu 1300", "device swingress has MTU 1300, not 1450"),
-        ("ip route del 10.0.0.11", "route to 10.0.0.11 is missing"),
+        (
+            "ip route del 10.0.0.11 table 1398734848",
+            "route to 10.0.0.11 of table 0x535f0000 is missing",
+        ),
+        (
+            "ip route replace 10.0.0.11 dev eth0 table 1398734848",
+            "route to 10.0.0.11 of table 0x535f0000 leads to eth0, not to swingress via \
+             fe80::5357:2",
+        ),
+        (
+            "ip route add 10.0.0.77 dev eth0 table 1398734848",
+            "route to 10.0.0.77 of table 0x535f0000 is too much: it leads to eth0",
+        ),
         ("ip -6 route del fd53:5700::a00:b", "route to fd53:5700::a00:b is missing"),
         (
             "ip route add 10.0.0.77 dev swingress",
@@ -52,9 +64,22 @@ async fn the_way_between_nodes_comes_back() {
             "forwarding entry 02:53:57:00:00:02 to 192.168.7.2 on swingress is missing",
         ),
         (
-            "ip rule del pref 5357",
+            "ip rule del pref 5357 fwmark 0x53570000/0xffff0000",
             "routing rule 5357 for mark 0x53570000/0xffff0000 from docker_gwbridge to rule 53570 \
              is missing",
+        ),
+        (
+            "ip rule del pref 5358",
+            "routing rule 5358 for mark 0x535f0000/0xffff0000 to table 0x535f0000 is missing",
+        ),
+        (
+            "ip rule del pref 5359",
+            "routing rule 5359 for mark 0x535f0000/0xffff0000 to what follows is missing",
+        ),
+        (
+            "ip rule del pref 5357 fwmark 0x535f0000/0xffff0000",
+            "routing rule 5357 for mark 0x535f0000/0xffff0000 from swingress to rule 5359 is \
+             missing",
         ),
         (
             "ip -6 rule del pref 53570",
@@ -95,6 +120,10 @@ async fn nftables_come_back() {
         (
             "nft flush chain inet swarmw_ports arrive",
             "rule \"a connection by another node\" of chain arrive of nftables is missing",
+        ),
+        (
+            "nft delete element inet swarmw_ports there4 { 10.0.0.11 }",
+            "10.0.0.11 of there4 of nftables is missing",
         ),
         ("nft chain inet swarmw_ports apart { policy drop ; }", "a rule of nftables was changed"),
         ("nft flush chain inet swarmw_ports tcp-80", "port 80/tcp is not served as it should be"),

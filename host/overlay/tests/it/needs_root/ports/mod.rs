@@ -5,4 +5,5 @@ mod drift;
 mod life;
 mod own;
 mod traffic;
+mod ways;
 mod world;
