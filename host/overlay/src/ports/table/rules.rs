@@ -46,7 +46,7 @@ impl Fixed {
     pub(super) fn chains(&self) -> Vec<Chain> {
         let mut chains = vec![self.guard(), self.arrive(), self.publish(), publish_own()];
         chains.extend([lead(), lead_own()]);
-        chains.extend([unserved(), unserved_own(), refuse(), apart()]);
+        chains.extend([unserved(), unserved_own(), refuse(), apart(), apart_own()]);
         chains.extend([self.back(), arrived()]);
         chains.extend([self.mask(), clamp(), leave()]);
         let mut hasher = DefaultHasher::new();
@@ -266,6 +266,18 @@ fn apart() -> Chain {
             (other, "not between nodes"),
             ("ct status dnat accept".to_owned(), "connections to published ports"),
             ("drop".to_owned(), "and no others"),
+        ],
+    )
+}
+
+fn apart_own() -> Chain {
+    let to = |rule: &str| format!("oifname \"{DEVICE}\" {rule}");
+    chain(
+        "apart-own",
+        "type filter hook output priority filter; policy accept;",
+        [
+            (to("ct status dnat accept"), "this machine's connections to published ports"),
+            (to("drop"), "and none to others of the tasks"),
         ],
     )
 }

@@ -88,3 +88,24 @@ async fn no_packet_leaves_the_machine_with_a_mark() {
         assert!(counted.contains("packets 0"), "{counted}");
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_process_of_a_machine_reaches_tasks_by_published_ports_only() {
+    let world = served().await;
+    world.apply().await;
+    let machine = &world.machines[0].own;
+    ip(&format!("-n {} route add 10.0.0.11 via inet6 fe80::5357:2 dev swingress", machine.space));
+    let reach = |to: &str| {
+        let to = SocketAddr::new(to.parse::<IpAddr>().expect("an address"), TARGET);
+        inside(&machine.space, || TcpStream::connect_timeout(&to, Duration::from_millis(300)))
+    };
+    for to in ["10.0.0.11", "fd53:5700::a00:b"] {
+        reach(to).expect_err("its port is not published");
+        assert_eq!(ask_often(machine, "192.168.7.1", 3).len(), 3, "those that are go on");
+    }
+    // It is the guard that keeps it.
+    within(&machine.space, "nft flush chain inet swarmw_ports apart-own");
+    for to in ["10.0.0.11", "fd53:5700::a00:b"] {
+        reach(to).expect("nothing else does");
+    }
+}
