@@ -46,6 +46,8 @@ pub struct Applied {
     pub bytes: usize,
     /// UDP flows forgotten, and connections that nobody had answered: their backend went.
     pub flows: usize,
+    /// Entries of the connection table that the kernel said, to find those.
+    pub flows_read: usize,
     /// What could not be done, without keeping the rest from it: the link of a container
     /// that is gone, a node of another address family.
     pub lost: Vec<Drift>,
@@ -95,7 +97,7 @@ impl Applied {
     /// Whether the kernel was left as it was.
     pub fn is_nothing(&self) -> bool {
         let (lost, failed) = (self.lost.clone(), self.failed.clone());
-        let nothing = Self { lost, failed, ..Self::default() };
+        let nothing = Self { flows_read: self.flows_read, lost, failed, ..Self::default() };
         *self == nothing
     }
 

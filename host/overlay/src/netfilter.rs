@@ -27,8 +27,14 @@ const CTA_TUPLE_ORIG: u16 = 1;
 const CTA_TUPLE_REPLY: u16 = 2;
 const CTA_STATUS: u16 = 3;
 const CTA_ID: u16 = 12;
+const CTA_FILTER: u16 = 25;
+const CTA_FILTER_REPLY_FLAGS: u16 = 2;
+/// Of the flags of a filter: the source's address (net/netfilter/nf_internals.h).
+const BY_SOURCE: u32 = 1;
 const CTA_TUPLE_IP: u16 = 1;
 const CTA_TUPLE_PROTO: u16 = 2;
+const CTA_IP_V4_SRC: u16 = 1;
+const CTA_IP_V6_SRC: u16 = 3;
 const CTA_PROTO_NUM: u16 = 1;
 const CTA_PROTO_SOURCE: u16 = 2;
 const CTA_PROTO_TO: u16 = 3;
@@ -38,6 +44,13 @@ const IPS_SEEN_REPLY: u32 = 2;
 
 const UDP: u8 = 17;
 const ENOENT: i32 = 2;
+
+/// An attribute has attributes in it.
+const NESTED: u16 = 0x8000;
+
+/// Up to so many addresses the kernel is asked for the flows of each: it looks at all of its
+/// table every time, but says only those. For more, it says the table once.
+const ASKED_MAX: usize = 32;
 
 /// Sizes of `nlmsghdr` and `nfgenmsg`.
 const HEADER: usize = 16;
@@ -55,10 +68,11 @@ pub(crate) async fn generation(inside: &Namespace) -> Result<u32> {
 /// # Errors
 /// The kernel refuses: this needs root.
 pub fn generation_here() -> io::Result<u32> {
-    let messages = exchange(&Socket::new(NETLINK_NETFILTER)?, GET_GENERATION, 0, 0, &[])?;
-    let numbers = messages.iter().flat_map(|message| attributes(body(message)));
-    let number = numbers.into_iter().find(|(kind, _)| *kind == NFTA_GEN_ID);
-    let number = number.and_then(|(_, value)| value.try_into().ok()).map(u32::from_be_bytes);
+    let mut number = None;
+    exchange(&Socket::new(NETLINK_NETFILTER)?, GET_GENERATION, 0, 0, &[], |message| {
+        let said = attributes(body(message)).into_iter().find(|(kind, _)| *kind == NFTA_GEN_ID);
+        number = said.and_then(|(_, value)| value.try_into().ok()).map(u32::from_be_bytes);
+    })?;
     number.ok_or_else(|| io::Error::other("the kernel gave no number"))
 }
 
@@ -71,12 +85,22 @@ pub(crate) enum Gone {
     Port { protocol: u8, port: u16, end: IpAddr, target: u16 },
 }
 
+/// What was done about flows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Forgotten {
+    /// Forgotten.
+    pub(crate) flows: usize,
+    /// Said by the kernel, to find them.
+    pub(crate) read: usize,
+}
+
 /// Forgets flows of UDP, and of others those that were never answered: their next packet
-/// begins anew. How many there were.
-pub(crate) async fn forget(inside: &Namespace, gone: BTreeSet<Gone>) -> Result<usize> {
+/// begins anew.
+pub(crate) async fn forget(inside: &Namespace, gone: BTreeSet<Gone>) -> Result<Forgotten> {
     let failed = Error::kernel("forgotten", "flows to backends that went");
+    let by: BTreeSet<_> = gone.iter().map(Gone::answered_by).collect();
     let is_gone = move |flow: &Flow| !flow.lasts() && flow.is_of(&gone);
-    inside.within(move || forget_where(is_gone)).await?.map_err(failed)
+    inside.within(move || forget_where(&by, is_gone)).await?.map_err(failed)
 }
 
 /// Forgets UDP flows to an address and port, of the network namespace that the calling
@@ -85,26 +109,70 @@ pub(crate) async fn forget(inside: &Namespace, gone: BTreeSet<Gone>) -> Result<u
 /// # Errors
 /// The kernel refuses: this needs root.
 pub fn forget_flows_here(to: SocketAddr) -> io::Result<usize> {
-    forget_where(|flow| flow.protocol == UDP && (flow.to, flow.port) == (to.ip(), to.port()))
+    let is_gone =
+        |flow: &Flow| flow.protocol == UDP && (flow.to, flow.port) == (to.ip(), to.port());
+    forget_where(&BTreeSet::new(), is_gone).map(|forgotten| forgotten.flows)
 }
 
-fn forget_where(is_gone: impl Fn(&Flow) -> bool) -> io::Result<usize> {
+/// Forgets flows, of those that certain addresses answer; without any, of all.
+fn forget_where(by: &BTreeSet<IpAddr>, is_gone: impl Fn(&Flow) -> bool) -> io::Result<Forgotten> {
     let socket = Socket::new(NETLINK_NETFILTER)?;
-    let mut count = 0;
-    for message in exchange(&socket, GET_FLOWS, NLM_F_DUMP, 0, &[])? {
-        let Some(flow) = Flow::read(&message) else { continue };
-        if !is_gone(&flow) {
-            continue;
-        }
-        let family = message.get(HEADER).copied().unwrap_or_default();
-        match exchange(&socket, DELETE_FLOW, NLM_F_ACK, family, &flow.named) {
-            Ok(_) => count += 1,
+    let asked: Vec<_> = match by.len() {
+        1..=ASKED_MAX => by.iter().map(|by| (family_of(*by), answered_by(*by))).collect(),
+        _ => vec![(0, Vec::new())],
+    };
+    let (mut forgotten, mut gone) = (Forgotten::default(), Vec::new());
+    for (family, filter) in asked {
+        exchange(&socket, GET_FLOWS, NLM_F_DUMP, family, &filter, |message| {
+            forgotten.read += 1;
+            // Kernels before 5.8 know no filter, and say all.
+            if let Some(flow) = Flow::read(message).filter(&is_gone) {
+                let family = message.get(HEADER).copied().unwrap_or_default();
+                gone.push((family, flow.named));
+            }
+        })?;
+    }
+    for (family, named) in gone {
+        match exchange(&socket, DELETE_FLOW, NLM_F_ACK, family, &named, |_| {}) {
+            Ok(()) => forgotten.flows += 1,
             // It ended by itself.
             Err(error) if error.raw_os_error() == Some(ENOENT) => {}
             Err(error) => return Err(error),
         }
     }
-    Ok(count)
+    Ok(forgotten)
+}
+
+/// A filter: flows that an address answers.
+fn answered_by(address: IpAddr) -> Vec<u8> {
+    let mut source = Vec::new();
+    match address {
+        IpAddr::V4(v4) => put(&mut source, CTA_IP_V4_SRC, &v4.octets()),
+        IpAddr::V6(v6) => put(&mut source, CTA_IP_V6_SRC, &v6.octets()),
+    }
+    let (mut tuple, mut flags) = (Vec::new(), Vec::new());
+    put(&mut tuple, CTA_TUPLE_IP | NESTED, &source);
+    put(&mut flags, CTA_FILTER_REPLY_FLAGS, &BY_SOURCE.to_ne_bytes());
+    let mut filter = Vec::new();
+    put(&mut filter, CTA_TUPLE_REPLY | NESTED, &tuple);
+    put(&mut filter, CTA_FILTER | NESTED, &flags);
+    filter
+}
+
+/// AF_INET or AF_INET6.
+fn family_of(address: IpAddr) -> u8 {
+    if address.is_ipv4() { 2 } else { 10 }
+}
+
+// === impl Gone ===
+
+impl Gone {
+    fn answered_by(&self) -> IpAddr {
+        match *self {
+            Self::Pair { by, .. } => by,
+            Self::Port { end, .. } => end,
+        }
+    }
 }
 
 /// A flow of the connection table.
@@ -129,8 +197,7 @@ impl Flow {
         let find = |wanted| all.iter().find(|(kind, _)| *kind == wanted).map(|(_, value)| *value);
         let (original, reply, id) = (find(CTA_TUPLE_ORIG)?, find(CTA_TUPLE_REPLY)?, find(CTA_ID)?);
         let mut named = Vec::new();
-        // Nested.
-        put(&mut named, CTA_TUPLE_ORIG | 0x8000, original);
+        put(&mut named, CTA_TUPLE_ORIG | NESTED, original);
         put(&mut named, CTA_ID, id);
         let (_, to) = ends(original)?;
         let (answered_by, _) = ends(reply)?;
@@ -195,14 +262,15 @@ fn of_protocol(tuple: &[u8], wanted: u16) -> Option<&[u8]> {
     found.map(|(_, value)| value)
 }
 
-/// Sends a request and reads all of its answer.
+/// Sends a request and reads all of its answer, message by message.
 fn exchange(
     socket: &Socket,
     kind: u16,
     flags: u16,
     family: u8,
     attributes: &[u8],
-) -> io::Result<Vec<Vec<u8>>> {
+    mut each: impl FnMut(&[u8]),
+) -> io::Result<()> {
     let length = HEADER + FAMILY_HEADER + attributes.len();
     let mut request = Vec::with_capacity(length);
     request.extend(u32::try_from(length).unwrap_or(u32::MAX).to_ne_bytes());
@@ -215,24 +283,23 @@ fn exchange(
     request.extend(attributes);
     socket.send_to(&request, &KernelAddress::new(0, 0), 0)?;
 
-    let mut answers = Vec::new();
     loop {
         let (datagram, _) = socket.recv_from_full()?;
         for (kind, message) in messages(&datagram) {
             match kind {
-                NLMSG_DONE => return Ok(answers),
+                NLMSG_DONE => return Ok(()),
                 NLMSG_ERROR => {
                     let code = message.get(HEADER..HEADER + 4).and_then(|c| c.try_into().ok());
                     return match code.map_or(0, i32::from_ne_bytes) {
-                        0 => Ok(answers),
+                        0 => Ok(()),
                         code => Err(io::Error::from_raw_os_error(-code)),
                     };
                 }
-                _ => answers.push(message.to_vec()),
+                _ => each(message),
             }
         }
         if flags & (NLM_F_DUMP | NLM_F_ACK) == 0 {
-            return Ok(answers);
+            return Ok(());
         }
     }
 }

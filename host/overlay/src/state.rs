@@ -323,7 +323,8 @@ impl State {
         }
         let gone = Table::gone(&found, &table);
         if !gone.is_empty() {
-            applied.flows = netfilter::forget(&router.inside, gone).await?;
+            let forgotten = netfilter::forget(&router.inside, gone).await?;
+            (applied.flows, applied.flows_read) = (forgotten.flows, forgotten.read);
         }
         if !is_whole {
             // What the rules are, for comparison.

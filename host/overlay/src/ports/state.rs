@@ -306,7 +306,8 @@ impl State {
         }
         let gone = Table::gone(&found, &table);
         if !gone.is_empty() {
-            applied.flows = netfilter::forget(&space, gone).await?;
+            let forgotten = netfilter::forget(&space, gone).await?;
+            (applied.flows, applied.flows_read) = (forgotten.flows, forgotten.read);
         }
         if !is_whole {
             // What the rules are, for comparison.

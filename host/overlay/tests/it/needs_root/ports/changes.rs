@@ -1,11 +1,12 @@
 //! What changes touch, and what they leave.
 
 use std::io::ErrorKind;
+use std::net::UdpSocket;
 
 use swarmw_overlay::Applied;
 
 use super::super::peers::Flow;
-use super::super::world::within;
+use super::super::world::{inside, within};
 use super::world::World;
 
 /// A task on the first of two machines, and two on the second.
@@ -77,6 +78,31 @@ async fn a_udp_flow_goes_elsewhere_when_its_backend_goes() {
         world.apply_on(0).await;
         assert_eq!(flow.ask().expect_err("nobody").kind(), ErrorKind::ConnectionRefused);
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn flows_of_others_are_not_read_for_a_backend_that_goes() {
+    const OTHERS: u16 = 2000;
+    let mut world = served().await;
+    inside(&world.machines[0].own.space, || {
+        let socket = UdpSocket::bind("0.0.0.0:0").expect("a socket");
+        for port in 1..=OTHERS {
+            socket.send_to(b"?", ("192.168.7.100", port)).expect("sent");
+        }
+    });
+    let tracked =
+        within(&world.machines[0].own.space, "sysctl -n net.netfilter.nf_conntrack_count");
+    let tracked: u16 = tracked.trim().parse().expect("a number");
+    assert!(tracked >= OTHERS, "{tracked}");
+    world.publish(&[1]);
+    world.apply().await;
+    let flow = Flow::open(&world.client, "192.168.7.1");
+    flow.ask().expect("an answer");
+    world.publish(&[2]);
+    let applied = world.apply_on(0).await;
+    assert_eq!(applied.flows, 1, "{applied:?}");
+    assert!(applied.flows_read < 20, "{applied:?}");
+    assert_eq!(flow.ask().expect("an answer").by, "c2");
 }
 
 #[tokio::test(flavor = "multi_thread")]
