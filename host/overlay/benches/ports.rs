@@ -7,6 +7,8 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::{Duration, Instant};
 
+use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
+use swarmw_model::NodeId;
 use swarmw_model::PortProtocol::Tcp;
 use swarmw_overlay::{DesiredPorts, Local, Ports, PortsSettings, PublishedEnds, Remote};
 
@@ -120,6 +122,7 @@ fn desired(published: u16) -> DesiredPorts {
     let local = Local { v4: Some(Ipv4Addr::new(172, 18, 0, 5)), v6: None };
     let here = Ipv4Addr::new(10, 0, 0, 9);
     let mut desired = DesiredPorts {
+        node: NodeId::from_bits(1),
         number: 1,
         address: [192, 168, 7, 1].into(),
         port: 4789,

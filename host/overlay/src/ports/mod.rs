@@ -33,7 +33,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::PathBuf;
 
-use swarmw_model::PortProtocol;
+use swarmw_model::{NodeId, PortProtocol};
 use tokio::sync::Mutex;
 
 use crate::drift::{Applied, Drift};
@@ -51,6 +51,8 @@ use state::State;
 /// What a node's kernel should have of published ports.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DesiredPorts {
+    /// This node: what is in the kernel has its name, by which a later process knows it.
+    pub node: NodeId,
     /// This node's number.
     pub number: u16,
     /// Where its VXLAN ends. Connections that must be masked have it as their source.
@@ -195,6 +197,11 @@ impl Ports {
         self.state.lock().await.apply(&self.settings, desired).await
     }
 
+    /// Whether the kernel has what a process of this node made, perhaps an earlier one.
+    pub async fn are_of(&self, node: NodeId) -> Result<bool> {
+        self.state.lock().await.is_of(&self.settings, node).await
+    }
+
     /// What the kernel lacks or has too much against what was applied last.
     pub async fn check(&self) -> Result<Vec<Drift>> {
         self.state.lock().await.check(&self.settings).await
@@ -203,6 +210,16 @@ impl Ports {
     /// Makes good what [`Ports::check`] would say: that, and what was done.
     pub async fn repair(&self) -> Result<(Vec<Drift>, Applied)> {
         self.state.lock().await.repair(&self.settings).await
+    }
+
+    /// Removes all of it, if it is what an earlier process of this node made: whether it was.
+    /// Another node's beside this one stays.
+    pub async fn close_of(self, node: NodeId) -> Result<bool> {
+        let is_its = self.are_of(node).await?;
+        if is_its {
+            self.close().await?;
+        }
+        Ok(is_its)
     }
 
     /// Removes all of it. Connections to tasks elsewhere end.

@@ -1,10 +1,12 @@
 //! What is known of the node's published ports, and how they become what they should be.
 
+use swarmw_model::NodeId;
+
 use super::firewall::{Correction, Firewall};
 use super::plan::{self, DEVICE};
 use super::policy::{Policy, Turn};
 use super::settings::{self, Sysctl, Values};
-use super::table::{Fixed, Listed, TABLE, Table, list};
+use super::table::{Fixed, Listed, TABLE, Table, is_of, list};
 use super::{DesiredPorts, PortsSettings};
 use crate::difference::{Difference, Step, difference};
 use crate::drift::{Applied, Drift};
@@ -108,6 +110,12 @@ impl State {
         self.known = None;
         let applied = self.settle(settings, &desired, seen).await?;
         Ok((drifts, applied))
+    }
+
+    /// See [`super::Ports::are_of`].
+    pub(super) async fn is_of(&self, settings: &PortsSettings, node: NodeId) -> Result<bool> {
+        let listing = nft::list(&settings.nft, &self.machine.inside, TABLE).await?;
+        Ok(listing.is_some_and(|listing| is_of(&listing, node)))
     }
 
     /// See [`super::Ports::close`].

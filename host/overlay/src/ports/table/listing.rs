@@ -4,8 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use serde_json::Value;
+use swarmw_model::NodeId;
 
-use super::rules::Fixed;
+use super::rules::{Fixed, owned_by};
 use super::text::SETS;
 use super::{Element, Key, Table, Turns};
 use crate::table::unlike;
@@ -31,6 +32,15 @@ pub(in crate::ports) fn list(listing: &str, fixed: &Fixed) -> Result<Listed, Str
         seen.take(object)?;
     }
     Ok(seen.judge(fixed))
+}
+
+/// Whether a listing is of a table that a process of this node made. What is not understood
+/// is nobody's.
+pub(in crate::ports) fn is_of(listing: &str, node: NodeId) -> bool {
+    let read: Value = serde_json::from_str(listing).unwrap_or_default();
+    let objects = read["nftables"].as_array().map_or(&[][..], Vec::as_slice);
+    let name = owned_by(node);
+    objects.iter().any(|object| object["chain"]["name"].as_str() == Some(&name))
 }
 
 /// What the listing has, by kind.

@@ -28,7 +28,7 @@ mod listing;
 mod rules;
 mod text;
 
-pub(super) use listing::{Listed, list};
+pub(super) use listing::{Listed, is_of, list};
 pub(super) use rules::Fixed;
 pub(super) use text::TABLE;
 

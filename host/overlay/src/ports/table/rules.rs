@@ -3,6 +3,8 @@
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::net::{Ipv4Addr, Ipv6Addr};
 
+use swarmw_model::NodeId;
+
 use super::{DesiredPorts, MARKS, MASK, sources};
 use crate::layout::LED;
 use crate::ports::plan::DEVICE;
@@ -10,6 +12,7 @@ use crate::ports::plan::DEVICE;
 /// What the rules that are always there depend on.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::ports) struct Fixed {
+    node: NodeId,
     bridge: String,
     source4: Option<Ipv4Addr>,
     source6: Ipv6Addr,
@@ -27,22 +30,28 @@ pub(super) struct Chain {
 pub(super) const BACK: u32 = 0x5359_0000;
 pub(super) const MASKED: u32 = LED | 1;
 
+/// The chain that says whose the table is.
+pub(super) fn owned_by(node: NodeId) -> String {
+    format!("of-{node}")
+}
+
 // === impl Fixed ===
 
 impl Default for Fixed {
     fn default() -> Self {
-        Self { bridge: String::new(), source4: None, source6: Ipv6Addr::UNSPECIFIED }
+        let (node, bridge) = Default::default();
+        Self { node, bridge, source4: None, source6: Ipv6Addr::UNSPECIFIED }
     }
 }
 
 impl Fixed {
     pub(in crate::ports) fn of(desired: &DesiredPorts) -> Self {
         let (source4, source6) = sources(desired);
-        Self { bridge: desired.bridge.clone(), source4, source6 }
+        Self { node: desired.node, bridge: desired.bridge.clone(), source4, source6 }
     }
 
-    /// All chains but those of ports. The last has no rules: its name says of which rules
-    /// this table was made.
+    /// All chains but those of ports. The last two have no rules: their names say whose this
+    /// table is, and of which rules it was made.
     pub(super) fn chains(&self) -> Vec<Chain> {
         let mut chains = vec![self.guard(), self.arrive(), self.publish(), publish_own()];
         chains.extend([lead(), lead_own()]);
@@ -53,8 +62,9 @@ impl Fixed {
         for chain in &chains {
             (&chain.name, chain.hook, &chain.rules).hash(&mut hasher);
         }
-        let name = format!("made-{:016x}", hasher.finish());
-        chains.push(Chain { name, hook: "", rules: Vec::new() });
+        for name in [owned_by(self.node), format!("made-{:016x}", hasher.finish())] {
+            chains.push(Chain { name, hook: "", rules: Vec::new() });
+        }
         chains
     }
 

@@ -1,3 +1,4 @@
+use swarmw_model::NodeId;
 use swarmw_model::PortProtocol::{Tcp, Udp};
 
 use super::*;
@@ -12,6 +13,7 @@ fn desired() -> DesiredPorts {
     };
     let remote = |node| (task(node), Remote { node: u16::from(node), v4: true, v6: node == 2 });
     DesiredPorts {
+        node: NodeId::from_bits(1),
         number: 1,
         address: address(1),
         port: 4789,

@@ -94,6 +94,25 @@ async fn nothing_is_left_by_the_next_process_after_a_crash() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_process_that_leaves_ports_to_user_space_removes_its_nodes_own_rules_only() {
+    let world = served().await;
+    let machine = &world.machines[0];
+    let space = world.machine(0).to_owned();
+    let open = || async { Ports::open(machine.settings.clone()).await.expect("opened") };
+    let before = all(&space);
+    assert!(!open().await.close_of(machine.id()).await.expect("closed"), "there are none");
+    world.apply().await;
+    let made = all(&space);
+    let other = world.machines[1].id();
+    assert!(!open().await.are_of(other).await.expect("read"));
+    assert!(!open().await.close_of(other).await.expect("closed"));
+    same(&made, &all(&space));
+    assert!(open().await.are_of(machine.id()).await.expect("read"));
+    assert!(open().await.close_of(machine.id()).await.expect("closed"));
+    same(&before, &all(&space));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_next_process_adopts_what_is_there() {
     let mut world = served().await;
     world.apply().await;

@@ -5,6 +5,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::process::Command;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use swarmw_model::NodeId;
 use swarmw_model::PortProtocol::{self, Sctp, Tcp, Udp};
 use swarmw_overlay::{
     Applied, DesiredPorts, Local, Ports, PortsSettings, PublishedEnds, Remote, Veth,
@@ -48,6 +49,14 @@ pub struct Service {
     pub tasks: Vec<usize>,
     pub snat: bool,
     pub user_space: bool,
+}
+
+// === impl Machine ===
+
+impl Machine {
+    pub fn id(&self) -> NodeId {
+        NodeId::from_bits(self.number.into())
+    }
 }
 
 // === impl World ===
@@ -180,6 +189,7 @@ impl World {
             |number: &u16| -> IpAddr { format!("fd77::{number}").parse().expect("an address") };
         let peers: BTreeMap<_, _> = self.machines.iter().map(number).collect();
         DesiredPorts {
+            node: own.id(),
             number: own.number,
             address: address(own),
             port: 4789,
