@@ -52,7 +52,7 @@ struct Shared {
     said: About<()>,
     /// Sentences about what somebody did to it.
     drifts: About<String>,
-    /// Of where the machine has ways of its own to.
+    /// Of what is the machine's own, and tasks have as well.
     taken: About<Ipv4Net>,
     mended: Mended,
 }
@@ -231,7 +231,7 @@ impl KernelPorts {
         make(&listed, &here)
     }
 
-    /// Says where tasks cannot be led to, as the machine has a way of its own there.
+    /// Says where tasks cannot be led to, as their addresses are the machine's own.
     fn say_taken(&self, listed: &Listed, taken: &[Ipv4Net]) {
         let backends = listed.ports.iter().flat_map(|port| &port.backends);
         let tasks: Vec<_> = backends.filter_map(|backend| backend.ingress).collect();
@@ -241,10 +241,10 @@ impl KernelPorts {
             if self.0.taken.is_news(**net, "") {
                 warn!(
                     %net,
-                    "tasks of published ports have addresses to which this machine has a way of \
-                     its own: it serves them in user space; make the ingress network anew with \
-                     another subnet (docker network rm ingress, docker network create --ingress \
-                     --subnet …)"
+                    "tasks of published ports have addresses that are this machine's own or of \
+                     its bridge docker_gwbridge: it serves them in user space; make the ingress \
+                     network anew with another subnet (docker network rm ingress, docker network \
+                     create --ingress --subnet …)"
                 );
             }
         }

@@ -34,7 +34,7 @@ pub(in crate::net) struct Here<'a> {
     pub(in crate::net) ended: &'a BTreeSet<TaskId>,
     /// Ports that another process of the machine has.
     pub(in crate::net) refused: &'a BTreeSet<(PortProtocol, u16)>,
-    /// Where the machine has ways of its own to.
+    /// Addresses that are the machine's own: nobody else is led to there.
     pub(in crate::net) taken: &'a [Ipv4Net],
 }
 
@@ -115,7 +115,10 @@ pub(super) fn why_in_user_space(
     } else if left.node == here.node {
         "its container has no address on docker_gwbridge that is known"
     } else if let Some(task) = left.ingress.filter(|task| is_taken(task, here)) {
-        return format!("of task {} on {node}: {task} goes another way on this machine", left.task);
+        return format!(
+            "of task {} on {node}: {task} is an address of this machine itself",
+            left.task
+        );
     } else if left.number == 0 || !desired.peers.contains_key(&left.number) {
         "the address of its node's data path is not known"
     } else {
@@ -124,7 +127,7 @@ pub(super) fn why_in_user_space(
     format!("of task {} on {node}: {why}", left.task)
 }
 
-/// Whether the machine has a way of its own to a task's address. Those are not changed.
+/// Whether a task's address is the machine's own. The kernel keeps what is for the machine.
 fn is_taken(task: &Ipv4Addr, here: &Here<'_>) -> bool {
     here.taken.iter().any(|net| net.contains(task))
 }

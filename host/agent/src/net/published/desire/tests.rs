@@ -180,13 +180,13 @@ fn a_port_that_another_process_has_is_left_to_it() {
 }
 
 #[test]
-fn no_way_of_the_machines_own_is_taken_for_a_task() {
+fn nobody_is_led_to_a_task_with_an_address_of_the_machines_own() {
     let mut world = World::new();
     world.publish(vec![backend(6, OTHER)], Vec::new());
-    world.taken = vec!["10.0.0.0/24".parse().expect("a network")];
+    world.taken = vec!["10.0.0.6/32".parse().expect("an address")];
     let desired = world.desired();
     assert!(desired.elsewhere.is_empty() && desired.ports.is_empty(), "{desired:?}");
-    world.taken = vec!["10.0.1.0/24".parse().expect("a network")];
+    world.taken = vec!["10.0.0.2/32".parse().expect("an address")];
     assert!(world.desired().ports.contains_key(&WEB));
 }
 
@@ -231,7 +231,7 @@ fn a_port_in_user_space_says_whose_task_keeps_it_there() {
 
     world.taken = vec!["10.0.0.3/32".parse().expect("a network")];
     world.publish(vec![backend(3, THIRD)], Vec::new());
-    assert!(why(&world).contains("10.0.0.3 goes another way"), "{}", why(&world));
+    assert!(why(&world).contains("10.0.0.3 is an address of this machine"), "{}", why(&world));
 
     world.refused = [WEB].into();
     assert!(why(&world).contains("another process"), "{}", why(&world));
