@@ -25,7 +25,7 @@ use crate::docker::{Bridged, sweep};
 use crate::doctor::{DoctorService, Examiner, Unable};
 use crate::equipment::{Equipment, Runs};
 use crate::images::Images;
-use crate::net::{KernelPorts, Leader, Listed, Networks, Parts};
+use crate::net::{KernelPorts, Leader, Listed, Networks, Parts, leave_to_user_space};
 use crate::secrets::Secrets;
 use crate::session::Link;
 use crate::store::Store;
@@ -196,8 +196,15 @@ impl Agent {
             store: store.clone(),
         };
         let kernel_ports = kernel_ports.ok();
-        if let Some(kernel) = kernel_ports.clone() {
-            tasks.spawn(kernel.keep(cancel.clone()));
+        match kernel_ports.clone() {
+            Some(kernel) => {
+                tasks.spawn(kernel.keep(cancel.clone()));
+            }
+            // Only such a node may have had them there.
+            None if config.network_driver.is_some() => {
+                leave_to_user_space(tls.identity().node).await;
+            }
+            None => {}
         }
         let (welcome, welcomed) = watch::channel(None);
         let link = Link {

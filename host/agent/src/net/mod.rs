@@ -47,6 +47,7 @@ use tidy::{Found, Routed};
 pub(crate) use known::Known;
 pub(crate) use leader::Leader;
 pub(crate) use published::{KernelPorts, Listed};
+pub(crate) use published::{KernelPorts, Listed, leave_to_user_space};
 pub use view::NetworkView;
 
 /// Letters of the node's id in the name of the router's namespace.

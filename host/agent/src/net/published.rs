@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ipnet::Ipv4Net;
-use swarmw_model::{NodeDescription, PortProtocol, TaskId, TaskState};
+use swarmw_model::{NodeDescription, NodeId, PortProtocol, TaskId, TaskState};
 use swarmw_overlay::{Applied, DesiredPorts, Drift, Ports, PortsSettings};
 use tokio::sync::{RwLock, watch};
 use tokio::time::Instant;
@@ -57,6 +57,28 @@ struct Shared {
     mended: Mended,
 }
 
+/// Whether others may lead connections to tasks here.
+struct Standing {
+    is_able: bool,
+    /// In a row.
+    failures: u32,
+}
+
+/// Removes what an earlier daemon of this node left in the kernel: it would go before the
+/// listeners of user space, and lead to where tasks were then. Other nodes on the same machine
+/// keep theirs.
+pub(crate) async fn leave_to_user_space(node: NodeId) {
+    let closed = match Ports::open(PortsSettings::default()).await {
+        Ok(ports) => ports.close_of(node).await,
+        Err(error) => Err(error),
+    };
+    match closed {
+        Ok(true) => info!("published ports went from the kernel to user space"),
+        Ok(false) => {}
+        Err(error) => warn!(%error, "the kernel may have published ports of an earlier daemon"),
+    }
+}
+
 // === impl KernelPorts ===
 
 impl KernelPorts {
@@ -72,6 +94,8 @@ impl KernelPorts {
         listed: Listed,
     ) -> swarmw_overlay::Result<Self> {
         let ports = Ports::open(PortsSettings::default()).await?;
+        // What cannot be read is said when it is to be changed.
+        let goes_on = ports.are_of(networks.0.node).await.unwrap_or(false);
         let kernel = Self(Arc::new(Shared {
             networks,
             listed: watch::Sender::new(Arc::new(listed)),
@@ -84,8 +108,9 @@ impl KernelPorts {
             taken: About::default(),
             mended: Mended::default(),
         }));
-        // As it was when the daemon ended: others go on to lead connections here.
-        kernel.say_able(kernel.has_data_path());
+        // As it was when the daemon ended: others go on to lead connections here. Where nothing
+        // is in the kernel yet, they do once something is.
+        kernel.say_able(goes_on && kernel.has_data_path());
         Ok(kernel)
     }
 
@@ -113,7 +138,7 @@ impl KernelPorts {
         let mut refused = self.0.refused.clone();
         let mut look = Instant::now() + LOOK_EVERY;
         let mut pause = RETRY;
-        let mut failures = 0;
+        let mut standing = Standing::of(self.0.description.borrow().kernel_ports);
         loop {
             // What changes from here on is made so the next time.
             listed.mark_unchanged();
@@ -122,9 +147,9 @@ impl KernelPorts {
             bridged.mark_unchanged();
             refused.mark_unchanged();
             let is_done = self.make_it_so().await;
-            failures = if is_done { 0 } else { failures + 1 };
+            standing.tried(is_done);
             // Whoever cannot is not led to, and goes on to try.
-            self.say_able(self.has_data_path() && failures < FAILURES_MAX);
+            self.say_able(self.has_data_path() && standing.is_able);
             let retry = if is_done { look } else { Instant::now() + pause };
             pause = if is_done { RETRY } else { (pause * 2).min(LOOK_EVERY) };
             tokio::select! {
@@ -311,5 +336,45 @@ impl KernelPorts {
             }
         }
         self.0.drifts.keep_only(&drifts.iter().map(ToString::to_string).collect());
+    }
+}
+
+// === impl Standing ===
+
+impl Standing {
+    fn of(is_able: bool) -> Self {
+        Self { is_able, failures: 0 }
+    }
+
+    /// The kernel was told what it should have: once it took it, others may lead here, until
+    /// it refuses for a while.
+    fn tried(&mut self, is_done: bool) {
+        self.failures = if is_done { 0 } else { self.failures.saturating_add(1) };
+        self.is_able = is_done || self.is_able && self.failures < FAILURES_MAX;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn others_lead_here_once_the_kernel_took_it_until_it_refuses_for_a_while() {
+        let tried = |mut standing: Standing, done: &[bool]| {
+            done.iter().for_each(|done| standing.tried(*done));
+            standing.is_able
+        };
+        for (before, done, wanted) in [
+            (false, &[][..], false),
+            (false, &[false], false),
+            (false, &[false, true], true),
+            (false, &[true, false, false], true),
+            (false, &[true, false, false, false], false),
+            (true, &[false, false], true),
+            (true, &[false, false, false], false),
+            (true, &[false, false, false, true, false], true),
+        ] {
+            assert_eq!(tried(Standing::of(before), done), wanted, "{before} {done:?}");
+        }
     }
 }

@@ -43,6 +43,7 @@ pub(in crate::net) fn desired(listed: &Listed, here: &Here<'_>) -> DesiredPorts 
     let Some(ingress) = &listed.ingress else { return nothing() };
     let Some(own) = &ingress.own else { return nothing() };
     let mut desired = DesiredPorts {
+        node: here.node,
         number: own.number,
         address: own.address,
         port: ingress.data_path_port,
@@ -193,6 +194,7 @@ fn backends(listed: &Listed) -> impl Iterator<Item = &Backend> {
 
 fn nothing() -> DesiredPorts {
     DesiredPorts {
+        node: NodeId::default(),
         number: 0,
         address: Ipv4Addr::UNSPECIFIED.into(),
         port: 0,
