@@ -112,7 +112,7 @@ pub struct PublishedPort {
     pub protocol: PortProtocol,
     /// The port that every node listens on.
     pub published: u16,
-    /// The port inside the tasks.
+    /// The port inside the tasks, but for those that say otherwise.
     pub target: u16,
     /// Tasks that take new connections.
     pub backends: Vec<Backend>,
@@ -146,6 +146,10 @@ pub struct Backend {
     /// It is reached by IPv6 as well.
     #[serde(default, skip_serializing_if = "is_default")]
     pub v6: bool,
+    /// The port inside this task, if it was made when that was another; 0: the port's own,
+    /// see [`PublishedPort::target_of`].
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub target: u16,
 }
 
 /// What a node's kernel needs for published ports beside the list of them.
@@ -169,6 +173,15 @@ pub enum IngressSource {
     Client,
     /// The node that it connected to: for tasks whose answers would not find their way.
     Node,
+}
+
+// === impl PublishedPort ===
+
+impl PublishedPort {
+    /// The port inside one of its tasks.
+    pub fn target_of(&self, backend: &Backend) -> u16 {
+        if backend.target == 0 { self.target } else { backend.target }
+    }
 }
 
 // === impl PortProtocol ===

@@ -53,6 +53,7 @@ mod tests {
             number: 0,
             data_path: None,
             v6: false,
+            target: 0,
         }
     }
 

@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use swarmw_model::{PortProtocol, PublishedPort};
+use swarmw_model::{Backend, PortProtocol, PublishedPort};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
@@ -180,8 +180,12 @@ pub(crate) struct Job {
 }
 
 impl Job {
-    pub(crate) fn target(&self) -> u16 {
-        self.target.load(std::sync::atomic::Ordering::Relaxed)
+    /// The port inside a task.
+    pub(crate) fn target_of(&self, backend: &Backend) -> u16 {
+        match backend.target {
+            0 => self.target.load(std::sync::atomic::Ordering::Relaxed),
+            own => own,
+        }
     }
 }
 

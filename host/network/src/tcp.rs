@@ -47,7 +47,8 @@ async fn forward(mut client: TcpStream, job: Job) {
     let _ = client.set_nodelay(true);
     for backend in job.backends.round() {
         let task = backend.task;
-        let reached = tokio::time::timeout(REACH_DEADLINE, job.reach.tcp(backend, job.target()));
+        let target = job.target_of(&backend);
+        let reached = tokio::time::timeout(REACH_DEADLINE, job.reach.tcp(backend, target));
         match reached.await {
             Ok(Ok(mut server)) => {
                 // Either side may end it at any time: that is no error of ours.

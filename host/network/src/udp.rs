@@ -81,7 +81,8 @@ async fn converse(
 async fn reach(job: &Job) -> Option<Box<dyn Datagrams>> {
     for backend in job.backends.round() {
         let task = backend.task;
-        match job.reach.udp(backend, job.target()).await {
+        let target = job.target_of(&backend);
+        match job.reach.udp(backend, target).await {
             Ok(datagrams) => return Some(datagrams),
             Err(error) => debug!(%task, %error, "a task cannot be reached"),
         }

@@ -6,7 +6,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
 use swarmw_model::{
-    Backend, Ingress, IngressSource, NetworkId, NetworkPeer, Node, NodeId, PublishMode,
+    Backend, Ingress, IngressSource, NetworkId, NetworkPeer, Node, NodeId, PortConfig, PublishMode,
     PublishedPort, Service, ServiceId, Task, TaskState,
 };
 use swarmw_state::{Event, State};
@@ -144,20 +144,28 @@ impl PortTable {
         }
         let (mut backends, mut leaving) = (Vec::new(), Vec::new());
         for task in state.tasks_of_service(service.id) {
+            let there = self.backend(state, task).map(|backend| (&**task, backend));
             match standing(task) {
-                Some(Standing::Serves) => backends.extend(self.backend(state, task)),
-                Some(Standing::Leaves) => leaving.extend(self.backend(state, task)),
+                Some(Standing::Serves) => backends.extend(there),
+                Some(Standing::Leaves) => leaving.extend(there),
                 None => {}
             }
         }
         let snat = service.spec.ingress_source() == IngressSource::Node;
+        let of_port = |port: &PortConfig, there: &[(&Task, Backend)]| {
+            let own = there.iter().map(|(task, backend)| {
+                let target = own_target(task, port);
+                Backend { target, ..backend.clone() }
+            });
+            own.collect::<Vec<_>>()
+        };
         ports
             .map(|port| PublishedPort {
                 protocol: port.protocol,
                 published: port.published_port,
                 target: port.target_port,
-                backends: backends.clone(),
-                leaving: leaving.clone(),
+                backends: of_port(port, &backends),
+                leaving: of_port(port, &leaving),
                 snat,
             })
             .collect()
@@ -174,6 +182,7 @@ impl PortTable {
             number: node.number,
             data_path: peer.map(|peer| peer.address),
             v6: node.description.gateway_v6,
+            target: 0,
         })
     }
 
@@ -185,6 +194,16 @@ impl PortTable {
             IpAddr::V6(_) => None,
         })
     }
+}
+
+/// The port inside a task that was made when a published port had another; 0: the same.
+fn own_target(task: &Task, port: &PortConfig) -> u16 {
+    let is_it = |own: &&PortConfig| {
+        own.publish_mode == port.publish_mode
+            && (own.protocol, own.published_port) == (port.protocol, port.published_port)
+    };
+    let own = task.service.ports.iter().find(is_it).map_or(0, |own| own.target_port);
+    if own == port.target_port { 0 } else { own }
 }
 
 fn standing(task: &Task) -> Option<Standing> {

@@ -137,6 +137,7 @@ fn backend(name: u8, address: SocketAddr) -> Backend {
         number: 0,
         data_path: None,
         v6: false,
+        target: 0,
     }
 }
 

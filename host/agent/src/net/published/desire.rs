@@ -81,7 +81,8 @@ fn ends(port: &PublishedPort, here: &Here<'_>, desired: &DesiredPorts) -> Option
     let has_ended =
         |backend: &Backend| backend.node == here.node && here.ended.contains(&backend.task);
     let serving = port.backends.iter().filter(|backend| !has_ended(backend));
-    let reached = serving.map(|backend| Some((reached(backend, here, desired)?, port.target)));
+    let reached =
+        serving.map(|backend| Some((reached(backend, here, desired)?, port.target_of(backend))));
     let backends: BTreeSet<_> = reached.collect::<Option<_>>()?;
     // There is a listener, for what kernels do not lead to: [::1] for one.
     let ends = PublishedEnds { backends, snat: port.snat, user_space: true };

@@ -147,6 +147,7 @@ fn a_task_serves_while_it_runs_and_is_told_of_until_it_has_ended() {
         number: 2,
         data_path: Some([10, 9, 0, 2].into()),
         v6: false,
+        target: 0,
     };
     assert_eq!(world.port(8080).backends, [served]);
     assert!(world.port(9090).backends.is_empty());
@@ -183,6 +184,26 @@ fn the_source_that_tasks_see_is_the_services_choice() {
     let node = SwarmwOptions { ingress_source: IngressSource::Node, ..Default::default() };
     assert!(world.update(|spec| spec.swarmw = Some(node)));
     assert!(world.port(8080).snat && !world.port(9090).snat);
+}
+
+#[test]
+fn a_task_keeps_the_port_inside_it_that_it_was_made_with() {
+    let mut world = World::new();
+    world.task(1, WEB, 1, Some("10.0.0.7/24"));
+    world.report(1, TaskState::Running);
+    let targets = |world: &World| {
+        let port = world.port(8080);
+        port.backends.iter().map(|backend| port.target_of(backend)).collect::<Vec<_>>()
+    };
+    assert_eq!(targets(&world), [80]);
+    world.update(|spec| {
+        let endpoint = spec.endpoint_spec.as_mut().expect("one");
+        endpoint.ports[0].target_port = 81;
+    });
+    assert_eq!((world.port(8080).target, targets(&world)), (81, vec![80]));
+    world.task(2, WEB, 0, Some("10.0.0.8/24"));
+    world.report(2, TaskState::Running);
+    assert_eq!(targets(&world), [80, 81]);
 }
 
 #[test]

@@ -89,6 +89,7 @@ fn backend(n: u8, node: NodeId) -> Backend {
         number,
         data_path: Some(peer(node, number).address),
         v6: false,
+        target: 0,
     }
 }
 
@@ -137,6 +138,15 @@ fn a_port_with_somebody_whom_kernels_do_not_lead_to_is_left_to_user_space() {
         world.publish(vec![backend(5, OWN)], vec![one.clone()]);
         assert_eq!(world.desired().ports.len(), 1, "who leaves does not count: {one:?}");
     }
+}
+
+#[test]
+fn a_task_is_led_to_on_the_port_that_it_was_made_with() {
+    let mut world = World::new();
+    let older = Backend { target: 8000, ..backend(6, OTHER) };
+    world.publish(vec![older, backend(7, OTHER)], Vec::new());
+    let wanted = [(ingress(6), 8000), (ingress(7), 80)].into();
+    assert_eq!(world.desired().ports[&WEB].backends, wanted);
 }
 
 #[test]
