@@ -134,7 +134,7 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let store = Store::open(folder.path().to_owned()).expect("opens");
         assert_eq!(store.ingress(), None);
-        let ingress = Ingress { vni: 4096, data_path_port: 4789, own: None };
+        let ingress = Ingress { vni: 4096, data_path_port: 4789, own: None, leaving: Vec::new() };
         store.put_ingress(Some(&ingress)).expect("written");
         assert_eq!(store.ingress(), Some(ingress));
         store.put_ingress(None).expect("written");

@@ -162,6 +162,10 @@ pub struct Ingress {
     /// What the node itself is to the others; none as long as it has no number, or no
     /// address is known.
     pub own: Option<NetworkPeer>,
+    /// Tasks that have not ended, of services that are gone or publish no ports any more:
+    /// connections that they have go on. At most [`Ingress::LEAVING_MAX`] of them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub leaving: Vec<Backend>,
 }
 
 /// Whom tasks see as the client of a connection to a published port.
@@ -173,6 +177,14 @@ pub enum IngressSource {
     Client,
     /// The node that it connected to: for tasks whose answers would not find their way.
     Node,
+}
+
+// === impl Ingress ===
+
+impl Ingress {
+    /// Connections of tasks beyond so many end when their service goes: a node is told of all
+    /// in one message.
+    pub const LEAVING_MAX: usize = 5_000;
 }
 
 // === impl PublishedPort ===

@@ -16,7 +16,7 @@ use super::networks::peer;
 /// The published ports of all services.
 #[derive(Debug, Default)]
 pub(crate) struct PortTable {
-    by_service: BTreeMap<ServiceId, Vec<PublishedPort>>,
+    by_service: BTreeMap<ServiceId, OfService>,
     dirty: BTreeSet<ServiceId>,
     /// The network of the routing mesh.
     network: Option<NetworkId>,
@@ -25,10 +25,20 @@ pub(crate) struct PortTable {
     mesh_is_dirty: bool,
 }
 
+/// What there is of a service, or was.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct OfService {
+    ports: Vec<PublishedPort>,
+    /// Without ports: tasks that may have connections by those that there were.
+    leaving: Vec<Backend>,
+}
+
 /// What every node is told of published ports.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Published {
     pub(crate) ports: Vec<PublishedPort>,
+    /// See [`Ingress::leaving`].
+    leaving: Vec<Backend>,
     mesh: Option<Mesh>,
 }
 
@@ -56,16 +66,17 @@ impl Published {
     pub(crate) fn ingress(&self, state: &State, node: NodeId) -> Option<Ingress> {
         let Mesh { vni, data_path_port } = self.mesh?;
         let own = state.node(node).and_then(|node| peer(node));
-        Some(Ingress { vni, data_path_port, own })
+        Some(Ingress { vni, data_path_port, own, leaving: self.leaving.clone() })
     }
 }
 
 // === impl PortTable ===
 
 impl PortTable {
-    /// A table that will look at every service.
+    /// A table that will look at every service, and at those that are gone and have tasks.
     pub(crate) fn new(state: &State) -> Self {
-        let dirty = state.services().map(|service| service.id).collect();
+        let services = state.services().map(|service| service.id);
+        let dirty = services.chain(state.tasks().map(|task| task.service_id)).collect();
         Self { dirty, mesh_is_dirty: true, ..Self::default() }
     }
 
@@ -100,18 +111,40 @@ impl PortTable {
     pub(crate) fn refresh(&mut self, state: &State) -> Option<Published> {
         let mut changed = self.refresh_mesh(state);
         for id in std::mem::take(&mut self.dirty) {
-            let now = state.service(id).map(|service| self.ports_of(state, service));
-            let now = now.unwrap_or_default();
-            let before = self.by_service.get(&id).map_or(&[][..], Vec::as_slice);
-            changed |= before != now;
-            if now.is_empty() {
-                self.by_service.remove(&id);
-            } else {
-                self.by_service.insert(id, now);
+            let now = self.of_service(state, id);
+            let now = Some(now).filter(|now| *now != OfService::default());
+            changed |= self.by_service.get(&id) != now.as_ref();
+            match now {
+                Some(now) => drop(self.by_service.insert(id, now)),
+                None => drop(self.by_service.remove(&id)),
             }
         }
-        let ports = || self.by_service.values().flatten().cloned().collect();
-        changed.then(|| Published { ports: ports(), mesh: self.mesh })
+        changed.then(|| self.published())
+    }
+
+    fn published(&self) -> Published {
+        let ports = self.by_service.values().flat_map(|of| &of.ports);
+        let leaving = self.by_service.values().flat_map(|of| &of.leaving);
+        // Others were served in user space, where connections go on by themselves.
+        let leaving = leaving.filter(|backend| backend.ingress.is_some());
+        Published {
+            ports: ports.cloned().collect(),
+            leaving: leaving.take(Ingress::LEAVING_MAX).cloned().collect(),
+            mesh: self.mesh,
+        }
+    }
+
+    fn of_service(&self, state: &State, id: ServiceId) -> OfService {
+        let ports = state.service(id).map(|service| self.ports_of(state, service));
+        let ports = ports.unwrap_or_default();
+        let mut leaving = Vec::new();
+        if ports.is_empty() {
+            let may_have =
+                |task: &&Arc<Task>| standing(task).is_some() && self.address(task).is_some();
+            let there = state.tasks_of_service(id).filter(may_have);
+            leaving.extend(there.filter_map(|task| self.backend(state, task)));
+        }
+        OfService { ports, leaving }
     }
 
     fn refresh_mesh(&mut self, state: &State) -> bool {

@@ -190,7 +190,8 @@ fn other_addresses(
 
 /// All tasks that have connections by published ports.
 fn backends(listed: &Listed) -> impl Iterator<Item = &Backend> {
-    listed.ports.iter().flat_map(|port| port.backends.iter().chain(&port.leaving))
+    let of_ports = listed.ports.iter().flat_map(|port| port.backends.iter().chain(&port.leaving));
+    of_ports.chain(listed.ingress.iter().flat_map(|ingress| &ingress.leaving))
 }
 
 fn nothing() -> DesiredPorts {

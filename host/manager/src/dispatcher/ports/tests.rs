@@ -164,6 +164,33 @@ fn a_task_serves_while_it_runs_and_is_told_of_until_it_has_ended() {
 }
 
 #[test]
+fn connections_go_on_until_a_task_has_ended_whose_service_or_ports_are_gone() {
+    let leaving = |world: &World| {
+        let ingress = world.told.ingress(&world.state, NODES[0]).expect("a mesh");
+        tasks(&ingress.leaving)
+    };
+    for is_removed in [false, true] {
+        let mut world = World::new();
+        for (task, ingress) in [(1, Some("10.0.0.7/24")), (2, Some("10.0.0.8/24")), (3, None)] {
+            world.task(task, WEB, 1, ingress);
+            world.report(task, TaskState::Running);
+        }
+        assert!(leaving(&world).is_empty());
+        world.stop(1);
+        assert!(match is_removed {
+            true => world.change(Change::RemoveService { id: WEB }),
+            false => world.update(|spec| spec.endpoint_spec = None),
+        });
+        assert_eq!(world.told.ports.len(), 1);
+        assert_eq!(leaving(&world), [1, 2], "in user space they go on by themselves");
+        assert!(world.report(1, TaskState::Shutdown));
+        assert_eq!(leaving(&world), [2]);
+        assert!(world.report(2, TaskState::Shutdown));
+        assert!(leaving(&world).is_empty());
+    }
+}
+
+#[test]
 fn what_a_node_says_of_itself_is_told_with_its_tasks() {
     let mut world = World::new();
     world.task(1, WEB, 1, Some("10.0.0.7/24"));

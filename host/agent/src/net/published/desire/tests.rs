@@ -22,7 +22,8 @@ struct World {
 impl World {
     fn new() -> Self {
         let own = Some(peer(OWN, 1));
-        let ingress = Some(Ingress { vni: 4096, data_path_port: 4789, own });
+        let leaving = Vec::new();
+        let ingress = Some(Ingress { vni: 4096, data_path_port: 4789, own, leaving });
         let (known, bridged, ended) = Default::default();
         let (refused, taken) = Default::default();
         let listed = Listed { ports: Vec::new(), ingress };
@@ -164,6 +165,20 @@ fn who_leaves_stays_reachable_and_who_has_ended_does_not() {
     let desired = world.desired();
     assert_eq!(desired.ports[&WEB].backends, [(ingress(7), 80)].into(), "before it is told");
     assert!(desired.here.is_empty());
+}
+
+#[test]
+fn connections_go_on_when_nothing_is_published_any_more() {
+    let mut world = World::new();
+    world.bridge(5, false);
+    if let Some(ingress) = &mut world.listed.ingress {
+        ingress.leaving = vec![backend(5, OWN), backend(6, OTHER)];
+    }
+    let desired = world.desired();
+    assert!(desired.ports.is_empty());
+    assert!(desired.here.contains_key(&ingress(5)));
+    assert!(desired.elsewhere.contains_key(&ingress(6)));
+    assert!(desired.peers.contains_key(&2));
 }
 
 #[test]
