@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::path::PathBuf;
-use std::sync::{Arc, RwLock};
+use std::sync::{Arc, Mutex, RwLock};
 
 use swarmw_ambient::Ambient;
 use swarmw_ca::Tls;
@@ -216,6 +216,7 @@ impl Agent {
             volumes: volumes.clone(),
             secrets: secrets.clone(),
             ports: ports.clone(),
+            listed: Mutex::default(),
             kernel_ports: kernel_ports.clone(),
             networks: networks.clone(),
             leader,

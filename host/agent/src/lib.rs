@@ -18,6 +18,7 @@ mod logs;
 mod machine;
 mod net;
 mod no_engine;
+mod port_list;
 mod process;
 mod runner;
 mod secrets;

@@ -2,7 +2,7 @@
 //! fare, hears what they should be.
 
 use std::collections::HashMap;
-use std::sync::{Arc, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
 use futures::future::{BoxFuture, ready};
@@ -27,6 +27,7 @@ use tracing::{debug, info, warn};
 use crate::agent::Welcomed;
 use crate::logs::{Line, LogOptions};
 use crate::net::{KernelPorts, Listed, Networks};
+use crate::port_list::PortList;
 use crate::secrets::{Change, Secrets};
 use crate::store::Store;
 use crate::volumes::{Known, Volumes};
@@ -56,6 +57,8 @@ pub(crate) struct Link {
     pub(crate) volumes: Option<Arc<Volumes>>,
     pub(crate) secrets: Option<Arc<Secrets>>,
     pub(crate) ports: PublishedPorts,
+    /// What was heard of them.
+    pub(crate) listed: Mutex<PortList>,
     pub(crate) kernel_ports: Option<KernelPorts>,
     pub(crate) networks: Option<Networks>,
     /// Who leads, as the session knows it.
@@ -240,6 +243,23 @@ impl Link {
         Ok(())
     }
 
+    /// What there is of published ports, once the last part of it has come.
+    fn list(&self, message: &pb::Ports) -> Result<Option<Listed>, Status> {
+        let ports = if message.news.is_empty() {
+            wire::decode(&message.ports).map_err(invalid)?
+        } else {
+            let news = wire::decode(&message.news).map_err(invalid)?;
+            let mut listed = self.listed.lock().unwrap_or_else(PoisonError::into_inner);
+            let Some(ports) = listed.learn(news) else { return Ok(None) };
+            ports
+        };
+        let ingress = match message.ingress.is_empty() {
+            true => None,
+            false => wire::decode(&message.ingress).map_err(invalid)?,
+        };
+        Ok(Some(Listed { ports, ingress }))
+    }
+
     fn hear(self: &Arc<Self>, leader: &str, message: ToAgent) -> Result<(), Status> {
         match message {
             ToAgent::Assignments(assignments) => {
@@ -252,7 +272,7 @@ impl Link {
                 self.worker.assign(assignments.complete, update, &remove);
             }
             ToAgent::Ports(ports) => {
-                let listed = listed(&ports)?;
+                let Some(listed) = self.list(&ports)? else { return Ok(()) };
                 let written = self.store.put_ports(&listed.ports);
                 if let Err(error) = written.and(self.store.put_ingress(listed.ingress.as_ref())) {
                     warn!(%error, "the published ports could not be written down");
@@ -300,15 +320,6 @@ impl Link {
 }
 
 /// The published ports, as a leader says them that may know no routing mesh.
-fn listed(message: &pb::Ports) -> Result<Listed, Status> {
-    let ports = wire::decode(&message.ports).map_err(invalid)?;
-    let ingress = match message.ingress.is_empty() {
-        true => None,
-        false => wire::decode(&message.ingress).map_err(invalid)?,
-    };
-    Ok(Listed { ports, ingress })
-}
-
 /// What the leader gives and takes back. An error does not show what it was.
 fn change(given: &pb::Given) -> Result<Change, Status> {
     Ok(Change {
@@ -400,7 +411,8 @@ fn log_line(task: String, line: Line) -> pb::LogLine {
 fn describe(description: &NodeDescription, tls: &Tls) -> FromAgent {
     let mut description = description.clone();
     description.tls_info = Some(tls.info());
-    FromAgent::Describe(pb::Describe { description: wire::encode(&description) })
+    let description = wire::encode(&description);
+    FromAgent::Describe(pb::Describe { description, knows_port_news: true })
 }
 
 async fn send(out: &mpsc::Sender<pb::FromAgent>, message: FromAgent) -> Result<(), Status> {

@@ -7,8 +7,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use futures::StreamExt;
 use futures::stream::BoxStream;
 use swarmw_model::{
-    Assignment, Duration, NodeDescription, NodeId, NodeState, PluginKind, StatusReport, Task,
-    TaskId, TaskState, Time, Version,
+    Assignment, Duration, NodeDescription, NodeId, NodeState, PluginKind, PortNews, StatusReport,
+    Task, TaskId, TaskState, Time, Version,
 };
 use swarmw_proto::pb::from_agent::Message as FromAgent;
 use swarmw_proto::pb::to_agent::Message as ToAgent;
@@ -25,6 +25,7 @@ use super::assigned::assigned;
 use super::given::Given;
 use super::inbox::{Inbox, Marks};
 use super::networks::{Told as Networks, parts};
+use super::ports::Published;
 use super::watch::heartbeat_period;
 use super::{Dispatcher, Session};
 
@@ -57,6 +58,8 @@ struct Conversation {
     given: Given,
     /// What the agent was last told of networks.
     networks: Networks,
+    /// What the agent was last told of published ports.
+    ports: Option<Arc<Published>>,
     registrations: VecDeque<Time>,
     /// What the agent last said of its node.
     description: pb::Describe,
@@ -89,6 +92,7 @@ pub(crate) fn open(
         told: HashMap::new(),
         given: Given::default(),
         networks: Networks::default(),
+        ports: None,
         registrations: VecDeque::new(),
         description: pb::Describe::default(),
     };
@@ -239,10 +243,7 @@ impl Conversation {
         }
         self.tell_networks(&state, &marks).await?;
         if marks.all || marks.ports {
-            let published = self.dispatcher.0.ports.borrow().clone();
-            let ingress = wire::encode(&published.ingress(&state, self.node));
-            let ports = pb::Ports { ports: wire::encode(&published.ports), ingress };
-            self.send(ToAgent::Ports(ports)).await?;
+            self.tell_ports(&state, marks.all).await?;
         }
         if marks.all {
             self.tell_all_tasks(&state).await?;
@@ -284,6 +285,26 @@ impl Conversation {
         for part in news.into_iter().flat_map(parts) {
             let news = wire::encode(&part);
             self.send(ToAgent::Networks(pb::Networks { news })).await?;
+        }
+        Ok(())
+    }
+
+    /// Published ports: all of them, or what changed.
+    async fn tell_ports(&mut self, state: &State, all: bool) -> Result<(), Status> {
+        let published = self.dispatcher.0.ports.borrow().clone();
+        let ingress = wire::encode(&published.ingress(state, self.node));
+        if !self.description.knows_port_news {
+            let (ports, news) = (wire::encode(&published.ports), Vec::new());
+            return self.send(ToAgent::Ports(pb::Ports { ports, ingress, news })).await;
+        }
+        let news = match self.ports.replace(published.clone()).filter(|_| !all) {
+            Some(told) => PortNews::between(&told.ports, &published.ports).unwrap_or_default(),
+            None => PortNews::all(&published.ports),
+        };
+        for part in news.parts(PortNews::PART_MAX) {
+            let ingress = if part.more { Vec::new() } else { ingress.clone() };
+            let (ports, news) = (Vec::new(), wire::encode(&part));
+            self.send(ToAgent::Ports(pb::Ports { ports, ingress, news })).await?;
         }
         Ok(())
     }

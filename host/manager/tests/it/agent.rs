@@ -50,7 +50,8 @@ impl Session {
             ..Default::default()
         };
         let description = wire::encode(&description);
-        self.say(FromAgent::Describe(pb::Describe { description })).await;
+        let describe = pb::Describe { description, knows_port_news: true };
+        self.say(FromAgent::Describe(describe)).await;
     }
 
     pub async fn report(&self, seq: u64, task: TaskId, state: TaskState) {

@@ -98,7 +98,7 @@ async fn a_session_that_breaks_the_rules_is_ended() {
     assert_eq!(silent.end().await.code(), Code::InvalidArgument);
 
     let mut garbled = Session::open(&channels, &address).await.unwrap();
-    let describe = pb::Describe { description: b"\x01nonsense".to_vec() };
+    let describe = pb::Describe { description: b"\x01nonsense".to_vec(), knows_port_news: true };
     garbled.say(FromAgent::Describe(describe)).await;
     assert_eq!(garbled.end().await.code(), Code::InvalidArgument);
 
