@@ -86,6 +86,12 @@ pub enum Error {
         /// Why.
         source: io::Error,
     },
+    /// The engine's firewall is one that this room cannot tell what to let through.
+    #[error(
+        "the engine keeps its firewall in nftables, which drops what comes for published ports: \
+         start it without --firewall-backend=nftables for the kernel to serve them"
+    )]
+    EngineFirewall,
     /// IPv6 is off.
     #[error(
         "IPv6 is off in this node's kernel: overlay networks use it between nodes, also for \

@@ -2,7 +2,9 @@
 //!
 //! It is told in a chain of our own, [`CHAIN`], with the engine's own program. What leads
 //! there is in `DOCKER-USER`, which the engine keeps for others and never rewrites, after the
-//! user's own rules; without an engine's chain, in `FORWARD` if that drops.
+//! user's own rules; without an engine's chain, in `FORWARD` if that drops. An engine that
+//! keeps its firewall in nftables has no chain for others there: what one table accepts
+//! another may still drop.
 
 use std::path::{Path, PathBuf};
 
@@ -14,6 +16,19 @@ use crate::{Error, Result, nft};
 const CHAIN: &str = "SWARMW-PORTS";
 /// The engine's chain for others' rules.
 const USER: &str = "DOCKER-USER";
+
+/// The table of an engine that keeps its firewall in nftables.
+const ENGINES: &str = "ip docker-bridges";
+
+/// Whether an engine keeps its firewall in nftables, and only there.
+pub(super) async fn is_out_of_reach(
+    nft: &Path,
+    inside: &Namespace,
+    firewalls: &[(&'static str, Firewall)],
+) -> Result<bool> {
+    let is_told = firewalls.iter().any(|(_, firewall)| firewall.user.is_some());
+    Ok(!is_told && nft::list(nft, inside, ENGINES).await?.is_some())
+}
 
 /// A firewall as it is.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -2,7 +2,7 @@
 
 use swarmw_model::NodeId;
 
-use super::firewall::{Correction, Firewall};
+use super::firewall::{Correction, Firewall, is_out_of_reach};
 use super::plan::{self, DEVICE};
 use super::policy::{Policy, Turn};
 use super::settings::{self, Sysctl, Values};
@@ -12,7 +12,7 @@ use crate::difference::{Difference, Step, difference};
 use crate::drift::{Applied, Drift};
 use crate::layout::{Layout, mtu_over};
 use crate::router::Router;
-use crate::{Result, netfilter, nft};
+use crate::{Error, Result, netfilter, nft};
 
 #[derive(Debug)]
 pub(super) struct State {
@@ -194,6 +194,12 @@ impl State {
         let shut = values.get(&localnet).is_some_and(|value| value.as_deref() == Some("0"));
         let is_it = |listed: &Listed| listed.table.opened().any(|it| it == desired.bridge);
         let opened = desired.has_ends() && (shut || listed.as_ref().is_some_and(is_it));
+        let firewalls = self.firewalls(settings).await;
+        if desired.has_ends()
+            && is_out_of_reach(&settings.nft, &self.machine.inside, &firewalls).await?
+        {
+            return Err(Error::EngineFirewall);
+        }
         Ok(Seen {
             layout,
             policy,
@@ -201,7 +207,7 @@ impl State {
             settings: unlike(wanted, &values),
             advertised,
             opened,
-            firewalls: self.firewalls(settings).await,
+            firewalls,
             generation,
             mtu: mtu_over(desired.address, underlay),
         })

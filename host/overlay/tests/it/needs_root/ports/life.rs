@@ -132,6 +132,24 @@ async fn the_next_process_adopts_what_is_there() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_engine_with_a_firewall_that_cannot_be_told_is_refused() {
+    let world = served().await;
+    let space = world.machine(0);
+    within(space, "nft add table ip docker-bridges");
+    let ports = &world.machines[0].ports;
+    ports.apply(world.desired(0)).await.expect("this engine is told in DOCKER-USER");
+    ports.apply(nothing(&world, 0)).await.expect("applied");
+    for program in ["iptables", "ip6tables"] {
+        for words in ["-D FORWARD -j DOCKER-USER", "-F DOCKER-USER", "-X DOCKER-USER"] {
+            within(space, &format!("{program} {words}"));
+        }
+    }
+    let refused = ports.apply(world.desired(0)).await;
+    assert!(matches!(refused, Err(Error::EngineFirewall)), "{refused:?}");
+    assert!(!within(space, "nft list tables").contains("swarmw_ports"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_bridge_without_a_proper_name_is_refused() {
     let world = served().await;
     for name in ["", "a name", "x\" accept", "waytoolongforadevice"] {
