@@ -7,7 +7,6 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::{Duration, Instant};
 
-use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 use swarmw_model::NodeId;
 use swarmw_model::PortProtocol::Tcp;
 use swarmw_overlay::{DesiredPorts, Local, Ports, PortsSettings, PublishedEnds, Remote};

@@ -32,6 +32,8 @@ pub struct Function<'f> {
 #[derive(Default)]
 pub struct Functions<'f>(BTreeMap<&'static str, Function<'f>>);
 
+type BuiltinCall = fn(&[Value]) -> Result<Value, String>;
+
 /// What every template has.
 #[derive(Clone, Copy)]
 pub(crate) struct Builtin {
@@ -39,7 +41,7 @@ pub(crate) struct Builtin {
     pub(crate) takes: &'static [Kind],
     /// Whether there may be more.
     pub(crate) more: bool,
-    pub(crate) call: fn(&[Value]) -> Result<Value, String>,
+    pub(crate) call: BuiltinCall,
 }
 
 // === impl Kind ===
@@ -124,29 +126,28 @@ pub(crate) fn is_builtin(name: &str) -> bool {
 
 pub(crate) fn builtin(name: &str) -> Option<Builtin> {
     use Kind::{Any, Text};
-    let (takes, more, call): (&'static [Kind], bool, fn(&[Value]) -> Result<Value, String>) =
-        match name {
-            "eq" => (&[Any], true, eq),
-            "ne" => (&[Any, Any], false, |values| Ok(Value::Bool(!equal(values)?))),
-            "lt" => (&[Any, Any], false, |values| ordered(values, Ordering::is_lt)),
-            "le" => (&[Any, Any], false, |values| ordered(values, Ordering::is_le)),
-            "gt" => (&[Any, Any], false, |values| ordered(values, Ordering::is_gt)),
-            "ge" => (&[Any, Any], false, |values| ordered(values, Ordering::is_ge)),
-            "not" => (&[Any], false, |values| Ok(Value::Bool(!values[0].is_true()))),
-            "len" => (&[Any], false, len),
-            "index" => (&[Any], true, index),
-            "slice" => (&[Any], true, slice),
-            "print" => (&[], true, |values| Ok(printf::print(values).into())),
-            "println" => (&[], true, |values| Ok(printf::print_line(values).into())),
-            "printf" => (&[Text], true, |values| {
-                let format = values[0].as_text().unwrap_or_default();
-                Ok(printf::printf(format, &values[1..]).into())
-            }),
-            "html" => (&[], true, |values| Ok(escaped(values, html).into())),
-            "js" => (&[], true, |values| Ok(escaped(values, js).into())),
-            "urlquery" => (&[], true, |values| Ok(escaped(values, url_query).into())),
-            _ => return None,
-        };
+    let (takes, more, call): (&'static [Kind], bool, BuiltinCall) = match name {
+        "eq" => (&[Any], true, eq),
+        "ne" => (&[Any, Any], false, |values| Ok(Value::Bool(!equal(values)?))),
+        "lt" => (&[Any, Any], false, |values| ordered(values, Ordering::is_lt)),
+        "le" => (&[Any, Any], false, |values| ordered(values, Ordering::is_le)),
+        "gt" => (&[Any, Any], false, |values| ordered(values, Ordering::is_gt)),
+        "ge" => (&[Any, Any], false, |values| ordered(values, Ordering::is_ge)),
+        "not" => (&[Any], false, |values| Ok(Value::Bool(!values[0].is_true()))),
+        "len" => (&[Any], false, len),
+        "index" => (&[Any], true, index),
+        "slice" => (&[Any], true, slice),
+        "print" => (&[], true, |values| Ok(printf::print(values).into())),
+        "println" => (&[], true, |values| Ok(printf::print_line(values).into())),
+        "printf" => (&[Text], true, |values| {
+            let format = values[0].as_text().unwrap_or_default();
+            Ok(printf::printf(format, &values[1..]).into())
+        }),
+        "html" => (&[], true, |values| Ok(escaped(values, html).into())),
+        "js" => (&[], true, |values| Ok(escaped(values, js).into())),
+        "urlquery" => (&[], true, |values| Ok(escaped(values, url_query).into())),
+        _ => return None,
+    };
     Some(Builtin { takes, more, call })
 }
 

@@ -31,7 +31,7 @@ pub(crate) fn shortest(number: f64) -> String {
         return not_finite(number).to_owned();
     }
     let exponent = number.abs().log10().floor();
-    if number != 0.0 && (exponent < -4.0 || exponent >= 21.0) {
+    if number != 0.0 && !(-4.0..21.0).contains(&exponent) {
         return scientific(number, None, 'e');
     }
     format!("{number}")

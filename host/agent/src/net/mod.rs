@@ -46,7 +46,6 @@ use tidy::{Found, Routed};
 
 pub(crate) use known::Known;
 pub(crate) use leader::Leader;
-pub(crate) use published::{KernelPorts, Listed};
 pub(crate) use published::{KernelPorts, Listed, leave_to_user_space};
 pub use view::NetworkView;
 
