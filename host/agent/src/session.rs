@@ -319,7 +319,6 @@ impl Link {
     }
 }
 
-/// The published ports, as a leader says them that may know no routing mesh.
 /// What the leader gives and takes back. An error does not show what it was.
 fn change(given: &pb::Given) -> Result<Change, Status> {
     Ok(Change {

@@ -290,7 +290,7 @@ fn describe(place: u8) -> pb::Describe {
         feature_level: FEATURE_LEVEL,
         ..NodeDescription::default()
     };
-    pb::Describe { description: wire::encode(&description) }
+    pb::Describe { description: wire::encode(&description), knows_port_news: true }
 }
 
 fn address(place: u8) -> Ipv4Addr {
@@ -348,9 +348,15 @@ impl Agent {
                 }
             }
             ToAgent::Ports(told) => {
-                let ports = wire::decode(&told.ports).expect("ours");
-                self.view.list(ports, wire::decode(&told.ingress).expect("ours"));
-                self.work_out_ports();
+                let news = wire::decode(&told.news).expect("ours");
+                let ingress = match told.ingress.is_empty() {
+                    true => None,
+                    false => wire::decode(&told.ingress).expect("ours"),
+                };
+                let is_new = self.view.learn_ports(news, ingress);
+                if is_new {
+                    self.work_out_ports();
+                }
             }
             ToAgent::Assignments(told) => {
                 let update: Vec<Assignment> = wire::decode(&told.update).expect("ours");

@@ -15,7 +15,7 @@ fn clients_of_others_found_a_swarm_use_all_of_it_and_leave() {
     let _turn = take_turn();
     require_clients();
     let cluster = Cluster::of_machines(3, 0);
-    let rootfs = RootFs::pack(cluster.folder());
+    let rootfs = RootFs::pack(cluster.folder(), &[]);
     cluster.machines.iter().for_each(|machine| import(&rootfs, machine));
     std::thread::scope(|scope| {
         scope.spawn(|| walks_as_with_docker(&cluster, "docker_py.py", 0));

@@ -32,7 +32,7 @@ fn tools_beside_a_swarm_read_all_that_they_need() {
     let _turn = take_turn();
     require_clients();
     let cluster = Cluster::of_engines(2, 0);
-    let rootfs = RootFs::pack(cluster.folder());
+    let rootfs = RootFs::pack(cluster.folder(), &[]);
     cluster.machines.iter().for_each(|machine| import(&rootfs, machine));
     let node = &cluster.nodes[0];
     let said = must(&mut client("replays.py", &node.socket(), &[]), node);

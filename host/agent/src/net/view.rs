@@ -4,9 +4,7 @@
 use std::collections::BTreeSet;
 
 use swarmw_engine_driver::Endpoint;
-use swarmw_model::{
-    Assignment, Ingress, NetworkAttachment, NetworkNews, NodeId, PublishedPort, TaskId,
-};
+use swarmw_model::{Assignment, Ingress, NetworkAttachment, NetworkNews, NodeId, PortNews, TaskId};
 use swarmw_overlay::{Desired, DesiredPorts, Local};
 
 use super::desire::{Here, desired};
@@ -14,6 +12,7 @@ use super::known::whole;
 use super::published::{HereOnPorts, desired_ports};
 use super::{Known, Listed};
 use crate::docker::{Bridged, OnBridge};
+use crate::port_list::PortList;
 
 /// The sandbox of a container that there is not.
 const NO_SANDBOX: &str = "/run/docker/netns/none";
@@ -26,6 +25,7 @@ pub struct NetworkView {
     /// Parts of the leader's word that have come so far.
     part: Option<NetworkNews>,
     known: Known,
+    ports: PortList,
     listed: Listed,
     /// Containers on overlay networks.
     joined: Vec<Endpoint>,
@@ -43,6 +43,7 @@ impl NetworkView {
             node,
             part: None,
             known: Known::default(),
+            ports: PortList::default(),
             listed: Listed::default(),
             joined: Vec::new(),
             bridged: Bridged::new(),
@@ -58,9 +59,12 @@ impl NetworkView {
         true
     }
 
-    /// The leader lists the published ports.
-    pub fn list(&mut self, ports: Vec<PublishedPort>, ingress: Option<Ingress>) {
+    /// The leader says something of published ports; whether anything is known by it: not
+    /// before the last of its parts, which comes with what the node is to the mesh.
+    pub fn learn_ports(&mut self, news: PortNews, ingress: Option<Ingress>) -> bool {
+        let Some(ports) = self.ports.learn(news) else { return false };
         self.listed = Listed { ports, ingress };
+        true
     }
 
     /// A task's container is on the task's networks, which are known already, and on the
