@@ -41,7 +41,7 @@ async fn machines_and_clients_may_be_in_the_subnet_of_the_tasks() {
     }
     // The machines themselves are clients, and reach who has the task's address there.
     let machine = &world.machines[0].own;
-    for to in ["10.0.0.200", "10.0.0.201", "127.0.0.1"] {
+    for to in ["10.0.0.200", "127.0.0.1", "192.168.7.2"] {
         let answers = ask_often(machine, to, 6).into_keys().map(|answer| answer.by);
         assert_eq!(answers.collect::<Vec<_>>(), ["c0", "c1", "c2"], "{to}");
     }
@@ -94,7 +94,8 @@ async fn a_process_of_a_machine_reaches_tasks_by_published_ports_only() {
     let world = served().await;
     world.apply().await;
     let machine = &world.machines[0].own;
-    ip(&format!("-n {} route add 10.0.0.11 via inet6 fe80::5357:2 dev swingress", machine.space));
+    let way = "10.0.0.11 via inet6 fe80::5357:2 dev swingress src 192.168.7.1";
+    ip(&format!("-n {} route add {way}", machine.space));
     let reach = |to: &str| {
         let to = SocketAddr::new(to.parse::<IpAddr>().expect("an address"), TARGET);
         inside(&machine.space, || TcpStream::connect_timeout(&to, Duration::from_millis(300)))
