@@ -10,6 +10,9 @@ use crate::{lint, system};
 /// Workspaces of plugins, whose own tests play their cases natively.
 const PLUGINS: [&str; 2] = ["plugins", "examples/plugins"];
 
+/// Names a Python with python-on-whales for `tests/it/clients`.
+const WHALES: &str = "SWARMW_TEST_WHALES";
+
 /// Cases of each random test at night; by day it says so itself.
 const NIGHTLY_CASES: &str = "2000";
 
@@ -36,7 +39,19 @@ pub fn run() -> Result<()> {
     }
     // What the README begins with, as it is typed but for the profile.
     run_command(Command::new("cargo").args(["run", "--locked", "--", "demo"]).current_dir(root()))?;
-    nothing_is_left()
+    nothing_is_left()?;
+    say_what_was_left_out();
+    Ok(())
+}
+
+/// Names the one client that Debian does not have, where it was not brought.
+fn say_what_was_left_out() {
+    if std::env::var_os(WHALES).is_none() {
+        eprintln!(
+            "not run: python-on-whales, which only PyPI has (tests/it/clients/whales.py).\n\
+             {WHALES} may name a Python that has it."
+        );
+    }
 }
 
 /// Every cluster, of the tests and of the demo, takes its processes with it.
