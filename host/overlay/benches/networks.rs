@@ -125,6 +125,7 @@ fn network(place: u8) -> DesiredNetwork {
     let gateway = [10, place, 0, 1].into();
     let pool = Pool { subnet, range: subnet, gateway, auxiliary: BTreeMap::new() };
     let mut network = DesiredNetwork {
+        underlay_mtu: None,
         vni: 4097 + u32::from(place),
         pools: vec![pool],
         here: BTreeMap::new(),
