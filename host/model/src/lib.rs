@@ -8,6 +8,7 @@
 //! This room knows no sibling, no clock, no I/O and no async runtime. A caller
 //! passes in the present [`Time`] and the randomness for a new [`Id`].
 
+mod access;
 mod cluster;
 pub mod component;
 mod container;
@@ -28,6 +29,7 @@ mod placement;
 mod plan;
 mod plugin;
 mod port_news;
+mod privileges;
 mod references;
 mod refusal;
 mod resources;
@@ -39,6 +41,7 @@ mod update;
 pub mod validate;
 mod volume;
 
+pub use access::*;
 pub use cluster::*;
 pub use container::*;
 pub use data::*;
@@ -58,6 +61,7 @@ pub use placement::*;
 pub use plan::*;
 pub use plugin::*;
 pub use port_news::{PortKey, PortNews};
+pub use privileges::*;
 pub use references::*;
 pub use refusal::{Refusal, RefusalKind};
 pub use resources::*;
