@@ -16,6 +16,8 @@ use crate::{
 pub const OVERLAY: &str = "overlay";
 /// What the driver is called by the engines that it serves.
 pub const OVERLAY_DRIVER: &str = "swarmw";
+/// Among a node's plugins: its daemon leads components to networks, in user space.
+pub const FORWARDER: &str = "swarmw-user-space";
 
 /// The most subnets that a network has: what a node is told of it fits one message, and one
 /// network that grows leaves the default pools to the others.
@@ -224,6 +226,10 @@ pub struct NetworkPeer {
     pub address: IpAddr,
     /// For people.
     pub hostname: String,
+    /// Where its agent listens: `host:port`. Empty: a manager told it that knows no
+    /// components on networks.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub agent: String,
 }
 
 /// A service, as tasks of other services find it.
@@ -266,6 +272,9 @@ pub struct NetworkEndpoint {
     /// It is found by its service's name: it runs, is healthy, and is not told to stop.
     #[serde(default, skip_serializing_if = "is_default")]
     pub serves: bool,
+    /// No kernel leads to it: it is a component, which its node's daemon connects to.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub user_space: bool,
 }
 
 // === impl Network ===

@@ -10,6 +10,9 @@ use crate::table::{Row, Table};
 use crate::usage::Usage;
 use crate::verdicts::Verdicts;
 
+/// What a node needs for containers on networks between nodes.
+const JOINED_BY: &str = "overlay networks of containers need root, nftables and a Docker engine";
+
 /// The static filters of a need, as bitmaps over the rows.
 pub(crate) struct Filters {
     pub(crate) need: Need,
@@ -123,6 +126,9 @@ impl Filters {
             Miss::Ready if nodes == 1 => "1 node not available for new tasks".into(),
             Miss::Ready => format!("{nodes} nodes not available for new tasks"),
             Miss::Resources => of("insufficient resources"),
+            Miss::Engine if self.need.is_joined() => {
+                format!("{}: {JOINED_BY}", of("missing plugin"))
+            }
             Miss::Engine => of("missing plugin"),
             Miss::Known => of(&format!("swarmw too old for {}", self.need.news())),
             Miss::Helper(at) => {

@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 
 use swarmw_model::{
-    ContainerOptions, EngineDescription, EnginePlugin, GrantRequest, ImageKind, ImageReference,
-    MountKind, NETWORK_PLUGIN, Node, OVERLAY_DRIVER, Platform, Plugin, PluginClaim, PluginKind,
-    TaskSpec,
+    ContainerOptions, EngineDescription, EnginePlugin, FORWARDER, GrantRequest, ImageKind,
+    ImageReference, MountKind, NETWORK_PLUGIN, Node, OVERLAY_DRIVER, Platform, Plugin, PluginClaim,
+    PluginKind, TaskSpec,
 };
 use swarmw_state::{HOST_ACCESS_LEVEL, NETWORKS_LEVEL, State};
 
@@ -47,6 +47,8 @@ pub(crate) struct Need {
     pub(crate) volumes: Vec<Vec<BTreeMap<String, String>>>,
 }
 
+/// What a node has that joins containers to networks.
+const JOINED: (&str, &str) = (NETWORK_PLUGIN, OVERLAY_DRIVER);
 /// Kinds of engine plugins, in the engine's words.
 const VOLUME: &str = "Volume";
 const LOG: &str = "Log";
@@ -98,6 +100,11 @@ impl Need {
                 (*kind == LOG && of_kind.peek().is_none())
                     || of_kind.any(|p| p.name == *name || p.name == format!("{name}:latest"))
             })
+    }
+
+    /// Whether it wants a container joined to a network between nodes.
+    pub(crate) fn is_joined(&self) -> bool {
+        self.engine_plugins.iter().any(|(kind, name)| (*kind, &**name) == JOINED)
     }
 
     /// Whether a node lets volume drivers run a program. One that says nothing of itself
@@ -215,7 +222,9 @@ fn engine_plugins(spec: &TaskSpec, state: &State) -> (Vec<(&'static str, String)
         }
     }
     if on_overlay(spec, state) {
-        needed.push((NETWORK_PLUGIN, OVERLAY_DRIVER.to_owned()));
+        // Components are led to their networks by the daemon, without the kernel.
+        let who = if spec.is_component() { FORWARDER } else { OVERLAY_DRIVER };
+        needed.push((NETWORK_PLUGIN, who.to_owned()));
     }
     if let Some(log) = &spec.log_driver
         && !matches!(log.name.as_str(), "" | "none")

@@ -164,6 +164,7 @@ impl Known {
             node,
             on: vec![attachment.on.clone()],
             serves: true,
+            user_space: false,
         });
     }
 }

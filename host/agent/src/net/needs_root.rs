@@ -123,7 +123,8 @@ fn net(text: String) -> IpNet {
 fn news(numbers: &[u32]) -> NetworkNews {
     let mut news = NetworkNews { complete: true, data_path_port: 4789, ..Default::default() };
     let address = "192.168.9.1".parse().expect("an address");
-    news.peers = vec![NetworkPeer { node: NODE, number: 1, address, hostname: "n1".to_owned() }];
+    let (hostname, agent) = ("n1".to_owned(), String::new());
+    news.peers = vec![NetworkPeer { node: NODE, number: 1, address, hostname, agent }];
     for number in numbers {
         let id = NetworkId::from_bits(u128::from(*number));
         let pool = Pool {
@@ -161,6 +162,7 @@ fn news(numbers: &[u32]) -> NetworkNews {
             node: NODE,
             on: on(5),
             serves: true,
+            user_space: false,
         });
     }
     news

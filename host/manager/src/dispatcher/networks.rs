@@ -240,6 +240,7 @@ fn of_task(task: &Task, is_on: impl Fn(&NetworkId) -> bool) -> Option<NetworkEnd
         node,
         on,
         serves: task.status.state == TaskState::Running && task.is_wanted(),
+        user_space: task.spec.is_component(),
     })
 }
 
@@ -251,6 +252,7 @@ fn of_attachment(one: &Attachment, is_on: impl Fn(&NetworkId) -> bool) -> Option
         node: one.node,
         on: vec![one.on.clone()],
         serves: false,
+        user_space: false,
     })
 }
 
@@ -296,6 +298,7 @@ pub(super) fn peer(node: &Node) -> Option<NetworkPeer> {
         number: node.number,
         address,
         hostname: description.hostname.clone(),
+        agent: description.agent_address.clone(),
     })
 }
 

@@ -250,8 +250,9 @@ fn standing(task: &Task) -> Option<Standing> {
 /// What backends say of their node.
 fn place(node: &Node) -> (&str, Option<NetworkPeer>, [bool; 2]) {
     let description = &node.description;
-    // Its name is no news.
-    let peer = peer(node).map(|peer| NetworkPeer { hostname: String::new(), ..peer });
+    // Its name is no news, and where its agent is stands beside it.
+    let unsaid = |peer| NetworkPeer { hostname: String::new(), agent: String::new(), ..peer };
+    let peer = peer(node).map(unsaid);
     (&description.agent_address, peer, [description.gateway_v6, description.kernel_ports])
 }
 

@@ -31,6 +31,7 @@ fn desk(addresses: u16) -> Desk {
         node: NodeId::from_bits(1),
         on: vec![NetworkAttachment { network: NETWORK, addresses }],
         serves: false,
+        user_space: false,
     };
     let mut table = Table::default();
     table.apply(&NetworkNews { endpoints: vec![endpoint], ..NetworkNews::default() });

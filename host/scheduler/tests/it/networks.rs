@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use swarmw_model::{
-    Driver, FEATURE_LEVEL, NetworkAttachmentConfig, NetworkId, NetworkSpec, OVERLAY, Pool,
+    ContainerSpec, DATA_PATH_PORT, Driver, EnginePlugin, FEATURE_LEVEL, FORWARDER, NETWORK_PLUGIN,
+    NetworkAttachmentConfig, NetworkId, NetworkSpec, OVERLAY, OVERLAY_DRIVER, Platform, Pool,
     ServiceId, ServiceSpec, TaskSpec, Time, Version,
 };
 use swarmw_scheduler::Supply;
@@ -67,6 +68,40 @@ fn a_node_whose_swarmw_knows_no_networks_gets_no_task_that_is_on_one() {
     });
     let (pass, _) = cluster.decide();
     assert_eq!(pass.placed, 2);
+}
+
+#[test]
+fn containers_on_networks_want_a_kernel_and_components_a_daemon_that_leads_them() {
+    let mut cluster = with_network();
+    let mut unprivileged = node("a");
+    unprivileged.description.feature_level = FEATURE_LEVEL;
+    unprivileged.description.engine.engine_version = "28".into();
+    let linux = Platform { architecture: "x86_64".into(), os: "linux".into() };
+    unprivileged.description.runs = vec![linux, Platform::wasm()];
+    cluster.add(unprivileged);
+    let container = cluster.create(on_network(service("container")));
+    let mut spec = on_network(service("component"));
+    let image = "hello.wasm@sha256:ab".into();
+    template(&mut spec).container_spec = Some(ContainerSpec { image, ..Default::default() });
+    let component = cluster.create(spec);
+    cluster.start(container, [1]);
+    cluster.start(component, [1]);
+    let plugin = |name: &&str| EnginePlugin { kind: NETWORK_PLUGIN.into(), name: (*name).into() };
+    let plugins = |names: &[&str]| names.iter().map(plugin).collect::<Vec<_>>();
+
+    // An older release leads nobody.
+    let (pass, changes) = cluster.decide();
+    assert_eq!((pass.placed, pass.waiting), (0, 2));
+    let prefix = "no suitable node (1 node not available for new tasks; missing plugin on 1 node";
+    let needs = "overlay networks of containers need root, nftables and a Docker engine";
+    let mut whys = told(&changes);
+    whys.sort();
+    assert_eq!(whys, [format!("{prefix})"), format!("{prefix}: {needs})")]);
+
+    cluster.describe("a", |d| d.engine.plugins = plugins(&[FORWARDER]));
+    assert_eq!(cluster.decide().0.placed, 1, "the component");
+    cluster.describe("a", |d| d.engine.plugins = plugins(&[FORWARDER, OVERLAY_DRIVER]));
+    assert_eq!(cluster.decide().0.placed, 2);
 }
 
 /// Enough of something for so many tasks of any service on a network.

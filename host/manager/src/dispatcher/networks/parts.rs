@@ -53,6 +53,7 @@ mod tests {
             node: NodeId::from_bits(1),
             on: Vec::new(),
             serves: false,
+            user_space: false,
         }
     }
 

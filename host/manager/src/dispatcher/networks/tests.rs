@@ -165,13 +165,23 @@ impl World {
     }
 
     fn service(&mut self, id: ServiceId, name: &str, networks: &[(NetworkId, &str)]) {
+        self.service_of("x", id, name, networks);
+    }
+
+    fn service_of(
+        &mut self,
+        image: &str,
+        id: ServiceId,
+        name: &str,
+        networks: &[(NetworkId, &str)],
+    ) {
         let join = |(id, alias): &(NetworkId, &str)| NetworkAttachmentConfig {
             target: id.to_string(),
             aliases: vec![(*alias).to_owned()],
             ..Default::default()
         };
         let template = TaskSpec {
-            container_spec: Some(ContainerSpec { image: "x".into(), ..Default::default() }),
+            container_spec: Some(ContainerSpec { image: image.into(), ..Default::default() }),
             networks: networks.iter().map(join).collect(),
             ..TaskSpec::default()
         };
@@ -220,6 +230,21 @@ fn transaction(changes: Vec<Change>) -> Transaction {
 
 fn names(known: &Known) -> Vec<&str> {
     known.services.values().map(|service| service.name.as_str()).collect()
+}
+
+#[test]
+fn nodes_are_told_which_tasks_no_kernel_leads_to_and_where_agents_listen() {
+    let mut world = World::new();
+    let wasm = ServiceId::from_bits(23);
+    world.service_of("hello.wasm@sha256:ab", wasm, "wasm", &[(WEB, "")]);
+    world.task(1, FRONT, 0, &["10.1.0.5/24"]);
+    world.task(2, wasm, 1, &["10.1.0.6/24"]);
+    for known in &world.known[..2] {
+        let user_space: Vec<_> = known.endpoints.values().map(|e| (e.id, e.user_space)).collect();
+        let task = |n| EndpointId::Task(TaskId::from_bits(n));
+        assert_eq!(user_space, [(task(1), false), (task(2), true)]);
+        assert_eq!(known.peers[&NODES[2]].agent, "10.9.0.3:2377");
+    }
 }
 
 #[test]

@@ -39,6 +39,7 @@ pub fn endpoint(id: EndpointId, names: &[&str], on: &[(u128, &[&str])]) -> Netwo
         node: NodeId::from_bits(1),
         on: on.iter().map(attachment).collect(),
         serves: false,
+        user_space: false,
     }
 }
 

@@ -76,7 +76,7 @@ fn ingress(n: u8) -> Ipv4Addr {
 
 fn peer(node: NodeId, number: u16) -> NetworkPeer {
     let address = format!("192.168.5.{number}").parse().expect("an address");
-    NetworkPeer { node, number, address, hostname: String::new() }
+    NetworkPeer { node, number, address, hostname: String::new(), agent: String::new() }
 }
 
 /// A task with an address on the mesh, on the node of this number.
