@@ -3,6 +3,7 @@
 mod asking;
 mod away;
 mod balancer;
+mod components;
 mod cycles;
 mod doctor;
 mod kinds;

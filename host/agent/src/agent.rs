@@ -24,8 +24,9 @@ use tracing::warn;
 use crate::docker::{Bridged, sweep};
 use crate::doctor::{DoctorService, Examiner, Unable};
 use crate::equipment::{Equipment, Runs};
+use crate::forward::{self, Forward, Forwarded};
 use crate::images::Images;
-use crate::net::{KernelPorts, Leader, Listed, Networks, Parts, leave_to_user_space};
+use crate::net::{Heard, KernelPorts, Leader, Listed, Networks, Parts, leave_to_user_space};
 use crate::secrets::Secrets;
 use crate::session::Link;
 use crate::store::Store;
@@ -101,6 +102,7 @@ pub struct Agent {
     kernel_ports: Option<KernelPorts>,
     networks: Option<Networks>,
     examiner: Examiner,
+    forward: Forward,
     description: watch::Sender<NodeDescription>,
     welcomed: watch::Receiver<Option<Welcomed>>,
     cancel: CancellationToken,
@@ -131,6 +133,7 @@ impl Agent {
         let reports = Reports::default();
         let (leader, leading) = watch::channel(None);
         let mut unable = Unable::of(&config);
+        let heard = Heard::open(tls.identity().node, store.clone(), reports.ended());
         let networks = match (&config.network_driver, &equipment.engine, &equipment.shadows) {
             (Some(socket), Some(engine), Some(shadows)) => {
                 let parts = Parts {
@@ -139,7 +142,8 @@ impl Agent {
                     engine: engine.clone(),
                     shadows: shadows.clone(),
                     leader: Leader::new(leading, channels.clone()),
-                    ended: reports.ended(),
+                    heard: heard.clone(),
+                    forward: equipment.forward.clone(),
                     ambient: ambient.clone(),
                 };
                 match Networks::begin(parts, socket).await {
@@ -159,9 +163,12 @@ impl Agent {
             }
             _ => None,
         };
+        if networks.is_none() {
+            tasks.spawn(heard.clone().keep(cancel.clone()));
+        }
         equipment.follow_engine(tls.identity().node, &tasks, &cancel).await;
         let bridged = equipment.shadows.as_ref().map(|shadows| shadows.bridged());
-        let Equipment { executors, engine, volumes, secrets, description, .. } = equipment;
+        let Equipment { executors, engine, volumes, secrets, forward, description, .. } = equipment;
         let described = description.subscribe();
         let of_tasks = (volumes.clone(), secrets.clone());
         let worker = Worker::resume(store.clone(), executors, reports, of_tasks, ambient.clone())?;
@@ -171,6 +178,14 @@ impl Agent {
         if let Some(engine) = engine {
             tasks.spawn(sweep(engine, tls.identity().node, worker.clone(), cancel.clone()));
         }
+        forward.begin(forward::Parts {
+            node: tls.identity().node,
+            heard: heard.clone(),
+            worker: worker.clone(),
+            channels: channels.clone(),
+            networks: networks.clone(),
+            ambient: ambient.clone(),
+        });
         let reach = NodeReach {
             own: tls.identity().node,
             worker: worker.clone(),
@@ -219,6 +234,7 @@ impl Agent {
             listed: Mutex::default(),
             kernel_ports: kernel_ports.clone(),
             networks: networks.clone(),
+            heard,
             leader,
             description: described,
             welcomed: welcome,
@@ -234,6 +250,7 @@ impl Agent {
             kernel_ports,
             networks,
             examiner,
+            forward,
             description,
             welcomed,
             cancel,
@@ -243,7 +260,7 @@ impl Agent {
 
     /// Answers other nodes' agents that forward traffic to tasks here.
     pub fn tunnel(&self) -> TunnelService {
-        TunnelService { worker: self.worker.clone() }
+        TunnelService { worker: self.worker.clone(), forward: self.forward.clone() }
     }
 
     /// Answers managers that ask how this node's networks are.
@@ -369,12 +386,19 @@ impl Agent {
         self.networks.as_ref().map(Networks::name_queries)
     }
 
+    /// What became of connections over networks that this daemon made, for components and to
+    /// them.
+    pub fn forwarded(&self) -> Forwarded {
+        self.forward.counts()
+    }
+
     /// Ends the session and the published ports; tasks go on.
     pub async fn stop(&self) {
         self.cancel.cancel();
         self.tasks.close();
         self.tasks.wait().await;
         self.ports.shutdown();
+        self.forward.end();
     }
 
     /// Stops every task and removes what is left of them.

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use swarmw_model::{
-    EngineDescription, EnginePlugin, FEATURE_LEVEL, NETWORK_PLUGIN, NodeDescription,
+    EngineDescription, EnginePlugin, FEATURE_LEVEL, FORWARDER, NETWORK_PLUGIN, NodeDescription,
     OVERLAY_DRIVER, Platform, Resources,
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -47,13 +47,15 @@ pub fn describe_machine(config: &AgentConfig) -> NodeDescription {
 }
 
 /// What placement should know of the node beside what its engine says: programs that
-/// volume drivers may run here, and whether it joins overlay networks.
+/// volume drivers may run here, whether it joins overlay networks, and that it leads
+/// components to them.
 fn own_plugins(config: &AgentConfig) -> Vec<EnginePlugin> {
     let plugin =
         |kind: &str, name: &str| EnginePlugin { kind: kind.to_owned(), name: name.to_owned() };
     let helpers = config.volume_helpers.keys().map(|name| plugin(VOLUME_HELPER, name));
     let driver = config.network_driver.iter().map(|_| plugin(NETWORK_PLUGIN, OVERLAY_DRIVER));
-    helpers.chain(driver).collect()
+    let forwarder = plugin(NETWORK_PLUGIN, FORWARDER);
+    helpers.chain(driver).chain([forwarder]).collect()
 }
 
 /// Takes back that the node joins overlay networks.

@@ -16,6 +16,7 @@ use crate::agent::AgentConfig;
 use crate::describe::{describe_machine, without_overlays};
 use crate::docker::{DockerExecutor, Engine, Shadows, Standing, monitor};
 use crate::executor::Executor;
+use crate::forward::Forward;
 use crate::images::Images;
 use crate::no_engine::NoEngine;
 use crate::secrets::{Memory, Secrets, Vault};
@@ -63,6 +64,7 @@ pub(crate) struct Equipment {
     pub(crate) volumes: Option<Arc<Volumes>>,
     /// None likewise.
     pub(crate) secrets: Option<Arc<Secrets>>,
+    pub(crate) forward: Forward,
     pub(crate) description: watch::Sender<NodeDescription>,
 }
 
@@ -91,6 +93,7 @@ impl fmt::Debug for Executors {
 impl Equipment {
     /// What there is; nobody has asked the engine yet.
     pub(crate) fn of(config: &AgentConfig, runs: Runs, images: Images) -> io::Result<Self> {
+        let forward = Forward::new();
         let (exe, compiler) = match runs {
             Runs::Here { exe, compiler } => (exe, compiler),
             Runs::Given { executors, mut description } => {
@@ -100,7 +103,15 @@ impl Equipment {
                 let description = watch::Sender::new(*description);
                 let (volumes, secrets) = (None, None);
                 let (engine, shadows) = (None, None);
-                return Ok(Self { executors, engine, shadows, volumes, secrets, description });
+                return Ok(Self {
+                    executors,
+                    engine,
+                    shadows,
+                    volumes,
+                    secrets,
+                    forward,
+                    description,
+                });
             }
         };
         let description = watch::Sender::new(describe_machine(config));
@@ -128,11 +139,12 @@ impl Equipment {
         };
         let volumes_of_engine = engine.clone().map(|engine| engine as Arc<dyn EngineVolumes>);
         let volumes = Volumes::open(&config.volumes_dir, setup, volumes_of_engine)?;
-        let wasm = WasmExecutor::new(exe, folder, config.hostname.clone(), compiler, images);
+        let hostname = config.hostname.clone();
+        let wasm = WasmExecutor::new(exe, folder, hostname, compiler, images, forward.clone());
         let executors = Executors { wasm: Arc::new(wasm), docker };
         let secrets = Some(Arc::new(Secrets::new(vault, memory, config.hostname.clone())));
         let volumes = Some(Arc::new(volumes));
-        Ok(Self { executors, engine, shadows, volumes, secrets, description })
+        Ok(Self { executors, engine, shadows, volumes, secrets, forward, description })
     }
 
     /// The node joins no overlay networks after all, and says so.

@@ -5,7 +5,8 @@
 //! and is pure; `runner.rs` does it through an [`Executor`]; `session.rs` talks to
 //! the leader; `store.rs` remembers tasks over restarts, so that running ones are
 //! adopted; `volumes` does what volume drivers plan; `secrets` shows tasks their
-//! secrets and configs. This room knows nothing of Raft, the state or HTTP.
+//! secrets and configs; `net` has the kernel and the engine join containers to networks,
+//! and `forward` leads components to them. This room knows nothing of Raft, the state or HTTP.
 
 mod agent;
 mod describe;
@@ -13,6 +14,7 @@ mod docker;
 mod doctor;
 mod equipment;
 mod executor;
+mod forward;
 mod images;
 mod logs;
 mod machine;
@@ -36,6 +38,7 @@ pub use docker::{Resident, Shadow, Shadows};
 pub use doctor::DoctorService;
 pub use equipment::{Executors, Runs};
 pub use executor::{Executor, Exit, Found, Started, TaskError};
+pub use forward::Forwarded;
 pub use logs::{Line, LogOptions, LogStream, Output};
 pub use net::{NetworkView, network_driver};
 pub use swarmw_names::Counts as NameQueries;

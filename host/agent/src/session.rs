@@ -26,6 +26,7 @@ use tracing::{debug, info, warn};
 
 use crate::agent::Welcomed;
 use crate::logs::{Line, LogOptions};
+use crate::net::{Heard, KernelPorts, Listed, Networks};
 use crate::net::{KernelPorts, Listed, Networks};
 use crate::port_list::PortList;
 use crate::secrets::{Change, Secrets};
@@ -61,6 +62,8 @@ pub(crate) struct Link {
     pub(crate) listed: Mutex<PortList>,
     pub(crate) kernel_ports: Option<KernelPorts>,
     pub(crate) networks: Option<Networks>,
+    /// What is heard of networks, by whoever joins them or none.
+    pub(crate) heard: Heard,
     /// Who leads, as the session knows it.
     pub(crate) leader: watch::Sender<Option<String>>,
     pub(crate) description: watch::Receiver<NodeDescription>,
@@ -295,7 +298,10 @@ impl Link {
                 let news = wire::decode(&networks.news).map_err(invalid)?;
                 match &self.networks {
                     Some(networks) => networks.learn(news),
-                    None => self.worker.hear_networks(&news),
+                    None => {
+                        self.worker.hear_networks(&news);
+                        self.heard.learn(news);
+                    }
                 }
             }
             ToAgent::Given(given) => {

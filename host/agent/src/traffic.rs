@@ -1,5 +1,6 @@
 //! Traffic of published ports: to tasks here, and through the other nodes' agents
-//! to tasks there.
+//! to tasks there. What goes to an address of a network takes the same tunnels
+//! ([`crate::forward`]).
 
 use std::io;
 use std::net::SocketAddr;
@@ -12,13 +13,14 @@ use futures::{FutureExt, StreamExt, TryStreamExt};
 use swarmw_model::{Backend, NodeId, PortProtocol, TaskId};
 use swarmw_network::{Datagrams, Reach, Stream};
 use swarmw_proto::{Allowed, Channels, pb, require};
-use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 use tokio::net::{TcpStream, UdpSocket};
 use tokio::sync::{Mutex, mpsc};
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::io::StreamReader;
 use tonic::{Request, Response, Status, Streaming};
 
+use crate::forward::Forward;
 use crate::worker::Worker;
 
 /// Frames on their way in one direction.
@@ -39,6 +41,7 @@ pub(crate) struct NodeReach {
 #[derive(Clone)]
 pub struct TunnelService {
     pub(crate) worker: Worker,
+    pub(crate) forward: Forward,
 }
 
 async fn local(
@@ -70,11 +73,8 @@ impl NodeReach {
             stream.set_nodelay(true)?;
             return Ok(Box::new(stream));
         }
-        let (frames, answers) = self.open(&backend, port, PortProtocol::Tcp).await?;
-        // What is written here goes out as frames; what comes is read here.
-        let (near, far) = duplex(4 * FRAME_BYTES);
-        tokio::spawn(carry(far, frames, answers));
-        Ok(Box::new(near))
+        let tunnel = self.open(&backend, port, PortProtocol::Tcp).await?;
+        Ok(Box::new(stream(tunnel)))
     }
 
     async fn udp_session(&self, backend: Backend, port: u16) -> io::Result<Box<dyn Datagrams>> {
@@ -92,20 +92,40 @@ impl NodeReach {
         backend: &Backend,
         port: u16,
         protocol: PortProtocol,
-    ) -> io::Result<(mpsc::Sender<pb::TunnelFrame>, Streaming<pb::TunnelFrame>)> {
-        let channel = self.channels.get(&backend.address).map_err(io::Error::other)?;
-        let (frames, outgoing) = mpsc::channel(FRAMES_IN_FLIGHT);
+    ) -> io::Result<Tunnel> {
         let first = pb::TunnelFrame {
             task: backend.task.to_string(),
             target_port: u32::from(port),
             protocol: protocol.to_string(),
-            data: Vec::new(),
+            ..Default::default()
         };
-        frames.send(first).await.map_err(io::Error::other)?;
-        let mut client = pb::tunnel_client::TunnelClient::new(channel);
-        let answers = client.open(ReceiverStream::new(outgoing)).await.map_err(io::Error::other)?;
-        Ok((frames, answers.into_inner()))
+        open(&self.channels, &backend.address, first).await.map_err(io::Error::other)
     }
+}
+
+/// Frames to the other end, and from there.
+pub(crate) type Tunnel = (mpsc::Sender<pb::TunnelFrame>, Streaming<pb::TunnelFrame>);
+
+/// Opens a tunnel to where the first frame says, by the agent that listens at an address,
+/// and waits until that one has got there.
+pub(crate) async fn open(
+    channels: &Channels,
+    agent: &str,
+    first: pb::TunnelFrame,
+) -> Result<Tunnel, Status> {
+    let channel = channels.get(agent)?;
+    let (frames, outgoing) = mpsc::channel(FRAMES_IN_FLIGHT);
+    frames.send(first).await.map_err(|_| Status::cancelled("the tunnel ends"))?;
+    let mut client = pb::tunnel_client::TunnelClient::new(channel);
+    let answers = client.open(ReceiverStream::new(outgoing)).await?;
+    Ok((frames, answers.into_inner()))
+}
+
+/// A tunnel as a stream: what is written goes out as frames, what comes is read.
+pub(crate) fn stream((frames, answers): Tunnel) -> DuplexStream {
+    let (near, far) = duplex(4 * FRAME_BYTES);
+    tokio::spawn(carry(far, frames, answers));
+    near
 }
 
 impl Reach for NodeReach {
@@ -120,7 +140,7 @@ impl Reach for NodeReach {
 
 /// Bytes of one stream, both ways, until both have ended.
 async fn carry(
-    stream: tokio::io::DuplexStream,
+    stream: DuplexStream,
     frames: mpsc::Sender<pb::TunnelFrame>,
     answers: Streaming<pb::TunnelFrame>,
 ) {
@@ -196,11 +216,19 @@ impl pb::tunnel_server::Tunnel for TunnelService {
         let mut incoming = request.into_inner();
         let first = incoming.message().await?;
         let first = first.ok_or_else(|| Status::invalid_argument("a tunnel without a task"))?;
+        let (out, answers) = mpsc::channel(FRAMES_IN_FLIGHT);
+        if !first.address.is_empty() {
+            let (stream, place) = self.forward.arrive(&first).await?;
+            tokio::spawn(async move {
+                serve(stream, incoming, out).await;
+                drop(place);
+            });
+            return Ok(Response::new(ReceiverStream::new(answers).boxed()));
+        }
         let task = first.task.parse().map_err(|_| Status::invalid_argument("not a task"))?;
         let port =
             u16::try_from(first.target_port).map_err(|_| Status::invalid_argument("not a port"))?;
         let unreachable = |e: io::Error| Status::unavailable(e.to_string());
-        let (out, answers) = mpsc::channel(FRAMES_IN_FLIGHT);
         if first.protocol == "udp" {
             let address =
                 local(&self.worker, task, port, PortProtocol::Udp).await.map_err(unreachable)?;
@@ -218,11 +246,11 @@ impl pb::tunnel_server::Tunnel for TunnelService {
 }
 
 async fn serve(
-    stream: TcpStream,
+    stream: impl Stream,
     incoming: Streaming<pb::TunnelFrame>,
     out: mpsc::Sender<Result<pb::TunnelFrame, Status>>,
 ) {
-    let (mut reader, mut writer) = stream.into_split();
+    let (mut reader, mut writer) = tokio::io::split(stream);
     let to_task = async move {
         let bytes = incoming.map_ok(|frame| Bytes::from(frame.data)).map_err(io::Error::other);
         let mut bytes = StreamReader::new(bytes);

@@ -4,7 +4,7 @@
 //!
 //! `cargo xtask bars networks`
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::{Duration, Instant};
 
@@ -130,6 +130,7 @@ fn network(place: u8) -> DesiredNetwork {
         pools: vec![pool],
         here: BTreeMap::new(),
         elsewhere: BTreeMap::new(),
+        caught: BTreeSet::new(),
         balanced: BTreeMap::new(),
     };
     for service in 1..=SERVICES_PER_NETWORK {

@@ -17,17 +17,19 @@
 //! - `table`: the nftables of it, and the smallest change of them; pure.
 //! - `router`, `reading`, `doing`: the kernel itself, over netlink.
 //! - `overlay`, `state`: the front door, and what is behind it.
+//! - `catch`: connections to tasks that no kernel leads to, for a listener in the router.
 //! - `ports`: the other front door: published ports, in the node's own namespace.
 //!
 //! This room knows addresses, devices and nodes by number. It does not know services,
 //! names, Docker, or who decides.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::net::IpAddr;
 
 use swarmw_model::{NetworkId, Pool};
 
+mod catch;
 mod container;
 mod device;
 mod difference;
@@ -83,6 +85,9 @@ pub struct DesiredNetwork {
     pub here: BTreeMap<IpAddr, Veth>,
     /// Addresses elsewhere, by the number of the node.
     pub elsewhere: BTreeMap<IpAddr, u16>,
+    /// Addresses of tasks that no kernel leads to: connections of containers here go to
+    /// [`Overlay::listen`].
+    pub caught: BTreeSet<IpAddr>,
     /// Virtual addresses, and those that connections to each go to in turn; none: they are
     /// refused.
     pub balanced: BTreeMap<IpAddr, Vec<IpAddr>>,

@@ -73,6 +73,11 @@ impl Namespace {
         }
     }
 
+    /// Its number, which no other has while it is there.
+    pub(crate) fn number(&self) -> Option<u64> {
+        self.file.metadata().ok().map(|metadata| metadata.ino())
+    }
+
     /// Gives it its name back.
     pub(crate) fn name_again(&self) -> Result<()> {
         let failed =

@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
+use tokio::net::{TcpListener, TcpSocket};
 use tokio::sync::Mutex;
 
 use crate::drift::{Applied, Drift};
@@ -114,6 +115,24 @@ impl Overlay {
     /// network, the router goes as well.
     pub async fn unlink(&self, veth: &Veth) -> Result<()> {
         self.state.lock().await.unlink(&self.settings, veth).await
+    }
+
+    /// A socket of TCP in the router: what it connects to are containers here, whom it comes
+    /// from the gateway of their network. None while there is no router.
+    pub async fn socket(&self, v4: bool) -> Result<Option<TcpSocket>> {
+        self.state.lock().await.socket(v4).await
+    }
+
+    /// Listeners for the connections that are [caught](crate::DesiredNetwork::caught): each
+    /// connection's own address is the one that a container of its network asked for, or
+    /// that served a virtual address. None while there is no router.
+    pub async fn listen(&self) -> Result<Option<Vec<TcpListener>>> {
+        self.state.lock().await.listen().await
+    }
+
+    /// Which router there is: another one has none of the sockets of the last.
+    pub async fn router(&self) -> Option<u64> {
+        self.state.lock().await.router_number()
     }
 
     /// The MTU of networks on this node.

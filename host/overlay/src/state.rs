@@ -4,7 +4,9 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use swarmw_model::NetworkId;
+use tokio::net::{TcpListener, TcpSocket};
 
+use crate::catch::{self, Catch};
 use crate::difference::{Difference, Step, difference};
 use crate::drift::{Applied, Drift, Failure};
 use crate::layout::{Device, Kind, Layout, mtu_over};
@@ -29,6 +31,7 @@ pub(crate) struct State {
     rules: Option<String>,
     /// The number of the ruleset when it was last read and found right.
     generation: Option<u32>,
+    catch: Catch,
 }
 
 /// What is there.
@@ -53,6 +56,8 @@ struct Seen {
     mtu: u32,
     /// Links of containers that are no more.
     abandoned: Vec<Veth>,
+    /// Somebody changed what catches connections.
+    is_catch_changed: bool,
 }
 
 // === impl State ===
@@ -140,6 +145,26 @@ impl State {
         Ok(())
     }
 
+    /// See [`crate::Overlay::socket`].
+    pub(crate) async fn socket(&self, v4: bool) -> Result<Option<TcpSocket>> {
+        let Some(router) = &self.router else { return Ok(None) };
+        let make = move || if v4 { TcpSocket::new_v4() } else { TcpSocket::new_v6() };
+        let failed = Error::kernel("made", "a socket in the router");
+        router.inside.within(make).await?.map(Some).map_err(failed)
+    }
+
+    /// See [`crate::Overlay::listen`].
+    pub(crate) async fn listen(&self) -> Result<Option<Vec<TcpListener>>> {
+        let Some(router) = &self.router else { return Ok(None) };
+        let failed = Error::kernel("made", "a listener in the router");
+        router.inside.within(catch::listeners).await?.map(Some).map_err(failed)
+    }
+
+    /// See [`crate::Overlay::router`].
+    pub(crate) fn router_number(&self) -> Option<u64> {
+        self.router.as_ref().and_then(|router| router.inside.number())
+    }
+
     /// See [`crate::Overlay::mtu`].
     pub(crate) async fn mtu(&mut self, settings: &Settings, address: IpAddr) -> Result<u32> {
         if let Some(Known { mtu: (_, mtu), .. }) =
@@ -176,6 +201,7 @@ impl State {
             Some(router) => router,
             None => {
                 self.known = None;
+                self.catch = Catch::default();
                 // There is one where somebody gave up waiting while it was made.
                 match Router::adopt(settings).await? {
                     Some(router) => router,
@@ -229,7 +255,21 @@ impl State {
             Some(known) if self.generation == generation => Some(Listed::of(known.table.clone())),
             _ => self.list(settings).await?,
         };
-        Ok(Seen { named, settings: different, layout, listed, generation, mtu, abandoned })
+        let is_perhaps = self.generation != generation;
+        let is_catch_changed = match &mut self.router {
+            Some(router) => self.catch.look(settings, router, is_perhaps).await?,
+            None => false,
+        };
+        Ok(Seen {
+            named,
+            settings: different,
+            layout,
+            listed,
+            generation,
+            mtu,
+            abandoned,
+            is_catch_changed,
+        })
     }
 
     async fn list(&mut self, settings: &Settings) -> Result<Option<Listed>> {
@@ -322,6 +362,14 @@ impl State {
                 (applied.chains, applied.elements) = (change.chains, change.elements);
             }
         }
+        // A kernel that cannot do it has all else.
+        match self.catch.settle(settings, router, desired).await {
+            Ok(elements) => applied.elements += elements,
+            Err(error) => {
+                let why = format!("containers do not reach components: {error}");
+                applied.failed.push(Failure { network: None, veth: None, why });
+            }
+        }
         let gone = Table::gone(&found, &table);
         if !gone.is_empty() {
             let forgotten = netfilter::forget(&router.inside, gone).await?;
@@ -388,6 +436,7 @@ impl From<Known> for Seen {
             generation: None,
             mtu: known.mtu.1,
             abandoned: Vec::new(),
+            is_catch_changed: false,
         }
     }
 }
@@ -414,6 +463,9 @@ impl Seen {
             Some(Listed { table, .. }) => {
                 table.unlike(&Table::of(desired, table)).into_iter().for_each(&mut add);
             }
+        }
+        if self.is_catch_changed {
+            add("table inet swarmw_user of nftables was changed".to_owned());
         }
         let Difference { steps, lost } = difference(&self.layout, &Layout::of(desired, self.mtu));
         steps.iter().for_each(|step| add(step.to_string()));

@@ -89,10 +89,7 @@ impl Networks {
         let attachment = attached.map_err(Refused::new)?;
         let address = attachment.on.addresses.first().copied();
         let address = address.ok_or_else(|| Refused::new("the leader gave no address"))?;
-        let _turn = self.turn();
-        self.0.known.send_modify(|known| {
-            std::sync::Arc::make_mut(known).expect(self.0.node, &attachment);
-        });
+        self.0.heard.edit(|known| known.expect(self.0.node, &attachment));
         Ok(address)
     }
 
@@ -142,7 +139,7 @@ impl Networks {
     /// Who has an address by the leader's word, where it is somebody of this node that has
     /// not ended.
     fn holder(&self, network: NetworkId, address: IpAddr) -> Option<(EndpointId, IpNet)> {
-        let known = self.0.known.borrow();
+        let known = self.0.heard.known();
         let ended = self.0.ended.borrow();
         let has_ended = |id| matches!(id, EndpointId::Task(task) if ended.contains(&task));
         let own = known.endpoints.values().filter(|e| e.node == self.0.node);

@@ -40,7 +40,7 @@ const PATIENCE: Duration = Duration::from_secs(15);
 impl Networks {
     /// A network, as soon as the leader has told of it.
     async fn network_known(&self, id: NetworkId) -> Result<Network, Refused> {
-        let mut known = self.0.known.subscribe();
+        let mut known = self.0.heard.follow();
         let told = known.wait_for(|known| known.networks.contains_key(&id));
         let told = tokio::time::timeout(PATIENCE, told).await;
         let network = match told {
@@ -58,7 +58,7 @@ impl Networks {
     /// What the engine shows as the network's gateway; containers do not hear of it. An
     /// engine that starts asks before any manager was heard of.
     fn gateway(&self, network: NetworkId, v6: bool) -> IpNet {
-        let known = self.0.known.borrow();
+        let known = self.0.heard.known();
         let pools = known.networks.get(&network).map_or(&[][..], |network| &network.pools);
         let pool = pools.iter().find(|pool| pool.gateway.is_ipv6() == v6);
         let shown = pool.and_then(|pool| IpNet::new(pool.gateway, pool.subnet.prefix_len()).ok());
@@ -70,7 +70,7 @@ impl Networks {
         let joined = self.0.memory.endpoints();
         let ended = self.0.ended.borrow().clone();
         let here = Here { node: self.0.node, joined: &joined, ended: &ended };
-        let known = self.0.known.borrow().clone();
+        let known = self.0.heard.known();
         let (desired, address) = network_of(network, &known, &here).ok_or_else(|| {
             Refused::new("no manager has told yet what this node is to the others: try again")
         })?;

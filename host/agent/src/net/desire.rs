@@ -78,10 +78,13 @@ fn joined<'a>(here: &Here<'a>, network: NetworkId) -> impl Iterator<Item = &'a E
 
 fn network(network: &Network, known: &Known, here: &Here<'_>) -> DesiredNetwork {
     let mut elsewhere = BTreeMap::new();
+    let mut caught = BTreeSet::new();
     let mut serving: BTreeMap<ServiceId, Vec<IpAddr>> = BTreeMap::new();
     for endpoint in known.endpoints.values() {
         let addresses = on(endpoint, network.id);
-        if endpoint.node != here.node
+        if endpoint.user_space {
+            caught.extend(addresses.clone());
+        } else if endpoint.node != here.node
             && let Some(peer) = known.peers.get(&endpoint.node)
         {
             elsewhere.extend(addresses.clone().map(|address| (address, peer.number)));
@@ -112,6 +115,7 @@ fn network(network: &Network, known: &Known, here: &Here<'_>) -> DesiredNetwork 
         pools: network.pools.clone(),
         here: joined(here, network.id).flat_map(links).collect(),
         elsewhere,
+        caught,
         balanced,
     }
 }

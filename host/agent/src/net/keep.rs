@@ -22,8 +22,6 @@ use crate::docker::Standing;
 pub(super) const LOOK_EVERY: Duration = Duration::from_secs(15);
 /// Before what failed is tried again: this, and twice as long each time, up to a look.
 pub(super) const RETRY: Duration = Duration::from_secs(2);
-/// What was heard of networks is written down so often at most.
-const WRITE_EVERY: Duration = Duration::from_secs(1);
 /// Sandboxes that are looked at at a time.
 pub(super) const AT_A_TIME: usize = 8;
 
@@ -35,8 +33,9 @@ impl Networks {
         tokio::join!(
             self.keep_kernel(&cancel),
             self.meet_engine(&cancel),
-            self.write_down(&cancel)
+            self.0.heard.write_down(&cancel)
         );
+        self.0.caught.end();
         // Nobody waits for what nobody does any more.
         let why = "this node's daemon ends, or leaves its cluster".to_owned();
         self.0.done.send_replace(Done { number: u64::MAX, outcome: Err(why) });
@@ -60,6 +59,7 @@ impl Networks {
             let outcome = self.make_it_so().await.map_err(|error| error.to_string());
             let is_done = outcome.as_ref().is_ok_and(|applied| applied.failed.is_empty());
             self.say(&outcome);
+            self.listen().await;
             shared.done.send_replace(Done { number, outcome });
             if before != subnets {
                 self.extend_routes().await;
@@ -84,7 +84,7 @@ impl Networks {
     }
 
     async fn make_it_so(&self) -> swarmw_overlay::Result<Applied> {
-        let known = self.0.known.borrow().clone();
+        let known = self.0.heard.known();
         let joined = self.0.memory.endpoints();
         let ended = self.0.ended.borrow().clone();
         let here = Here { node: self.0.node, joined: &joined, ended: &ended };
@@ -191,49 +191,6 @@ impl Networks {
     async fn meet(self) {
         if let Err(error) = self.0.shadows.acquaint().await {
             info!(%error, "networks of the engine could not be looked through");
-        }
-    }
-
-    /// Writes down what was heard, when it has changed, and not every word of it.
-    async fn write_down(&self, cancel: &CancellationToken) {
-        let mut known = self.0.known.subscribe();
-        known.mark_changed();
-        let mut written = None;
-        loop {
-            tokio::select! {
-                () = cancel.cancelled() => {}
-                Ok(()) = known.changed() => {}
-            }
-            let now = known.borrow_and_update().clone();
-            if written.as_ref() != Some(&now) {
-                match self.write(now.clone()).await {
-                    true => written = Some(now),
-                    false => known.mark_changed(),
-                }
-            }
-            tokio::select! {
-                biased;
-                () = cancel.cancelled() => return,
-                () = tokio::time::sleep(WRITE_EVERY) => {}
-            }
-        }
-    }
-
-    async fn write(&self, known: Arc<Known>) -> bool {
-        let store = self.0.store.clone();
-        let done = tokio::task::spawn_blocking(move || store.put_networks(&known)).await;
-        let said = &self.0.said.file;
-        match done.map_err(std::io::Error::other).and_then(|done| done) {
-            Ok(()) => {
-                said.is_over(&());
-                true
-            }
-            Err(error) => {
-                if said.is_news((), &error) {
-                    warn!(%error, "what was heard of networks could not be written down");
-                }
-                false
-            }
         }
     }
 }

@@ -8,8 +8,10 @@
 
 mod addresses;
 mod attach;
+mod caught;
 mod desire;
 mod doctor;
+mod heard;
 mod keep;
 mod known;
 mod leader;
@@ -23,27 +25,33 @@ mod tidy;
 mod view;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use arc_swap::ArcSwap;
 use swarmw_ambient::Ambient;
 use swarmw_engine_driver::{Driver, Endpoint, Memory, Refused, SOCKET, Serving};
 use swarmw_model::{Network, NetworkId, NetworkNews, NodeId, Pool, Refusal, RefusalKind, TaskId};
-use swarmw_names::{Counts, Resolver, Table};
+use swarmw_names::{Counts, Resolver};
 use swarmw_overlay::{Applied, Overlay, Settings};
+use tokio::net::TcpStream;
 use tokio::sync::{RwLock, watch};
 use tracing::warn;
 
 use crate::docker::{Engine, Shadows};
+use crate::forward::Forward;
 use crate::store::Store;
 use addresses::Given;
-use desire::{serves, veth};
+use caught::Catcher;
+use desire::veth;
 use said::Said;
 use sandboxes::Sandboxes;
 use tidy::{Found, Routed};
 
+pub(crate) use desire::serves;
+pub(crate) use heard::Heard;
 pub(crate) use known::Known;
 pub(crate) use leader::Leader;
 pub(crate) use published::{KernelPorts, Listed, leave_to_user_space};
@@ -65,17 +73,16 @@ struct Shared {
     engine: Arc<Engine>,
     shadows: Arc<Shadows>,
     leader: Leader,
-    /// Parts of the leader's word that have come so far.
-    part: Mutex<Option<NetworkNews>>,
-    known: watch::Sender<Arc<Known>>,
+    heard: Heard,
     ended: watch::Receiver<BTreeSet<TaskId>>,
-    names: Arc<ArcSwap<Table>>,
-    /// Held while `known` and `names` change.
-    turn: Mutex<()>,
+    /// Held while the engine's networks are told what was heard.
+    telling: Mutex<()>,
     sandboxes: Sandboxes,
     /// Held while all of them are looked at.
     sandboxes_turn: tokio::sync::Mutex<()>,
     given: Given,
+    /// Connections of containers to components.
+    caught: Catcher,
     routed: Mutex<Routed>,
     /// Held while somebody tidies up.
     found: tokio::sync::Mutex<Found>,
@@ -114,7 +121,8 @@ pub(crate) struct Parts {
     pub(crate) engine: Arc<Engine>,
     pub(crate) shadows: Arc<Shadows>,
     pub(crate) leader: Leader,
-    pub(crate) ended: watch::Receiver<BTreeSet<TaskId>>,
+    pub(crate) heard: Heard,
+    pub(crate) forward: Forward,
     pub(crate) ambient: Ambient,
 }
 
@@ -135,8 +143,6 @@ impl Networks {
         socket: &Path,
     ) -> std::io::Result<(Self, Serving)> {
         let memory = Arc::new(Memory::open(parts.store.folder().join(FOLDER))?);
-        let known = Arc::new(parts.store.networks());
-        let names = Arc::new(ArcSwap::from_pointee(names_of(&known)));
         let overlay = Overlay::open(settings).await.map_err(std::io::Error::other)?;
         let networks = Self(Arc::new(Shared {
             node: parts.node,
@@ -145,14 +151,13 @@ impl Networks {
             engine: parts.engine,
             shadows: parts.shadows,
             leader: parts.leader,
-            part: Mutex::default(),
-            known: watch::Sender::new(known),
-            ended: parts.ended,
-            sandboxes: Sandboxes::new(Resolver::new(names.clone(), parts.ambient)),
-            names,
-            turn: Mutex::default(),
+            ended: parts.heard.ended(),
+            sandboxes: Sandboxes::new(Resolver::new(parts.heard.names(), parts.ambient)),
+            heard: parts.heard,
+            telling: Mutex::default(),
             sandboxes_turn: Default::default(),
             given: Given::default(),
+            caught: Catcher::new(parts.forward),
             routed: Mutex::default(),
             found: Default::default(),
             overlay: RwLock::new(Some(overlay)),
@@ -162,44 +167,33 @@ impl Networks {
             said: Said::default(),
         }));
         networks.0.shadows.serve(memory.clone());
-        networks.0.shadows.tell(networks.0.known.borrow().networks.clone());
+        networks.tell_shadows();
         let driver = Driver::new(Arc::new(networks.clone()), memory);
         let serving = driver.serve(socket).await.map_err(std::io::Error::other)?;
         Ok((networks, serving))
     }
 
-    /// What the leader says. What it says in parts counts when the last one is here: until
-    /// then everything stays as it was.
+    /// What the leader says.
     pub(crate) fn learn(&self, news: NetworkNews) {
-        let all = {
-            let mut part = self.0.part.lock().unwrap_or_else(PoisonError::into_inner);
-            known::whole(&mut part, news)
-        };
-        if let Some(all) = all {
-            self.take_in(all);
+        if self.0.heard.learn(news) {
+            self.has_heard();
         }
     }
 
     pub(super) fn take_in(&self, news: NetworkNews) {
-        self.take_in_held(&self.turn(), news);
+        self.0.heard.take_in(news);
+        self.has_heard();
     }
 
-    fn take_in_held(&self, _turn: &MutexGuard<'_, ()>, mut news: NetworkNews) {
-        {
-            // What ended here serves no more, even if the leader has not heard of it.
-            let ended = self.0.ended.borrow();
-            for endpoint in &mut news.endpoints {
-                endpoint.serves = serves(endpoint, self.0.node, &ended);
-            }
-        }
-        self.0.names.rcu(|table| {
-            let mut table = Table::clone(table);
-            table.apply(&news);
-            table
-        });
-        self.0.known.send_modify(|known| Arc::make_mut(known).learn(news));
-        self.0.shadows.tell(self.0.known.borrow().networks.clone());
+    fn has_heard(&self) {
+        self.tell_shadows();
         self.changed();
+    }
+
+    fn tell_shadows(&self) {
+        // Whoever comes later tells what is known later.
+        let _telling = self.0.telling.lock().unwrap_or_else(PoisonError::into_inner);
+        self.0.shadows.tell(self.0.heard.known().networks.clone());
     }
 
     /// A network, as the leader knows it.
@@ -236,6 +230,16 @@ impl Networks {
         }
     }
 
+    /// A connection to a container of this node, from the gateway of its network.
+    pub(crate) async fn connect(&self, to: SocketAddr) -> io::Result<TcpStream> {
+        let socket = match &*self.0.overlay.read().await {
+            Some(overlay) => overlay.socket(to.is_ipv4()).await.map_err(io::Error::other)?,
+            None => None,
+        };
+        let socket = socket.ok_or(io::ErrorKind::HostUnreachable)?;
+        socket.connect(to).await
+    }
+
     /// What became of containers' questions for names.
     pub(crate) fn name_queries(&self) -> Counts {
         self.0.sandboxes.counts()
@@ -246,7 +250,7 @@ impl Networks {
     }
 
     fn subnets(&self) -> BTreeMap<NetworkId, Vec<Pool>> {
-        let known = self.0.known.borrow();
+        let known = self.0.heard.known();
         known.networks.values().map(|network| (network.id, network.pools.clone())).collect()
     }
 
@@ -279,27 +283,10 @@ impl Networks {
         }
     }
 
-    /// Held by whoever changes what is known, and the names with it.
-    fn turn(&self) -> MutexGuard<'_, ()> {
-        self.0.turn.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// Tasks of this node that have ended are found by nobody any more.
     fn drop_ended(&self, ended: &BTreeSet<TaskId>) {
-        let turn = self.turn();
-        let known = self.0.known.borrow().clone();
-        let mut gone: Vec<_> = known.endpoints.values().filter(|e| e.serves).cloned().collect();
-        gone.retain(|endpoint| !serves(endpoint, self.0.node, ended));
-        if gone.is_empty() {
-            return;
+        if self.0.heard.drop_ended(ended) {
+            self.has_heard();
         }
-        gone.iter_mut().for_each(|endpoint| endpoint.serves = false);
-        self.take_in_held(&turn, NetworkNews { endpoints: gone, ..NetworkNews::default() });
     }
-}
-
-fn names_of(known: &Known) -> Table {
-    let mut table = Table::default();
-    table.apply(&known.as_news());
-    table
 }

@@ -83,7 +83,7 @@ impl Networks {
 
     /// What the leader knows of an endpoint's container, with its names.
     fn attachments_of(&self, endpoint: &Endpoint) -> Vec<(AttachmentId, Vec<String>)> {
-        let known = self.0.known.borrow();
+        let known = self.0.heard.known();
         let own = known.endpoints.values().filter(|e| e.node == self.0.node);
         let here = own.filter(|e| {
             let mut on = e.on.iter().filter(|on| on.network == endpoint.network);

@@ -22,8 +22,9 @@ use tempfile::TempDir;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use super::{Leader, Networks, Parts};
+use super::{Heard, Leader, Networks, Parts};
 use crate::docker::{Engine, Shadows};
+use crate::forward::Forward;
 use crate::store::Store;
 
 const NODE: NodeId = NodeId::from_bits(1);
@@ -193,13 +194,15 @@ impl Node {
         let engine = Engine::new(folder.path().join("nowhere.sock"));
         let (ended, has_ended) = watch::channel(Default::default());
         let (_, leading) = watch::channel(None);
+        let store = Store::open(folder.path().to_owned()).expect("opens");
         let parts = Parts {
             node: NODE,
-            store: Store::open(folder.path().to_owned()).expect("opens"),
+            heard: Heard::open(NODE, store.clone(), has_ended),
+            store,
+            forward: Forward::new(),
             shadows: Shadows::new(engine.clone(), true),
             engine,
             leader: Leader::new(leading, Channels::new(tls())),
-            ended: has_ended,
             ambient: Ambient::system(),
         };
         let router = Space::name();
@@ -417,7 +420,7 @@ async fn what_the_leader_removes_no_end_of_a_task_brings_back() {
         };
         networks.drop_ended(&[task].into());
         removing.join().expect("removed");
-        assert!(!networks.0.known.borrow().endpoints.contains_key(&EndpointId::Task(task)));
+        assert!(!networks.0.heard.known().endpoints.contains_key(&EndpointId::Task(task)));
     }
 }
 
@@ -432,5 +435,5 @@ async fn what_the_leader_said_is_written_down_soon() {
         }
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
-    assert_eq!(store.networks(), **node.networks.0.known.borrow());
+    assert_eq!(store.networks(), *node.networks.0.heard.known());
 }

@@ -132,7 +132,7 @@ impl KernelPorts {
             () = self.meet_tasks() => {}
         }
         let mut listed = self.0.listed.subscribe();
-        let mut known = self.0.networks.0.known.subscribe();
+        let mut known = self.0.networks.0.heard.follow();
         let mut ended = self.0.networks.0.ended.clone();
         let mut bridged = self.0.bridged.clone();
         let mut refused = self.0.refused.clone();
@@ -243,7 +243,7 @@ impl KernelPorts {
     fn look<R>(&self, make: impl FnOnce(&Listed, &Here<'_>) -> R) -> R {
         let networks = &*self.0.networks.0;
         let listed = self.0.listed.borrow().clone();
-        let known = networks.known.borrow().clone();
+        let known = networks.heard.known();
         let taken = ways::taken();
         let here = Here {
             node: networks.node,

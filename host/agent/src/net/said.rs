@@ -30,8 +30,6 @@ pub(super) struct Said {
     pub(super) names: About<PathBuf>,
     /// Of what the leader is to be told.
     pub(super) leader: About<AttachmentId>,
-    /// Of the file with what was heard of networks.
-    pub(super) file: About<()>,
     /// What somebody did to all this, and is made good.
     pub(super) mended: Mended,
 }

@@ -75,7 +75,7 @@ impl Networks {
 
     /// Removes what stands on the engine for networks that nobody here is on any more.
     pub(super) async fn remove_idle_shadows(&self) {
-        let needed = self.0.known.borrow().clone();
+        let needed = self.0.heard.known();
         if let Err(error) = self.0.shadows.keep_only(|id| needed.networks.contains_key(&id)).await {
             info!(%error, "networks of the engine could not be looked through");
         }
@@ -118,7 +118,7 @@ impl Networks {
         let all = self.0.memory.endpoints();
         let here: BTreeSet<_> =
             all.iter().flat_map(|e| e.addresses.iter().map(|a| (e.network, a.addr()))).collect();
-        let known = self.0.known.borrow().clone();
+        let known = self.0.heard.known();
         let own = known.endpoints.values().filter(|e| e.node == self.0.node);
         let absent = own.filter(|endpoint| {
             let mut on = endpoint.on.iter();
@@ -137,7 +137,7 @@ impl Networks {
     /// joined.
     pub(super) async fn extend_routes(&self) {
         let joined = self.0.memory.endpoints();
-        let known = self.0.known.borrow().clone();
+        let known = self.0.heard.known();
         let ids: BTreeSet<_> = joined.iter().map(|endpoint| endpoint.id.clone()).collect();
         self.routed().retain(|id, _| ids.contains(id));
         self.0.said.routes.keep_only(&ids);

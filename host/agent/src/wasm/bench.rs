@@ -47,6 +47,7 @@ pub async fn measure_wasm_tasks(
         mounts: Vec::new(),
         memory: 0,
         grace_millis: 0,
+        networks: false,
     };
     let mut done = Ok(());
     for n in 0..tasks {

@@ -19,6 +19,7 @@ use super::folder::{Folder, Orders};
 use super::log;
 use super::zygote::Zygote;
 use crate::executor::{Executor, Exit, Found, Started, TaskError};
+use crate::forward::Forward;
 use crate::images::Images;
 use crate::logs::{Line, LogOptions, LogStream};
 use crate::process::{self, ProcessId};
@@ -30,9 +31,9 @@ const KILL_MARGIN: Duration = Duration::from_millis(500);
 const FOLLOW_LOOK: Duration = Duration::from_millis(200);
 /// Exit code of a process that was killed and could not write one.
 const KILLED: i64 = 137;
-/// Why a component is refused that should be on networks.
-const NO_NETWORKS: &str = "this version of swarmw does not join components to networks: leave \
-    out --network; containers and published ports reach a component by a published port";
+/// Why a component is refused that should be on a network of a node's own.
+const NOT_OVERLAY: &str = "components join networks with the driver overlay alone: leave out \
+    --network host and --network bridge";
 
 /// Runs WebAssembly components as child processes.
 pub struct WasmExecutor {
@@ -42,6 +43,7 @@ pub struct WasmExecutor {
     hostname: String,
     compiler: Compiler,
     images: Images,
+    forward: Forward,
     /// Tasks are one compile at a time each; two of one image share its result.
     compiling: tokio::sync::Mutex<()>,
     addresses: Arc<Mutex<HashMap<TaskId, SocketAddr>>>,
@@ -51,12 +53,13 @@ pub struct WasmExecutor {
 
 impl WasmExecutor {
     /// Keeps tasks in `folder`.
-    pub fn new(
+    pub(crate) fn new(
         exe: PathBuf,
         folder: PathBuf,
         hostname: String,
         compiler: Compiler,
         images: Images,
+        forward: Forward,
     ) -> Self {
         Self {
             zygote: Zygote::new(exe),
@@ -64,6 +67,7 @@ impl WasmExecutor {
             hostname,
             compiler,
             images,
+            forward,
             compiling: tokio::sync::Mutex::new(()),
             addresses: Arc::default(),
         }
@@ -73,16 +77,25 @@ impl WasmExecutor {
         Folder::new(self.folder.join(task.to_string()))
     }
 
-    fn found(&self, task: TaskId) -> std::io::Result<Found> {
-        let folder = self.folder(task);
+    fn found(&self, task: &Assignment) -> std::io::Result<Found> {
+        let folder = self.folder(task.id);
         if folder.orders()?.is_none() {
             return Ok(Found::Nothing);
         }
         let Some(process) = folder.process()? else { return Ok(Found::Prepared) };
-        if let Some(exit) = self.exit(task, &folder, process)? {
+        if let Some(exit) = self.exit(task.id, &folder, process)? {
             return Ok(Found::Ended(exit));
         }
-        Ok(Found::Running(self.started(task, &folder, process)?))
+        self.open_door(task)?;
+        Ok(Found::Running(self.started(task.id, &folder, process)?))
+    }
+
+    /// The way of the component to its networks, if it is on some.
+    fn open_door(&self, task: &Assignment) -> std::io::Result<()> {
+        match task.attachments.is_empty() {
+            true => Ok(()),
+            false => self.forward.open_door(self.folder(task.id).path(), task),
+        }
     }
 
     fn started(
@@ -121,8 +134,12 @@ impl WasmExecutor {
     }
 
     async fn do_prepare(&self, task: &Assignment) -> Result<(), TaskError> {
-        if !task.spec.networks.is_empty() {
-            return Err(TaskError(NO_NETWORKS.to_owned()));
+        let is_joined = |target: &str| {
+            let id = target.parse().ok();
+            task.attachments.iter().any(|on| Some(on.network) == id)
+        };
+        if !task.spec.networks.iter().all(|on| is_joined(&on.target)) {
+            return Err(TaskError(NOT_OVERLAY.to_owned()));
         }
         let folder = self.folder(task.id);
         let image = self.images.get(task).await?;
@@ -170,6 +187,7 @@ impl WasmExecutor {
             mounts: self.mounts(task, &template)?,
             memory: limits.map_or(0, |l| l.memory_bytes.unsigned_abs()),
             grace_millis: grace.as_millis().unsigned_abs(),
+            networks: !task.attachments.is_empty(),
         })
     }
 
@@ -226,6 +244,7 @@ impl WasmExecutor {
 
     async fn do_start(&self, task: &Assignment) -> Result<Started, TaskError> {
         let folder = self.folder(task.id);
+        self.open_door(task).map_err(failed)?;
         self.zygote.start(&folder).await.map_err(failed)?;
         let process = folder.process().map_err(failed)?;
         let process = process.ok_or_else(|| TaskError("the process ended at once".to_owned()))?;
@@ -245,6 +264,7 @@ impl WasmExecutor {
         };
         process::wait(process).await.map_err(failed)?;
         self.addresses().remove(&task.id);
+        self.forward.close_door(task.id);
         let exit = self.exit(task.id, &folder, process).map_err(failed)?;
         Ok(exit
             .unwrap_or_else(|| Exit { container: status(task.id, process, KILLED), error: None }))
@@ -279,7 +299,7 @@ fn failed(error: impl std::fmt::Display) -> TaskError {
 
 impl Executor for WasmExecutor {
     fn find<'a>(&'a self, task: &'a Assignment) -> BoxFuture<'a, Result<Found, TaskError>> {
-        async move { self.found(task.id).map_err(failed) }.boxed()
+        async move { self.found(task).map_err(failed) }.boxed()
     }
 
     fn prepare<'a>(&'a self, task: &'a Assignment) -> BoxFuture<'a, Result<(), TaskError>> {
@@ -301,6 +321,7 @@ impl Executor for WasmExecutor {
     fn remove<'a>(&'a self, task: &'a Assignment) -> BoxFuture<'a, Result<(), TaskError>> {
         async move {
             self.do_stop(task).await?;
+            self.forward.close_door(task.id);
             match std::fs::remove_dir_all(self.folder(task.id).path()) {
                 Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(failed(e)),
                 _ => Ok(()),

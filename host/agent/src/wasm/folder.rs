@@ -29,6 +29,9 @@ pub(crate) struct Orders {
     pub(crate) memory: u64,
     /// From SIGTERM until the child ends itself.
     pub(crate) grace_millis: u64,
+    /// It is on networks: the daemon is asked for names and connections.
+    #[serde(default)]
+    pub(crate) networks: bool,
 }
 
 /// Held by the process that runs the task, for as long as it does.

@@ -1,5 +1,6 @@
 //! The child: runs one component until it ends or is told to.
 
+use std::collections::HashMap;
 use std::net::Ipv4Addr;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -17,6 +18,9 @@ use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 use super::folder::{Ended, Folder, Orders, Running};
 use super::http::Server;
 use super::log::Writer;
+use super::outgoing::Outgoing;
+use super::sockets;
+use super::ways::{Led, Ways};
 use crate::logs::Output;
 use crate::process;
 
@@ -33,6 +37,9 @@ pub(super) struct Host {
     http: WasiHttpCtx,
     table: ResourceTable,
     limits: StoreLimits,
+    outgoing: Outgoing,
+    /// Its connections over networks, by the number of the socket.
+    led: HashMap<u32, Led>,
 }
 
 /// Makes instances' hosts.
@@ -40,6 +47,8 @@ pub(super) struct Host {
 pub(super) struct Maker {
     orders: std::sync::Arc<Orders>,
     log: Writer,
+    /// To networks, if it is on some.
+    ways: Option<Ways>,
 }
 
 /// Runs the task of a folder, in a process of its own. How it ended is written
@@ -106,8 +115,12 @@ async fn start(folder: &Folder, orders: Orders, log: &Writer) -> wasmtime::Resul
     let mut linker = Linker::new(&engine);
     wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
     wasmtime_wasi_http::p2::add_only_http_to_linker_async(&mut linker)?;
+    let ways = orders.networks.then(|| Ways::of(folder.path().to_owned()));
+    if ways.is_some() {
+        sockets::add_to_linker(&mut linker)?;
+    }
     let grace = Duration::from_millis(orders.grace_millis);
-    let maker = Maker { orders: orders.into(), log: log.clone() };
+    let maker = Maker { orders: orders.into(), log: log.clone(), ways };
     let pre = linker.instantiate_pre(&component)?;
     if serves_http(&engine, &component) {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
@@ -160,6 +173,8 @@ impl Maker {
             http: WasiHttpCtx::new(),
             table: ResourceTable::new(),
             limits: limits.build(),
+            outgoing: Outgoing(self.ways.clone()),
+            led: HashMap::new(),
         };
         let mut store = Store::new(engine, host);
         store.limiter(|host| &mut host.limits);
@@ -173,8 +188,13 @@ impl Maker {
             .envs(&self.orders.env)
             .stdout(self.log.sink(Output::Stdout))
             .stderr(self.log.sink(Output::Stderr))
-            .allow_tcp(false)
+            .allow_tcp(self.ways.is_some())
             .allow_udp(false);
+        if let Some(ways) = self.ways.clone() {
+            wasi.socket_addr_check(move |address, what| {
+                Box::pin(ways.clone().may_use(address, what))
+            });
+        }
         for (host, guest, read_only) in &self.orders.mounts {
             let permitted = if *read_only { FsPerms::ReadOnly } else { FsPerms::ReadWrite };
             if let Err(error) = wasi.preopened_dir(host, guest, permitted) {
@@ -191,6 +211,22 @@ impl Maker {
 
 // === impl Host ===
 
+impl Host {
+    /// The way to its networks, if it is on some.
+    pub(super) fn ways(&self) -> Option<&Ways> {
+        self.outgoing.0.as_ref()
+    }
+
+    /// Its connections over networks.
+    pub(super) fn led(&mut self) -> &mut HashMap<u32, Led> {
+        &mut self.led
+    }
+
+    pub(super) fn table(&mut self) -> &mut ResourceTable {
+        &mut self.table
+    }
+}
+
 impl WasiView for Host {
     fn ctx(&mut self) -> WasiCtxView<'_> {
         WasiCtxView { ctx: &mut self.wasi, table: &mut self.table }
@@ -199,6 +235,6 @@ impl WasiView for Host {
 
 impl WasiHttpView for Host {
     fn http(&mut self) -> WasiHttpCtxView<'_> {
-        WasiHttpCtxView { ctx: &mut self.http, table: &mut self.table, hooks: Default::default() }
+        WasiHttpCtxView { ctx: &mut self.http, table: &mut self.table, hooks: &mut self.outgoing }
     }
 }

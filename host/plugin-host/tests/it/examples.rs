@@ -45,9 +45,11 @@ fn the_example_preference_packs() {
 fn the_example_tasks_compile_and_load() {
     let engine = engine(Profile::Task).expect("an engine");
     let built = swarmw_guest_build::build_tasks(&examples("tasks"), &scratch("examples"));
-    for (name, export) in
-        [("hello-cli", "wasi:cli/run@0.2."), ("hello-http", "wasi:http/incoming-handler@0.2.")]
-    {
+    for (name, export) in [
+        ("hello-ask", "wasi:cli/run@0.2."),
+        ("hello-cli", "wasi:cli/run@0.2."),
+        ("hello-http", "wasi:http/incoming-handler@0.2."),
+    ] {
         let task = built.iter().find(|g| g.name == name).expect(name);
         let bytes = fs::read(&task.path).expect("a component");
         let hex: String = Sha256::digest(&bytes).iter().map(|b| format!("{b:02x}")).collect();

@@ -1,6 +1,7 @@
 //! Namespaces, devices and nftables need root.
 
 mod balancing;
+mod caught;
 mod changes;
 mod drift;
 mod life;

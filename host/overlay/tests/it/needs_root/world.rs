@@ -1,7 +1,7 @@
 //! Machines, networks and containers to test with. What a test makes is named after its
 //! process and goes with it, also when it fails.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
@@ -39,6 +39,7 @@ pub struct Network {
     pub vni: u32,
     pub pools: Vec<Pool>,
     pub balanced: BTreeMap<IpAddr, Vec<IpAddr>>,
+    pub caught: BTreeSet<IpAddr>,
 }
 
 #[derive(Clone)]
@@ -105,7 +106,12 @@ impl World {
     /// A network with subnets, whose first address is the gateway's.
     pub fn network(&mut self, vni: u32, subnets: &[&str]) -> usize {
         let pools = subnets.iter().map(|subnet| pool(subnet)).collect();
-        self.networks.push(Network { vni, pools, balanced: BTreeMap::new() });
+        self.networks.push(Network {
+            vni,
+            pools,
+            balanced: BTreeMap::new(),
+            caught: BTreeSet::new(),
+        });
         self.networks.len() - 1
     }
 
@@ -170,6 +176,7 @@ impl World {
                 pools: network.pools.clone(),
                 here: BTreeMap::new(),
                 elsewhere: BTreeMap::new(),
+                caught: network.caught.clone(),
                 balanced: network.balanced.clone(),
             };
             for container in on_it() {
