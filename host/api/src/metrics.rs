@@ -40,6 +40,7 @@ pub(crate) async fn metrics(State(host): State<Host>) -> Reply {
     page.0.register("swarmw_build", "The version of the daemon", Info::new(built));
     page.one("swarmw_leader", "Whether this node leads the managers", leads.into());
     page.names(&host);
+    page.forwarded(&host);
     if let Some(state) = host.state() {
         page.cluster(&state);
         page.plugins(&host, &state);
@@ -91,6 +92,16 @@ impl Page {
         let queries = self.counter("swarmw_name_queries", help);
         for (outcome, count) in host.name_queries() {
             queries.add(vec![("outcome", outcome.to_owned())], count);
+        }
+    }
+
+    /// Connections over networks in user space, by this node.
+    fn forwarded(&mut self, host: &Shared) {
+        let help = "Connections over networks that this node's daemon made, for components and \
+                    to them: reached, or failed";
+        let connections = self.counter("swarmw_network_connections", help);
+        for (outcome, count) in host.forwarded() {
+            connections.add(vec![("outcome", outcome.to_owned())], count);
         }
     }
 

@@ -144,6 +144,10 @@ pub trait Node: Send + Sync + 'static {
     /// this order. One that does not answer is told so, after 5 s.
     fn examine_networks(&self, nodes: Vec<NodeId>) -> Answer<'_, Vec<NetReport>>;
 
+    /// What became of connections that this node's daemon made over networks, for components
+    /// and to them, and how often, since it started: `reached`, `failed`.
+    fn forwarded(&self) -> Vec<(&'static str, u64)>;
+
     /// The leader's: the last lines of a plugin's log on this manager, after the one of
     /// this number.
     fn plugin_lines(&self, plugin: &str, after: u64) -> Vec<PluginLine>;

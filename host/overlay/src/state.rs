@@ -362,14 +362,6 @@ impl State {
                 (applied.chains, applied.elements) = (change.chains, change.elements);
             }
         }
-        // A kernel that cannot do it has all else.
-        match self.catch.settle(settings, router, desired).await {
-            Ok(elements) => applied.elements += elements,
-            Err(error) => {
-                let why = format!("containers do not reach components: {error}");
-                applied.failed.push(Failure { network: None, veth: None, why });
-            }
-        }
         let gone = Table::gone(&found, &table);
         if !gone.is_empty() {
             let forgotten = netfilter::forget(&router.inside, gone).await?;
@@ -379,6 +371,16 @@ impl State {
             // What the rules are, for comparison.
             self.rules = None;
             self.list(settings).await?;
+        }
+        // A kernel that cannot do it has all else.
+        if let Some(router) = &mut self.router {
+            match self.catch.settle(settings, router, desired).await {
+                Ok(elements) => applied.elements += elements,
+                Err(error) => {
+                    let why = format!("containers do not reach components: {error}");
+                    applied.failed.push(Failure { network: None, veth: None, why });
+                }
+            }
         }
         // What was refused may be half done.
         let is_known = applied.failed.is_empty();

@@ -125,3 +125,78 @@ fn on(endpoint: &NetworkEndpoint, network: NetworkId) -> impl Iterator<Item = Ip
     let on = endpoint.on.iter().filter(move |on| on.network == network);
     on.flat_map(|on| on.addresses.iter().map(IpNet::addr))
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+    use swarmw_model::{
+        NetworkAttachment, NetworkNews, NetworkPeer, Pool, ServiceOnNetworks, Time, VirtualIp,
+    };
+
+    use super::*;
+
+    const OWN: NodeId = NodeId::from_bits(1);
+    const OTHER: NodeId = NodeId::from_bits(2);
+    const WEB: NetworkId = NetworkId::from_bits(11);
+    const SERVICE: ServiceId = ServiceId::from_bits(21);
+
+    fn net(text: &str) -> IpNet {
+        text.parse().expect("an address")
+    }
+
+    fn task(n: u128, node: NodeId, address: &str, user_space: bool) -> NetworkEndpoint {
+        NetworkEndpoint {
+            id: EndpointId::Task(TaskId::from_bits(n)),
+            service: Some(SERVICE),
+            names: Vec::new(),
+            node,
+            on: vec![NetworkAttachment { network: WEB, addresses: vec![net(address)] }],
+            serves: true,
+            user_space,
+        }
+    }
+
+    fn peer(node: NodeId, number: u16) -> NetworkPeer {
+        let address = format!("192.168.9.{number}").parse().expect("an address");
+        NetworkPeer { node, number, address, hostname: String::new(), agent: String::new() }
+    }
+
+    #[test]
+    fn components_are_caught_wherever_they_are_and_serve_virtual_addresses_as_containers_do() {
+        let mut known = Known::default();
+        let spec = json!({"Name": "web", "Driver": {"Name": "overlay"}});
+        let virtual_ip = VirtualIp { network: WEB, addr: net("10.1.0.2/24") };
+        known.learn(NetworkNews {
+            networks: vec![Network {
+                id: WEB,
+                version: Default::default(),
+                created_at: Time::ZERO,
+                updated_at: Time::ZERO,
+                spec: serde_json::from_value(spec).expect("a spec"),
+                pools: vec![Pool::of(net("10.1.0.0/24")).expect("room")],
+                vni: 4097,
+            }],
+            peers: vec![peer(OWN, 1), peer(OTHER, 2)],
+            services: vec![ServiceOnNetworks {
+                id: SERVICE,
+                name: "web".to_owned(),
+                mode: Default::default(),
+                virtual_ips: vec![virtual_ip],
+                aliases: Vec::new(),
+            }],
+            endpoints: vec![
+                task(1, OWN, "10.1.0.5/24", true),
+                task(2, OTHER, "10.1.0.6/24", true),
+                task(3, OTHER, "10.1.0.7/24", false),
+            ],
+            ..NetworkNews::default()
+        });
+        let (joined, ended) = ([], BTreeSet::new());
+        let here = Here { node: OWN, joined: &joined, ended: &ended };
+        let network = network(&known.networks[&WEB], &known, &here);
+        let ip = |last: u8| IpAddr::from([10, 1, 0, last]);
+        assert_eq!(network.caught, [ip(5), ip(6)].into());
+        assert_eq!(network.elsewhere, [(ip(7), 2)].into(), "no node's VXLAN leads to the others");
+        assert_eq!(network.balanced, [(ip(2), vec![ip(5), ip(6), ip(7)])].into());
+    }
+}

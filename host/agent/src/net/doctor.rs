@@ -45,7 +45,7 @@ impl Networks {
     }
 
     async fn examine_kernel(&self) -> NetFindings {
-        let known = self.0.known.borrow().clone();
+        let known = self.0.heard.known();
         let joined = self.0.memory.endpoints();
         let ended = self.0.ended.borrow().clone();
         let here = Here { node: self.0.node, joined: &joined, ended: &ended };
@@ -84,7 +84,7 @@ impl Networks {
     /// The cluster's port for VXLAN, where the kernel has it for no network of ours, and
     /// somebody has it all the same.
     pub(crate) fn taken_data_port(&self) -> Option<u16> {
-        let port = self.0.known.borrow().port;
+        let port = self.0.heard.known().port;
         let is_taken = |ip: IpAddr| {
             UdpSocket::bind((ip, port)).is_err_and(|error| error.kind() == ErrorKind::AddrInUse)
         };

@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::time::Duration;
 
 use futures::StreamExt;
@@ -14,7 +13,7 @@ use tracing::{info, warn};
 
 use super::desire::{Here, desired};
 use super::sandboxes::is_namespace;
-use super::{Done, Known, Networks};
+use super::{Done, Networks};
 use crate::docker::Standing;
 
 /// Between two looks at what the kernel has: what somebody removed is back within twice

@@ -31,6 +31,7 @@ async fn a_manager_tells_of_the_cluster_and_of_what_the_plugins_did() {
         format!("swarmw_plugin_rows_needed_total{{{plugin}}} 100"),
         format!("swarmw_plugin_breaker_open{{{plugin}}} 0"),
         r#"swarmw_name_queries_total{outcome="answered"} 7"#.to_owned(),
+        r#"swarmw_network_connections_total{outcome="failed"} 1"#.to_owned(),
     ] {
         assert!(text.lines().any(|l| l == line), "{line} is not in\n{text}");
     }

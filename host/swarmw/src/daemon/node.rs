@@ -367,6 +367,13 @@ impl Node for Daemon {
         .boxed()
     }
 
+    fn forwarded(&self) -> Vec<(&'static str, u64)> {
+        let active = self.active.load();
+        let counts = active.as_ref().map(|member| member.agent().forwarded());
+        let counts = counts.unwrap_or_default();
+        vec![("reached", counts.reached), ("failed", counts.failed)]
+    }
+
     fn name_queries(&self) -> Vec<(&'static str, u64)> {
         let active = self.active.load();
         let counts = active.as_ref().and_then(|member| member.agent().name_queries());

@@ -339,6 +339,10 @@ impl Daemon for Fake {
         Box::pin(async move { Ok(nodes.into_iter().map(report).collect()) })
     }
 
+    fn forwarded(&self) -> Vec<(&'static str, u64)> {
+        vec![("reached", 3), ("failed", 1)]
+    }
+
     fn plugin_use(&self, _plugin: &Plugin) -> (Option<PluginUse>, Option<ShadowReport>) {
         let compile = CallUse { count: 5, nanos: 2_000_000_000, traps: 1, ..CallUse::default() };
         let used = PluginUse {
