@@ -201,3 +201,45 @@ fn find<R: rand::RngCore>(
     }
     Some(found)
 }
+
+#[cfg(test)]
+mod tests {
+    use swarmw_ambient::Ambient;
+    use swarmw_model::{EndpointId, NetworkAttachment, NetworkEndpoint, NetworkNews, NodeId};
+
+    use super::*;
+
+    #[test]
+    fn names_are_those_of_ones_own_networks_with_addresses_of_both_families() {
+        let [web, db] = [11, 12].map(NetworkId::from_bits);
+        let addresses = ["10.1.0.5/24", "fd01::5/64"].map(|net| net.parse().expect("an address"));
+        let endpoint = NetworkEndpoint {
+            id: EndpointId::Task(TaskId::from_bits(1)),
+            service: None,
+            names: vec!["api.1".to_owned()],
+            node: NodeId::from_bits(1),
+            on: vec![NetworkAttachment { network: web, addresses: addresses.to_vec() }],
+            serves: true,
+            user_space: true,
+        };
+        let mut names = Table::default();
+        names.apply(&NetworkNews { endpoints: vec![endpoint], ..NetworkNews::default() });
+        let ambient = Ambient::system();
+        let found = |on: &[NetworkId], name| find(&names, on, name, || ambient.chance());
+        let both = addresses.map(|net: ipnet::IpNet| net.addr()).to_vec();
+        assert_eq!(found(&[web], "API.1"), Some(both));
+        assert_eq!(found(&[db], "api.1"), None, "another network's");
+        assert_eq!(found(&[web], "example.org"), None, "nobody's");
+    }
+
+    #[test]
+    fn a_socket_has_a_short_name_however_deep_its_folder_is() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let deep = folder.path().join("a".repeat(100)).join("b".repeat(100));
+        std::fs::create_dir_all(&deep).expect("made");
+        let (_open, name) = short(&deep).expect("a name");
+        let _listener = std::os::unix::net::UnixListener::bind(&name).expect("binds");
+        std::os::unix::net::UnixStream::connect(&name).expect("connects");
+        assert!(deep.join(DOOR).exists());
+    }
+}
