@@ -8,20 +8,22 @@
 //! | `POST /secrets/{id}/update?version=` | its labels |
 //! | `DELETE /secrets/{id}` | 204; refused while it is used, with the users |
 //!
-//! Configs are the same, and shown with their data.
+//! Configs are the same, and shown with their data. `POST /swarmw/secrets/{id}/rotate` puts
+//! another version under a secret's name.
 
 use std::sync::Arc;
 
 use axum::extract::{Path, Request, State};
 use axum::response::IntoResponse;
 use http::StatusCode;
+use serde::Deserialize;
 use serde_json::json;
 
 use swarmw_model::{
-    Config, ConfigId, Data, DataId, DataSpec, Filters, Refusal, RefusalKind, Secret, SecretId,
-    Version,
+    Config, ConfigId, ConfigReference, Data, DataId, DataReference, DataSpec, Filters, Payload,
+    Refusal, RefusalKind, Secret, SecretId, SecretReference, Service, ServiceId, Version,
 };
-use swarmw_state::{Change, Lookup, State as Cluster};
+use swarmw_state::{Change, Lookup, Rotation, State as Cluster, Successor};
 
 use crate::api::Host;
 use crate::body::{self, Params};
@@ -55,6 +57,15 @@ pub(crate) trait Answered: DataId {
 
     /// The change that removes it.
     fn remove(id: Self) -> Change;
+
+    /// The change that puts another version in its place.
+    fn rotate(rotation: Rotation<Self>) -> Change;
+
+    /// The version that was the present one before.
+    fn before(state: &Cluster, present: &Data<Self>) -> Option<Self>;
+
+    /// The services that name it.
+    fn users(state: &Cluster, id: Self) -> Vec<ServiceId>;
 }
 
 impl Answered for SecretId {
@@ -82,6 +93,18 @@ impl Answered for SecretId {
 
     fn remove(id: Self) -> Change {
         Change::RemoveSecret(id)
+    }
+
+    fn rotate(rotation: Rotation<Self>) -> Change {
+        Change::RotateSecret(Box::new(rotation))
+    }
+
+    fn before(state: &Cluster, present: &Secret) -> Option<Self> {
+        state.secret_before(present).map(|secret| secret.id)
+    }
+
+    fn users(state: &Cluster, id: Self) -> Vec<ServiceId> {
+        users_of::<SecretReference>(state, id)
     }
 }
 
@@ -111,6 +134,26 @@ impl Answered for ConfigId {
     fn remove(id: Self) -> Change {
         Change::RemoveConfig(id)
     }
+
+    fn rotate(rotation: Rotation<Self>) -> Change {
+        Change::RotateConfig(Box::new(rotation))
+    }
+
+    fn before(state: &Cluster, present: &Config) -> Option<Self> {
+        state.config_before(present).map(|config| config.id)
+    }
+
+    fn users(state: &Cluster, id: Self) -> Vec<ServiceId> {
+        users_of::<ConfigReference>(state, id)
+    }
+}
+
+fn users_of<R: DataReference>(state: &Cluster, id: R::Id) -> Vec<ServiceId> {
+    let names = |service: &&Arc<Service>| {
+        let container = service.spec.container();
+        container.is_some_and(|container| R::of(container).iter().any(|r| r.id() == Some(id)))
+    };
+    state.services().filter(names).map(|service| service.id).collect()
 }
 
 /// `GET /secrets`
@@ -200,4 +243,64 @@ pub(crate) async fn remove<I: Answered>(
         }
     }
     Ok(StatusCode::NO_CONTENT.into_response())
+}
+
+/// Another version: new bytes, or the ones before.
+#[derive(Deserialize, Default)]
+#[serde(rename_all = "PascalCase", default)]
+struct Posted {
+    data: Payload,
+    rollback: bool,
+}
+
+/// `POST /swarmw/secrets/{id}/rotate`: puts another version under its name, and has the
+/// services that have the present one take it, by their update policies. All in one write.
+pub(crate) async fn rotate<I: Answered>(
+    State(host): State<Host>,
+    Path(reference): Path<String>,
+    request: Request,
+) -> Reply {
+    let begun = begin(&host, request.headers()).await?;
+    let made = match begun.first {
+        Some(first) => first?,
+        None => {
+            let posted: Posted = body::typed(body::json(request).await?)?;
+            let present = I::find(&begun.state, &reference)?;
+            let new = || I::from_id(swarmw_model::Id::from_bits(host.random()));
+            let to = successor(&begun.state, &present, posted, new)?;
+            let rotation = Rotation { id: present.id, version: present.version, to };
+            host.write(begun.request, I::rotate(rotation)).await?
+        }
+    };
+    let id = made.map(I::from_id).ok_or_else(|| {
+        Refusal::plain(RefusalKind::Unknown, format!("the cluster gave the {} no id", I::KIND))
+    })?;
+    let state = host.read().await?;
+    let present = I::find(&state, &id.to_string())?;
+    ok(json!({
+        "ID": id, "Name": present.spec.name, "Number": present.number(),
+        "Services": I::users(&state, id),
+    }))
+}
+
+fn successor<I: Answered>(
+    state: &Cluster,
+    present: &Data<I>,
+    posted: Posted,
+    new: impl FnOnce() -> I,
+) -> Result<Successor<I>, Refusal> {
+    let (kind, name) = (I::KIND, &present.spec.name);
+    let failed = |why: String| Refusal::rpc(RefusalKind::FailedPrecondition, why);
+    match (posted.rollback, posted.data.is_empty()) {
+        (true, true) => I::before(state, present)
+            .map(Successor::Earlier)
+            .ok_or_else(|| failed(format!("{kind} {name} has no earlier version"))),
+        (false, false) if posted.data == present.spec.data => {
+            Err(failed(format!("{kind} {name} has these data already")))
+        }
+        (false, false) => Ok(Successor::New { id: new(), data: posted.data }),
+        _ => Err(Refusal::invalid(format!(
+            "want either Data for another version of {kind} {name}, or Rollback"
+        ))),
+    }
 }

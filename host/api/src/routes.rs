@@ -48,6 +48,8 @@ pub(crate) fn router(host: Host) -> Router {
         .route("/swarmw/networks", get(networks::cluster_list).post(networks::make))
         .route("/swarmw/networks/{id}", delete(networks::cluster_remove))
         .route("/swarmw/net/doctor", get(doctor::examine))
+        .route("/swarmw/secrets/{id}/rotate", post(data::rotate::<SecretId>))
+        .route("/swarmw/configs/{id}/rotate", post(data::rotate::<ConfigId>))
         .route("/swarmw/blobs", post(plugins::put_blob))
         .route("/swarmw/plan", post(plan::plan))
         .route_layer(from_fn_with_state(host.clone(), forward::to_the_leader));

@@ -22,6 +22,9 @@ pub enum ConfigCommand {
     /// List configs
     #[command(visible_alias = "list", override_usage = "swarmw config ls [OPTIONS]")]
     Ls(LsArgs),
+    /// Replace the data of a config by another version, for all services that have it
+    #[command(override_usage = "swarmw config rotate [OPTIONS] CONFIG [file|-]")]
+    Rotate(data::RotateArgs),
     /// Remove one or more configs
     #[command(visible_alias = "remove", override_usage = "swarmw config rm CONFIG [CONFIG...]")]
     Rm(RmArgs),
@@ -92,6 +95,7 @@ pub(crate) async fn run(
             data::inspect(client, &CONFIG, &args.configs, &args.show, io).await
         }
         ConfigCommand::Ls(args) => data::ls(client, &CONFIG, &args.list, io).await,
+        ConfigCommand::Rotate(args) => data::rotate(client, &CONFIG, args, io).await,
         ConfigCommand::Rm(args) => data::rm(client, &CONFIG, &args.configs, io).await,
     }
 }

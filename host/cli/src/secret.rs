@@ -22,6 +22,9 @@ pub enum SecretCommand {
     /// List secrets
     #[command(visible_alias = "list", override_usage = "swarmw secret ls [OPTIONS]")]
     Ls(LsArgs),
+    /// Replace the data of a secret by another version, for all services that have it
+    #[command(override_usage = "swarmw secret rotate [OPTIONS] SECRET [file|-]")]
+    Rotate(data::RotateArgs),
     /// Remove one or more secrets
     #[command(visible_alias = "remove", override_usage = "swarmw secret rm SECRET [SECRET...]")]
     Rm(RmArgs),
@@ -102,6 +105,7 @@ pub(crate) async fn run(
             data::inspect(client, &SECRET, &args.secrets, &args.show, io).await
         }
         SecretCommand::Ls(args) => data::ls(client, &SECRET, &args.list, io).await,
+        SecretCommand::Rotate(args) => data::rotate(client, &SECRET, args, io).await,
         SecretCommand::Rm(args) => data::rm(client, &SECRET, &args.secrets, io).await,
     }
 }

@@ -41,6 +41,7 @@ pub(crate) fn check(state: &State, change: &Change) -> Result<(), Refusal> {
         Change::UpdateCluster { spec, .. } if !spec.host_access().is_empty() => {
             state.needs_host_access()
         }
+        Change::RotateSecret(_) | Change::RotateConfig(_) => state.needs_versions(),
         Change::UpdateNode { id, spec, .. } if spec.role == NodeRole::Manager => {
             match state.node(*id).filter(|node| node.spec.role != NodeRole::Manager) {
                 // One that was never heard says its level when it asks for a seat.

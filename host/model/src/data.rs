@@ -54,6 +54,19 @@ pub struct Data<I> {
     pub updated_at: Time,
     /// What the operator said.
     pub spec: DataSpec,
+    /// Of which name it is a version, once there was another one.
+    #[serde(rename = "Swarmw", default, skip_serializing_if = "Option::is_none")]
+    pub series: Option<Series>,
+}
+
+/// A place among the versions under one name.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct Series {
+    /// The name, which is the present version's.
+    pub name: String,
+    /// Counts from 1 and is never given twice.
+    pub number: u64,
 }
 
 /// Data for the tasks that name it, and for nobody else.
@@ -131,13 +144,28 @@ impl<I: DataId> Data<I> {
             created_at: Time::ZERO,
             updated_at: Time::ZERO,
             spec,
+            series: None,
         }
+    }
+
+    /// Its number among the versions under its name.
+    pub fn number(&self) -> u64 {
+        self.series.as_ref().map_or(1, |series| series.number)
     }
 
     /// The same for people: nobody reads a secret's bytes again.
     #[must_use]
     pub fn without_data(&self) -> Self {
         Self { spec: DataSpec { data: Payload::default(), ..self.spec.clone() }, ..self.clone() }
+    }
+}
+
+// === impl Series ===
+
+impl Series {
+    /// What a version is called that is not the present one.
+    pub fn name_of(name: &str, number: u64) -> String {
+        format!("{name}.v{number}")
     }
 }
 

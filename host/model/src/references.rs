@@ -79,6 +79,14 @@ pub trait DataReference {
     where
         Self: Sized;
 
+    /// The same, to be changed.
+    fn of_mut(container: &mut ContainerSpec) -> &mut [Self]
+    where
+        Self: Sized;
+
+    /// Has it refer to something else, for the same file.
+    fn point_to(&mut self, id: Self::Id, name: String);
+
     /// The id; `None` where the text is none.
     fn id(&self) -> Option<Self::Id> {
         self.id_text().parse().ok()
@@ -113,6 +121,15 @@ impl DataReference for SecretReference {
     fn of(container: &ContainerSpec) -> &[Self] {
         &container.secrets
     }
+
+    fn of_mut(container: &mut ContainerSpec) -> &mut [Self] {
+        &mut container.secrets
+    }
+
+    fn point_to(&mut self, id: SecretId, name: String) {
+        self.secret_id = id.to_string();
+        self.secret_name = name;
+    }
 }
 
 impl DataReference for ConfigReference {
@@ -133,6 +150,15 @@ impl DataReference for ConfigReference {
 
     fn of(container: &ContainerSpec) -> &[Self] {
         &container.configs
+    }
+
+    fn of_mut(container: &mut ContainerSpec) -> &mut [Self] {
+        &mut container.configs
+    }
+
+    fn point_to(&mut self, id: ConfigId, name: String) {
+        self.config_id = id.to_string();
+        self.config_name = name;
     }
 }
 

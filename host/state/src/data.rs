@@ -27,6 +27,9 @@ pub(crate) trait Kept: DataId {
     fn table_mut(state: &mut State) -> &mut DataTable<Self>;
 
     fn event(old: Option<Arc<Data<Self>>>, new: Option<Arc<Data<Self>>>) -> Event;
+
+    /// The names of the volumes of the cluster that it is granted to.
+    fn volumes(state: &State, id: Self) -> Vec<String>;
 }
 
 // === impl DataTable ===
@@ -90,6 +93,10 @@ impl Kept for SecretId {
     fn event(old: Option<Arc<Secret>>, new: Option<Arc<Secret>>) -> Event {
         Event::Secret { old, new }
     }
+
+    fn volumes(state: &State, id: Self) -> Vec<String> {
+        state.volumes_with(id).into_iter().map(|volume| volume.spec.name.clone()).collect()
+    }
 }
 
 impl Kept for ConfigId {
@@ -105,6 +112,10 @@ impl Kept for ConfigId {
 
     fn event(old: Option<Arc<Config>>, new: Option<Arc<Config>>) -> Event {
         Event::Config { old, new }
+    }
+
+    fn volumes(_: &State, _: Self) -> Vec<String> {
+        Vec::new()
     }
 }
 
@@ -141,6 +152,17 @@ impl State {
         self.configs.named(name)
     }
 
+    /// The version of a secret or a config that was the present one before it; `None` where
+    /// there is none.
+    pub fn secret_before(&self, present: &Secret) -> Option<&Arc<Secret>> {
+        before(self.secrets(), present)
+    }
+
+    /// The same of a config.
+    pub fn config_before(&self, present: &Config) -> Option<&Arc<Config>> {
+        before(self.configs(), present)
+    }
+
     /// The services whose present spec names a secret or a config, by name.
     pub(crate) fn services_with<I: Kept>(&self, id: I) -> Vec<&Arc<Service>> {
         let names = |spec: &ServiceSpec| {
@@ -156,4 +178,15 @@ impl State {
     pub(crate) fn volumes_with(&self, id: SecretId) -> Vec<&Arc<ClusterVolume>> {
         self.volumes().filter(|v| v.spec.secrets.iter().any(|s| s.id == id)).collect()
     }
+}
+
+/// The latest of the versions with a lower number.
+fn before<'a, I: DataId>(
+    all: impl Iterator<Item = &'a Arc<Data<I>>>,
+    present: &Data<I>,
+) -> Option<&'a Arc<Data<I>>> {
+    let name = &present.spec.name;
+    all.filter(|data| data.series.as_ref().is_some_and(|series| series.name == *name))
+        .filter(|data| data.number() < present.number())
+        .max_by_key(|data| data.number())
 }

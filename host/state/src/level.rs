@@ -10,10 +10,10 @@ use crate::State;
 pub const NETWORKS_LEVEL: u32 = 2;
 /// The feature level at which there are jobs.
 pub const JOBS_LEVEL: u32 = 3;
-
+/// The feature level at which secrets and configs have versions.
+pub const VERSIONS_LEVEL: u32 = 4;
 /// The feature level at which there are generic resources.
 pub const GENERIC_RESOURCES_LEVEL: u32 = 4;
-
 /// The feature level at which services may have access to their nodes.
 pub const HOST_ACCESS_LEVEL: u32 = 4;
 
@@ -27,6 +27,9 @@ const NO_GENERIC_RESOURCES: &str =
 /// The same.
 const NO_HOST_ACCESS: &str =
     "access of containers to their nodes needs a swarmw that knows it on every manager";
+/// The same.
+const NO_VERSIONS: &str =
+    "versions of secrets and configs need a swarmw that knows them on every manager";
 
 // === impl State ===
 
@@ -88,6 +91,19 @@ impl State {
     /// The same for `apply`.
     pub(crate) fn host_access_is_known(&self) -> Result<(), Refusal> {
         self.is_known(HOST_ACCESS_LEVEL, NO_HOST_ACCESS)
+    }
+
+    /// Refuses versions of secrets and configs while a manager does not know them.
+    ///
+    /// # Errors
+    /// The managers that do not, by their host names.
+    pub fn needs_versions(&self) -> Result<(), Refusal> {
+        self.needs(VERSIONS_LEVEL, NO_VERSIONS)
+    }
+
+    /// The same for `apply`.
+    pub(crate) fn versions_are_known(&self) -> Result<(), Refusal> {
+        self.is_known(VERSIONS_LEVEL, NO_VERSIONS)
     }
 
     fn has_level(&self, level: u32) -> bool {

@@ -5,11 +5,11 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use swarmw_model::{
     Attachment, AttachmentId, CandidateState, Cluster, ClusterSpec, ClusterVolume, Config,
-    ConfigId, DataSpec, GenericResource, GrantRequest, Id, JoinTokens, Network, NetworkAttachment,
-    NetworkId, Node, NodeDescription, NodeId, NodeRole, NodeSpec, NodeState, Plugin, PluginId,
-    PluginRelease, PluginState, Pool, PortConfig, RaftMember, Refusal, RequestId, Secret, SecretId,
-    ServiceId, ServiceSpec, Slot, TaskId, TaskState, TaskStatus, Time, UpdateStatus, Version,
-    VirtualIp, VolumeId,
+    ConfigId, DataId, DataSpec, GenericResource, GrantRequest, Id, JoinTokens, Network,
+    NetworkAttachment, NetworkId, Node, NodeDescription, NodeId, NodeRole, NodeSpec, NodeState,
+    Payload, Plugin, PluginId, PluginRelease, PluginState, Pool, PortConfig, RaftMember, Refusal,
+    RequestId, Secret, SecretId, ServiceId, ServiceSpec, Slot, TaskId, TaskState, TaskStatus, Time,
+    UpdateStatus, Version, VirtualIp, VolumeId,
 };
 
 use crate::RolloutStep;
@@ -270,6 +270,9 @@ pub enum Change {
     },
     /// Forgets a secret; refused while a service or a volume names it.
     RemoveSecret(SecretId),
+    /// Puts another version of a secret in the place of the present one, and has the services
+    /// that have that take the other. From [`crate::VERSIONS_LEVEL`] on.
+    RotateSecret(Box<Rotation<SecretId>>),
     /// A new config; `version` and times are set by apply.
     CreateConfig(Box<Config>),
     /// Replaces a config's labels.
@@ -283,6 +286,8 @@ pub enum Change {
     },
     /// Forgets a config; refused while a service names it.
     RemoveConfig(ConfigId),
+    /// The same of a config.
+    RotateConfig(Box<Rotation<ConfigId>>),
 
     /// A new network with its subnets; `version` and times are set by apply. One whose
     /// subnet or identifier was chosen for it, and is taken meanwhile, is dropped.
@@ -367,6 +372,33 @@ pub struct TaskChange {
     pub adopt: Option<Version>,
 }
 
+/// Another version of a secret or a config under its name.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(bound = "I: DataId")]
+pub struct Rotation<I> {
+    /// The present one.
+    pub id: I,
+    /// Its version as the writer read it.
+    pub version: Version,
+    /// What comes in its place.
+    pub to: Successor<I>,
+}
+
+/// What comes in the place of a version.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(bound = "I: DataId")]
+pub enum Successor<I> {
+    /// New bytes; all else is as it was.
+    New {
+        /// Of what is made.
+        id: I,
+        /// The bytes.
+        data: Payload,
+    },
+    /// An earlier version.
+    Earlier(I),
+}
+
 /// What became of one change.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Outcome {
@@ -437,8 +469,21 @@ impl Change {
             Self::RemoveTask(_) => 32,
             Self::StepRollout(step) => step.weight(),
             Self::CreateSecret(secret) => 2_048 + secret.spec.data.bytes().len(),
+            Self::RotateSecret(rotation) => 2_048 + rotation.to.size(),
+            Self::RotateConfig(rotation) => 2_048 + rotation.to.size(),
             Self::CreateConfig(config) => 2_048 + config.spec.data.bytes().len(),
             _ => 2_048,
+        }
+    }
+}
+
+// === impl Successor ===
+
+impl<I> Successor<I> {
+    fn size(&self) -> usize {
+        match self {
+            Self::New { data, .. } => data.bytes().len(),
+            Self::Earlier(_) => 0,
         }
     }
 }

@@ -230,3 +230,45 @@ async fn events_tell_the_name_and_no_more() {
         assert!(!text.contains("hush") && !text.contains(&encoded("hush")), "{text}");
     }
 }
+
+#[tokio::test]
+async fn a_version_is_put_in_the_place_of_another_for_all_services_in_one_write() {
+    let served = leader().await;
+    let post = async |path: &str, body: Value| served.client.post(path, body).await;
+    let made = post("/secrets/create", json!({"Name": "key", "Data": "b25l"})).await.json();
+    let first = made["ID"].as_str().expect("an id").to_owned();
+    let web = json!({"Name": "web", "TaskTemplate": {"ContainerSpec": {"Image": "x", "Secrets": [
+        {"SecretID": first, "SecretName": "key", "File": {"Name": "k", "UID": "0", "GID": "0"}}]}}});
+    let web = post("/services/create", web).await.json()["ID"].clone();
+
+    let rotated = post("/swarmw/secrets/key/rotate", json!({"Data": "dHdv"})).await;
+    assert_eq!(rotated.status, 200, "{}", rotated.message());
+    let told = rotated.json();
+    assert_eq!(
+        (&told["Name"], &told["Number"], &told["Services"]),
+        (&json!("key"), &json!(2), &json!([web]))
+    );
+    let service = served.client.get("/services/web").await.json();
+    let secret = &service["Spec"]["TaskTemplate"]["ContainerSpec"]["Secrets"][0];
+    assert_eq!((&secret["SecretID"], &secret["SecretName"]), (&told["ID"], &json!("key")));
+    let shown = served.client.get("/secrets/key.v1").await.json();
+    assert_eq!(
+        (&shown["ID"], &shown["Swarmw"]),
+        (&json!(first), &json!({"Name": "key", "Number": 1}))
+    );
+    assert!(shown["Spec"].get("Data").is_none(), "{shown}");
+
+    let back = post("/swarmw/secrets/key/rotate", json!({"Rollback": true})).await.json();
+    assert_eq!((&back["ID"], &back["Number"]), (&json!(first), &json!(1)));
+    for (body, status, why) in [
+        (json!({"Rollback": true}), 400, "secret key has no earlier version"),
+        (json!({"Data": "b25l"}), 400, "secret key has these data already"),
+        (json!({}), 400, "want either Data"),
+        (json!({"Data": "dHdv", "Rollback": true}), 400, "want either Data"),
+    ] {
+        let refused = post("/swarmw/secrets/key/rotate", body).await;
+        assert_eq!(refused.status.as_u16(), status);
+        assert!(refused.message().contains(why), "{}", refused.message());
+    }
+    assert_eq!(post("/swarmw/configs/key/rotate", json!({"Data": "eA=="})).await.status, 404);
+}

@@ -17,13 +17,14 @@ const OF_CONFIGS: List =
 
 const RAW: [(&str, &str); 2] = [("id", "ID"), ("name", "Name")];
 
-const COLUMNS: [Column; 6] = [
+const COLUMNS: [Column; 7] = [
     column("ID", "ID"),
     column("Name", "NAME"),
     column("Driver", "DRIVER"),
     column("CreatedAt", "CREATED"),
     column("UpdatedAt", "UPDATED"),
     column("Labels", "LABELS"),
+    column("Version", "VERSION"),
 ];
 
 const fn column(name: &'static str, heading: &'static str) -> Column {
@@ -56,6 +57,7 @@ fn row(kind: &Kind, data: &Value) -> Row {
     let mut row: Row = [
         ("ID", json!(text("/ID"))),
         ("Name", json!(text("/Spec/Name"))),
+        ("Version", json!(data["Swarmw"]["Number"].as_u64().unwrap_or(1).to_string())),
         ("CreatedAt", json!(when("/CreatedAt"))),
         ("UpdatedAt", json!(when("/UpdatedAt"))),
         ("Labels", json!(labels.join(","))),

@@ -2,6 +2,7 @@
 
 mod list;
 mod pretty;
+mod rotate;
 
 use std::io::Read as _;
 use std::path::Path;
@@ -16,6 +17,9 @@ use crate::flags::{InspectFlags, ListFlags};
 use crate::inspect as inspected;
 use crate::io::Io;
 use crate::parse::map;
+
+pub use rotate::RotateArgs;
+pub(crate) use rotate::rotate;
 
 /// What tells secrets and configs apart here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,7 +71,7 @@ pub(crate) async fn create(
     Ok(())
 }
 
-fn read(file: &str) -> Result<Vec<u8>, Failure> {
+pub(super) fn read(file: &str) -> Result<Vec<u8>, Failure> {
     let path = Path::new(file);
     match file {
         "" => Ok(Vec::new()),

@@ -23,6 +23,11 @@ fn write(out: &mut String, kind: &Kind, data: &Value) -> std::fmt::Result {
         false => ("ID:\t\t\t", "Name:\t\t\t", "            \t"),
     };
     writeln!(out, "{id}{}\n{name}{}", text("/ID"), text("/Spec/Name"))?;
+    if let (Some(number), Some(of)) =
+        (data["Swarmw"]["Number"].as_u64(), data["Swarmw"]["Name"].as_str())
+    {
+        writeln!(out, "Version:           {number} of {of}")?;
+    }
     let labels = data["Spec"]["Labels"].as_object().filter(|labels| !labels.is_empty());
     if labels.is_some() {
         writeln!(out, "Labels:")?;

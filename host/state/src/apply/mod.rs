@@ -6,6 +6,7 @@ mod network;
 mod node;
 mod plugin;
 mod rollout;
+mod rotate;
 mod service;
 mod task;
 mod volume;
@@ -146,11 +147,13 @@ impl State {
                 self.update_data(*id, *version, spec, context)
             }
             Change::RemoveSecret(id) => self.remove_secret(*id, context),
+            Change::RotateSecret(rotation) => self.rotate(rotation, context),
             Change::CreateConfig(config) => self.create_data(config, context),
             Change::UpdateConfig { id, version, spec } => {
                 self.update_data(*id, *version, spec, context)
             }
             Change::RemoveConfig(id) => self.remove_config(*id, context),
+            Change::RotateConfig(rotation) => self.rotate(rotation, context),
             Change::CreateNetwork(network) => self.create_network(network, context),
             Change::RemoveNetwork(id) => self.remove_network(*id, context),
             Change::GrowNetwork { id, version, pools } => {

@@ -343,7 +343,7 @@ impl State {
         self.put_service(old, service, context);
     }
 
-    fn edit_service(
+    pub(super) fn edit_service(
         &mut self,
         id: ServiceId,
         context: &mut Context<'_>,

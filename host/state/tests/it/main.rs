@@ -15,4 +15,5 @@ mod plugins;
 mod properties;
 mod services;
 mod tasks;
+mod versions;
 mod volumes;
