@@ -27,7 +27,6 @@ use tracing::{debug, info, warn};
 use crate::agent::Welcomed;
 use crate::logs::{Line, LogOptions};
 use crate::net::{Heard, KernelPorts, Listed, Networks};
-use crate::net::{KernelPorts, Listed, Networks};
 use crate::port_list::PortList;
 use crate::secrets::{Change, Secrets};
 use crate::store::Store;

@@ -312,6 +312,7 @@ mod tests {
             number,
             address: "192.168.5.1".parse().expect("an address"),
             hostname: String::new(),
+            agent: String::new(),
         }
     }
 
@@ -359,6 +360,7 @@ mod tests {
             node: NodeId::from_bits(1),
             on: Vec::new(),
             serves,
+            user_space: false,
         };
         let news = |peers: Vec<_>, serves| {
             NetHeard::of(&NetworkNews {

@@ -140,6 +140,7 @@ mod tests {
             number,
             address: [10, 200, 0, 1].into(),
             hostname: String::new(),
+            agent: String::new(),
         };
         let first = NetworkNews {
             complete: true,

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use swarmw_model::{
-    ContainerSpec, DATA_PATH_PORT, Driver, EnginePlugin, FEATURE_LEVEL, FORWARDER, NETWORK_PLUGIN,
+    ContainerSpec, Driver, EnginePlugin, FEATURE_LEVEL, FORWARDER, NETWORK_PLUGIN,
     NetworkAttachmentConfig, NetworkId, NetworkSpec, OVERLAY, OVERLAY_DRIVER, Platform, Pool,
     ServiceId, ServiceSpec, TaskSpec, Time, Version,
 };
