@@ -220,3 +220,31 @@ impl Pollable for Lookup {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use swarmw_plugin_host::{Profile, engine};
+
+    use super::*;
+
+    #[test]
+    fn what_is_different_takes_the_place_of_what_wasmtime_has_under_the_same_names() {
+        let engine = engine(Profile::Task).expect("an engine");
+        let mut linker = Linker::<Host>::new(&engine);
+        wasmtime_wasi::p2::add_to_linker_async(&mut linker).expect("linked");
+        let mut tcp = linker.instance(TCP).expect("an instance");
+        for name in ["start-connect", "finish-connect", "remote-address"] {
+            let twice = tcp.func_wrap(&format!("[method]tcp-socket.{name}"), start_connect);
+            twice.expect_err("there is one of this name");
+        }
+        let mut lookup = linker.instance(LOOKUP).expect("an instance");
+        for name in [
+            "resolve-addresses",
+            "[method]resolve-address-stream.resolve-next-address",
+            "[method]resolve-address-stream.subscribe",
+        ] {
+            lookup.func_wrap(name, resolve_addresses).expect_err("there is one of this name");
+        }
+        add_to_linker(&mut linker).expect("shadowed");
+    }
+}
