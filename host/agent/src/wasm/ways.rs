@@ -315,10 +315,11 @@ mod tests {
         let path = folder.path().to_owned();
         let later = tokio::spawn(async move {
             tokio::time::sleep(3 * LOOK_AGAIN).await;
-            daemon(&path, Answer::Found(vec![[10, 1, 0, 5].into()]))
+            daemon(&path, Answer::Found(vec![[10, 1, 0, 5].into()])).await
         });
         let found = ways.find("api").await;
         assert_eq!(found, Ok(Some(vec![[10, 1, 0, 5].into()])));
-        drop(later);
+        let asked = later.await.expect("it ends").expect("it answers");
+        assert_eq!(asked, Ask::Find("api".to_owned()));
     }
 }
