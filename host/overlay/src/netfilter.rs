@@ -4,7 +4,7 @@
 
 use std::collections::BTreeSet;
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use rtnetlink::sys::protocols::NETLINK_NETFILTER;
 use rtnetlink::sys::{Socket, SocketAddr as KernelAddress};
@@ -34,13 +34,17 @@ const BY_SOURCE: u32 = 1;
 const CTA_TUPLE_IP: u16 = 1;
 const CTA_TUPLE_PROTO: u16 = 2;
 const CTA_IP_V4_SRC: u16 = 1;
-const CTA_IP_V6_SRC: u16 = 3;
 const CTA_PROTO_NUM: u16 = 1;
 const CTA_PROTO_SOURCE: u16 = 2;
 const CTA_PROTO_TO: u16 = 3;
 
-/// A flow that was answered (linux/netfilter/nf_conntrack_common.h).
+/// A flow that was answered, and one whose destination was translated
+/// (linux/netfilter/nf_conntrack_common.h).
 const IPS_SEEN_REPLY: u32 = 2;
+const IPS_DST_NAT: u32 = 32;
+
+const AF_INET: u8 = 2;
+const AF_INET6: u8 = 10;
 
 const UDP: u8 = 17;
 const ENOENT: i32 = 2;
@@ -49,7 +53,7 @@ const ENOENT: i32 = 2;
 const NESTED: u16 = 0x8000;
 
 /// Up to so many addresses the kernel is asked for the flows of each: it looks at all of its
-/// table every time, but says only those. For more, it says the table once.
+/// table every time, but says only those. For more, it says once all that were translated.
 const ASKED_MAX: usize = 32;
 
 /// Sizes of `nlmsghdr` and `nfgenmsg`.
@@ -117,15 +121,16 @@ pub fn forget_flows_here(to: SocketAddr) -> io::Result<usize> {
 /// Forgets flows, of those that certain addresses answer; without any, of all.
 fn forget_where(by: &BTreeSet<IpAddr>, is_gone: impl Fn(&Flow) -> bool) -> io::Result<Forgotten> {
     let socket = Socket::new(NETLINK_NETFILTER)?;
-    let asked: Vec<_> = match by.len() {
-        1..=ASKED_MAX => by.iter().map(|by| (family_of(*by), answered_by(*by))).collect(),
-        _ => vec![(0, Vec::new())],
+    let asked: BTreeSet<_> = match by.len() {
+        0 => [(0, Vec::new())].into(),
+        1..=ASKED_MAX => by.iter().map(|by| asked_for(*by)).collect(),
+        _ => [(0, translated())].into(),
     };
     let (mut forgotten, mut gone) = (Forgotten::default(), Vec::new());
     for (family, filter) in asked {
         exchange(&socket, GET_FLOWS, NLM_F_DUMP, family, &filter, |message| {
             forgotten.read += 1;
-            // Kernels before 5.8 know no filter, and say all.
+            // Kernels that do not know a filter say all.
             if let Some(flow) = Flow::read(message).filter(&is_gone) {
                 let family = message.get(HEADER).copied().unwrap_or_default();
                 gone.push((family, flow.named));
@@ -143,14 +148,19 @@ fn forget_where(by: &BTreeSet<IpAddr>, is_gone: impl Fn(&Flow) -> bool) -> io::R
     Ok(forgotten)
 }
 
-/// A filter: flows that an address answers.
-fn answered_by(address: IpAddr) -> Vec<u8> {
-    let mut source = Vec::new();
+/// A family and a filter with flows that an address answers. Of IPv6 it is all that were
+/// translated: kernels (6.18 for one) say just those that another address answers.
+fn asked_for(address: IpAddr) -> (u8, Vec<u8>) {
     match address {
-        IpAddr::V4(v4) => put(&mut source, CTA_IP_V4_SRC, &v4.octets()),
-        IpAddr::V6(v6) => put(&mut source, CTA_IP_V6_SRC, &v6.octets()),
+        IpAddr::V4(v4) => (AF_INET, answered_by(v4)),
+        IpAddr::V6(_) => (AF_INET6, translated()),
     }
-    let (mut tuple, mut flags) = (Vec::new(), Vec::new());
+}
+
+/// A filter: flows that an address answers.
+fn answered_by(address: Ipv4Addr) -> Vec<u8> {
+    let (mut source, mut tuple, mut flags) = (Vec::new(), Vec::new(), Vec::new());
+    put(&mut source, CTA_IP_V4_SRC, &address.octets());
     put(&mut tuple, CTA_TUPLE_IP | NESTED, &source);
     put(&mut flags, CTA_FILTER_REPLY_FLAGS, &BY_SOURCE.to_ne_bytes());
     let mut filter = Vec::new();
@@ -159,9 +169,11 @@ fn answered_by(address: IpAddr) -> Vec<u8> {
     filter
 }
 
-/// AF_INET or AF_INET6.
-fn family_of(address: IpAddr) -> u8 {
-    if address.is_ipv4() { 2 } else { 10 }
+/// A filter: flows whose destination was translated, as all are that go to backends.
+fn translated() -> Vec<u8> {
+    let mut filter = Vec::new();
+    put(&mut filter, CTA_STATUS, &IPS_DST_NAT.to_be_bytes());
+    filter
 }
 
 // === impl Gone ===

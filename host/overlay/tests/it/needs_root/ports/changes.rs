@@ -89,20 +89,26 @@ async fn flows_of_others_are_not_read_for_a_backend_that_goes() {
         for port in 1..=OTHERS {
             socket.send_to(b"?", ("192.168.7.100", port)).expect("sent");
         }
+        let socket = UdpSocket::bind("[::]:0").expect("a socket");
+        for port in 1..=OTHERS {
+            socket.send_to(b"?", ("fd77::100", port)).expect("sent");
+        }
     });
     let tracked =
         within(&world.machines[0].own.space, "sysctl -n net.netfilter.nf_conntrack_count");
     let tracked: u16 = tracked.trim().parse().expect("a number");
-    assert!(tracked >= OTHERS, "{tracked}");
-    world.publish(&[1]);
-    world.apply().await;
-    let flow = Flow::open(&world.client, "192.168.7.1");
-    flow.ask().expect("an answer");
-    world.publish(&[2]);
-    let applied = world.apply_on(0).await;
-    assert_eq!(applied.flows, 1, "{applied:?}");
-    assert!(applied.flows_read < 20, "{applied:?}");
-    assert_eq!(flow.ask().expect("an answer").by, "c2");
+    assert!(tracked >= 2 * OTHERS, "{tracked}");
+    for to in ["192.168.7.1", "fd77::1"] {
+        world.publish(&[1]);
+        world.apply().await;
+        let flow = Flow::open(&world.client, to);
+        flow.ask().expect("an answer");
+        world.publish(&[2]);
+        let applied = world.apply_on(0).await;
+        assert_eq!(applied.flows, 1, "{applied:?}");
+        assert!(applied.flows_read < 20, "{applied:?}");
+        assert_eq!(flow.ask().expect("an answer").by, "c2");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
