@@ -8,7 +8,13 @@ use crate::io::Io;
 use crate::parse::label;
 
 /// What the daemon calls them.
-pub(crate) const CONFIG: Kind = Kind { word: "config", path: "/configs", has_driver: false };
+pub(crate) const CONFIG: Kind = Kind {
+    word: "config",
+    path: "/configs",
+    has_driver: false,
+    shape: &crate::shape::CONFIG,
+    format: "configFormat",
+};
 
 /// `config …`
 #[derive(clap::Subcommand, Clone, Debug)]

@@ -1,5 +1,7 @@
 //! Flags that several commands share.
 
+use crate::docker_config;
+use crate::failure::Failure;
 use crate::filter::filter;
 use crate::parse::boolean;
 
@@ -19,6 +21,18 @@ pub struct ListFlags {
     pub(crate) quiet: bool,
 }
 
+// === impl ListFlags ===
+
+impl ListFlags {
+    /// The format that was given, or is configured under `key` for whole lists.
+    pub(crate) fn format(&self, key: &str) -> Result<Option<String>, Failure> {
+        match self.quiet {
+            true => Ok(self.format.clone()),
+            false => docker_config::format(self.format.as_deref(), key),
+        }
+    }
+}
+
 /// Flags of `inspect`.
 #[derive(clap::Args, Clone, Debug)]
 #[command(args_override_self = true)]
@@ -30,4 +44,21 @@ pub struct InspectFlags {
     #[arg(long, num_args(0..=1), require_equals = true, default_value = "false",
         default_missing_value = "true", value_parser = boolean, hide_default_value = true)]
     pub(crate) pretty: bool,
+}
+
+// === impl InspectFlags ===
+
+impl InspectFlags {
+    /// Whether it is to be read by people; a format may say so too.
+    pub(crate) fn is_pretty(&self) -> bool {
+        self.pretty || self.format.as_deref() == Some("pretty")
+    }
+
+    /// Only one of the two may be said.
+    pub(crate) fn check(&self) -> Result<(), Failure> {
+        match self.pretty && self.format.as_deref().is_some_and(|format| !format.is_empty()) {
+            true => Err(Failure::new("--format is incompatible with human friendly format")),
+            false => Ok(()),
+        }
+    }
 }

@@ -9,6 +9,7 @@
 mod client;
 mod config;
 mod data;
+mod docker_config;
 mod explain;
 mod failure;
 mod filter;
@@ -23,6 +24,7 @@ mod plugin;
 mod progress;
 mod secret;
 mod service;
+mod shape;
 mod stack;
 mod swarm;
 mod table;

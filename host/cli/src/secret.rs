@@ -8,7 +8,13 @@ use crate::io::Io;
 use crate::parse::label;
 
 /// What the daemon calls them.
-pub(crate) const SECRET: Kind = Kind { word: "secret", path: "/secrets", has_driver: true };
+pub(crate) const SECRET: Kind = Kind {
+    word: "secret",
+    path: "/secrets",
+    has_driver: true,
+    shape: &crate::shape::SECRET,
+    format: "secretFormat",
+};
 
 /// `secret …`
 #[derive(clap::Subcommand, Clone, Debug)]

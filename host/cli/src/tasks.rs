@@ -6,6 +6,7 @@ use serde_json::Value as Json;
 use swarmw_model::{ImageReference, PublishMode};
 
 use crate::client::{Client, Task};
+use crate::docker_config;
 use crate::failure::Failure;
 use crate::filter::filter;
 use crate::io::Io;
@@ -24,7 +25,7 @@ pub struct TaskListFlags {
     pub(crate) filter: Vec<(String, String)>,
     /// Format output: table, table TEMPLATE, json, or a Go template
     #[arg(long, value_name = "string")]
-    format: Option<String>,
+    pub(crate) format: Option<String>,
     /// Do not map IDs to Names
     #[arg(long, num_args(0..=1), require_equals = true, default_value = "false",
         default_missing_value = "true", value_parser = boolean, hide_default_value = true)]
@@ -40,6 +41,7 @@ pub struct TaskListFlags {
 }
 
 const LIST: List = List {
+    of: "*task.taskContext",
     columns: &[
         column("ID", "ID"),
         column("Name", "NAME"),
@@ -132,7 +134,11 @@ pub(crate) async fn print(
         true => Names::default(),
         false => Names::of(client, &tasks).await?,
     };
-    io.text(&show(tasks, &names, flags)?)?;
+    let mut flags = flags.clone();
+    if !flags.quiet {
+        flags.format = docker_config::format(flags.format.as_deref(), "tasksFormat")?;
+    }
+    io.text(&show(tasks, &names, &flags)?)?;
     Ok(())
 }
 

@@ -35,15 +35,19 @@ impl TlsFlags {
         &self,
         folder: Option<PathBuf>,
     ) -> Result<Option<Arc<ClientConfig>>, Failure> {
+        let files = self.files(folder);
+        files.map(|[ca, certificate, key]| config(&ca, &certificate, &key)).transpose()
+    }
+
+    /// The authority, the certificate and its key, where TLS is asked for.
+    pub(crate) fn files(&self, folder: Option<PathBuf>) -> Option<[PathBuf; 3]> {
         match (&self.tlscacert, &self.tlscert, &self.tlskey) {
-            (Some(ca), Some(certificate), Some(key)) => config(ca, certificate, key).map(Some),
-            _ => folder
-                .map(|folder| {
-                    let [ca, certificate, key] =
-                        ["ca.pem", "cert.pem", "key.pem"].map(|name| folder.join(name));
-                    config(&ca, &certificate, &key)
-                })
-                .transpose(),
+            (Some(ca), Some(certificate), Some(key)) => {
+                Some([ca.clone(), certificate.clone(), key.clone()])
+            }
+            _ => {
+                folder.map(|folder| ["ca.pem", "cert.pem", "key.pem"].map(|name| folder.join(name)))
+            }
         }
     }
 }

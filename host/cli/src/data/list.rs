@@ -4,18 +4,21 @@ use serde_json::{Value, json};
 
 use super::Kind;
 use crate::failure::Failure;
-use crate::table::{Column, Format, List, Row, ago, natural, render};
+use crate::table::{Column, Format, LABEL, List, Row, ago, labels_of, natural, render};
 
 const OF_SECRETS: List = List {
+    of: "*secret.secretContext",
     columns: &COLUMNS,
     shown: &["ID", "Name", "Driver", "CreatedAt", "UpdatedAt"],
-    raw: &RAW,
+    raw: &[],
 };
 
-const OF_CONFIGS: List =
-    List { columns: &COLUMNS, shown: &["ID", "Name", "CreatedAt", "UpdatedAt"], raw: &RAW };
-
-const RAW: [(&str, &str); 2] = [("id", "ID"), ("name", "Name")];
+const OF_CONFIGS: List = List {
+    of: "*config.configContext",
+    columns: &COLUMNS,
+    shown: &["ID", "Name", "CreatedAt", "UpdatedAt"],
+    raw: &[],
+};
 
 const COLUMNS: [Column; 7] = [
     column("ID", "ID"),
@@ -61,6 +64,7 @@ fn row(kind: &Kind, data: &Value) -> Row {
         ("CreatedAt", json!(when("/CreatedAt"))),
         ("UpdatedAt", json!(when("/UpdatedAt"))),
         ("Labels", json!(labels.join(","))),
+        (LABEL, labels_of(&data["Spec"]["Labels"])),
     ]
     .map(|(name, value)| (name.to_owned(), value))
     .into();

@@ -14,15 +14,16 @@ use crate::client::{Client, segment};
 use crate::failure::Failure;
 use crate::filter::collect;
 use crate::flags::{InspectFlags, ListFlags};
-use crate::inspect as inspected;
+use crate::inspect::{self as inspected, Look};
 use crate::io::Io;
 use crate::parse::map;
+use crate::shape::Type;
 
 pub use rotate::RotateArgs;
 pub(crate) use rotate::rotate;
 
 /// What tells secrets and configs apart here.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy)]
 pub(crate) struct Kind {
     /// The word in messages.
     pub(crate) word: &'static str,
@@ -30,6 +31,10 @@ pub(crate) struct Kind {
     pub(crate) path: &'static str,
     /// Whether its list has a column for drivers.
     pub(crate) has_driver: bool,
+    /// What Docker's client holds one in.
+    pub(crate) shape: &'static Type,
+    /// Where the configuration has the format of its list.
+    pub(crate) format: &'static str,
 }
 
 /// One to be made.
@@ -93,13 +98,11 @@ pub(crate) async fn inspect(
     io: &mut Io,
 ) -> Result<(), Failure> {
     let path = |reference: &String| format!("{}/{}", kind.path, segment(reference));
-    if !show.pretty {
+    if !show.is_pretty() {
         let objects = references.iter().map(|reference| (reference.clone(), path(reference)));
         let format = show.format.as_deref();
-        return inspected::raw(client, objects, format, io, |_, error| error.into()).await;
-    }
-    if show.format.is_some() {
-        return Err(Failure::new("--format is incompatible with human friendly format"));
+        let look = Look::typed_or_raw(kind.shape);
+        return inspected::raw(client, objects, format, look, io, |_, error| error.into()).await;
     }
     let mut missed = Vec::new();
     for reference in references {
@@ -120,7 +123,8 @@ pub(crate) async fn ls(
     io: &mut Io,
 ) -> Result<(), Failure> {
     let listed = fetch(client, kind, &collect(&flags.filter)).await?;
-    io.text(&list::show(kind, listed, flags.format.as_deref(), flags.quiet)?)?;
+    let format = flags.format(kind.format)?;
+    io.text(&list::show(kind, listed, format.as_deref(), flags.quiet)?)?;
     Ok(())
 }
 

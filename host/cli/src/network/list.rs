@@ -1,12 +1,12 @@
 //! `network ls`
 
 use serde_json::{Value, json};
-use swarmw_model::Time;
 
 use crate::failure::Failure;
-use crate::table::{Column, Format, List, Row, natural, render, short};
+use crate::table::{Column, Format, LABEL, List, Row, go_time, labels_of, natural, render, short};
 
 const LIST: List = List {
+    of: "*network.networkContext",
     columns: &COLUMNS,
     shown: &["ID", "Name", "Driver", "Scope"],
     raw: &[("network_id", "ID"), ("name", "Name"), ("driver", "Driver"), ("scope", "Scope")],
@@ -49,7 +49,7 @@ fn row(network: &Value, whole_ids: bool) -> Row {
         .map(|(key, value)| format!("{key}={}", value.as_str().unwrap_or_default()))
         .collect();
     let switch = |field: &str| network[field].as_bool().unwrap_or_default().to_string();
-    [
+    let mut row: Row = [
         ("ID", if whole_ids { id.to_owned() } else { short(id).to_owned() }),
         ("Name", text(network, "Name").to_owned()),
         ("Driver", text(network, "Driver").to_owned()),
@@ -58,25 +58,16 @@ fn row(network: &Value, whole_ids: bool) -> Row {
         ("IPv6", switch("EnableIPv6")),
         ("Internal", switch("Internal")),
         ("Labels", labels.join(",")),
-        ("CreatedAt", as_go_prints(text(network, "Created"))),
+        ("CreatedAt", go_time(text(network, "Created"))),
     ]
     .map(|(name, value)| (name.to_owned(), json!(value)))
-    .into()
+    .into();
+    row.insert(LABEL.to_owned(), labels_of(&network["Labels"]));
+    row
 }
 
 fn text<'v>(network: &'v Value, field: &str) -> &'v str {
     network[field].as_str().unwrap_or_default()
-}
-
-/// `2026-11-20 23:41:33.56 +0000 UTC`; another zone than UTC, which an engine may have,
-/// stays as it is told.
-fn as_go_prints(time: &str) -> String {
-    match time.parse::<Time>() {
-        Ok(time) => {
-            format!("{} +0000 UTC", time.to_string().replace('T', " ").trim_end_matches('Z'))
-        }
-        Err(_) => time.to_owned(),
-    }
 }
 
 #[cfg(test)]

@@ -11,9 +11,10 @@ use crate::client::{Client, segment};
 use crate::failure::Failure;
 use crate::filter::{collect, filter};
 use crate::flags::ListFlags;
-use crate::inspect;
+use crate::inspect::{self, Look};
 use crate::io::Io;
 use crate::parse::boolean;
+use crate::shape::NETWORK;
 
 /// What Docker asks before it prunes.
 const PRUNE_WARNING: &str = "WARNING! This will remove all custom networks not used by at least one container.\n\
@@ -117,7 +118,8 @@ pub(crate) async fn run(
             let query = if args.verbose { "?verbose=true" } else { "" };
             let path = |network: &String| (network.clone(), format!("{}{query}", path(network)));
             let format = args.format.as_deref();
-            inspect::raw(client, args.networks.iter().map(path), format, io, |_, e| e.into()).await
+            let (paths, look) = (args.networks.iter().map(path), Look::typed_or_raw(&NETWORK));
+            inspect::raw(client, paths, format, look, io, |_, error| error.into()).await
         }
         NetworkCommand::Ls(args) => ls(client, args, io).await,
         NetworkCommand::Prune(args) => prune(client, args, io).await,
@@ -132,8 +134,9 @@ async fn ls(client: &Client, args: LsArgs, io: &mut Io) -> Result<(), Failure> {
         call = call.query("filters", filters.to_json());
     }
     let networks: Vec<Value> = call.read().await?;
-    let (format, quiet) = (args.list.format.as_deref(), args.list.quiet);
-    io.text(&list::show(networks, format, quiet, args.no_trunc)?)?;
+    let format = args.list.format("networksFormat")?;
+    let text = list::show(networks, format.as_deref(), args.list.quiet, args.no_trunc)?;
+    io.text(&text)?;
     Ok(())
 }
 

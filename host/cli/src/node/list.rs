@@ -8,6 +8,7 @@ use crate::failure::Failure;
 use crate::table::{Column, Format, List, Row, capitalised, natural, render};
 
 const LIST: List = List {
+    of: "*node.nodeContext",
     columns: &[
         column("IDMark", "ID"),
         column("ID", "ID"),

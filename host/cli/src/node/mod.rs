@@ -11,9 +11,10 @@ use crate::client::api::node_path;
 use crate::failure::Failure;
 use crate::filter::{collect, collect_tasks};
 use crate::flags::{InspectFlags, ListFlags};
-use crate::inspect;
+use crate::inspect::{self, Look};
 use crate::io::Io;
 use crate::parse::boolean;
+use crate::shape::NODE;
 use crate::tasks::{self, TaskListFlags};
 
 /// The word for the node that answers.
@@ -110,11 +111,12 @@ pub(crate) async fn run(client: &Client, command: NodeCommand, io: &mut Io) -> R
 
 async fn ls(client: &Client, args: LsArgs, io: &mut Io) -> Result<(), Failure> {
     let nodes = client.nodes(&collect(&args.list.filter)).await?;
-    let info = match args.list.quiet && args.list.format.is_none() {
+    let info = match args.list.quiet {
         true => crate::client::Info::default(),
         false => client.info().await?,
     };
-    let text = list::show(nodes, &info.swarm, args.list.format.as_deref(), args.list.quiet)?;
+    let format = args.list.format("nodesFormat")?;
+    let text = list::show(nodes, &info.swarm, format.as_deref(), args.list.quiet)?;
     io.text(&text)?;
     Ok(())
 }
@@ -138,10 +140,11 @@ async fn inspect(client: &Client, args: InspectArgs, io: &mut Io) -> Result<(), 
     for node in &args.nodes {
         references.push(resolve(client, node).await?);
     }
-    if !args.show.pretty {
+    if !args.show.is_pretty() {
         let objects = references.iter().map(|node| (node.clone(), node_path(node)));
         let format = args.show.format.as_deref();
-        return inspect::raw(client, objects, format, io, |_, error| error.into()).await;
+        let look = Look::typed(&NODE);
+        return inspect::raw(client, objects, format, look, io, |_, error| error.into()).await;
     }
     let mut missed = Vec::new();
     for reference in &references {

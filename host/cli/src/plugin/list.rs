@@ -11,6 +11,7 @@ const CLAIMS_LENGTH: usize = 40;
 const SHORT_DIGEST: usize = 19;
 
 const LIST: List = List {
+    of: "*plugin.pluginContext",
     columns: &[
         column("ID", "ID"),
         column("Name", "NAME"),

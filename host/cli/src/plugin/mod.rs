@@ -12,7 +12,7 @@ use swarmw_model::{Plugin, PluginView};
 use crate::client::{Client, segment};
 use crate::failure::Failure;
 use crate::flags::{InspectFlags, ListFlags};
-use crate::inspect;
+use crate::inspect::{self, Look};
 use crate::io::Io;
 use crate::parse::boolean;
 
@@ -97,10 +97,8 @@ pub(crate) async fn run(
 }
 
 async fn inspect(client: &Client, args: InspectArgs, io: &mut Io) -> Result<(), Failure> {
-    if args.show.pretty {
-        if args.show.format.is_some() {
-            return Err(Failure::new("--format is incompatible with human friendly format"));
-        }
+    if args.show.is_pretty() {
+        args.show.check()?;
         for plugin in &args.plugins {
             let view: PluginView = client.get(path(plugin)).read().await?;
             io.text(&pretty::plugin(&view))?;
@@ -109,7 +107,7 @@ async fn inspect(client: &Client, args: InspectArgs, io: &mut Io) -> Result<(), 
     }
     let objects = args.plugins.iter().map(|p| (p.clone(), path(p)));
     let format = args.show.format.as_deref();
-    inspect::raw(client, objects, format, io, |_, error| error.into()).await
+    inspect::raw(client, objects, format, Look::raw(), io, |_, error| error.into()).await
 }
 
 async fn ls(client: &Client, args: LsArgs, io: &mut Io) -> Result<(), Failure> {

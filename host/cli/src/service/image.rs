@@ -13,6 +13,7 @@ use swarmw_model::{ImageKind, ImageReference, Platform, ServiceSpec, component};
 
 use super::flags::ImageFlags;
 use crate::client::{Client, ClientError};
+use crate::docker_config;
 use crate::failure::Failure;
 
 /// Docker's key for its own registry in the client's configuration.
@@ -138,19 +139,7 @@ pub(super) fn authorization(flags: &ImageFlags, image: &str) -> Result<Option<St
 /// The header with the credentials that Docker's configuration has for an image's
 /// registry.
 pub(crate) fn registry_auth(image: &str) -> Result<String, Failure> {
-    let folder = std::env::var_os("DOCKER_CONFIG")
-        .map(std::path::PathBuf::from)
-        .or_else(|| std::env::var_os("HOME").map(|home| Path::new(&home).join(".docker")));
-    let config = match folder.map(|folder| folder.join("config.json")) {
-        Some(path) if path.is_file() => {
-            let text =
-                std::fs::read_to_string(&path).map_err(|error| Failure::opening(&path, &error))?;
-            serde_json::from_str(&text).map_err(|error| {
-                Failure::new(format!("{} is not valid JSON: {error}", path.display()))
-            })?
-        }
-        _ => Value::Null,
-    };
+    let config = docker_config::read()?;
     let server = server(image);
     let mut auth = match helper(&config, server) {
         Some(helper) => ask(&format!("docker-credential-{helper}"), server)?,

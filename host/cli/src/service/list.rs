@@ -7,6 +7,7 @@ use crate::failure::Failure;
 use crate::table::{Column, Format, List, Row, natural, render, short};
 
 const LIST: List = List {
+    of: "*service.serviceContext",
     columns: &[
         column("ID", "ID"),
         column("Name", "NAME"),

@@ -90,7 +90,7 @@ pub(super) async fn run(client: &Client, args: LogsArgs, io: &mut Io) -> Result<
         }
     }
     if let Some(since) = args.since.as_deref().filter(|since| !since.is_empty()) {
-        let unix = since::timestamp(since, now(), utc_offset).map_err(Failure::new)?;
+        let unix = since::timestamp("since", since, now(), utc_offset).map_err(Failure::new)?;
         call = call.query("since", unix);
     }
     let mut printer = Printer {

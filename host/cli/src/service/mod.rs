@@ -10,7 +10,7 @@ mod networks;
 mod placement;
 mod pretty;
 mod scale;
-mod since;
+pub(crate) mod since;
 mod update;
 
 use std::sync::Arc;
@@ -19,12 +19,14 @@ use swarmw_model::ServiceSpec;
 
 use crate::client::api::service_path;
 use crate::client::{Client, Service};
+use crate::docker_config;
 use crate::failure::Failure;
 use crate::filter::{collect, collect_tasks};
 use crate::flags::{InspectFlags, ListFlags};
-use crate::inspect;
+use crate::inspect::{self, Look};
 use crate::io::Io;
 use crate::network;
+use crate::shape::SERVICE;
 use crate::tasks::{self, TaskListFlags};
 
 /// `service …`
@@ -118,7 +120,8 @@ pub(crate) async fn run(
 
 async fn ls(client: &Client, args: LsArgs, io: &mut Io) -> Result<(), Failure> {
     let services = client.services(&collect(&args.list.filter)).await?;
-    io.text(&list::show(services, args.list.format.as_deref(), args.list.quiet)?)?;
+    let format = args.list.format("servicesFormat")?;
+    io.text(&list::show(services, format.as_deref(), args.list.quiet)?)?;
     Ok(())
 }
 
@@ -141,18 +144,24 @@ async fn ps(client: &Client, mut args: PsArgs, io: &mut Io) -> Result<(), Failur
     Failure::join(missed).map_or(Ok(()), Err)
 }
 
-async fn inspect(client: &Client, args: InspectArgs, io: &mut Io) -> Result<(), Failure> {
-    let path = |reference: &String| format!("{}?insertDefaults=true", service_path(reference));
+async fn inspect(client: &Client, mut args: InspectArgs, io: &mut Io) -> Result<(), Failure> {
+    args.show.check()?;
     if !args.show.pretty {
+        let given = args.show.format.as_deref();
+        args.show.format = docker_config::format(given, "serviceInspectFormat")?;
+    }
+    let format = args.show.format.as_deref().unwrap_or_default();
+    if format.starts_with("pretty") && format != "pretty" {
+        return Err(Failure::new("Cannot supply extra formatting options to the pretty template"));
+    }
+    let path = |reference: &String| format!("{}?insertDefaults=true", service_path(reference));
+    if !args.show.is_pretty() {
         let objects = args.services.iter().map(|s| (s.clone(), path(s)));
         let format = args.show.format.as_deref();
-        return inspect::raw(client, objects, format, io, |reference, _| {
+        return inspect::raw(client, objects, format, Look::typed(&SERVICE), io, |reference, _| {
             Failure::new(format!("Error: no such service: {reference}"))
         })
         .await;
-    }
-    if args.show.format.is_some() {
-        return Err(Failure::new("--format is incompatible with human friendly format"));
     }
     let mut missed = Vec::new();
     for reference in &args.services {

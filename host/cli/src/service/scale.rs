@@ -44,7 +44,8 @@ pub struct RmArgs {
 
 pub(super) async fn scale(client: &Client, args: ScaleArgs, io: &mut Io) -> Result<(), Failure> {
     for text in &args.scales {
-        if !text.contains('=') {
+        if !matches!(text.split_once('='), Some((service, count)) if !service.is_empty() && !count.is_empty())
+        {
             return Err(Failure::new(format!(
                 "invalid scale specifier '{text}'.\nSee 'swarmw service scale --help'.\n\n\
                  Usage:  swarmw service scale SERVICE=REPLICAS [SERVICE=REPLICAS...]\n\n\

@@ -1,11 +1,12 @@
-//! `--since`: a moment as Docker's commands take it.
+//! `--since` and `--until`: a moment as Docker's commands take it.
 
 use swarmw_model::{Duration, Time};
 
 /// Reads a span before `now`, a time with or without its zone, its seconds, its
 /// minutes or its hour, or seconds since 1970; gives the latter. A time without a
 /// zone is one on the wall here: `offset` says how far that is ahead of UTC.
-pub(super) fn timestamp(
+pub(crate) fn timestamp(
+    flag: &str,
     text: &str,
     now: Time,
     offset: impl Fn(i64) -> i64,
@@ -22,7 +23,7 @@ pub(super) fn timestamp(
     if text.parse::<f64>().is_ok_and(|n| n >= 0.0) {
         return Ok(text.to_owned());
     }
-    Err(format!("invalid value for \"since\": failed to parse value as time or duration: {text:?}"))
+    Err(format!("invalid value for {flag:?}: failed to parse value as time or duration: {text:?}"))
 }
 
 fn unix(at: Time) -> String {
@@ -83,10 +84,10 @@ mod tests {
             ("1970-01-02T00:01:02.25+02:00", "79262.250000000"),
             ("1970-01-02T00:01-01:00", "90060.000000000"),
         ] {
-            assert_eq!(timestamp(text, now, hour_ahead).as_deref(), Ok(want), "{text}");
+            assert_eq!(timestamp("since", text, now, hour_ahead).as_deref(), Ok(want), "{text}");
         }
         for text in ["yesterday", "1970-13-01", "-5", "T"] {
-            assert!(timestamp(text, now, hour_ahead).is_err(), "{text}");
+            assert!(timestamp("since", text, now, hour_ahead).is_err(), "{text}");
         }
     }
 
@@ -97,7 +98,7 @@ mod tests {
         let now = Time::ZERO;
         for (text, want) in [("1970-01-01T02:59", "7140"), ("1970-01-01T04:00", "7200")] {
             let want = format!("{want}.000000000");
-            assert_eq!(timestamp(text, now, change), Ok(want), "{text}");
+            assert_eq!(timestamp("since", text, now, change), Ok(want), "{text}");
         }
     }
 }

@@ -11,12 +11,13 @@ use crate::io::Io;
 use crate::table::{Column, Format, List, Row, natural, render};
 
 const LIST: List = List {
+    of: "*formatter.stackContext",
     columns: &[
         Column { name: "Name", heading: "NAME" },
         Column { name: "Services", heading: "SERVICES" },
     ],
     shown: &["Name", "Services"],
-    raw: &[("name", "Name"), ("services", "Services")],
+    raw: &[],
 };
 
 /// `stack ls`

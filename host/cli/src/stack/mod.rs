@@ -130,8 +130,8 @@ async fn services(client: &Client, args: ServicesArgs, io: &mut Io) -> Result<()
         io.warn(format!("Nothing found in stack: {}", args.stack))?;
         return Ok(());
     }
-    let (format, quiet) = (args.list.format.as_deref(), args.list.quiet);
-    io.text(&service::list::show(services, format, quiet)?)?;
+    let format = args.list.format("servicesFormat")?;
+    io.text(&service::list::show(services, format.as_deref(), args.list.quiet)?)?;
     Ok(())
 }
 

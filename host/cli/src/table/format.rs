@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::Value as Json;
 
 use super::tabwriter::align;
-use super::template::{Compiled, Missing, go_json};
+use super::template::{Compiled, Headings, go_json, row_value};
 use crate::failure::Failure;
 
 /// A placeholder of a list and its heading.
@@ -18,11 +18,14 @@ pub(crate) struct Column {
 
 /// What one kind of list consists of.
 pub(crate) struct List {
+    /// What Docker's client calls the type of a line, which its messages name.
+    pub(crate) of: &'static str,
     /// All that a template can name.
     pub(crate) columns: &'static [Column],
     /// Of these, the columns of the plain table.
     pub(crate) shown: &'static [&'static str],
-    /// The raw form: a label and a placeholder for each line, the id first.
+    /// The raw form: a label and a placeholder for each line, the id first. Empty where
+    /// there is none, and `raw` is a template like any other.
     pub(crate) raw: &'static [(&'static str, &'static str)],
 }
 
@@ -53,17 +56,15 @@ pub(crate) enum Format {
 impl Format {
     /// From `--format` and `-q`.
     pub(crate) fn new(text: Option<&str>, quiet: bool) -> Self {
-        match text.map(str::trim) {
+        match text {
             None | Some("" | "table") if quiet => Self::Ids,
             None | Some("" | "table") => Self::Table,
             Some("json") => Self::JsonLines,
             Some("raw") if quiet => Self::RawIds,
             Some("raw") => Self::Raw,
             Some(text) => match text.strip_prefix("table") {
-                Some(columns) if columns.starts_with([' ', '\t', '{']) => {
-                    Self::TableOf(columns.trim_start().to_owned())
-                }
-                _ => Self::Template(text.to_owned()),
+                Some(columns) => Self::TableOf(columns.trim_matches(' ').to_owned()),
+                None => Self::Template(text.trim_matches(' ').to_owned()),
             },
         }
     }
@@ -88,36 +89,39 @@ pub(crate) fn render(format: &Format, list: &List, rows: &[Row]) -> Result<Strin
         }
         Format::TableOf(text) => {
             let template = Compiled::new(text)?;
-            let headings: Row =
-                list.columns.iter().map(|c| (c.name.to_owned(), Json::from(c.heading))).collect();
-            let mut lines = Vec::with_capacity(rows.len() + 1);
-            for row in std::iter::once(&headings).chain(rows) {
-                lines.push(template.render(&object(row), Missing::Refused)?);
+            let headings = Headings::of(list.columns.iter().map(|c| (c.name, c.heading)));
+            // What a heading cannot do leaves it unfinished, as Docker's.
+            let mut text = template.render_headings(&headings) + "\n";
+            for row in rows {
+                text += &template.render(&row_value(list, row))?;
+                text.push('\n');
             }
+            let lines: Vec<_> = text.lines().map(str::to_owned).collect();
             Ok(align(&lines))
+        }
+        Format::Raw | Format::RawIds if list.raw.is_empty() => {
+            render(&Format::Template("raw".to_owned()), list, rows)
         }
         Format::Template(text) => {
             let template = Compiled::new(text)?;
             let mut out = String::new();
             for row in rows {
-                out += &template.render(&object(row), Missing::Refused)?;
+                out += &template.render(&row_value(list, row))?;
                 out.push('\n');
             }
             Ok(out)
         }
         Format::Raw => Ok(rows.iter().map(|row| raw(list.raw, row) + "\n").collect()),
         Format::RawIds => Ok(rows.iter().map(|row| raw(&list.raw[..1], row)).collect()),
-        Format::JsonLines => Ok(rows.iter().map(|row| go_json(&object(row)) + "\n").collect()),
+        Format::JsonLines => {
+            Ok(rows.iter().map(|row| go_json(&row_value(list, row)) + "\n").collect())
+        }
         Format::Ids => Ok(rows.iter().map(|row| plain(row.get("ID")) + "\n").collect()),
     }
 }
 
 fn raw(lines: &[(&str, &str)], row: &Row) -> String {
     lines.iter().map(|(label, name)| format!("{label}: {}\n", plain(row.get(*name)))).collect()
-}
-
-fn object(row: &Row) -> Json {
-    row.clone().into_iter().collect()
 }
 
 fn heading(columns: &[Column], name: &str) -> &'static str {
@@ -138,6 +142,7 @@ mod tests {
     use serde_json::json;
 
     const LIST: List = List {
+        of: "*thing.thingContext",
         columns: &[Column { name: "ID", heading: "ID" }, Column { name: "Name", heading: "NAME" }],
         shown: &["ID", "Name"],
         raw: &[("id", "ID"), ("name", "Name")],
@@ -155,9 +160,9 @@ mod tests {
             ("", true, "abc\n"),
             ("table", true, "abc\n"),
             (r"table {{.Name}}\t{{.ID}}", false, "NAME      ID\na & <b>   abc\n"),
-            // Go escapes what HTML would take for its own.
+            // What HTML would take for its own is escaped in whole lines alone.
             ("json", false, "{\"ID\":\"abc\",\"Name\":\"a \\u0026 \\u003cb\\u003e\"}\n"),
-            ("{{json .Name}}", false, "\"a \\u0026 \\u003cb\\u003e\"\n"),
+            ("{{json .Name}}", false, "\"a & <b>\"\n"),
             ("{{.Name}}!", false, "a & <b>!\n"),
             ("raw", false, "id: abc\nname: a & <b>\n\n"),
             ("raw", true, "id: abc\n"),
@@ -170,7 +175,7 @@ mod tests {
     fn an_unknown_placeholder_is_refused() {
         assert_eq!(
             shown("{{.Nope}}", false).unwrap_err().to_string(),
-            "template parsing error: template: can't evaluate field Nope"
+            "template parsing error: template: :1:2: executing \"\" at <.Nope>: can't evaluate field Nope in type *thing.thingContext"
         );
     }
 }

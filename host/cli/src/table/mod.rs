@@ -8,8 +8,8 @@ mod when;
 
 pub(crate) use format::{Column, Format, List, Row, render};
 pub(crate) use natural::natural;
-pub(crate) use template::render_value;
-pub(crate) use when::{ago, bytes_size, now};
+pub(crate) use template::{Compiled, LABEL};
+pub(crate) use when::{ago, bytes_size, go_time, now};
 
 /// Characters of a shortened id.
 const SHORT_ID: usize = 12;
@@ -17,6 +17,14 @@ const SHORT_ID: usize = 12;
 /// The first 12 characters of an id.
 pub(crate) fn short(id: &str) -> &str {
     id.get(..SHORT_ID).unwrap_or(id)
+}
+
+/// What [`LABEL`] stands for in a row: the labels of an object.
+pub(crate) fn labels_of(labels: &serde_json::Value) -> serde_json::Value {
+    match labels {
+        serde_json::Value::Object(labels) => labels.clone().into(),
+        _ => serde_json::Map::default().into(),
+    }
 }
 
 /// A word with its first letter in upper case.

@@ -1,301 +1,276 @@
-//! Go templates over JSON values.
+//! Go templates as Docker's client has them: its functions, and what it shows to them.
 
-use std::collections::HashMap;
+use std::sync::Arc;
 
-use gtmpl::{Context, FuncError, Template, Value};
 use serde_json::Value as Json;
+use swarmw_template::{Field, Functions, Kind, Map, MissingKey, Struct, Template, Value};
 
-use super::capitalised;
+use super::format::{List, Row};
 use crate::failure::Failure;
 
-/// The function behind every action that prints.
-const SHOW: &str = "goShow";
-
-/// How a value's missing fields are taken.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Missing {
-    /// A mistake in the template.
-    Refused,
-    /// `<no value>`.
-    Empty,
-}
-
-/// Renders `template` over one JSON value, as `inspect --format` does.
-pub(crate) fn render_value(template: &str, value: &Json) -> Result<String, Failure> {
-    Compiled::new(template)?.render(value, Missing::Empty)
-}
+/// Longest padding, in blanks on each side.
+const PADDING_MAX: i64 = 1_000_000;
+/// The placeholder that takes a label's key. Its value in a row is all labels.
+pub(crate) const LABEL: &str = "Label";
 
 /// A template that was read.
-pub(crate) struct Compiled(Template);
+pub(crate) struct Compiled(Template<'static>);
+
+/// What stands above the columns of a table: a template's columns are named by
+/// rendering it over these.
+pub(crate) struct Headings(Value);
 
 // === impl Compiled ===
 
 impl Compiled {
-    /// Reads a template; `\t` and `\n` outside actions stand for tab and newline.
+    /// Reads the template of a list; `\t` and `\n` stand for tab and newline.
     pub(crate) fn new(text: &str) -> Result<Self, Failure> {
-        let mut template = Template::default();
-        template.add_funcs(&[
-            ("json", json as gtmpl::Func),
-            ("split", split),
-            ("join", join),
-            ("title", title),
-            ("lower", lower),
-            ("upper", upper),
-            ("pad", pad),
-            ("truncate", truncate),
-            (SHOW, show),
-        ]);
-        let text = text.replace(r"\t", "\t").replace(r"\n", "\n");
-        template.parse(shown_by_us(&text)).map_err(|error| {
-            let error = error.to_string();
-            let error = error.strip_prefix("template: ").unwrap_or(&error);
-            Failure::new(format!("template parsing error: template: {error}"))
-        })?;
-        Ok(Self(template))
+        Self::inspecting(&text.replace(r"\t", "\t").replace(r"\n", "\n"))
     }
 
-    pub(crate) fn render(&self, value: &Json, missing: Missing) -> Result<String, Failure> {
-        self.0.render(&Context::from(to_template(value, missing))).map_err(|error| {
-            Failure::new(format!("template parsing error: template: {}", why(&error)))
-        })
+    /// Reads the template of an `inspect`.
+    pub(crate) fn inspecting(text: &str) -> Result<Self, Failure> {
+        Template::parse("", text, functions()).map(Self).map_err(|error| told(&error))
+    }
+
+    pub(crate) fn render(&self, value: &Value) -> Result<String, Failure> {
+        self.0.render(value).map_err(|error| told(&error))
+    }
+
+    pub(crate) fn render_headings(&self, headings: &Headings) -> String {
+        self.0.render_with(&of_headings(), &headings.0)
+    }
+
+    /// The same template, to which a key that a map lacks is a mistake.
+    pub(crate) fn strict(self) -> Self {
+        Self(self.0.missing_key(MissingKey::Refused))
     }
 }
 
-/// What went wrong, without the value that was looked at.
-fn why(error: &gtmpl::error::ExecError) -> String {
-    let text = error.to_string();
-    match text.strip_prefix("no field ").and_then(|rest| rest.split_once(" for ")) {
-        Some((field, _)) => format!("can't evaluate field {field}"),
-        None => text,
+fn told(error: &swarmw_template::TemplateError) -> Failure {
+    Failure::new(format!("template parsing error: {error}"))
+}
+
+// === impl Headings ===
+
+impl Headings {
+    pub(crate) fn of<'h>(columns: impl Iterator<Item = (&'static str, &'h str)>) -> Self {
+        let mut fields: Vec<_> =
+            columns.map(|(name, heading)| (name.into(), Field::Method(heading.into()))).collect();
+        let none = Arc::new(Map::default());
+        fields.push((LABEL.into(), Field::Keyed(none, |_, key| heading_of(key).into())));
+        let name = "formatter.SubHeaderContext";
+        Self(Struct { name, fields, is_open: true, json: None }.into())
     }
 }
 
-/// Sends what each action prints through [`show`]: the engine has its own form for
-/// lists and maps, which is not Go's.
-fn shown_by_us(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    let mut rest = text;
-    while let Some((before, after)) = rest.split_once("{{") {
-        let end = action_end(after);
-        let (action, behind) = after.split_at(end);
-        out.push_str(before);
-        out.push_str("{{");
-        let (inner, trim) = match action.strip_suffix(" -") {
-            Some(inner) => (inner, " -"),
-            None => (action, ""),
-        };
-        out.push_str(inner);
-        // An action without an end is left for the parser to complain of.
-        if behind.starts_with("}}") && prints(inner) {
-            out.push_str(" | ");
-            out.push_str(SHOW);
-        }
-        out.push_str(trim);
-        rest = behind;
-    }
-    out + rest
+/// `TIER NAME` of a label `com.example.tier-name`, but for the case, which stays.
+fn heading_of(label: &str) -> String {
+    label.rsplit('.').next().unwrap_or(label).replace(['-', '_'], " ")
 }
 
-/// Where an action ends, quoted texts skipped.
-fn action_end(action: &str) -> usize {
-    let mut quote = None;
-    let mut escaped = false;
-    for (at, c) in action.char_indices() {
-        match quote {
-            Some(_) if escaped => escaped = false,
-            Some(q) if c == q => quote = None,
-            Some(q) => escaped = c == '\\' && q != '`',
-            None if matches!(c, '"' | '\'' | '`') => quote = Some(c),
-            None if action[at..].starts_with("}}") => return at,
-            None => {}
+/// A line of a list, as a template sees it.
+pub(crate) fn row_value(list: &List, row: &Row) -> Value {
+    let mut fields = Vec::with_capacity(row.len());
+    let mut json = Map::default();
+    for (name, value) in row {
+        let known = list.columns.iter().find(|column| column.name == name);
+        match (known, value) {
+            (None, Json::Object(labels)) if name == LABEL => {
+                let text = |value: &Json| value.as_str().unwrap_or_default().to_owned();
+                let labels = labels.iter().map(|(key, value)| (key.as_str(), text(value)));
+                fields.push((LABEL.into(), Field::Keyed(Map::of_texts(labels).into(), Map::index)));
+            }
+            (None, _) => {}
+            (Some(column), value) => {
+                let value = from_json(value);
+                json.insert(column.name, value.clone());
+                fields.push((column.name.into(), Field::Method(value)));
+            }
         }
     }
-    action.len()
+    Struct { name: list.of, fields, is_open: false, json: Some(json.into()) }.into()
 }
 
-/// Whether an action prints a value: it is neither a comment, nor a block, nor the
-/// setting of a variable.
-fn prints(action: &str) -> bool {
-    const WORDS: [&str; 10] =
-        ["if", "else", "end", "range", "with", "define", "template", "block", "break", "continue"];
-    let action = action.strip_prefix('-').unwrap_or(action).trim();
-    let first = action.split(|c: char| !c.is_alphanumeric()).next().unwrap_or_default();
-    let sets = action.starts_with('$') && action.contains(":=");
-    !(action.is_empty() || action.starts_with("/*") || sets || WORDS.contains(&first))
-}
-
-/// Prints a value as Go does.
-fn show(args: &[Value]) -> Result<Value, FuncError> {
-    let [value] = arguments(SHOW, args)?;
-    Ok(text_of(value).into())
-}
-
-fn text_of(value: &Value) -> String {
+/// A value of JSON as a template sees it.
+pub(crate) fn from_json(value: &Json) -> Value {
     match value {
-        Value::Nil => "<nil>".to_owned(),
-        Value::Array(list) => {
-            let list: Vec<_> = list.iter().map(text_of).collect();
-            format!("[{}]", list.join(" "))
+        Json::Null => Value::Null,
+        Json::Bool(on) => Value::Bool(*on),
+        Json::Number(number) => match number.as_i64() {
+            Some(number) => Value::Int(number),
+            None => Value::Float(number.as_f64().unwrap_or_default()),
+        },
+        Json::String(text) => text.as_str().into(),
+        Json::Array(list) => list.iter().map(from_json).collect(),
+        Json::Object(fields) => {
+            let mut map = Map::default();
+            for (name, value) in fields {
+                map.insert(name.as_str(), from_json(value));
+            }
+            map.into()
         }
-        Value::Object(fields) | Value::Map(fields) => {
-            let mut fields: Vec<_> =
-                fields.iter().map(|(key, value)| format!("{key}:{}", text_of(value))).collect();
-            fields.sort();
-            format!("map[{}]", fields.join(" "))
-        }
-        plain => plain.to_string(),
     }
 }
 
 /// JSON as Go writes it: what HTML would take for its own is escaped.
-pub(crate) fn go_json(value: &Json) -> String {
+pub(crate) fn go_json(value: &Value) -> String {
     // In JSON these stand inside of texts only.
-    value.to_string().replace('&', r"\u0026").replace('<', r"\u003c").replace('>', r"\u003e")
+    plain_json(value).replace('&', r"\u0026").replace('<', r"\u003c").replace('>', r"\u003e")
 }
 
-fn to_template(value: &Json, missing: Missing) -> Value {
-    match value {
-        Json::Null => Value::Nil,
-        Json::Bool(on) => Value::Bool(*on),
-        Json::Number(number) => match (number.as_i64(), number.as_u64()) {
-            (Some(n), _) => Value::from(n),
-            (None, Some(n)) => Value::from(n),
-            (None, None) => Value::from(number.as_f64().unwrap_or_default()),
-        },
-        Json::String(text) => Value::String(text.clone()),
-        Json::Array(list) => Value::Array(list.iter().map(|v| to_template(v, missing)).collect()),
-        Json::Object(fields) => {
-            let fields: HashMap<_, _> = fields
-                .iter()
-                .map(|(key, value)| (key.clone(), to_template(value, missing)))
-                .collect();
-            match missing {
-                Missing::Refused => Value::Object(fields),
-                Missing::Empty => Value::Map(fields),
+fn plain_json(value: &Value) -> String {
+    // A value of these is always JSON.
+    serde_json::to_string(value).unwrap_or_default()
+}
+
+/// Functions of Docker's client.
+fn functions() -> Functions<'static> {
+    use Kind::{Any, Int, Text, Texts};
+    Functions::default()
+        .with("json", &[Any], |values| {
+            // Lines of lists are written by Go's own hand, which escapes.
+            let is_line = matches!(&values[0], Value::Struct(line) if line.name.starts_with('*')
+                && line.fields.iter().all(|(_, field)| !matches!(field, Field::Value(_))));
+            Ok(if is_line { go_json(&values[0]) } else { plain_json(&values[0]) }.into())
+        })
+        .with("split", &[Text, Text], |values| {
+            let (text, separator) = (text(values, 0), text(values, 1));
+            Ok(match separator.is_empty() {
+                true => text.chars().map(|c| c.to_string().into()).collect(),
+                false => text.split(separator).map(Value::from).collect(),
+            })
+        })
+        .with("join", &[Texts, Text], |values| {
+            let parts: Vec<_> = match values[0].plain() {
+                Value::List(list) => list.iter().filter_map(Value::as_text).collect(),
+                _ => Vec::new(),
+            };
+            Ok(parts.join(text(values, 1)).into())
+        })
+        .with("title", &[Text], |values| Ok(title(text(values, 0)).into()))
+        .with("lower", &[Text], |values| Ok(text(values, 0).to_lowercase().into()))
+        .with("upper", &[Text], |values| Ok(text(values, 0).to_uppercase().into()))
+        .with("pad", &[Text, Int, Int], |values| {
+            let text = text(values, 0);
+            if text.is_empty() {
+                return Ok(text.into());
             }
+            let blanks = |at: usize| match values[at].as_int().unwrap_or_default() {
+                ..0 => Err("strings: negative Repeat count".to_owned()),
+                count => Ok(" ".repeat(usize::try_from(count.min(PADDING_MAX)).unwrap_or(0))),
+            };
+            Ok((blanks(1)? + text + &blanks(2)?).into())
+        })
+        .with("truncate", &[Text, Int], |values| {
+            let (text, length) = (text(values, 0), values[1].as_int().unwrap_or_default());
+            let Ok(length) = usize::try_from(length) else {
+                return Err(format!("runtime error: slice bounds out of range [:{length}]"));
+            };
+            let bytes = &text.as_bytes()[..length.min(text.len())];
+            Ok(String::from_utf8_lossy(bytes).into_owned().into())
+        })
+}
+
+/// Functions over headings, which leave them as they are.
+fn of_headings() -> Functions<'static> {
+    use Kind::{Int, Text};
+    let same = |values: &[Value]| Ok(values[0].clone());
+    let one: &[Kind] = &[Text];
+    let two: &[Kind] = &[Text, Text];
+    let mut all = functions();
+    for name in ["json", "title", "lower", "upper"] {
+        all = all.with(name, one, same);
+    }
+    all.with("split", two, same).with("join", two, same).with("truncate", &[Text, Int], same)
+}
+
+fn text(values: &[Value], at: usize) -> &str {
+    values[at].as_text().unwrap_or_default()
+}
+
+/// Each word with its first letter in upper case.
+fn title(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    let mut inside = false;
+    for c in text.chars() {
+        match inside {
+            true => out.push(c),
+            false => out.extend(c.to_uppercase()),
         }
+        // As Go: letters, digits and `_` go on with a word, and what is neither ASCII nor blank.
+        inside = c == '_' || c.is_alphanumeric() || !(c.is_ascii() || c.is_whitespace());
     }
-}
-
-fn to_json(value: &Value) -> Json {
-    match value {
-        Value::NoValue | Value::Nil | Value::Function(_) => Json::Null,
-        Value::Bool(on) => Json::Bool(*on),
-        Value::String(text) => Json::String(text.clone()),
-        Value::Object(fields) | Value::Map(fields) => {
-            Json::Object(fields.iter().map(|(key, value)| (key.clone(), to_json(value))).collect())
-        }
-        Value::Array(list) => Json::Array(list.iter().map(to_json).collect()),
-        Value::Number(number) => match (number.as_i64(), number.as_u64()) {
-            (Some(n), _) => n.into(),
-            (None, Some(n)) => n.into(),
-            (None, None) => number.as_f64().into(),
-        },
-    }
-}
-
-fn arguments<'a, const N: usize>(
-    name: &str,
-    args: &'a [Value],
-) -> Result<&'a [Value; N], FuncError> {
-    args.try_into().map_err(|_| FuncError::ExactlyXArgs(name.to_owned(), N))
-}
-
-fn number(value: &Value) -> Result<usize, FuncError> {
-    match value {
-        Value::Number(n) => n.as_u64().and_then(|n| usize::try_from(n).ok()),
-        _ => None,
-    }
-    .ok_or_else(|| FuncError::Generic(format!("want a number from 0 up, got {value}")))
-}
-
-fn json(args: &[Value]) -> Result<Value, FuncError> {
-    let [value] = arguments("json", args)?;
-    Ok(go_json(&to_json(value)).into())
-}
-
-fn split(args: &[Value]) -> Result<Value, FuncError> {
-    let [text, separator] = arguments("split", args)?;
-    let parts: Vec<Value> =
-        text.to_string().split(&separator.to_string()).map(Value::from).collect();
-    Ok(Value::Array(parts))
-}
-
-fn join(args: &[Value]) -> Result<Value, FuncError> {
-    let [list, separator] = arguments("join", args)?;
-    // The separator comes last when the list is piped in behind it.
-    let (list, separator) = match (list, separator) {
-        (Value::Array(list), separator) | (separator, Value::Array(list)) => (list, separator),
-        _ => return Err(FuncError::Generic(format!("join wants a list, got {list}"))),
-    };
-    let parts: Vec<_> = list.iter().map(ToString::to_string).collect();
-    Ok(parts.join(&separator.to_string()).into())
-}
-
-fn title(args: &[Value]) -> Result<Value, FuncError> {
-    let [text] = arguments("title", args)?;
-    let text = text.to_string();
-    let words: Vec<_> = text.split(' ').map(capitalised).collect();
-    Ok(words.join(" ").into())
-}
-
-fn lower(args: &[Value]) -> Result<Value, FuncError> {
-    let [text] = arguments("lower", args)?;
-    Ok(text.to_string().to_lowercase().into())
-}
-
-fn upper(args: &[Value]) -> Result<Value, FuncError> {
-    let [text] = arguments("upper", args)?;
-    Ok(text.to_string().to_uppercase().into())
-}
-
-fn pad(args: &[Value]) -> Result<Value, FuncError> {
-    let [text, before, after] = arguments("pad", args)?;
-    let text = text.to_string();
-    if text.is_empty() {
-        return Ok(text.into());
-    }
-    let (before, after) = (" ".repeat(number(before)?), " ".repeat(number(after)?));
-    Ok(format!("{before}{text}{after}").into())
-}
-
-fn truncate(args: &[Value]) -> Result<Value, FuncError> {
-    let [text, length] = arguments("truncate", args)?;
-    Ok(text.to_string().chars().take(number(length)?).collect::<String>().into())
+    out
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::json;
 
-    #[test]
-    fn functions_are_dockers() {
-        let value = json!({"Name": "web", "Empty": "", "List": ["a", "b"], "N": 3, "Map": {"b": 1, "a": [true, null]}});
-        for (template, want) in [
-            ("{{.Name}}", "web"),
-            ("{{json .Map}}", r#"{"a":[true,null],"b":1}"#),
-            ("{{upper .Name}} {{lower \"ABC\"}} {{title .Name}}", "WEB abc Web"),
-            (r#"{{join .List ", "}}"#, "a, b"),
-            (r#"{{range split "x-y" "-"}}[{{.}}]{{end}}"#, "[x][y]"),
-            ("<{{pad .Name 1 2}}{{pad .Empty 1 2}}>", "< web  >"),
-            (r"{{.N}}\t{{.Missing}}", "3\t<no value>"),
-            ("{{.List}} {{.Map}} {{.Map.b}}", "[a b] map[a:[true <nil>] b:1] 1"),
-            ("{{ .List -}}  x{{/* none */}}", "[a b]x"),
-            ("{{$x := .List}}{{$x}}{{with .Empty}}y{{else}}n{{end}}", "[a b]n"),
-            ("{{range $i, $x := .List}}{{$i}}={{$x}} {{end}}", "0=a 1=b "),
-            (r#"{{if eq .Name "web"}}{{"}}"}}{{end}}"#, "}}"),
-            (r#"{{printf "%s-%d" .Name .N}}|{{index .List 1}}"#, "web-3|b"),
-            ("{{range .List}}{{println .}}{{end}}", "a\nb\n"),
-        ] {
-            assert_eq!(render_value(template, &value).expect(template), want);
-        }
-        assert!(render_value("{{.Name", &value).is_err());
+    /// What the docker client 28.2.2 prints for templates over one of its contexts, and
+    /// with which code it ends.
+    const CASES: &str = include_str!("docker.txt");
+
+    const CONTEXTS: List = List {
+        of: "*formatter.clientContextContext",
+        columns: &[
+            super::super::Column { name: "Name", heading: "NAME" },
+            super::super::Column { name: "Description", heading: "DESCRIPTION" },
+            super::super::Column { name: "DockerEndpoint", heading: "DOCKER ENDPOINT" },
+            super::super::Column { name: "Current", heading: "CURRENT" },
+            super::super::Column { name: "Error", heading: "ERROR" },
+        ],
+        shown: &["Name"],
+        raw: &[],
+    };
+
+    fn context() -> Row {
+        let fields: [(&str, Json); 5] = [
+            ("Name", "default".into()),
+            ("Description", "Current DOCKER_HOST based configuration".into()),
+            ("DockerEndpoint", "unix:///var/run/docker.sock".into()),
+            ("Current", true.into()),
+            ("Error", "".into()),
+        ];
+        fields.map(|(name, value)| (name.to_owned(), value)).into()
     }
 
     #[test]
-    fn truncate_cuts_without_a_mark() {
-        let value = json!({"Name": "abcdef"});
-        assert_eq!(render_value("{{truncate .Name 3}}", &value).unwrap(), "abc");
+    fn templates_say_what_they_say_to_docker() {
+        let (mut seen, mut wrong) = (0, Vec::new());
+        for case in CASES.trim_start_matches("== ").split("\n== ") {
+            let (case, code) = case.trim_end_matches('\n').rsplit_once("rc=").expect(case);
+            let (template, want) = split_case(case);
+            let format = super::super::Format::new(Some(template), false);
+            if format == super::super::Format::Table {
+                continue;
+            }
+            let (said, told) = match super::super::render(&format, &CONTEXTS, &[context()]) {
+                Ok(text) => (text, "0"),
+                Err(error) => (format!("{error}\n"), "1"),
+            };
+            if (&*said, told) != (want, code) {
+                wrong.push(format!(
+                    "{template}\n  docker: {code} {want:?}\n  swarmw: {told} {said:?}"
+                ));
+            }
+            seen += 1;
+        }
+        assert!(wrong.is_empty(), "{} of {seen}:\n{}", wrong.len(), wrong.join("\n"));
+        assert!(seen > 150, "{seen} cases alone were read");
+    }
+
+    /// A template may have lines of its own; its answer begins behind a line of `--`.
+    fn split_case(case: &str) -> (&str, &str) {
+        case.split_once("\n--\n").expect(case)
+    }
+
+    #[test]
+    fn headings_of_labels_are_their_last_words() {
+        let template =
+            Compiled::new(r#"{{.Label "com.example.tier-name"}}|{{.Nope}}"#).expect("one");
+        let headings = Headings::of(std::iter::empty());
+        assert_eq!(template.render_headings(&headings), "tier name|<no value>");
     }
 }

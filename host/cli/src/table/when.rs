@@ -18,6 +18,17 @@ pub(crate) fn ago(at: Time) -> String {
     format!("{} ago", human(now().since(at)))
 }
 
+/// A moment as Go prints it: `2026-11-20 23:41:33.56 +0000 UTC`. Another zone than UTC,
+/// which an engine may have, stays as it is told.
+pub(crate) fn go_time(time: &str) -> String {
+    match time.parse::<Time>() {
+        Ok(time) => {
+            format!("{} +0000 UTC", time.to_string().replace('T', " ").trim_end_matches('Z'))
+        }
+        Err(_) => time.to_owned(),
+    }
+}
+
 /// A span of time as people say it.
 pub(crate) fn human(span: Duration) -> String {
     let seconds = span.as_nanos() / 1_000_000_000;

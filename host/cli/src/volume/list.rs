@@ -3,15 +3,17 @@
 use serde_json::{Value, json};
 
 use crate::failure::Failure;
-use crate::table::{Column, Format, List, Row, natural, render};
+use crate::table::{Column, Format, LABEL, List, Row, labels_of, natural, render};
 
 const LIST: List = List {
+    of: "*formatter.volumeContext",
     columns: &COLUMNS,
     shown: &["Driver", "Name"],
     raw: &[("name", "Name"), ("driver", "Driver")],
 };
 
 const CLUSTER: List = List {
+    of: "*formatter.volumeContext",
     columns: &COLUMNS,
     shown: &["Name", "Group", "Driver", "Availability", "Status"],
     raw: &[("name", "Name"), ("driver", "Driver")],
@@ -70,6 +72,7 @@ fn row(volume: &Value) -> Row {
         ("Group", json!(missing(text(volume, "/ClusterVolume/Spec/Group")))),
         ("Availability", json!(missing(text(volume, "/ClusterVolume/Spec/Availability")))),
         ("Status", json!(status(volume))),
+        (LABEL, labels_of(&volume["Labels"])),
     ]
     .map(|(name, value)| (name.to_owned(), value))
     .into()

@@ -6,11 +6,13 @@ mod list;
 use serde_json::{Value, json};
 
 use crate::client::{Client, segment};
+use crate::docker_config;
 use crate::failure::Failure;
 use crate::filter::{collect, filter};
-use crate::inspect;
+use crate::inspect::{self, Look};
 use crate::io::Io;
 use crate::parse::{Bytes, boolean, bytes};
+use crate::shape::VOLUME;
 
 /// What Docker asks before it prunes.
 const PRUNE_WARNING: &str = "WARNING! This will remove anonymous local volumes not used by at \
@@ -136,7 +138,8 @@ pub(crate) async fn run(
         VolumeCommand::Inspect(args) => {
             let objects = args.volumes.iter().map(|volume| (volume.clone(), path(volume)));
             let format = args.format.as_deref();
-            inspect::raw(client, objects, format, io, |_, error| error.into()).await
+            let look = Look::typed_or_raw(&VOLUME);
+            inspect::raw(client, objects, format, look, io, |_, error| error.into()).await
         }
         VolumeCommand::Ls(args) => ls(client, args, io).await,
         VolumeCommand::Prune(args) => prune(client, args, io).await,
@@ -152,7 +155,11 @@ async fn ls(client: &Client, args: LsArgs, io: &mut Io) -> Result<(), Failure> {
     }
     let told: Value = call.read().await?;
     let volumes = told["Volumes"].as_array().cloned().unwrap_or_default();
-    io.text(&list::show(volumes, args.cluster, args.format.as_deref(), args.quiet)?)?;
+    let format = match args.quiet || args.cluster {
+        true => args.format,
+        false => docker_config::format(args.format.as_deref(), "volumesFormat")?,
+    };
+    io.text(&list::show(volumes, args.cluster, format.as_deref(), args.quiet)?)?;
     Ok(())
 }
 
