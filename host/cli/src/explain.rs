@@ -58,7 +58,12 @@ pub fn explain(error: &clap::Error, root: &clap::Command, arguments: &[OsString]
             }
         }
         ErrorKind::UnknownArgument if invalid.starts_with("--") => {
-            flag(format!("unknown flag: {}", before_equals(&invalid)))
+            let meant = context(error, ContextKind::SuggestedArg);
+            let meant = match bare(&meant) {
+                "" => String::new(),
+                meant => format!("\n\nDid you mean '{meant}'?"),
+            };
+            flag(format!("unknown flag: {}{meant}", before_equals(&invalid)))
         }
         ErrorKind::UnknownArgument if invalid.starts_with('-') && invalid.len() > 1 => {
             let letter = invalid[1..].chars().next().unwrap_or('-');
@@ -70,9 +75,10 @@ pub fn explain(error: &clap::Error, root: &clap::Command, arguments: &[OsString]
                 true => String::new(),
                 false => format!("Usage:  {path}\n\n"),
             };
+            let meant = did_you_mean(&near_commands(root, &path, command, &word));
             Explained {
                 text: format!(
-                    "swarmw: unknown command: {path} {word}\n\n{usage}Run '{path} --help' for more information"
+                    "swarmw: unknown command: {path} {word}\n\n{meant}{usage}Run '{path} --help' for more information"
                 ),
                 code: FAILED,
             }
@@ -114,6 +120,73 @@ impl Explained {
         };
         self.code
     }
+}
+
+/// Most commands that are offered for one that does not exist.
+const OFFERED_MAX: usize = 5;
+
+/// Commands that `word` may have meant: those here that are spelled nearly so, else
+/// those elsewhere that are called so, as `service ps` for `ps`.
+fn near_commands(
+    root: &clap::Command,
+    path: &str,
+    command: &clap::Command,
+    word: &str,
+) -> Vec<String> {
+    let shown = |command: &clap::Command| !command.is_hide_set();
+    let mut near: Vec<_> = command
+        .get_subcommands()
+        .filter(|sub| shown(sub))
+        .map(|sub| (distance(word, sub.get_name()), sub.get_name()))
+        .filter(|(distance, name)| *distance <= name.len().min(word.len()) / 3 + 1 && *distance < 3)
+        .filter(|(distance, name)| *distance < name.len())
+        .collect();
+    near.sort_unstable();
+    if !near.is_empty() {
+        let near = near.into_iter().take(OFFERED_MAX);
+        return near.map(|(_, name)| format!("{path} {name}")).collect();
+    }
+    root.get_subcommands()
+        .filter(|group| shown(group))
+        .flat_map(|group| {
+            let named = group.get_subcommands().filter(|sub| shown(sub));
+            let named = named.filter(|sub| {
+                sub.get_name() == word || sub.get_visible_aliases().any(|alias| alias == word)
+            });
+            let before = format!("{} {}", root.get_name(), group.get_name());
+            named.map(move |sub| format!("{before} {}", sub.get_name()))
+        })
+        .take(OFFERED_MAX)
+        .collect()
+}
+
+fn did_you_mean(commands: &[String]) -> String {
+    let quoted: Vec<_> = commands.iter().map(|command| format!("'{command}'")).collect();
+    match quoted.split_last() {
+        None => String::new(),
+        Some((only, [])) => format!("Did you mean {only}?\n\n"),
+        Some((last, others)) => format!("Did you mean {} or {last}?\n\n", others.join(", ")),
+    }
+}
+
+/// How many letters have to be added, left out, changed or exchanged with their
+/// neighbour to make one word of the other.
+fn distance(a: &str, b: &str) -> usize {
+    let (a, b): (Vec<_>, Vec<_>) = (a.chars().collect(), b.chars().collect());
+    let mut rows = vec![(0..=b.len()).collect::<Vec<_>>()];
+    for i in 1..=a.len() {
+        let mut row = vec![i];
+        for j in 1..=b.len() {
+            let changed = rows[i - 1][j - 1] + usize::from(a[i - 1] != b[j - 1]);
+            let mut least = changed.min(rows[i - 1][j] + 1).min(row[j - 1] + 1);
+            if i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] {
+                least = least.min(rows[i - 2][j - 2] + 1);
+            }
+            row.push(least);
+        }
+        rows.push(row);
+    }
+    rows[a.len()][b.len()]
 }
 
 /// The deepest command that the words name, and its words.
@@ -270,6 +343,28 @@ mod tests {
             ),
         ] {
             assert_eq!(said(line), (want.to_owned(), 1));
+        }
+    }
+
+    #[test]
+    fn a_near_miss_is_told_what_it_may_have_meant() {
+        for (line, want) in [
+            ("swarmw servce ls", "Did you mean 'swarmw service'?"),
+            ("swarmw node lss", "Did you mean 'swarmw node ls'?"),
+            ("swarmw service udpate x", "Did you mean 'swarmw service update'?"),
+            (
+                "swarmw ps",
+                "Did you mean 'swarmw node ps', 'swarmw service ps' or 'swarmw stack ps'?",
+            ),
+            ("swarmw deploy -c x", "Did you mean 'swarmw stack deploy'?"),
+            ("swarmw scale web=3", "Did you mean 'swarmw service scale'?"),
+            ("swarmw service ls --fromat x", "Did you mean '--format'?"),
+        ] {
+            let (text, _) = said(line);
+            assert!(text.contains(&format!("\n\n{want}\n\n")), "{line}: {text}");
+        }
+        for line in ["swarmw foo", "swarmw node xyzzy", "swarmw service ls --nope"] {
+            assert!(!said(line).0.contains("Did you mean"), "{line}");
         }
     }
 

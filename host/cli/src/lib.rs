@@ -7,15 +7,19 @@
 //! starts at [`run`]; each command is a module named after it.
 
 mod client;
+mod completion;
 mod config;
+mod context;
 mod data;
 mod docker_config;
+mod events;
 mod explain;
 mod failure;
 mod filter;
 mod flags;
 mod inspect;
 mod io;
+mod man;
 mod net;
 mod network;
 mod node;
@@ -53,9 +57,29 @@ pub struct ClientArgs {
     pub tls: TlsFlags,
 }
 
-/// A command that speaks to the daemon.
+/// A command.
 #[derive(clap::Subcommand, Clone, Debug)]
 pub enum Command {
+    /// One that a daemon answers
+    #[command(flatten)]
+    Daemon(DaemonCommand),
+    /// Make the docker client a client of this daemon
+    #[command(subcommand, override_usage = "swarmw context COMMAND", arg_required_else_help = true)]
+    Context(context::ContextCommand),
+    /// Print a script that completes command lines in a shell
+    #[command(override_usage = "swarmw completion bash|zsh|fish")]
+    Completion(completion::CompletionArgs),
+    /// Write the manual: a page for each command
+    #[command(override_usage = "swarmw man DIR")]
+    Man(man::ManArgs),
+    /// Says how a command line may go on; completion scripts ask
+    #[command(name = "__complete", hide = true)]
+    Complete(completion::CompleteArgs),
+}
+
+/// A command that a daemon answers.
+#[derive(clap::Subcommand, Clone, Debug)]
+pub enum DaemonCommand {
     /// Manage Swarm
     #[command(subcommand, override_usage = "swarmw swarm COMMAND", arg_required_else_help = true)]
     Swarm(swarm::SwarmCommand),
@@ -68,6 +92,9 @@ pub enum Command {
     /// Leave the swarm
     #[command(override_usage = "swarmw leave [OPTIONS]")]
     Leave(swarm::LeaveArgs),
+    /// Get real time events of the cluster and of this node
+    #[command(override_usage = "swarmw events [OPTIONS]")]
+    Events(events::EventsArgs),
     /// Look after the networks between nodes
     #[command(subcommand, override_usage = "swarmw net COMMAND", arg_required_else_help = true)]
     Net(net::NetCommand),
@@ -110,13 +137,9 @@ pub fn command() -> clap::Command {
 
 /// Runs one command against the daemon that `args` names, writes its results and
 /// errors to `io`, and gives the exit code: 0, 1 where it failed, or 2 where a plan that was
-/// asked to say so has changes.
-pub async fn run(args: &ClientArgs, command: Command, io: &mut Io) -> i32 {
-    let result = match client(args) {
-        Ok(client) => dispatch(&client, command, io).await,
-        Err(failure) => Err(failure),
-    };
-    match result {
+/// asked to say so has changes. `root` is the command that all others are below.
+pub async fn run(args: &ClientArgs, command: Command, root: &clap::Command, io: &mut Io) -> i32 {
+    match dispatch(args, command, root, io).await {
         Ok(()) => 0,
         Err(Failure::WouldChange) => WOULD_CHANGE,
         Err(failure) => {
@@ -151,25 +174,43 @@ where
         Ok((ClientArgs::from_arg_matches(&matches)?, Command::from_arg_matches(&matches)?))
     });
     match parsed {
-        Ok((args, command)) => run(&args, command, io).await,
+        Ok((args, command)) => run(&args, command, &root, io).await,
         Err(error) => explain(&error, &root, &arguments).tell(io),
     }
 }
 
-async fn dispatch(client: &Client, command: Command, io: &mut Io) -> Result<(), Failure> {
+async fn dispatch(
+    args: &ClientArgs,
+    command: Command,
+    root: &clap::Command,
+    io: &mut Io,
+) -> Result<(), Failure> {
     match command {
-        Command::Swarm(command) => swarm::run(client, command, io).await,
-        Command::Init(args) => swarm::run(client, swarm::SwarmCommand::Init(args), io).await,
-        Command::Join(args) => swarm::run(client, swarm::SwarmCommand::Join(args), io).await,
-        Command::Leave(args) => swarm::run(client, swarm::SwarmCommand::Leave(args), io).await,
-        Command::Net(command) => net::run(client, command, io).await,
-        Command::Network(command) => network::run(client, command, io).await,
-        Command::Node(command) => node::run(client, command, io).await,
-        Command::Service(command) => service::run(client, *command, io).await,
-        Command::Config(command) => config::run(client, command, io).await,
-        Command::Secret(command) => secret::run(client, command, io).await,
-        Command::Stack(command) => stack::run(client, command, io).await,
-        Command::Plugin(command) => plugin::run(client, command, io).await,
-        Command::Volume(command) => volume::run(client, command, io).await,
+        Command::Completion(args) => completion::script(&args, io),
+        Command::Complete(words) => completion::complete(args, &words, root, io).await,
+        Command::Context(command) => context::run(args, command, io),
+        Command::Man(args) => man::run(&args, root, io),
+        Command::Daemon(command) => ask(&client(args)?, command, io).await,
+    }
+}
+
+async fn ask(client: &Client, command: DaemonCommand, io: &mut Io) -> Result<(), Failure> {
+    match command {
+        DaemonCommand::Swarm(command) => swarm::run(client, command, io).await,
+        DaemonCommand::Init(args) => swarm::run(client, swarm::SwarmCommand::Init(args), io).await,
+        DaemonCommand::Join(args) => swarm::run(client, swarm::SwarmCommand::Join(args), io).await,
+        DaemonCommand::Leave(args) => {
+            swarm::run(client, swarm::SwarmCommand::Leave(args), io).await
+        }
+        DaemonCommand::Events(args) => events::run(client, args, io).await,
+        DaemonCommand::Net(command) => net::run(client, command, io).await,
+        DaemonCommand::Network(command) => network::run(client, command, io).await,
+        DaemonCommand::Node(command) => node::run(client, command, io).await,
+        DaemonCommand::Service(command) => service::run(client, *command, io).await,
+        DaemonCommand::Config(command) => config::run(client, command, io).await,
+        DaemonCommand::Secret(command) => secret::run(client, command, io).await,
+        DaemonCommand::Stack(command) => stack::run(client, command, io).await,
+        DaemonCommand::Plugin(command) => plugin::run(client, command, io).await,
+        DaemonCommand::Volume(command) => volume::run(client, command, io).await,
     }
 }

@@ -64,7 +64,7 @@ pub fn run() -> ExitCode {
     match parsed {
         Ok((args, command)) => match runtime() {
             Ok(runtime) => {
-                exit(runtime.block_on(swarmw_cli::run(&args, command, &mut Io::system())))
+                exit(runtime.block_on(swarmw_cli::run(&args, command, &root, &mut Io::system())))
             }
             Err(error) => failed(&error),
         },
