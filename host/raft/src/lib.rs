@@ -23,7 +23,6 @@ mod role;
 mod seal;
 mod snapshot;
 mod storage;
-mod trim;
 mod types;
 
 pub use config::{RaftConfig, Timing};
