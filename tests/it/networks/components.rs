@@ -12,8 +12,9 @@ const ASK: &[u8] = include_bytes!(env!("SWARMW_HELLO_ASK"));
 #[track_caller]
 fn says(node: &Node, service: &str, each: &[&str]) {
     eventually(&format!("{service} says {each:?}"), || {
-        let said = node.run(format!("service logs --tail 8 {service}"));
-        match each.iter().all(|text| said.contains(text)) {
+        // A manager that has just started leads nothing yet.
+        let said = node.try_run(format!("service logs --tail 8 {service}"));
+        match said.code == 0 && each.iter().all(|text| said.stdout.contains(text)) {
             true => Ok(()),
             false => Err(said),
         }

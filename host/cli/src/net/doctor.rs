@@ -14,6 +14,7 @@ use crate::table::{Column, Format, List, Row, natural, render};
 const NAMED_MAX: usize = 8;
 
 const LIST: List = List {
+    of: "*net.nodeContext",
     columns: &[
         column("Node", "NODE"),
         column("ID", "ID"),
