@@ -283,7 +283,10 @@ fn wrong_count(path: &str, command: &clap::Command) -> Explained {
             }
         }
         Some(most) if least == 0 => format!("requires at most {most} {}", plural(most)),
-        Some(most) => format!("requires at least {least} and at most {most} arguments"),
+        Some(most) => {
+            see = "Run";
+            format!("requires at least {least} and at most {most} arguments")
+        }
         None => format!("requires at least {least} {}", plural(least)),
     };
     Explained {

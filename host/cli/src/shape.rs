@@ -135,7 +135,10 @@ impl Shape {
             }
             (Self::Map(shape), Some(Value::Map(map))) => {
                 let mut shaped = Map::default().with_zero(shape.value(None));
-                for (key, value) in map.iter() {
+                // Go writes its maps in the order of their keys.
+                let mut entries: Vec<_> = map.iter().collect();
+                entries.sort_by_key(|(key, _)| *key);
+                for (key, value) in entries {
                     shaped.insert(key, shape.value(Some(value)));
                 }
                 shaped.into()

@@ -161,6 +161,8 @@ impl Printer<'_> {
             return rest;
         };
         directive.verb = verb;
+        // Of `%v` a plus asks for names of fields, not for a sign.
+        directive.plus &= verb != 'v';
         rest = &rest[verb.len_utf8()..];
         match (verb, self.values.get(self.at)) {
             ('%', _) => self.out.push('%'),

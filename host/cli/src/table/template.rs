@@ -55,8 +55,10 @@ fn told(error: &swarmw_template::TemplateError) -> Failure {
 
 impl Headings {
     pub(crate) fn of<'h>(columns: impl Iterator<Item = (&'static str, &'h str)>) -> Self {
-        let mut fields: Vec<_> =
-            columns.map(|(name, heading)| (name.into(), Field::Method(heading.into()))).collect();
+        let mut fields: Vec<_> = columns
+            .filter(|(_, heading)| !heading.is_empty())
+            .map(|(name, heading)| (name.into(), Field::Method(heading.into())))
+            .collect();
         let none = Arc::new(Map::default());
         fields.push((LABEL.into(), Field::Keyed(none, |_, key| heading_of(key).into())));
         let name = "formatter.SubHeaderContext";
@@ -218,7 +220,7 @@ mod tests {
             super::super::Column { name: "Name", heading: "NAME" },
             super::super::Column { name: "Description", heading: "DESCRIPTION" },
             super::super::Column { name: "DockerEndpoint", heading: "DOCKER ENDPOINT" },
-            super::super::Column { name: "Current", heading: "CURRENT" },
+            super::super::Column { name: "Current", heading: "" },
             super::super::Column { name: "Error", heading: "ERROR" },
         ],
         shown: &["Name"],

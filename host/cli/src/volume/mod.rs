@@ -138,7 +138,7 @@ pub(crate) async fn run(
         VolumeCommand::Inspect(args) => {
             let objects = args.volumes.iter().map(|volume| (volume.clone(), path(volume)));
             let format = args.format.as_deref();
-            let look = Look::typed_or_raw(&VOLUME);
+            let look = Look::typed(&VOLUME);
             inspect::raw(client, objects, format, look, io, |_, error| error.into()).await
         }
         VolumeCommand::Ls(args) => ls(client, args, io).await,

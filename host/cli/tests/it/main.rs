@@ -28,7 +28,8 @@ struct Said {
 }
 
 /// Commands that are not answered as the docker client answers them, and why.
-const DIFFERENT: [(&str, &str); 2] = [
+const DIFFERENT: [(&str, &str); 3] = [
+    ("service inspect job --pretty", "the docker client says nothing of jobs"),
     ("servce ls", "a near miss is told what it may have meant"),
     ("node lss", "a near miss is told what it may have meant"),
 ];
