@@ -62,7 +62,7 @@ pub struct ClientArgs {
 pub enum Command {
     /// One that a daemon answers
     #[command(flatten)]
-    Daemon(DaemonCommand),
+    Daemon(Box<DaemonCommand>),
     /// Make the docker client a client of this daemon
     #[command(subcommand, override_usage = "swarmw context COMMAND", arg_required_else_help = true)]
     Context(context::ContextCommand),
@@ -190,7 +190,7 @@ async fn dispatch(
         Command::Complete(words) => completion::complete(args, &words, root, io).await,
         Command::Context(command) => context::run(args, command, io),
         Command::Man(args) => man::run(&args, root, io),
-        Command::Daemon(command) => ask(&client(args)?, command, io).await,
+        Command::Daemon(command) => ask(&client(args)?, *command, io).await,
     }
 }
 

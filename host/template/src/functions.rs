@@ -20,6 +20,8 @@ pub enum Kind {
     Texts,
 }
 
+/// A function that knows its arguments alone.
+type Plain = fn(&[Value]) -> Result<Value, String>;
 type Call<'f> = Box<dyn Fn(&[Value]) -> Result<Value, String> + 'f>;
 
 /// A function that a caller adds.
@@ -32,8 +34,6 @@ pub struct Function<'f> {
 #[derive(Default)]
 pub struct Functions<'f>(BTreeMap<&'static str, Function<'f>>);
 
-type BuiltinCall = fn(&[Value]) -> Result<Value, String>;
-
 /// What every template has.
 #[derive(Clone, Copy)]
 pub(crate) struct Builtin {
@@ -41,7 +41,7 @@ pub(crate) struct Builtin {
     pub(crate) takes: &'static [Kind],
     /// Whether there may be more.
     pub(crate) more: bool,
-    pub(crate) call: BuiltinCall,
+    pub(crate) call: Plain,
 }
 
 // === impl Kind ===
@@ -126,7 +126,7 @@ pub(crate) fn is_builtin(name: &str) -> bool {
 
 pub(crate) fn builtin(name: &str) -> Option<Builtin> {
     use Kind::{Any, Text};
-    let (takes, more, call): (&'static [Kind], bool, BuiltinCall) = match name {
+    let (takes, more, call): (&'static [Kind], bool, Plain) = match name {
         "eq" => (&[Any], true, eq),
         "ne" => (&[Any, Any], false, |values| Ok(Value::Bool(!equal(values)?))),
         "lt" => (&[Any, Any], false, |values| ordered(values, Ordering::is_lt)),
