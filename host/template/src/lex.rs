@@ -274,25 +274,46 @@ impl Lexer<'_> {
         Ok(())
     }
 
+    /// What looks like a number; whether it is one, the parser says.
     fn number(&mut self) -> Result<(), String> {
-        // A sign belongs to an exponent only behind its letter.
-        while let Some(c) = self.peek() {
-            let before = self.text[..self.at].chars().next_back().unwrap_or_default();
-            let hex =
-                self.text[self.start..self.at].trim_start_matches(['+', '-']).starts_with("0x");
-            let signs = matches!(c, '+' | '-')
-                && (matches!(before, 'p' | 'P') || (!hex && matches!(before, 'e' | 'E')));
-            if !(is_word(c) || c == '.' || signs) {
-                break;
+        self.at = self.start;
+        self.accept("+-");
+        let mut digits = "0123456789_";
+        let decimal = digits;
+        if self.accept("0") {
+            for (letters, of_them) in
+                [("xX", "0123456789abcdefABCDEF_"), ("oO", "01234567_"), ("bB", "01_")]
+            {
+                if self.accept(letters) {
+                    digits = of_them;
+                    break;
+                }
             }
-            self.next();
         }
-        let written = &self.text[self.start..self.at];
-        if crate::parse::number(written).is_none() {
+        while self.accept(digits) {}
+        if self.accept(".") {
+            while self.accept(digits) {}
+        }
+        if digits == decimal && self.accept("eE") {
+            self.accept("+-");
+            while self.accept(decimal) {}
+        }
+        if self.peek().is_some_and(is_word) {
+            self.next();
+            let written = &self.text[self.start..self.at];
             return Err(format!("bad number syntax: {written:?}"));
         }
         self.emit(Kind::Number);
         Ok(())
+    }
+
+    /// Takes the next character if it is one of these.
+    fn accept(&mut self, these: &str) -> bool {
+        let found = self.peek().is_some_and(|c| these.contains(c));
+        if found {
+            self.next();
+        }
+        found
     }
 
     fn check_terminator(&self) -> Result<(), String> {

@@ -1,5 +1,6 @@
 //! Tokens as a tree.
 
+use std::cell::Cell;
 use std::collections::HashMap;
 
 use crate::functions::{Functions, is_builtin};
@@ -22,6 +23,7 @@ pub(crate) fn parse(
         functions,
         tokens: lex(text),
         at: 0,
+        seen: Cell::new(0),
         variables: vec!["$".to_owned()],
         ranges: 0,
         depth: 0,
@@ -37,6 +39,8 @@ struct Parser<'p> {
     functions: &'p Functions<'p>,
     tokens: Vec<Token>,
     at: usize,
+    /// The furthest token that was looked at, whose line messages name.
+    seen: Cell<usize>,
     /// Those that are known here.
     variables: Vec<String>,
     /// How many `range` are around.
@@ -205,6 +209,13 @@ impl Parser<'_> {
         self.variables = variables;
         self.ranges = ranges;
         self.depth -= 1;
+        // Of two with one name, at most one may say something.
+        if is_empty(&list) && self.defined.contains_key(&name) {
+            return Ok(());
+        }
+        if self.defined.get(&name).is_some_and(|known| !is_empty(known)) {
+            return Err(self.wrong(&format!("template: multiple definition of template {name:?}")));
+        }
         self.defined.insert(name, list);
         Ok(())
     }
@@ -444,7 +455,9 @@ impl Parser<'_> {
 
     fn peek(&self) -> &Token {
         // The last token stays: what comes after the end is the end.
-        &self.tokens[self.at.min(self.tokens.len() - 1)]
+        let at = self.at.min(self.tokens.len() - 1);
+        self.seen.set(self.seen.get().max(at));
+        &self.tokens[at]
     }
 
     fn peek_past_space(&mut self) -> &Token {
@@ -487,15 +500,19 @@ impl Parser<'_> {
         self.wrong(&format!("{}{extra}", token.text))
     }
 
-    /// A complaint at the token that was read last.
+    /// A complaint at the token that was looked at last.
     fn wrong(&self, message: &str) -> TemplateError {
-        let last = self.at.saturating_sub(1).min(self.tokens.len() - 1);
         TemplateError {
-            place: format!("{}:{}", self.name, self.tokens[last].line),
+            place: format!("{}:{}", self.name, self.tokens[self.seen.get()].line),
             message: message.to_owned(),
             cause: Cause::Syntax,
         }
     }
+}
+
+/// Whether a list says nothing but blanks.
+fn is_empty(list: &List) -> bool {
+    list.0.iter().all(|node| matches!(node, Node::Text(text) if text.trim().is_empty()))
 }
 
 pub(crate) enum Number {
@@ -510,6 +527,10 @@ pub(crate) fn number(written: &str) -> Option<Number> {
         None => (1, written.strip_prefix('+').unwrap_or(written)),
     };
     if !digits.starts_with(|c: char| c.is_ascii_digit() || c == '.') {
+        return None;
+    }
+    // As in Go: between digits alone.
+    if digits.contains("__") || digits.ends_with('_') {
         return None;
     }
     let plain = digits.replace('_', "");

@@ -3,8 +3,10 @@
 use crate::TEXT_MAX;
 use crate::value::Value;
 
-/// Widest field and longest fraction, as Go's.
+/// Widest field, as Go's.
 const WIDTH_MAX: usize = 1_000_000;
+/// Longest fraction. Go writes more of it, which are zeros: no number has so many digits.
+const FRACTION_MAX: usize = 10_000;
 
 /// `print`: blanks between neighbours of which neither is a text.
 pub(crate) fn print(values: &[Value]) -> String {
@@ -155,7 +157,7 @@ impl Printer<'_> {
         }
         rest = self.named_argument(rest);
         directive.width = directive.width.map(|width| width.min(WIDTH_MAX));
-        directive.precision = directive.precision.map(|precision| precision.min(WIDTH_MAX));
+        directive.precision = directive.precision.map(|precision| precision.min(FRACTION_MAX));
         let Some(verb) = rest.chars().next() else {
             self.out += "%!(NOVERB)";
             return rest;
@@ -307,7 +309,9 @@ impl Directive {
             None => digits,
         };
         let prefix = if self.sharp { prefix } else { "" };
-        Some(self.signed(number < 0, &format!("{prefix}{digits}")))
+        // A precision says how many zeros there are.
+        let directive = Self { zero: self.zero && self.precision.is_none(), ..*self };
+        Some(directive.signed(number < 0, &format!("{prefix}{digits}")))
     }
 
     fn of_float(&self, number: f64) -> Option<String> {
@@ -335,19 +339,27 @@ impl Directive {
             false if self.space => " ",
             false => "",
         };
-        let width = self.width.unwrap_or(0).saturating_sub(sign.len());
-        match self.zero && !self.minus && self.precision.is_none() {
-            true => format!("{sign}{digits:0>width$}"),
+        match self.zero && !self.minus {
+            true => {
+                let missing = self.missing(sign.len() + digits.len());
+                format!("{sign}{}{digits}", "0".repeat(missing))
+            }
             false => self.padded(&format!("{sign}{digits}")),
         }
     }
 
+    /// How many characters a text of this length lacks. What `format!` pads with has
+    /// limits of its own.
+    fn missing(&self, length: usize) -> usize {
+        self.width.unwrap_or(0).saturating_sub(length)
+    }
+
     fn padded(&self, text: &str) -> String {
-        let width = self.width.unwrap_or(0);
+        let missing = self.missing(text.chars().count());
         match (self.minus, self.zero) {
-            (true, _) => format!("{text:<width$}"),
-            (false, true) => format!("{text:0>width$}"),
-            (false, false) => format!("{text:>width$}"),
+            (true, _) => text.to_owned() + &" ".repeat(missing),
+            (false, true) => "0".repeat(missing) + text,
+            (false, false) => " ".repeat(missing) + text,
         }
     }
 }
