@@ -16,6 +16,9 @@ use crate::{Error, Result};
 /// The kernel answers at once, but an answer that this process cannot read is none.
 const PATIENCE: Duration = Duration::from_secs(10);
 
+/// Until a socket that is busy is asked again.
+const ASK_AGAIN: Duration = Duration::from_millis(5);
+
 /// A netlink socket in a namespace.
 #[derive(Clone, Debug)]
 pub(crate) struct Netlink {
@@ -69,7 +72,19 @@ impl Netlink {
         &self,
         message: RouteNetlinkMessage,
     ) -> io::Result<Vec<RouteNetlinkMessage>> {
-        self.exchange(message, NLM_F_DUMP).await
+        let read = async {
+            loop {
+                match self.exchange(message.clone(), NLM_F_DUMP).await {
+                    // Another answer of this kind is under way, to somebody who gave up
+                    // waiting for it.
+                    Err(busy) if busy.kind() == io::ErrorKind::ResourceBusy => {
+                        tokio::time::sleep(ASK_AGAIN).await;
+                    }
+                    done => return done,
+                }
+            }
+        };
+        tokio::time::timeout(PATIENCE, read).await.map_err(late)?
     }
 
     async fn exchange(
@@ -94,7 +109,10 @@ impl Netlink {
             }
             Ok(got)
         };
-        let late = |_| io::Error::new(io::ErrorKind::TimedOut, "no answer within 10 s");
         tokio::time::timeout(PATIENCE, read).await.map_err(late)?
     }
+}
+
+fn late(_: tokio::time::error::Elapsed) -> io::Error {
+    io::Error::new(io::ErrorKind::TimedOut, "no answer within 10 s")
 }

@@ -86,12 +86,21 @@ pub(crate) fn row_value(list: &List, row: &Row) -> Value {
             (None, _) => {}
             (Some(column), value) => {
                 let value = from_json(value);
-                json.insert(column.name, value.clone());
+                if !is_ours_alone(list, column.name) {
+                    json.insert(column.name, value.clone());
+                }
                 fields.push((column.name.into(), Field::Method(value)));
             }
         }
     }
     Struct { name: list.of, fields, is_open: false, json: Some(json.into()) }.into()
+}
+
+/// Whether Docker's client does not have a placeholder of one of its lists: its JSON is
+/// Docker's.
+fn is_ours_alone(list: &List, name: &str) -> bool {
+    let has_versions = matches!(list.of, "*secret.secretContext" | "*config.configContext");
+    has_versions && name == "Version"
 }
 
 /// A value of JSON as a template sees it.
