@@ -15,6 +15,7 @@
 //! - `layout`: what a `Desired` means in devices, addresses, routes, neighbours; pure.
 //! - `difference`: from what is there to what should be, step by step; pure.
 //! - `table`: the nftables of it, and the smallest change of them; pure.
+//! - `part`, `known`: the part of it all that a change touches; pure.
 //! - `router`, `reading`, `doing`: the kernel itself, over netlink.
 //! - `overlay`, `state`: the front door, and what is behind it.
 //! - `ports`: the other front door: published ports, in the node's own namespace.
@@ -28,18 +29,21 @@ use std::net::IpAddr;
 
 use swarmw_model::{NetworkId, Pool};
 
+mod beside;
 mod container;
 mod device;
 mod difference;
 mod doing;
 mod drift;
 mod error;
+mod known;
 mod layout;
 mod namespace;
 mod netfilter;
 mod netlink;
 mod nft;
 mod overlay;
+mod part;
 mod ports;
 mod reading;
 mod router;

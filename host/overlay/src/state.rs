@@ -2,13 +2,16 @@
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use swarmw_model::NetworkId;
 
 use crate::difference::{Difference, Step, difference};
 use crate::drift::{Applied, Drift, Failure};
+use crate::known::{Known, Made, There};
 use crate::layout::{Device, Kind, Layout, mtu_over};
 use crate::overlay::Settings;
+use crate::part::Part;
 use crate::router::{Machine, Router};
 use crate::settings::SETTINGS;
 use crate::table::{Listed, Table};
@@ -20,7 +23,7 @@ pub(crate) struct State {
     router: Option<Router>,
     /// It was made since the last `apply`.
     made: bool,
-    desired: Option<Desired>,
+    desired: Option<Arc<Desired>>,
     /// What is there, if nobody else changed it; none: to be read.
     known: Option<Known>,
     /// Links made since this process began, which nothing may have been told of yet.
@@ -29,15 +32,6 @@ pub(crate) struct State {
     rules: Option<String>,
     /// The number of the ruleset when it was last read and found right.
     generation: Option<u32>,
-}
-
-/// What is there.
-#[derive(Debug)]
-struct Known {
-    layout: Layout,
-    table: Table,
-    /// Of networks, by the address that the underlay was looked up with.
-    mtu: (IpAddr, u32),
 }
 
 /// What was read.
@@ -64,20 +58,26 @@ impl State {
 
     /// See [`crate::Overlay::apply`].
     pub(crate) async fn apply(&mut self, settings: &Settings, desired: Desired) -> Result<Applied> {
-        self.desired = Some(desired.clone());
+        let desired = Arc::new(desired);
+        let before = self.desired.replace(desired.clone());
+        // Until all is done it is not known what is there.
+        let known = self.known.take();
         if desired.networks.is_empty() && self.is_unlinked(settings).await? {
             return self.close().await;
         }
-        let seen = match self.known.take() {
-            Some(known) if known.suffices(&desired) => Seen::from(known),
-            _ => {
-                let mut seen = self.look(settings, &desired).await?;
-                // They may be about to be told of.
-                seen.abandoned.clear();
-                seen
-            }
+        let Some(known) = known.filter(|known| known.suffices(&desired)) else {
+            let mut seen = self.look(settings, &desired).await?;
+            // They may be about to be told of.
+            seen.abandoned.clear();
+            return self.settle(settings, &desired, seen).await;
         };
-        self.settle(settings, &desired, seen).await
+        match before.and_then(|before| known.part(&before, &desired)) {
+            Some(part) => self.settle_part(settings, known, part).await,
+            None => {
+                let mtu = known.mtu();
+                self.settle(settings, &desired, Seen::of(known.there, mtu)).await
+            }
+        }
     }
 
     /// See [`crate::Overlay::check`].
@@ -118,8 +118,7 @@ impl State {
         }
         self.linked.insert(veth.clone());
         if let Some(known) = &mut self.known {
-            known.layout.devices.extend(made.devices);
-            known.layout.addresses.extend(made.addresses);
+            known.link(veth, made, self.desired.as_deref());
         }
         Ok(())
     }
@@ -130,7 +129,7 @@ impl State {
         let Some(router) = &mut self.router else { return Ok(()) };
         router.remove_device(veth.checked()?).await?;
         if let Some(known) = &mut self.known {
-            known.layout.forget(&veth.0);
+            known.unlink(veth);
         }
         let last = self.desired.as_ref().is_some_and(|desired| desired.networks.is_empty());
         if last && self.is_unlinked(settings).await? {
@@ -141,10 +140,8 @@ impl State {
 
     /// See [`crate::Overlay::mtu`].
     pub(crate) async fn mtu(&mut self, settings: &Settings, address: IpAddr) -> Result<u32> {
-        if let Some(Known { mtu: (_, mtu), .. }) =
-            self.known.as_ref().filter(|known| known.mtu.0 == address)
-        {
-            return Ok(*mtu);
+        if let Some(mtu) = self.known.as_ref().and_then(|known| known.mtu_of(address)) {
+            return Ok(mtu);
         }
         let underlay = match &self.router {
             Some(router) => router.machine.mtu_of(address).await?,
@@ -200,7 +197,10 @@ impl State {
     }
 
     /// What is desired, what there is, and where they differ; none: nothing was applied.
-    async fn judged(&mut self, settings: &Settings) -> Result<Option<(Desired, Seen, Vec<Drift>)>> {
+    async fn judged(
+        &mut self,
+        settings: &Settings,
+    ) -> Result<Option<(Arc<Desired>, Seen, Vec<Drift>)>> {
         let Some(desired) = self.desired.clone().filter(|_| self.router.is_some()) else {
             return Ok(None);
         };
@@ -225,7 +225,9 @@ impl State {
         // Before the listing: a change meanwhile is seen the next time.
         let generation = Some(netfilter::generation(&router.inside).await?);
         let listed = match &self.known {
-            Some(known) if self.generation == generation => Some(Listed::of(known.table.clone())),
+            Some(known) if self.generation == generation => {
+                Some(Listed::of(known.there.table.clone()))
+            }
             _ => self.list(settings).await?,
         };
         Ok(Seen { named, settings: different, layout, listed, generation, mtu, abandoned })
@@ -256,6 +258,38 @@ impl State {
         desired: &Desired,
         seen: Seen,
     ) -> Result<Applied> {
+        let mtu = seen.mtu;
+        let (applied, made) = self.make(settings, desired, seen).await?;
+        // What was refused may be half done.
+        let is_known = applied.failed.is_empty();
+        self.known = is_known.then(|| Known::of(desired, made, mtu));
+        Ok(applied)
+    }
+
+    /// The same where only a part of it is to be changed.
+    async fn settle_part(
+        &mut self,
+        settings: &Settings,
+        mut known: Known,
+        part: Part,
+    ) -> Result<Applied> {
+        let found = known.found(&part);
+        let seen = Seen::of(found.clone(), known.mtu());
+        let (applied, made) = self.make(settings, &part.after, seen).await?;
+        if applied.failed.is_empty() {
+            known.take_over(&found, made);
+            self.known = Some(known);
+        }
+        Ok(applied)
+    }
+
+    /// Makes what is seen what is desired, and says what was done and what there is then.
+    async fn make(
+        &mut self,
+        settings: &Settings,
+        desired: &Desired,
+        seen: Seen,
+    ) -> Result<(Applied, Made)> {
         let mut applied = Applied::default();
         let (found, is_whole) = match seen.listed {
             Some(listed) => (listed.table, listed.broken.is_empty()),
@@ -330,11 +364,7 @@ impl State {
             self.rules = None;
             self.list(settings).await?;
         }
-        // What was refused may be half done.
-        let is_known = applied.failed.is_empty();
-        let known = Known { layout: wanted, table, mtu: (desired.address, seen.mtu) };
-        self.known = is_known.then_some(known);
-        Ok(applied)
+        Ok((applied, Made { there: There { layout: wanted, table }, gone: given_up }))
     }
 }
 
@@ -363,34 +393,22 @@ impl Layout {
     }
 }
 
-// === impl Known ===
-
-impl Known {
-    /// Whether it says all that is needed for a change to what is desired.
-    fn suffices(&self, desired: &Desired) -> bool {
-        let veths = desired.networks.values().flat_map(|network| network.here.values());
-        let mut links = veths.map(|veth| self.layout.devices.contains_key(&veth.0));
-        self.mtu.0 == desired.address && links.all(|is_known| is_known)
-    }
-}
-
 // === impl Seen ===
 
-impl From<Known> for Seen {
-    fn from(known: Known) -> Self {
+impl Seen {
+    /// As if it had been read.
+    fn of(there: There, mtu: u32) -> Self {
         Self {
             named: true,
             settings: Vec::new(),
-            layout: known.layout,
-            listed: Some(Listed::of(known.table)),
+            layout: there.layout,
+            listed: Some(Listed::of(there.table)),
             generation: None,
-            mtu: known.mtu.1,
+            mtu,
             abandoned: Vec::new(),
         }
     }
-}
 
-impl Seen {
     fn judge(&self, settings: &Settings, desired: &Desired) -> Vec<Drift> {
         let mut drifts = Vec::new();
         let mut add = |sentence: String| drifts.push(Drift::new(sentence));

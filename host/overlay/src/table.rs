@@ -14,6 +14,7 @@ use std::net::IpAddr;
 
 use crate::Desired;
 use crate::netfilter::Gone;
+use crate::part::Part;
 
 mod listing;
 mod text;
@@ -57,6 +58,31 @@ impl Table {
             }
         }
         table
+    }
+
+    /// What there is of a part of what is desired.
+    pub(crate) fn part(&self, part: &Part) -> Self {
+        let mut there = Self::default();
+        for network in part.sides().into_iter().flat_map(|side| side.networks.values()) {
+            there.networks.extend(self.networks.get(&network.vni));
+            for address in network.balanced.keys() {
+                let balanced = self.balanced.get(address).cloned();
+                there.balanced.extend(balanced.map(|balanced| (*address, balanced)));
+            }
+        }
+        there
+    }
+
+    /// Puts something in the place of a part.
+    pub(crate) fn replace(&mut self, part: &Self, by: Self) {
+        for vni in &part.networks {
+            self.networks.remove(vni);
+        }
+        for address in part.balanced.keys() {
+            self.balanced.remove(address);
+        }
+        self.networks.extend(by.networks);
+        self.balanced.extend(by.balanced);
     }
 
     /// What is not as it should be, in sentences.
