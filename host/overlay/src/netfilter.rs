@@ -1,10 +1,15 @@
 //! What `nft` does not do: the number of the ruleset, and flows to forget. Both over the
 //! kernel's netfilter socket, whose messages are few and small enough to write by hand
 //! (linux/netfilter/nfnetlink.h, nf_tables.h, nfnetlink_conntrack.h).
+//!
+//! Changes of nftables that are made all the time are made here, too. The kernel closes a
+//! socket only when no processor sees any more what was removed by then, which takes 10 ms
+//! and more: `nft` waits for that each time, a socket that is kept never does.
 
 use std::collections::BTreeSet;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use rtnetlink::sys::protocols::NETLINK_NETFILTER;
 use rtnetlink::sys::{Socket, SocketAddr as KernelAddress};
@@ -17,6 +22,10 @@ const NLMSG_DONE: u16 = 3;
 const NLM_F_REQUEST: u16 = 1;
 const NLM_F_ACK: u16 = 4;
 const NLM_F_DUMP: u16 = 0x300;
+
+const BEGIN: u16 = 0x10;
+const END: u16 = 0x11;
+const NFNL_SUBSYS_NFTABLES: u16 = 10;
 
 const GET_GENERATION: u16 = 10 << 8 | 16;
 const NFTA_GEN_ID: u16 = 1;
@@ -42,6 +51,86 @@ const ENOENT: i32 = 2;
 /// Sizes of `nlmsghdr` and `nfgenmsg`.
 const HEADER: usize = 16;
 const FAMILY_HEADER: usize = 4;
+
+/// A socket in a namespace, to be kept.
+#[derive(Clone, Debug)]
+pub(crate) struct Netfilter(Arc<Mutex<Socket>>);
+
+/// A message of a transaction.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Asked {
+    pub(crate) kind: u16,
+    pub(crate) flags: u16,
+    pub(crate) family: u8,
+    pub(crate) attributes: Vec<u8>,
+}
+
+// === impl Netfilter ===
+
+impl Netfilter {
+    pub(crate) async fn open(inside: &Namespace) -> Result<Self> {
+        let failed = Error::kernel("opened", "a netfilter socket");
+        let socket = inside.within(|| Socket::new(NETLINK_NETFILTER)).await?.map_err(failed)?;
+        Ok(Self(Arc::new(Mutex::new(socket))))
+    }
+
+    /// Makes one transaction of nftables: all of it, or nothing. After an error the socket
+    /// is of no use: there may be more of the answer.
+    pub(crate) async fn change(&self, asked: Vec<Asked>) -> Result<()> {
+        let failed = Error::kernel("made", "a change of nftables");
+        self.with(move |socket| transact(socket, &asked)).await.map_err(failed)
+    }
+
+    /// As [`forget`].
+    pub(crate) async fn forget(&self, gone: BTreeSet<Gone>) -> Result<usize> {
+        let failed = Error::kernel("forgotten", "flows to backends that went");
+        let is_gone = move |flow: &Flow| !flow.lasts() && flow.is_of(&gone);
+        self.with(move |socket| forget_where(socket, is_gone)).await.map_err(failed)
+    }
+
+    async fn with<T: Send + 'static>(
+        &self,
+        act: impl FnOnce(&Socket) -> io::Result<T> + Send + 'static,
+    ) -> io::Result<T> {
+        let socket = Arc::clone(&self.0);
+        let done = tokio::task::spawn_blocking(move || {
+            act(&socket.lock().unwrap_or_else(PoisonError::into_inner))
+        });
+        done.await.map_err(io::Error::other)?
+    }
+}
+
+fn transact(socket: &Socket, asked: &[Asked]) -> io::Result<()> {
+    if asked.is_empty() {
+        return Ok(());
+    }
+    let edge = |kind| request(kind, 0, 0, 0, NFNL_SUBSYS_NFTABLES, &[]);
+    let mut batch = edge(BEGIN);
+    let mut sequence = 0;
+    let mut left = asked.len();
+    for Asked { kind, flags, family, attributes } in asked {
+        (sequence, left) = (sequence + 1, left - 1);
+        // The answer to the last one comes last.
+        let acknowledged = if left == 0 { NLM_F_ACK } else { 0 };
+        batch.extend(request(*kind, flags | acknowledged, sequence, *family, 0, attributes));
+    }
+    batch.extend(edge(END));
+    socket.send_to(&batch, &KernelAddress::new(0, 0), 0)?;
+    loop {
+        let (datagram, _) = socket.recv_from_full()?;
+        for (kind, message) in messages(&datagram) {
+            if kind != NLMSG_ERROR {
+                continue;
+            }
+            let code = message.get(HEADER..HEADER + 4).and_then(|code| code.try_into().ok());
+            match code.map_or(0, i32::from_ne_bytes) {
+                0 if word(message, 8) == Some(sequence) => return Ok(()),
+                0 => {}
+                code => return Err(io::Error::from_raw_os_error(-code)),
+            }
+        }
+    }
+}
 
 /// The number of the ruleset, which every change of nftables in the namespace raises.
 pub(crate) async fn generation(inside: &Namespace) -> Result<u32> {
@@ -74,9 +163,7 @@ pub(crate) enum Gone {
 /// Forgets flows of UDP, and of others those that were never answered: their next packet
 /// begins anew. How many there were.
 pub(crate) async fn forget(inside: &Namespace, gone: BTreeSet<Gone>) -> Result<usize> {
-    let failed = Error::kernel("forgotten", "flows to backends that went");
-    let is_gone = move |flow: &Flow| !flow.lasts() && flow.is_of(&gone);
-    inside.within(move || forget_where(is_gone)).await?.map_err(failed)
+    Netfilter::open(inside).await?.forget(gone).await
 }
 
 /// Forgets UDP flows to an address and port, of the network namespace that the calling
@@ -85,19 +172,21 @@ pub(crate) async fn forget(inside: &Namespace, gone: BTreeSet<Gone>) -> Result<u
 /// # Errors
 /// The kernel refuses: this needs root.
 pub fn forget_flows_here(to: SocketAddr) -> io::Result<usize> {
-    forget_where(|flow| flow.protocol == UDP && (flow.to, flow.port) == (to.ip(), to.port()))
+    let socket = Socket::new(NETLINK_NETFILTER)?;
+    forget_where(&socket, |flow| {
+        flow.protocol == UDP && (flow.to, flow.port) == (to.ip(), to.port())
+    })
 }
 
-fn forget_where(is_gone: impl Fn(&Flow) -> bool) -> io::Result<usize> {
-    let socket = Socket::new(NETLINK_NETFILTER)?;
+fn forget_where(socket: &Socket, is_gone: impl Fn(&Flow) -> bool) -> io::Result<usize> {
     let mut count = 0;
-    for message in exchange(&socket, GET_FLOWS, NLM_F_DUMP, 0, &[])? {
+    for message in exchange(socket, GET_FLOWS, NLM_F_DUMP, 0, &[])? {
         let Some(flow) = Flow::read(&message) else { continue };
         if !is_gone(&flow) {
             continue;
         }
         let family = message.get(HEADER).copied().unwrap_or_default();
-        match exchange(&socket, DELETE_FLOW, NLM_F_ACK, family, &flow.named) {
+        match exchange(socket, DELETE_FLOW, NLM_F_ACK, family, &flow.named) {
             Ok(_) => count += 1,
             // It ended by itself.
             Err(error) if error.raw_os_error() == Some(ENOENT) => {}
@@ -203,16 +292,7 @@ fn exchange(
     family: u8,
     attributes: &[u8],
 ) -> io::Result<Vec<Vec<u8>>> {
-    let length = HEADER + FAMILY_HEADER + attributes.len();
-    let mut request = Vec::with_capacity(length);
-    request.extend(u32::try_from(length).unwrap_or(u32::MAX).to_ne_bytes());
-    request.extend(kind.to_ne_bytes());
-    request.extend((flags | NLM_F_REQUEST).to_ne_bytes());
-    // Sequence and port: one question at a time.
-    request.extend([0; 8]);
-    // Version 0, resource 0.
-    request.extend([family, 0, 0, 0]);
-    request.extend(attributes);
+    let request = request(kind, flags, 0, family, 0, attributes);
     socket.send_to(&request, &KernelAddress::new(0, 0), 0)?;
 
     let mut answers = Vec::new();
@@ -235,6 +315,29 @@ fn exchange(
             return Ok(answers);
         }
     }
+}
+
+/// A message, to port 0: the kernel.
+fn request(
+    kind: u16,
+    flags: u16,
+    sequence: u32,
+    family: u8,
+    resource: u16,
+    attributes: &[u8],
+) -> Vec<u8> {
+    let length = HEADER + FAMILY_HEADER + attributes.len();
+    let mut request = Vec::with_capacity(length);
+    request.extend(u32::try_from(length).unwrap_or(u32::MAX).to_ne_bytes());
+    request.extend(kind.to_ne_bytes());
+    request.extend((flags | NLM_F_REQUEST).to_ne_bytes());
+    request.extend(sequence.to_ne_bytes());
+    request.extend([0; 4]);
+    // Version 0.
+    request.extend([family, 0]);
+    request.extend(resource.to_be_bytes());
+    request.extend(attributes);
+    request
 }
 
 /// Messages of a datagram, each with its kind.
@@ -270,7 +373,7 @@ fn attributes(mut bytes: &[u8]) -> Vec<(u16, &[u8])> {
     found
 }
 
-fn put(bytes: &mut Vec<u8>, kind: u16, value: &[u8]) {
+pub(crate) fn put(bytes: &mut Vec<u8>, kind: u16, value: &[u8]) {
     let length = u16::try_from(value.len() + 4).unwrap_or(u16::MAX);
     bytes.extend(length.to_ne_bytes());
     bytes.extend(kind.to_ne_bytes());
@@ -280,6 +383,10 @@ fn put(bytes: &mut Vec<u8>, kind: u16, value: &[u8]) {
 
 fn short(bytes: &[u8], at: usize) -> Option<u16> {
     bytes.get(at..)?.first_chunk().copied().map(u16::from_ne_bytes)
+}
+
+fn word(bytes: &[u8], at: usize) -> Option<u32> {
+    bytes.get(at..)?.first_chunk().copied().map(u32::from_ne_bytes)
 }
 
 /// Everything in netlink begins at a multiple of four.

@@ -351,13 +351,13 @@ impl State {
         if is_whole {
             let change = table.change_from(&found);
             if !change.is_empty() {
-                nft::change(&settings.nft, &router.inside, change.text).await?;
                 (applied.chains, applied.elements) = (change.chains, change.elements);
+                router.change(settings, change).await?;
             }
         }
         let gone = Table::gone(&found, &table);
         if !gone.is_empty() {
-            applied.flows = netfilter::forget(&router.inside, gone).await?;
+            applied.flows = router.forget(gone).await?;
         }
         if !is_whole {
             // What the rules are, for comparison.

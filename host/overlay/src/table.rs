@@ -17,10 +17,11 @@ use crate::netfilter::Gone;
 use crate::part::Part;
 
 mod listing;
+mod messages;
 mod text;
 
 pub(crate) use listing::{Listed, list, unlike};
-pub(crate) use text::TABLE;
+pub(crate) use text::{Change, TABLE};
 
 /// What varies of the table.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

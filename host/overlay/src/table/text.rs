@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 use std::fmt::Write;
 use std::net::IpAddr;
 
-use super::{Balanced, Table};
+use super::{Balanced, Table, messages};
+use crate::netfilter::Asked;
 
 /// The family and name of the table.
 pub(crate) const TABLE: &str = "inet swarmw";
@@ -105,6 +106,8 @@ const FNV_PRIME: u64 = 0x0100_0000_01b3;
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Change {
     pub(crate) text: String,
+    /// The same for the kernel; none: only `nft` can say it.
+    pub(crate) asked: Option<Vec<Asked>>,
     pub(crate) chains: usize,
     pub(crate) elements: usize,
 }
@@ -131,7 +134,7 @@ impl Table {
         let _ = writeln!(text, "chain {} {{\n}}", edition());
         text.push_str("}\n");
         let rest = self.change_from(&Self::default());
-        Change { text: text + &rest.text, ..rest }
+        Change { text: text + &rest.text, asked: None, ..rest }
     }
 
     /// What leads from another table to this one.
@@ -139,7 +142,8 @@ impl Table {
         let (there, wanted) = (found.elements_unlike(self), self.elements_unlike(found));
         let surplus: Vec<_> = there.difference(&wanted).collect();
         let missing: Vec<_> = wanted.difference(&there).collect();
-        let mut change = Change { elements: surplus.len() + missing.len(), ..Change::default() };
+        let elements = surplus.len() + missing.len();
+        let mut change = Change { elements, asked: Some(Vec::new()), ..Change::default() };
         for (address, balanced) in self.served() {
             let before = found.balanced.get(address).filter(|b| !b.slots.is_empty());
             if before.is_none_or(|before| before.slots.len() != balanced.slots.len()) {
@@ -147,14 +151,23 @@ impl Table {
             }
         }
         change.elements("delete", &surplus, |key, _| key.to_owned());
+        for (set, key, _) in surplus {
+            change.ask(messages::delete_element(set, key));
+        }
         change.elements("add", &missing, |key, value| {
             if value.is_empty() { key.to_owned() } else { format!("{key} : {value}") }
         });
+        for (set, key, value) in missing {
+            change.ask(messages::new_element(set, key, value));
+        }
         // Nothing leads to them any more.
         for (address, _) in found.served() {
             if self.balanced.get(address).is_none_or(|balanced| balanced.slots.is_empty()) {
                 let name = chain_of(*address);
                 let _ = writeln!(change.text, "delete chain {TABLE} {name}");
+                // It may not have rules.
+                change.ask(Some(messages::delete_rules(*address)));
+                change.ask(Some(messages::delete_chain(*address)));
                 change.chains += 1;
             }
         }
@@ -212,7 +225,18 @@ impl Change {
              add rule {TABLE} {name} dnat {ip} to {ip} daddr . numgen inc mod {count} \
              map @{map} comment \"{count}\""
         );
+        let emptied =
+            if there { messages::delete_rules(*address) } else { messages::new_chain(*address) };
+        self.ask(Some(emptied));
+        self.ask(Some(messages::new_rule(*address, map, count)));
         self.chains += 1;
+    }
+
+    fn ask(&mut self, asked: Option<Asked>) {
+        match (&mut self.asked, asked) {
+            (Some(all), Some(asked)) => all.push(asked),
+            (all, _) => *all = None,
+        }
     }
 
     fn elements(
