@@ -9,8 +9,8 @@ use swarmw_ambient::Ambient;
 use swarmw_ca::Tls;
 use swarmw_engine_driver::Serving;
 use swarmw_model::{
-    Network, Node, NodeDescription, NodeId, NodeVolume, PortProtocol, Refusal, RefusalKind, Secret,
-    VolumeId, VolumeScope, VolumeSpec,
+    GenericResource, Network, Node, NodeDescription, NodeId, NodeVolume, PortProtocol, Refusal,
+    RefusalKind, Secret, VolumeId, VolumeScope, VolumeSpec,
 };
 use swarmw_names::Counts as NameQueries;
 use swarmw_network::PublishedPorts;
@@ -48,6 +48,8 @@ pub struct AgentConfig {
     pub hostname: String,
     /// Labels for constraints on `engine.labels.*`.
     pub engine_labels: BTreeMap<String, String>,
+    /// What the node has of generic resources, beside what its engine says.
+    pub generic_resources: Vec<GenericResource>,
     /// The address that published ports listen on.
     pub publish_addr: IpAddr,
     /// Where other nodes reach this one: `host:port`.

@@ -27,7 +27,7 @@ pub fn describe_machine(config: &AgentConfig) -> NodeDescription {
         resources: Resources {
             nano_cpus: cpus() * 1_000_000_000,
             memory_bytes: memory_bytes(),
-            generic_resources: Vec::new(),
+            generic_resources: config.generic_resources.clone(),
         },
         engine: EngineDescription {
             engine_version: format!("swarmw-{}", env!("CARGO_PKG_VERSION")),

@@ -22,11 +22,11 @@ const FIELDS: &[&str] = &[
     // Update.
     "Delay", "FailureAction", "MaxFailureRatio", "Monitor", "Order", "Parallelism",
     // Task.
-    "Architecture", "Condition", "Constraints", "ContainerSpec", "ForceUpdate",
-    "GenericResources", "Limits", "MaxAttempts", "MaxReplicas", "MemoryBytes",
-    "MemorySwappiness", "NanoCPUs", "OS", "Pids", "Placement", "Platforms", "PluginSpec",
+    "Architecture", "Condition", "Constraints", "ContainerSpec", "DiscreteResourceSpec",
+    "ForceUpdate", "GenericResources", "Kind", "Limits", "MaxAttempts", "MaxReplicas", "MemoryBytes",
+    "MemorySwappiness", "NamedResourceSpec", "NanoCPUs", "OS", "Pids", "Placement", "Platforms", "PluginSpec",
     "Preferences", "Reservations", "Resources", "RestartPolicy", "Runtime", "Spread",
-    "SpreadDescriptor", "SwapBytes", "Window",
+    "SpreadDescriptor", "SwapBytes", "Value", "Window",
     // Container.
     "Args", "CapabilityAdd", "CapabilityDrop", "Command", "Configs", "DNSConfig", "Dir", "Env",
     "Groups", "Hard", "Healthcheck", "Hostname", "Hosts", "Image", "Init", "Interval",

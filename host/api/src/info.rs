@@ -85,6 +85,11 @@ pub(crate) async fn info(State(host): State<Host>) -> Reply {
             own
         }
     };
+    // The engine's, and those that the daemon was told of.
+    let generic = host.description().resources.generic_resources;
+    if !generic.is_empty() {
+        whole["GenericResources"] = json!(generic);
+    }
     whole["Swarm"] = swarm(&host);
     ok(whole)
 }

@@ -81,6 +81,7 @@ impl Cluster {
                     desired: TaskState::Running,
                     error: Arc::default(),
                     attachments: Vec::new(),
+                    generic_resources: Vec::new(),
                 }));
             }
         }

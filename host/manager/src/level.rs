@@ -21,10 +21,16 @@ pub(crate) fn check(state: &State, change: &Change) -> Result<(), Refusal> {
         false => Ok(()),
         true => state.needs_jobs(),
     };
+    let needs_generic_resources =
+        |spec: &ServiceSpec| match spec.task_template.reserved_generic().is_empty() {
+            true => Ok(()),
+            false => state.needs_generic_resources(),
+        };
     match change {
         Change::CreateService { spec, .. } | Change::UpdateService { spec, .. } => {
             needs_networks(spec)?;
-            needs_jobs(spec)
+            needs_jobs(spec)?;
+            needs_generic_resources(spec)
         }
         Change::UpdateNode { id, spec, .. } if spec.role == NodeRole::Manager => {
             match state.node(*id).filter(|node| node.spec.role != NodeRole::Manager) {
@@ -61,8 +67,8 @@ mod tests {
     use std::sync::Arc;
 
     use swarmw_model::{
-        GlobalJob, NetworkAttachmentConfig, NodeDescription, NodeId, NodeSpec, ServiceId,
-        ServiceMode, TaskSpec, Time, Version,
+        GenericResource, GlobalJob, NetworkAttachmentConfig, NodeDescription, NodeId, NodeSpec,
+        ResourceRequirements, Resources, ServiceId, ServiceMode, TaskSpec, Time, Version,
     };
     use swarmw_state::Transaction;
 
@@ -142,5 +148,25 @@ mod tests {
         assert_eq!(check(&state(3, 3), &create), Ok(()));
         let why = check(&state(2, 2), &create).expect_err("refused").to_string();
         assert!(why.contains("jobs need a swarmw that knows them on every manager"), "{why}");
+    }
+
+    #[test]
+    fn tasks_have_generic_resources_once_every_manager_knows_them() {
+        let asked = GenericResource::Discrete { kind: "gpu".into(), count: 1 };
+        let reserved = Resources { generic_resources: vec![asked], ..Resources::default() };
+        let spec = ServiceSpec {
+            task_template: Arc::new(TaskSpec {
+                resources: Some(ResourceRequirements {
+                    reservations: Some(reserved),
+                    ..ResourceRequirements::default()
+                }),
+                ..TaskSpec::default()
+            }),
+            ..ServiceSpec::default()
+        };
+        let create = Change::CreateService { id: ServiceId::from_bits(1), spec: Box::new(spec) };
+        assert_eq!(check(&state(4, 4), &create), Ok(()));
+        let why = check(&state(3, 3), &create).expect_err("refused").to_string();
+        assert!(why.contains("generic resources need a swarmw that knows them"), "{why}");
     }
 }

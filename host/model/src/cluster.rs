@@ -145,8 +145,8 @@ pub struct JoinTokens {
 }
 
 /// Raised when the state or the log learns something that older binaries cannot read.
-/// 2: networks. 3: jobs.
-pub const FEATURE_LEVEL: u32 = 3;
+/// 2: networks. 3: jobs. 4: generic resources.
+pub const FEATURE_LEVEL: u32 = 4;
 
 // === impl ClusterSpec and its parts ===
 

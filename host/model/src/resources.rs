@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::GenericResource;
 use crate::json::{is_default, null_as_default};
 
 /// An amount of resources, as reserved by a task or owned by a node.
@@ -16,7 +17,7 @@ pub struct Resources {
     pub memory_bytes: i64,
     /// Countable things of other kinds.
     #[serde(deserialize_with = "null_as_default", skip_serializing_if = "Vec::is_empty")]
-    pub generic_resources: Vec<serde_json::Value>,
+    pub generic_resources: Vec<GenericResource>,
 }
 
 /// The most that a task may use.
@@ -50,4 +51,47 @@ pub struct ResourceRequirements {
     /// 0–100; kept as given.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub memory_swappiness: Option<i64>,
+}
+
+// === impl Resources ===
+
+impl Resources {
+    /// Whether these are among its generic resources: each name, and of what is counted no
+    /// more than there is.
+    pub fn include(&self, given: &[GenericResource]) -> bool {
+        let there = &self.generic_resources;
+        let count = |kind: &str| -> i64 {
+            there
+                .iter()
+                .filter(|r| r.name().is_empty() && r.kind() == kind)
+                .map(|r| r.count())
+                .sum()
+        };
+        given.iter().all(|one| match one {
+            GenericResource::Named { .. } => there.contains(one),
+            GenericResource::Discrete { kind, count: given } => count(kind) >= *given,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::parse_generic_resources;
+
+    #[test]
+    fn what_was_given_is_looked_for_by_name_and_by_number() {
+        let of = |text: &str| parse_generic_resources(text.split_whitespace()).expect("resources");
+        let node = Resources { generic_resources: of("gpu=a gpu=b ssd=2"), ..Default::default() };
+        for (given, there) in [
+            ("", true),
+            ("gpu=b ssd=2", true),
+            ("gpu=c", false),
+            ("ssd=3", false),
+            ("gpu=1", false),
+            ("fpga=1", false),
+        ] {
+            assert_eq!(node.include(&of(given)), there, "{given}");
+        }
+    }
 }

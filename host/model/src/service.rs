@@ -10,7 +10,7 @@ use crate::json::{is_default, null_as_default};
 use crate::{
     ContainerSpec, Driver, Duration, Endpoint, EndpointSpec, ImageKind, ImageReference,
     IngressSource, NetworkAttachmentConfig, NetworkId, Placement, Platform, Preference,
-    PublishMode, ResourceRequirements, ServiceId, Time, UpdateConfig, UpdateStatus,
+    PublishMode, ResourceRequirements, ServiceId, Time, UpdateConfig, UpdateStatus, counts_by_kind,
 };
 
 /// The version of an object: the Raft index of the entry that last wrote it.
@@ -382,6 +382,13 @@ impl TaskSpec {
     /// The constraints.
     pub fn constraints(&self) -> &[String] {
         self.placement.as_ref().map_or(&[], |p| &p.constraints)
+    }
+
+    /// How many of each kind of generic resources a task reserves; none where that is
+    /// nothing.
+    pub fn reserved_generic(&self) -> BTreeMap<String, i64> {
+        let reserved = self.resources.as_ref().and_then(|r| r.reservations.as_ref());
+        counts_by_kind(reserved.map_or(&[], |r| &r.generic_resources))
     }
 
     /// Nano-CPUs and bytes that a task reserves.

@@ -8,8 +8,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::json::is_default;
 use crate::{
-    NetworkAttachment, NodeId, PortConfig, ResolutionMode, ServiceId, TaskId, TaskSpec, Time,
-    Version,
+    GenericResource, NetworkAttachment, NodeId, PortConfig, ResolutionMode, ServiceId, TaskId,
+    TaskSpec, Time, Version,
 };
 
 /// Where a task stands, or should stand. The order is the order of life; the
@@ -139,6 +139,9 @@ pub struct Task {
     /// Its addresses, from when it has a node; its own as long as it has not ended.
     #[serde(rename = "Attachments", default, skip_serializing_if = "Vec::is_empty")]
     pub attachments: Vec<NetworkAttachment>,
+    /// What it was given of its node's generic resources, with its node.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub generic_resources: Vec<GenericResource>,
 }
 
 /// Facts of a service that its tasks keep, shared by all of one version.
@@ -196,6 +199,9 @@ pub struct Assignment {
     /// Its addresses.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub attachments: Vec<NetworkAttachment>,
+    /// What it was given of the node's generic resources.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub generic_resources: Vec<GenericResource>,
 }
 
 /// One status on its way from an agent to the leader.
@@ -296,6 +302,7 @@ impl Task {
             status: self.status.clone(),
             job_iteration: self.job_iteration,
             attachments: self.attachments.clone(),
+            generic_resources: self.generic_resources.clone(),
         })
     }
 }
@@ -363,6 +370,7 @@ mod tests {
                 status: TaskStatus::default(),
                 job_iteration,
                 attachments: Vec::new(),
+                generic_resources: Vec::new(),
             };
             assert_eq!(task.number(), number, "slot {slot} {job_iteration:?}");
             let name = name.replace("node", &node_id.to_string());

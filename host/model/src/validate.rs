@@ -10,8 +10,8 @@ pub(crate) use network::pools;
 pub use network::{address_pools, data_path_port, network, overlap};
 
 use crate::{
-    ClusterSpec, Duration, ImageReference, MountKind, PublishMode, Refusal, RefusalKind,
-    ResolutionMode, ServiceMode, ServiceSpec, UpdateConfig, references, template,
+    ClusterSpec, Duration, GenericResource, ImageReference, MountKind, PublishMode, Refusal,
+    RefusalKind, ResolutionMode, ServiceMode, ServiceSpec, UpdateConfig, references, template,
 };
 
 /// Longest name of a service.
@@ -111,20 +111,10 @@ fn job(spec: &ServiceSpec) -> Result<(), Refusal> {
 /// What Swarm has and swarmw does not have yet: refused, never dropped.
 fn not_yet(spec: &ServiceSpec) -> Result<(), Refusal> {
     let container = spec.container();
-    let task = &spec.task_template;
-    let missing = [
-        (
-            container.is_some_and(|c| c.privileges.as_ref().is_some_and(says_something)),
-            "container privileges",
-        ),
-        (
-            task.resources
-                .as_ref()
-                .and_then(|r| r.reservations.as_ref())
-                .is_some_and(|r| !r.generic_resources.is_empty()),
-            "generic resources",
-        ),
-    ];
+    let missing = [(
+        container.is_some_and(|c| c.privileges.as_ref().is_some_and(says_something)),
+        "container privileges",
+    )];
     match missing.iter().find(|(asked, _)| *asked) {
         Some((_, what)) => Err(Refusal::plain(
             RefusalKind::Unimplemented,
@@ -159,6 +149,17 @@ fn resources(spec: &ServiceSpec) -> Result<(), Refusal> {
         }
         if memory != 0 && memory < MEMORY_MIN {
             return Err(rpc(format!("invalid memory value {memory}: Must be at least 4MiB")));
+        }
+    }
+    for asked in wanted.reservations.iter().flat_map(|r| &r.generic_resources) {
+        match asked {
+            GenericResource::Discrete { count: 0.., kind } if !kind.is_empty() => {}
+            GenericResource::Discrete { .. } | GenericResource::Named { .. } => {
+                let kind = asked.kind();
+                return Err(rpc(format!(
+                    "invalid argument for resource {kind}: ask for a number of a kind"
+                )));
+            }
         }
     }
     if wanted.limits.as_ref().is_some_and(|l| l.pids < 0) {
@@ -411,6 +412,27 @@ mod tests {
             let said = service(&spec).err().map(|refusal| refusal.to_string()).unwrap_or_default();
             let said = said.trim_start_matches("rpc error: code = InvalidArgument desc = ");
             assert_eq!(said, want, "{rest}");
+        }
+    }
+
+    #[test]
+    fn generic_resources_are_asked_for_by_number() {
+        for (asked, fits) in [
+            (r#"{"DiscreteResourceSpec":{"Kind":"gpu","Value":2}}"#, true),
+            (r#"{"DiscreteResourceSpec":{"Kind":"gpu","Value":0}}"#, true),
+            (r#"{"DiscreteResourceSpec":{"Kind":"gpu","Value":-1}}"#, false),
+            (r#"{"DiscreteResourceSpec":{"Kind":"","Value":1}}"#, false),
+            (r#"{"NamedResourceSpec":{"Kind":"gpu","Value":"a"}}"#, false),
+        ] {
+            let spec = format!(
+                r#"{{"Name":"a","TaskTemplate":{{"ContainerSpec":{{"Image":"x"}},
+                    "Resources":{{"Reservations":{{"GenericResources":[{asked}]}}}}}}}}"#
+            );
+            let spec: ServiceSpec = serde_json::from_str(&spec).expect("a spec");
+            let said = service(&spec).err().map(|refusal| refusal.to_string());
+            assert_eq!(said.is_none(), fits, "{asked}: {said:?}");
+            let words = "invalid argument for resource ";
+            assert!(said.is_none_or(|said| said.contains(words)), "{asked}");
         }
     }
 

@@ -268,15 +268,15 @@ impl Reconcile<'_, '_> {
         is_up && !is_live(task) && ground(self.state, task) != Ground::Lost
     }
 
-    /// A running task whose node no longer satisfies the constraints is rejected;
-    /// the restart policy then decides.
+    /// A running task whose node no longer satisfies the constraints, or no longer has
+    /// what it gave the task, is rejected; the restart policy then decides.
     fn enforce(&mut self, service: &Service, task: &Task) {
         let Some(node) = task.node_id else { return };
         // Constraints of a newer spec are the update's business.
+        let Some(at) = self.state.node(node).filter(|at| is_active(at)) else { return };
         if task.status.state < TaskState::Assigned
             || task.spec_version != service.spec_version
-            || !self.state.node(node).is_some_and(|n| is_active(n))
-            || self.fits.satisfies(self.state, &service.spec, node)
+            || (has_what_it_gave(at, task) && self.fits.satisfies(self.state, &service.spec, node))
         {
             return;
         }
@@ -301,6 +301,7 @@ impl Reconcile<'_, '_> {
             desired,
             error: Arc::from(""),
             attachments: Vec::new(),
+            generic_resources: Vec::new(),
         }));
     }
 
@@ -333,6 +334,13 @@ fn was_told(task: &Task) -> bool {
 
 pub(crate) fn is_active(node: &swarmw_model::Node) -> bool {
     node.spec.availability == Availability::Active
+}
+
+/// Whether a node still has the generic resources that it gave a task; one whose engine is
+/// away says nothing of them.
+fn has_what_it_gave(node: &swarmw_model::Node, task: &Task) -> bool {
+    let description = &node.description;
+    !description.trouble.is_empty() || description.resources.include(&task.generic_resources)
 }
 
 /// Whether a slot is filled: a task should run, or the last one has ended and the

@@ -173,6 +173,7 @@ fn tasks(shape: Shape, state: &State) -> Vec<Change> {
             desired: TaskState::Running,
             error: Arc::default(),
             attachments: Vec::new(),
+            generic_resources: Vec::new(),
         }))
     };
     (0..shape.tasks).filter_map(task).collect()

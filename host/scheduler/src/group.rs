@@ -5,7 +5,8 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 
 use swarmw_model::{
-    NodeId, Service, ServiceId, Slot, TaskId, TaskSpec, TaskState, TaskStatus, Time, Version,
+    GenericResource, NodeId, Service, ServiceId, Slot, TaskId, TaskSpec, TaskState, TaskStatus,
+    Time, Version,
 };
 use swarmw_state::{Change, State, TaskChange};
 
@@ -149,17 +150,26 @@ impl Item {
         self.made_by.map(|place| place.get() as usize - 1)
     }
 
-    /// Gives the task its node.
-    pub(crate) fn assign(&self, node: NodeId, decisions: &mut Vec<Change>) {
+    /// Gives the task its node, and what it gets there.
+    pub(crate) fn assign(
+        &self,
+        node: NodeId,
+        generic_resources: Vec<GenericResource>,
+        decisions: &mut Vec<Change>,
+    ) {
         match self.made_at() {
             Some(at) => {
                 if let Change::CreateTask(new) = &mut decisions[at] {
                     new.node = Some(node);
                     new.error = Arc::default();
+                    new.generic_resources = generic_resources;
                 }
             }
-            None => decisions
-                .push(Change::Task(TaskChange { assign: Some(node), ..TaskChange::of(self.id) })),
+            None => decisions.push(Change::Task(TaskChange {
+                assign: Some(node),
+                generic_resources,
+                ..TaskChange::of(self.id)
+            })),
         }
     }
 

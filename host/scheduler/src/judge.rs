@@ -61,6 +61,7 @@ pub fn place_anew(
                     desired: task.desired_state,
                     error: Arc::default(),
                     attachments: Vec::new(),
+                    generic_resources: Vec::new(),
                 }));
             }
         }

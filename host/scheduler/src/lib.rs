@@ -25,6 +25,7 @@ mod column;
 mod dictionary;
 mod explain;
 mod failures;
+mod generic;
 mod group;
 mod hash;
 mod judge;

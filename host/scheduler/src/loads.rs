@@ -43,6 +43,9 @@ impl Loads<'_> {
                         s.spec.labels.get(key).is_some_and(|v| v == value)
                     };
                     self.of_services(self.state.services().filter(has).map(|s| s.id))
+                } else if let Some(kind) = load.strip_prefix("node.free.") {
+                    let free = |row: Row| (row, usage.free_of(row, kind).max(0) as u64);
+                    self.tree.sum(self.class.rows().map(free))
                 } else {
                     vec![0; self.tree.branches.len()]
                 }

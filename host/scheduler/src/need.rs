@@ -8,6 +8,7 @@ use swarmw_model::{
 };
 use swarmw_state::{NETWORKS_LEVEL, State};
 
+use crate::generic::Kinds;
 use crate::table::Row;
 use crate::usage::{Port, Usage};
 
@@ -25,6 +26,8 @@ pub(crate) struct Reserved {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(crate) struct Need {
     pub(crate) reserved: Reserved,
+    /// How many of each kind of generic resources one task reserves.
+    pub(crate) generic: Kinds,
     /// Kind and name of engine plugins.
     pub(crate) engine_plugins: Vec<(&'static str, String)>,
     /// Programs that drivers of its volumes run, which the node's admin has to allow.
@@ -59,6 +62,7 @@ impl Need {
         let (engine_plugins, helpers) = engine_plugins(spec, state);
         Self {
             reserved: Reserved { cpu, memory },
+            generic: spec.reserved_generic(),
             engine_plugins,
             helpers,
             networks: on_overlay(spec, state),
@@ -113,11 +117,12 @@ impl Need {
         self.volumes.iter().all(|any| any.iter().any(|all| all.iter().all(has)))
     }
 
-    /// Whether the row has the CPU and memory.
+    /// Whether the row has the CPU, the memory and the generic resources.
     pub(crate) fn has_resources(&self, usage: &Usage, row: Row) -> bool {
         let Reserved { cpu, memory } = self.reserved;
         (cpu == 0 || usage.free_cpu[row as usize] >= cpu)
             && (memory == 0 || usage.free_memory[row as usize] >= memory)
+            && self.generic.iter().all(|(kind, count)| usage.free_of(row, kind) >= *count)
     }
 
     /// Whether the row's host ports are free.
@@ -143,6 +148,9 @@ impl Need {
         };
         let mut room = each(usage.free_cpu[row as usize], self.reserved.cpu)
             .min(each(usage.free_memory[row as usize], self.reserved.memory));
+        for (kind, count) in &self.generic {
+            room = room.min(each(usage.free_of(row, kind), *count));
+        }
         if !self.ports.is_empty() {
             room = room.min(u64::from(self.has_ports(usage, row)));
         }
@@ -154,7 +162,10 @@ impl Need {
 
     /// Whether each node takes any number of tasks.
     pub(crate) fn is_boundless(&self) -> bool {
-        self.reserved == Reserved::default() && self.ports.is_empty() && self.max_replicas == 0
+        self.reserved == Reserved::default()
+            && self.generic.is_empty()
+            && self.ports.is_empty()
+            && self.max_replicas == 0
     }
 }
 

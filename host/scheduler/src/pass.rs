@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use swarmw_model::{NodeId, ServiceId, TaskSpec, TaskState, TaskStatus, Time};
+use swarmw_model::{GenericResource, NodeId, ServiceId, TaskSpec, TaskState, TaskStatus, Time};
 use swarmw_state::{Change, State, TaskChange};
 
 use crate::batch::{Batch, Policy};
@@ -320,7 +320,8 @@ impl Scheduler {
                     self.usage.place(row, &filters.need);
                     placed.push(row);
                     *counts.entry(row).or_default() += 1;
-                    self.assign(item, *node, work);
+                    let given = self.usage.give(row, &filters.need);
+                    self.assign(item, *node, given, work);
                 }
                 (_, miss) => self.leave(item, &miss.unwrap_or_default().into(), work),
             }
@@ -345,7 +346,8 @@ impl Scheduler {
             let group = &groups[run.group];
             for (item, row) in group.items.iter().zip(&run.placed) {
                 if let Some(node) = self.table.id(*row) {
-                    self.assign(item, node, work);
+                    let given = self.usage.give(*row, &batch.classes[run.class].filters.need);
+                    self.assign(item, node, given, work);
                 }
             }
             let placed = run.placed.len();
@@ -402,11 +404,17 @@ impl Scheduler {
         }
     }
 
-    fn assign(&mut self, item: &Item, node: NodeId, work: &mut Work<'_>) {
+    fn assign(
+        &mut self,
+        item: &Item,
+        node: NodeId,
+        given: Vec<GenericResource>,
+        work: &mut Work<'_>,
+    ) {
         if let Some(id) = item.waiting() {
             self.waiting.await_confirmation(id);
         }
-        item.assign(node, work.decisions);
+        item.assign(node, given, work.decisions);
     }
 }
 

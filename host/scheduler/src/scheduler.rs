@@ -81,6 +81,7 @@ impl Scheduler {
         let row = self.table.put(node);
         self.usage.grow(self.table.len());
         self.usage.resize(row, cpu - cpu_before, memory - memory_before);
+        self.usage.restock(row, &node.description.resources.generic_resources);
         self.retry = true;
     }
 

@@ -2,8 +2,11 @@
 
 use std::sync::Arc;
 
-use swarmw_model::{PortConfig, PortProtocol, PublishMode, ServiceId, Task, TaskState};
+use swarmw_model::{
+    GenericResource, PortConfig, PortProtocol, PublishMode, ServiceId, Task, TaskState,
+};
 
+use crate::generic::Stock;
 use crate::hash::{FastMap, FastSet};
 use crate::need::{Need, Reserved};
 use crate::table::Row;
@@ -25,6 +28,8 @@ pub(crate) struct Usage {
     pub(crate) free_memory: Vec<i64>,
     /// Host ports in use; one that two tasks hold stands twice.
     pub(crate) ports: Vec<Vec<Port>>,
+    /// Generic resources of the nodes that have any, or whose tasks do.
+    stock: FastMap<Row, Stock>,
     services: FastMap<ServiceId, Counts>,
     /// What a pass has changed, to be taken back at its end.
     overlay: Option<Overlay>,
@@ -40,6 +45,8 @@ struct Overlay {
     unsettled: FastSet<ServiceId>,
     dismissed: Vec<Row>,
     counts: FastMap<ServiceId, Option<Counts>>,
+    /// As they were.
+    stock: FastMap<Row, Stock>,
 }
 
 /// Tasks that a pass placed, of which each takes the same.
@@ -72,6 +79,7 @@ impl Usage {
         self.free_cpu[at] = 0;
         self.free_memory[at] = 0;
         self.ports[at].clear();
+        self.stock.remove(&row);
         self.services.retain(|_, counts| {
             counts.remove(&row);
             !counts.is_empty()
@@ -82,6 +90,28 @@ impl Usage {
     pub(crate) fn resize(&mut self, row: Row, cpu: i64, memory: i64) {
         self.free_cpu[row as usize] += cpu;
         self.free_memory[row as usize] += memory;
+    }
+
+    /// A node says what generic resources it has.
+    pub(crate) fn restock(&mut self, row: Row, there: &[GenericResource]) {
+        let stock = self.stock.entry(row).or_default();
+        stock.set(there);
+        if stock.is_empty() {
+            self.stock.remove(&row);
+        }
+    }
+
+    /// How many of a kind are left on a row.
+    pub(crate) fn free_of(&self, row: Row, kind: &str) -> i64 {
+        self.stock.get(&row).map_or(0, |stock| stock.free(kind))
+    }
+
+    /// Gives a task that the pass has placed on a row its generic resources.
+    pub(crate) fn give(&mut self, row: Row, need: &Need) -> Vec<GenericResource> {
+        if need.generic.is_empty() {
+            return Vec::new();
+        }
+        self.stock.entry(row).or_default().give(&need.generic)
     }
 
     /// Active tasks of a service, where it has any.
@@ -128,6 +158,9 @@ impl Usage {
         self.free_cpu[at] -= cpu;
         self.free_memory[at] -= memory;
         self.ports[at].extend(host_ports(&task.service.ports));
+        if !task.generic_resources.is_empty() {
+            self.stock.entry(row).or_default().hold(&task.generic_resources);
+        }
         if counts(task) {
             self.active[at] += 1;
             let of_service = self.services.entry(task.service_id).or_default();
@@ -148,6 +181,9 @@ impl Usage {
             if let Some(held) = self.ports[at].iter().position(|p| *p == port) {
                 self.ports[at].swap_remove(held);
             }
+        }
+        if let Some(stock) = self.stock.get_mut(&row) {
+            stock.let_go(&task.generic_resources);
         }
         if counts(task) {
             self.active[at] = self.active[at].saturating_sub(1);
@@ -194,6 +230,7 @@ impl Usage {
                 }
             }
         }
+        self.stock.extend(overlay.stock);
         for row in overlay.dismissed {
             self.active[row as usize] += 1;
         }
@@ -221,6 +258,13 @@ impl Usage {
         }
         if !need.ports.is_empty() {
             self.ports[at].extend_from_slice(&need.ports);
+        }
+        if !need.generic.is_empty() {
+            let stock = self.stock.entry(row).or_default();
+            if let Some(overlay) = &mut self.overlay {
+                overlay.stock.entry(row).or_insert_with(|| stock.clone());
+            }
+            stock.promise(&need.generic);
         }
     }
 

@@ -11,10 +11,16 @@ pub const NETWORKS_LEVEL: u32 = 2;
 /// The feature level at which there are jobs.
 pub const JOBS_LEVEL: u32 = 3;
 
+/// The feature level at which there are generic resources.
+pub const GENERIC_RESOURCES_LEVEL: u32 = 4;
+
 /// Why there are none yet.
 const NO_NETWORKS: &str = "networks need a swarmw that knows them on every manager";
 /// The same.
 const NO_JOBS: &str = "jobs need a swarmw that knows them on every manager";
+/// The same.
+const NO_GENERIC_RESOURCES: &str =
+    "generic resources need a swarmw that knows them on every manager";
 
 // === impl State ===
 
@@ -49,6 +55,19 @@ impl State {
     /// The same for `apply`.
     pub(crate) fn jobs_are_known(&self) -> Result<(), Refusal> {
         self.is_known(JOBS_LEVEL, NO_JOBS)
+    }
+
+    /// Refuses reservations of generic resources while a manager does not know them.
+    ///
+    /// # Errors
+    /// The managers that do not, by their host names.
+    pub fn needs_generic_resources(&self) -> Result<(), Refusal> {
+        self.needs(GENERIC_RESOURCES_LEVEL, NO_GENERIC_RESOURCES)
+    }
+
+    /// The same for `apply`.
+    pub(crate) fn generic_resources_are_known(&self) -> Result<(), Refusal> {
+        self.is_known(GENERIC_RESOURCES_LEVEL, NO_GENERIC_RESOURCES)
     }
 
     fn has_level(&self, level: u32) -> bool {

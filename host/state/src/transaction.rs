@@ -5,11 +5,11 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use swarmw_model::{
     Attachment, AttachmentId, CandidateState, Cluster, ClusterSpec, ClusterVolume, Config,
-    ConfigId, DataSpec, GrantRequest, Id, JoinTokens, Network, NetworkAttachment, NetworkId, Node,
-    NodeDescription, NodeId, NodeRole, NodeSpec, NodeState, Plugin, PluginId, PluginRelease,
-    PluginState, Pool, PortConfig, RaftMember, Refusal, RequestId, Secret, SecretId, ServiceId,
-    ServiceSpec, Slot, TaskId, TaskState, TaskStatus, Time, UpdateStatus, Version, VirtualIp,
-    VolumeId,
+    ConfigId, DataSpec, GenericResource, GrantRequest, Id, JoinTokens, Network, NetworkAttachment,
+    NetworkId, Node, NodeDescription, NodeId, NodeRole, NodeSpec, NodeState, Plugin, PluginId,
+    PluginRelease, PluginState, Pool, PortConfig, RaftMember, Refusal, RequestId, Secret, SecretId,
+    ServiceId, ServiceSpec, Slot, TaskId, TaskState, TaskStatus, Time, UpdateStatus, Version,
+    VirtualIp, VolumeId,
 };
 
 use crate::RolloutStep;
@@ -20,6 +20,8 @@ pub const TRANSACTION_CHANGES: usize = 2_000;
 pub const TRANSACTION_BYTES: usize = 1 << 20;
 /// About what a task's addresses on one network take.
 const ATTACHMENT_BYTES: usize = 128;
+/// About what a generic resource takes beside its words.
+const GENERIC_BYTES: usize = 64;
 
 /// Changes that enter the log as one entry. Each stands for itself: one that is
 /// refused or whose premise is gone does not keep the others out.
@@ -333,6 +335,9 @@ pub struct NewTask {
     /// Its addresses; it has them with its node.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub attachments: Vec<NetworkAttachment>,
+    /// What it is given of its node's generic resources, with its node.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub generic_resources: Vec<GenericResource>,
 }
 
 /// A change of a task. What is `None` stays.
@@ -350,6 +355,9 @@ pub struct TaskChange {
     /// Its addresses, which it has with its node.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub attachments: Vec<NetworkAttachment>,
+    /// What it is given of its node's generic resources, with its node.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub generic_resources: Vec<GenericResource>,
     /// A new status; one of an earlier state than the stored one is ignored.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub status: Option<TaskStatus>,
@@ -381,12 +389,25 @@ pub enum Dropped {
     Stale,
 }
 
+/// About what these take.
+fn generic_bytes(given: &[GenericResource]) -> usize {
+    given.iter().map(|one| GENERIC_BYTES + one.kind().len() + one.name().len()).sum()
+}
+
 // === impl TaskChange ===
 
 impl TaskChange {
     /// A change of nothing, to be filled in.
     pub fn of(id: TaskId) -> Self {
-        Self { id, desired: None, assign: None, attachments: Vec::new(), status: None, adopt: None }
+        Self {
+            id,
+            desired: None,
+            assign: None,
+            attachments: Vec::new(),
+            generic_resources: Vec::new(),
+            status: None,
+            adopt: None,
+        }
     }
 
     /// Changes the desired state.
@@ -402,12 +423,16 @@ impl Change {
     pub fn weight(&self) -> usize {
         match self {
             Self::CreateTask(task) => {
-                160 + task.error.len() + ATTACHMENT_BYTES * task.attachments.len()
+                160 + task.error.len()
+                    + ATTACHMENT_BYTES * task.attachments.len()
+                    + generic_bytes(&task.generic_resources)
             }
             Self::Task(change) => {
                 let status =
                     change.status.as_ref().map_or(0, |s| 64 + s.message.len() + s.error.len());
-                96 + status + ATTACHMENT_BYTES * change.attachments.len()
+                96 + status
+                    + ATTACHMENT_BYTES * change.attachments.len()
+                    + generic_bytes(&change.generic_resources)
             }
             Self::RemoveTask(_) => 32,
             Self::StepRollout(step) => step.weight(),

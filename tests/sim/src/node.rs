@@ -113,6 +113,7 @@ impl Node {
             engine: None,
             hostname: self.name.clone(),
             engine_labels: Default::default(),
+            generic_resources: Default::default(),
             publish_addr: self.host,
             agent_address: self.address(),
             data_path_address: None,

@@ -10,7 +10,7 @@ use bollard::models::{
 use serde_json::Value;
 use swarmw_model::{
     Assignment, ContainerSpec, DEFAULT_STOP_GRACE_PERIOD, HealthCheck, Mount, MountKind,
-    PublishMode, TaskSpec,
+    PublishMode, TaskSpec, resource_variables,
 };
 
 use super::places::{Place, endpoint};
@@ -22,7 +22,9 @@ use crate::template::Template;
 pub(super) fn container(task: &Assignment, node: &str) -> Result<ContainerCreateBody, TaskError> {
     let spec = spec(task)?;
     let template = Template::of(task, node);
-    let env = spec.env.iter().map(|entry| template.expand(entry)).collect::<Result<Vec<_>, _>>()?;
+    let mut env =
+        spec.env.iter().map(|entry| template.expand(entry)).collect::<Result<Vec<_>, _>>()?;
+    env.extend(resource_variables(&task.generic_resources));
     let hostname = template.expand(&spec.hostname)?;
     let exposed: Vec<_> = host_ports(task).map(|p| key(p.target_port, p.protocol)).collect();
     Ok(ContainerCreateBody {
@@ -291,6 +293,7 @@ mod tests {
             status: Default::default(),
             job_iteration: None,
             attachments: Vec::new(),
+            generic_resources: Vec::new(),
         }
     }
 
@@ -360,6 +363,16 @@ mod tests {
         ] {
             assert_eq!(body.pointer(path), Some(&want), "{path} of {body:#}");
         }
+    }
+
+    #[test]
+    fn a_task_is_told_what_it_was_given_of_the_nodes_resources() {
+        let spec = json!({"ContainerSpec": {"Image": "x", "Env": ["A=1"]}});
+        let given = swarmw_model::parse_generic_resources(["gpu=b", "gpu=a", "ssd=2"]);
+        let task = Assignment { generic_resources: given.expect("resources"), ..task(spec) };
+        let body = container(&task, "n1").expect("a container");
+        let want = ["A=1", "DOCKER_RESOURCE_GPU=b,a", "DOCKER_RESOURCE_SSD=2"];
+        assert_eq!(body.env.expect("variables"), want);
     }
 
     #[test]

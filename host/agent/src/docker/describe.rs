@@ -1,7 +1,7 @@
 //! What an engine says of itself, as the node says it to the cluster.
 
-use bollard::models::SystemInfo;
-use swarmw_model::{EnginePlugin, NodeDescription, Platform};
+use bollard::models::{GenericResourcesInner, SystemInfo};
+use swarmw_model::{EnginePlugin, GenericResource, NodeDescription, Platform};
 
 use super::failure::Failure;
 
@@ -16,6 +16,11 @@ pub(super) fn with_engine(node: &NodeDescription, info: SystemInfo) -> NodeDescr
     description.platform = platform;
     description.resources.nano_cpus = info.ncpu.unwrap_or_default() * 1_000_000_000;
     description.resources.memory_bytes = info.mem_total.unwrap_or_default();
+    // What the daemon's own flags say of a kind goes before what the engine does.
+    let own = &node.resources.generic_resources;
+    let of_engine = info.generic_resources.unwrap_or_default().into_iter().filter_map(generic);
+    let news = of_engine.filter(|one| !own.iter().any(|other| other.kind() == one.kind()));
+    description.resources.generic_resources.extend(news);
     description.engine.engine_version = info.server_version.unwrap_or_default();
     let plugins = info.plugins.unwrap_or_default();
     // What the node said of itself is not the engine's, and stays.
@@ -39,6 +44,19 @@ pub(super) fn with_engine(node: &NodeDescription, info: SystemInfo) -> NodeDescr
     description
 }
 
+/// One of the engine's `node-generic-resources`.
+fn generic(of_engine: GenericResourcesInner) -> Option<GenericResource> {
+    let named = of_engine.named_resource_spec.map(|named| GenericResource::Named {
+        kind: named.kind.unwrap_or_default(),
+        name: named.value.unwrap_or_default(),
+    });
+    let counted = of_engine.discrete_resource_spec.map(|counted| GenericResource::Discrete {
+        kind: counted.kind.unwrap_or_default(),
+        count: counted.value.unwrap_or_default(),
+    });
+    named.or(counted)
+}
+
 /// Says that the engine is away; whether that is news.
 pub(super) fn trouble(description: &mut NodeDescription, why: &Failure) -> bool {
     let why = why.to_string();
@@ -51,6 +69,7 @@ pub(super) fn trouble(description: &mut NodeDescription, why: &Failure) -> bool 
 mod tests {
     use super::*;
     use bollard::models::PluginsInfo;
+    use swarmw_model::parse_generic_resources;
 
     fn info() -> SystemInfo {
         SystemInfo {
@@ -82,6 +101,22 @@ mod tests {
         assert_eq!(description.engine.labels["rack"], "1");
         assert_eq!(description.engine.labels["disk"], "ssd");
         assert_eq!(description.engine.plugins.len(), 1);
+    }
+
+    #[test]
+    fn generic_resources_are_the_engines_and_those_of_the_daemons_flags() {
+        let of = |text: &str| parse_generic_resources(text.split_whitespace()).expect("resources");
+        let mut node = NodeDescription::default();
+        node.resources.generic_resources = of("gpu=mine");
+        let said = serde_json::to_value(of("gpu=1 ssd=2 fpga=a fpga=b")).expect("JSON");
+        let said = serde_json::from_value(said).expect("an engine's answer");
+        let info = SystemInfo { generic_resources: Some(said), ..info() };
+
+        let description = with_engine(&node, info);
+
+        let mut got = description.resources.generic_resources;
+        got.sort();
+        assert_eq!(got, of("fpga=a fpga=b gpu=mine ssd=2"));
     }
 
     #[test]

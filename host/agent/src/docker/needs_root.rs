@@ -110,6 +110,7 @@ fn task(on: &[(&Network, &str)], networks: &[&str]) -> Assignment {
         status: Default::default(),
         job_iteration: None,
         attachments: on.iter().map(attachment).collect(),
+        generic_resources: Vec::new(),
     }
 }
 

@@ -212,6 +212,7 @@ mod tests {
             status: Default::default(),
             job_iteration: None,
             attachments: vec![NetworkAttachment { network, addresses: vec![address] }],
+            generic_resources: Vec::new(),
         }
     }
 

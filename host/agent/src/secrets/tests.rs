@@ -70,6 +70,7 @@ fn task(secrets: Value, configs: Value) -> Assignment {
         status: Default::default(),
         job_iteration: None,
         attachments: Vec::new(),
+        generic_resources: Vec::new(),
     }
 }
 

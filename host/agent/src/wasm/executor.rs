@@ -11,7 +11,7 @@ use futures::{FutureExt, StreamExt, stream};
 use rustix::process::Signal;
 use swarmw_model::{
     Assignment, ContainerStatus, DEFAULT_STOP_GRACE_PERIOD, MountKind, PortProtocol, TaskId,
-    component,
+    component, resource_variables,
 };
 use swarmw_plugin_host::{Compiler, Profile};
 
@@ -150,13 +150,16 @@ impl WasmExecutor {
         let template = Template::of(task, &self.hostname);
         let mut args = vec![spec.image.split('@').next().unwrap_or_default().to_owned()];
         args.extend(spec.command.iter().chain(&spec.args).cloned());
-        let env = spec
+        let mut env = spec
             .env
             .iter()
             // A bare name takes a variable of the image away; components have none.
             .filter_map(|entry| entry.split_once('='))
             .map(|(key, value)| Ok((template.expand(key)?, template.expand(value)?)))
             .collect::<Result<Vec<_>, TaskError>>()?;
+        let given = resource_variables(&task.generic_resources);
+        let pair = |entry: &String| entry.split_once('=').map(|(k, v)| (k.into(), v.into()));
+        env.extend(given.iter().filter_map(pair));
         let limits = task.spec.resources.as_ref().and_then(|r| r.limits.as_ref());
         let grace = spec.stop_grace_period.unwrap_or(DEFAULT_STOP_GRACE_PERIOD);
         Ok(Orders {

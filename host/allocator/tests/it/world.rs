@@ -133,6 +133,7 @@ impl World {
             desired: TaskState::Running,
             error: Arc::default(),
             attachments: Vec::new(),
+            generic_resources: Vec::new(),
         })
     }
 

@@ -51,6 +51,12 @@ fn write(out: &mut String, node: &Node) -> std::fmt::Result {
     writeln!(out, " CPUs:\t\t\t{cpus}")?;
     let memory = bytes_size(description.resources.memory_bytes);
     writeln!(out, " Memory:\t\t{memory}")?;
+    let generic = &description.resources.generic_resources;
+    if !generic.is_empty() {
+        // Docker's client leaves them out.
+        let words: Vec<_> = generic.iter().map(ToString::to_string).collect();
+        writeln!(out, " Generic:\t\t{}", words.join(", "))?;
+    }
     plugins(out, node)?;
     writeln!(out, "Engine Version:\t\t{}", description.engine.engine_version)?;
     labels(out, "Engine Labels:", &description.engine.labels)?;
@@ -106,7 +112,8 @@ mod tests {
             "ID": "e216jshn25ckzbvmwlnh5jr3g", "CreatedAt": "2026-11-20T23:41:33.56Z",
             "Spec": {"Labels": {"rack": "1", "ssd": ""}, "Role": "manager", "Availability": "active"},
             "Description": {"Hostname": "swarm-manager", "Platform": {"Architecture": "x86_64", "OS": "linux"},
-                "Resources": {"NanoCPUs": 2_000_000_000, "MemoryBytes": 2_095_944_040},
+                "Resources": {"NanoCPUs": 2_000_000_000, "MemoryBytes": 2_095_944_040,
+                    "GenericResources": [{"NamedResourceSpec": {"Kind": "gpu", "Value": "UUID1"}}, {"DiscreteResourceSpec": {"Kind": "ssd", "Value": 3}}]},
                 "Engine": {"EngineVersion": "0.1.0", "Plugins": [{"Type": "Volume", "Name": "local"}, {"Type": "Network", "Name": "bridge"}, {"Type": "Network", "Name": "host"}]}},
             "Status": {"State": "ready", "Addr": "127.0.0.1"},
             "ManagerStatus": {"Leader": true, "Reachability": "reachable", "Addr": "127.0.0.1:2377"}
@@ -119,7 +126,7 @@ mod tests {
              Status:\n State:\t\t\tReady\n Availability:         \tActive\n Address:\t\t127.0.0.1\n\
              Manager Status:\n Address:\t\t127.0.0.1:2377\n Raft Status:\t\tReachable\n Leader:\t\tYes\n\
              Platform:\n Operating System:\tlinux\n Architecture:\t\tx86_64\n\
-             Resources:\n CPUs:\t\t\t2\n Memory:\t\t1.952GiB\n\
+             Resources:\n CPUs:\t\t\t2\n Memory:\t\t1.952GiB\n Generic:\t\tgpu=UUID1, ssd=3\n\
              Plugins:\n Network:\t\tbridge, host\n Volume:\t\tlocal\nEngine Version:\t\t0.1.0\n"
         );
     }

@@ -3,6 +3,7 @@
 mod address;
 mod amounts;
 mod csv;
+mod generic;
 mod mount;
 mod network;
 mod pairs;
@@ -13,6 +14,7 @@ mod words;
 
 pub(crate) use address::{address_pool, node_address};
 pub(crate) use amounts::*;
+pub(crate) use generic::{generic_resource, generic_resources};
 pub(crate) use mount::mount;
 pub(crate) use network::network;
 pub(crate) use pairs::*;

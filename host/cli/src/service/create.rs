@@ -16,8 +16,9 @@ use crate::client::Client;
 use crate::failure::Failure;
 use crate::io::Io;
 use crate::parse::{
-    Ports, environment, environment_file, extra_host, label, map, mount, name_of,
-    placement_preference, policy_option, publish, resolver, sysctl, ulimit, with_value,
+    Ports, environment, environment_file, extra_host, generic_resource, generic_resources, label,
+    map, mount, name_of, placement_preference, policy_option, publish, resolver, sysctl, ulimit,
+    with_value,
 };
 use crate::progress;
 
@@ -46,6 +47,9 @@ pub struct CreateArgs {
     /// Read in a file of environment variables
     #[arg(long, value_name = "list")]
     env_file: Vec<std::path::PathBuf>,
+    /// User defined resources (KIND=NUMBER)
+    #[arg(long, value_name = "list", value_parser = generic_resource)]
+    generic_resource: Vec<String>,
     /// Set one or more supplementary user groups for the container
     #[arg(long, value_name = "list")]
     group: Vec<String>,
@@ -141,7 +145,11 @@ fn spec(args: &CreateArgs) -> Result<ServiceSpec, Failure> {
             container_spec: Some(container(args)?),
             resources: Some(ResourceRequirements {
                 limits: Some(Limit::default()),
-                reservations: Some(Resources::default()),
+                reservations: Some(Resources {
+                    generic_resources: generic_resources(&args.generic_resource)
+                        .map_err(Failure::new)?,
+                    ..Resources::default()
+                }),
                 ..ResourceRequirements::default()
             }),
             placement: Some(Placement {

@@ -221,11 +221,14 @@ fn log_driver(out: &mut String, driver: &Driver) -> fmt::Result {
 
 fn resource_requirements(out: &mut String, resources: &ResourceRequirements) -> fmt::Result {
     writeln!(out, "Resources:")?;
-    let reserved =
-        resources.reservations.as_ref().map_or((0, 0), |r| (r.nano_cpus, r.memory_bytes));
+    let reserved = resources.reservations.as_ref();
+    let generic = reserved.map_or(&[][..], |r| &r.generic_resources);
+    let reserved = reserved.map_or((0, 0), |r| (r.nano_cpus, r.memory_bytes));
     let limited = resources.limits.as_ref().map_or((0, 0), |l| (l.nano_cpus, l.memory_bytes));
-    for (title, (cpus, memory)) in [("Reservations", reserved), ("Limits", limited)] {
-        if cpus > 0 || memory > 0 {
+    for (title, (cpus, memory), generic) in
+        [("Reservations", reserved, generic), ("Limits", limited, &[])]
+    {
+        if cpus > 0 || memory > 0 || !generic.is_empty() {
             writeln!(out, " {title}:")?;
         }
         if cpus > 0 {
@@ -233,6 +236,11 @@ fn resource_requirements(out: &mut String, resources: &ResourceRequirements) -> 
         }
         if memory > 0 {
             writeln!(out, "  Memory:\t{}", bytes_size(memory))?;
+        }
+        // Docker's client leaves them out.
+        if !generic.is_empty() {
+            let words: Vec<_> = generic.iter().map(ToString::to_string).collect();
+            writeln!(out, "  Generic:\t{}", words.join(", "))?;
         }
     }
     Ok(())
@@ -327,6 +335,17 @@ mod tests {
         let want = "Service Mode:\tReplicated Job\n Completions:\t5\n Concurrent:\t2\n\
                     JobStatus:\n Iteration:\t3\n Started:\t";
         assert!(text.contains(want), "{text}");
+    }
+
+    #[test]
+    fn generic_resources_stand_with_what_is_reserved() {
+        let service = serde_json::from_value(json!({
+            "ID": "s", "Spec": {"Name": "train", "TaskTemplate": {"Resources": {"Reservations": {
+                "GenericResources": [{"DiscreteResourceSpec": {"Kind": "gpu", "Value": 2}}]}}}},
+        }))
+        .expect("a service");
+        let text = super::service(&service, &[]);
+        assert!(text.contains("Resources:\n Reservations:\n  Generic:\tgpu=2\n"), "{text}");
     }
 
     #[test]

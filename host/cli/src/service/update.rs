@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use swarmw_model::{
-    DnsConfig, Mount, OPTION_LABEL, PortConfig, Preference, ServiceSpec, TaskSpec, Ulimit,
+    DnsConfig, GenericResource, Mount, OPTION_LABEL, PortConfig, Preference, ServiceSpec, TaskSpec,
+    Ulimit,
 };
 
 use super::data::DataChanges;
@@ -16,8 +17,9 @@ use crate::client::api::UpdateOptions;
 use crate::failure::Failure;
 use crate::io::Io;
 use crate::parse::{
-    Ports, Words, boolean, environment, extra_host, label, map, mount, name_of,
-    placement_preference, policy_option, publish, resolver, sysctl, ulimit, with_value, words,
+    Ports, Words, boolean, environment, extra_host, generic_resource, generic_resources, label,
+    map, mount, name_of, placement_preference, policy_option, publish, resolver, sysctl, ulimit,
+    with_value, words,
 };
 use crate::progress;
 
@@ -97,6 +99,12 @@ struct PairFlags {
     /// Remove an environment variable
     #[arg(long, value_name = "list")]
     env_rm: Vec<String>,
+    /// Add a Generic resource (KIND=NUMBER)
+    #[arg(long, value_name = "list", value_parser = generic_resource)]
+    generic_resource_add: Vec<String>,
+    /// Remove a Generic resource by its kind
+    #[arg(long, value_name = "list")]
+    generic_resource_rm: Vec<String>,
     /// Add an additional supplementary user group to the container
     #[arg(long, value_name = "list")]
     group_add: Vec<String>,
@@ -236,6 +244,7 @@ fn change(spec: &mut ServiceSpec, args: &UpdateArgs) -> Result<(), Failure> {
         task.force_update += 1;
     }
     constraints(task, pairs);
+    reservations(task, pairs)?;
     let container = task.container_spec.get_or_insert_default();
     if let Some(image) = &args.image {
         container.image.clone_from(image);
@@ -270,6 +279,27 @@ fn constraints(task: &mut TaskSpec, pairs: &PairFlags) {
     constraints.extend(pairs.constraint_add.iter().cloned());
     constraints.retain(|constraint| !pairs.constraint_rm.contains(constraint));
     constraints.sort();
+}
+
+/// One of each kind; what is removed must be there, or have been added by the same command.
+fn reservations(task: &mut TaskSpec, pairs: &PairFlags) -> Result<(), Failure> {
+    if pairs.generic_resource_add.is_empty() && pairs.generic_resource_rm.is_empty() {
+        return Ok(());
+    }
+    let reserved = task.resources.get_or_insert_default().reservations.get_or_insert_default();
+    let own = std::mem::take(&mut reserved.generic_resources);
+    let added = generic_resources(&pairs.generic_resource_add).map_err(Failure::new)?;
+    let mut by_kind: BTreeMap<String, GenericResource> =
+        own.into_iter().chain(added).map(|one| (one.kind().to_owned(), one)).collect();
+    for kind in &pairs.generic_resource_rm {
+        if by_kind.remove(kind).is_none() {
+            return Err(Failure::new(format!(
+                "could not find generic-resource `{kind}` to remove it"
+            )));
+        }
+    }
+    reserved.generic_resources = by_kind.into_values().collect();
+    Ok(())
 }
 
 /// Removes first: what is added goes to the end, innermost.

@@ -66,6 +66,9 @@ pub struct StackService {
     pub depends_on: BTreeMap<String, Dependency>,
 }
 
+/// With this key Docker's client makes a volume of the cluster.
+const CLUSTER_SPEC: &str = "x-cluster-spec";
+
 /// The label that says what a service waits for.
 pub fn dependency_label(name: &str) -> String {
     format!("{DEPENDENCY_LABEL}{name}")
@@ -93,6 +96,14 @@ impl Stack {
                     Ok(spec) => specs.push(spec),
                     Err(trouble) => troubles.push(trouble),
                 }
+            }
+        }
+        for (key, volume) in &project.volumes {
+            if volume.extras.contains_key(CLUSTER_SPEC) {
+                troubles.push(Trouble::at(&volume.at, format!(
+                    "volume {key}: {CLUSTER_SPEC} is not supported by this version of swarmw: make \
+                     the volume with `swarmw volume create --scope`, and say external: true here"
+                )));
             }
         }
         let names = order::ordered(project).unwrap_or_else(|trouble| {

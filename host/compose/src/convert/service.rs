@@ -3,10 +3,9 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use serde_json::json;
 use swarmw_model::{
-    ContainerSpec, DnsConfig, Driver, EndpointSpec, Global, GlobalJob, HealthCheck, Limit,
-    Placement, PlacementPreference, Replicated, ReplicatedJob, ResolutionMode,
+    ContainerSpec, DnsConfig, Driver, EndpointSpec, GenericResource, Global, GlobalJob,
+    HealthCheck, Limit, Placement, PlacementPreference, Replicated, ReplicatedJob, ResolutionMode,
     ResourceRequirements, Resources, RestartCondition, RestartPolicy, ServiceMode, ServiceSpec,
     SpreadOver, TaskSpec, Ulimit, UpdateConfig,
 };
@@ -245,7 +244,7 @@ fn resources(deploy: &Deploy) -> Result<ResourceRequirements, Refused> {
         let generic = reserved
             .generic
             .iter()
-            .map(|(kind, value)| json!({"DiscreteResourceSpec": {"Kind": kind, "Value": value}}));
+            .map(|(kind, count)| GenericResource::Discrete { kind: kind.clone(), count: *count });
         all.reservations = Some(Resources {
             nano_cpus: cpus(&reserved.cpus)?,
             memory_bytes: reserved.memory,

@@ -187,6 +187,12 @@ fn what_a_cluster_cannot_do_is_refused_when_it_becomes_a_stack() {
     ] {
         assert_eq!(Case::of(&format!("services: {{a: {service}}}")).refused(), want, "{service}");
     }
+    let volumes = "volumes: {v: {driver: x, x-cluster-spec: {access_mode: {}}}, w: {x-mine: 1}}";
+    assert_eq!(
+        Case::of(volumes).refused(),
+        "c.yml:1:14: volume v: x-cluster-spec is not supported by this version of swarmw: make the \
+         volume with `swarmw volume create --scope`, and say external: true here"
+    );
     let secrets = "secrets: {s: {file: no}, t: {labels: {a: b}}}";
     assert_eq!(
         Case::of(secrets).refused(),

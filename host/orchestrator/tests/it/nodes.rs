@@ -1,6 +1,6 @@
 //! Nodes that are lost, drained, paused, relabelled; and come back.
 
-use swarmw_model::{Availability, TaskState};
+use swarmw_model::{Availability, GenericResource, ResourceRequirements, Resources, TaskState};
 
 use crate::swarm::Swarm;
 use crate::world::*;
@@ -108,6 +108,35 @@ fn tasks_leave_a_node_that_no_longer_satisfies_the_constraints() {
     world.run(10_000);
     assert!(world.running(id).iter().all(|t| t.node_id == Some(node_id(1))));
     assert_eq!(world.running(id).len(), 2);
+}
+
+#[test]
+fn tasks_leave_a_node_that_no_longer_has_what_it_gave_them() {
+    let mut world = World::new(2, Swarm::default());
+    let gpus = |count| vec![GenericResource::Discrete { kind: "gpu".into(), count }];
+    for number in 1..=2 {
+        world.describe(number, |node| node.resources.generic_resources = gpus(1));
+    }
+    let mut spec = replicated("v1", 2);
+    let reserved = Resources { generic_resources: gpus(1), ..Default::default() };
+    std::sync::Arc::make_mut(&mut spec.task_template).resources =
+        Some(ResourceRequirements { reservations: Some(reserved), ..Default::default() });
+    world.create(spec);
+    world.run(2_000);
+    let rejected = |world: &World<Swarm>| {
+        world.state.tasks().filter(|t| t.status.state == TaskState::Rejected).count()
+    };
+    // What is away says nothing of what it has.
+    world.describe(2, |node| {
+        node.trouble = "the engine is away".into();
+        node.resources.generic_resources.clear();
+    });
+    assert_eq!(rejected(&world), 0);
+    world.describe(2, |node| node.trouble.clear());
+    assert_eq!(rejected(&world), 1);
+    let task = world.state.tasks().find(|t| t.status.state == TaskState::Rejected).expect("one");
+    assert_eq!(task.node_id, Some(node_id(2)));
+    assert_eq!(&*task.status.error, "assigned node no longer meets constraints");
 }
 
 #[test]

@@ -151,6 +151,34 @@ impl Cluster {
         cluster
     }
 
+    /// The same, with a manager that takes no tasks, whose binary knows everything.
+    pub fn founded(nodes: Vec<Node>) -> Self {
+        let mut cluster = Self::new(Vec::new());
+        let mut manager = node("m");
+        manager.spec.availability = Availability::Drain;
+        cluster.commit(vec![Change::InitCluster {
+            cluster: Box::new(swarmw_model::Cluster {
+                id: ClusterId::from_bits(1),
+                version: Version::default(),
+                created_at: Time::ZERO,
+                updated_at: Time::ZERO,
+                spec: Default::default(),
+                root_ca: Default::default(),
+                join_tokens: Default::default(),
+                removed_nodes: Default::default(),
+                feature_level: FEATURE_LEVEL,
+                address_pools: Default::default(),
+                data_path_port: DATA_PATH_PORT,
+            }),
+            node: Box::new(manager),
+            plugins: Vec::new(),
+        }]);
+        for node in nodes {
+            cluster.add(node);
+        }
+        cluster
+    }
+
     pub fn now(&self) -> Time {
         Time::from_nanos(self.clock * 1_000_000_000)
     }
@@ -229,6 +257,7 @@ impl Cluster {
             desired: TaskState::Running,
             error: "".into(),
             attachments: Vec::new(),
+            generic_resources: Vec::new(),
         })
     }
 

@@ -4,6 +4,7 @@
 mod cluster;
 mod fake;
 mod filters;
+mod generic;
 mod judge;
 mod model;
 mod networks;

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use swarmw_model::{
-    DATA_PATH_PORT, Driver, FEATURE_LEVEL, NetworkAttachmentConfig, NetworkId, NetworkSpec,
-    OVERLAY, Pool, ServiceId, ServiceSpec, TaskSpec, Time, Version,
+    Driver, FEATURE_LEVEL, NetworkAttachmentConfig, NetworkId, NetworkSpec, OVERLAY, Pool,
+    ServiceId, ServiceSpec, TaskSpec, Time, Version,
 };
 use swarmw_scheduler::Supply;
 use swarmw_state::Change;
@@ -15,26 +15,7 @@ const NET: NetworkId = NetworkId::from_bits(5);
 
 /// A founded cluster with a network; its manager takes no tasks.
 fn with_network() -> Cluster {
-    let mut cluster = Cluster::new(Vec::new());
-    let mut manager = node("m");
-    manager.spec.availability = swarmw_model::Availability::Drain;
-    cluster.commit(vec![Change::InitCluster {
-        cluster: Box::new(swarmw_model::Cluster {
-            id: swarmw_model::ClusterId::from_bits(1),
-            version: Version::default(),
-            created_at: Time::ZERO,
-            updated_at: Time::ZERO,
-            spec: Default::default(),
-            root_ca: Default::default(),
-            join_tokens: Default::default(),
-            removed_nodes: Default::default(),
-            feature_level: FEATURE_LEVEL,
-            address_pools: Default::default(),
-            data_path_port: DATA_PATH_PORT,
-        }),
-        node: Box::new(manager),
-        plugins: Vec::new(),
-    }]);
+    let mut cluster = Cluster::founded(Vec::new());
     cluster.commit(vec![Change::CreateNetwork(Box::new(swarmw_model::Network {
         id: NET,
         version: Version::default(),

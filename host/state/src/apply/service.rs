@@ -32,9 +32,7 @@ impl State {
             )
             .into());
         }
-        if spec.mode.is_job() {
-            self.jobs_are_known()?;
-        }
+        self.check_level(spec)?;
         self.check_ports(id, spec)?;
         self.check_data(spec)?;
         self.check_networks(spec)?;
@@ -79,6 +77,7 @@ impl State {
         if discriminant(&old.spec.mode) != discriminant(&spec.mode) {
             return Err(unimplemented("service mode change is not allowed"));
         }
+        self.check_level(spec)?;
         self.check_ports(id, spec)?;
         self.check_data(spec)?;
         self.check_networks(spec)?;
@@ -240,6 +239,17 @@ impl State {
             return Err(Dropped::Stale.into());
         }
         self.edit_service(id, context, |service| service.update_status = status.cloned())
+    }
+
+    /// Refuses what a manager does not know.
+    fn check_level(&self, spec: &ServiceSpec) -> Result<(), Stop> {
+        if spec.mode.is_job() {
+            self.jobs_are_known()?;
+        }
+        if !spec.task_template.reserved_generic().is_empty() {
+            self.generic_resources_are_known()?;
+        }
+        Ok(())
     }
 
     /// Refuses ports that another service publishes on every node, and ports for

@@ -57,6 +57,10 @@ impl State {
             job_iteration: service.job_status.map(|status| status.job_iteration),
             service: self.facts.get(&new.service).cloned().unwrap_or_default(),
             attachments: new.attachments.clone(),
+            generic_resources: match new.node {
+                Some(_) => new.generic_resources.clone(),
+                None => Vec::new(),
+            },
         });
         self.hold_task(&task);
         self.tasks_of_service.entry(new.service).or_default().insert((new.slot, new.id));
@@ -105,6 +109,7 @@ impl State {
                 let message = if task.node_id.is_some() { CONFIRMED } else { ASSIGNED };
                 task.node_id = Some(node);
                 task.attachments.clone_from(&change.attachments);
+                task.generic_resources.clone_from(&change.generic_resources);
                 task.status = TaskStatus {
                     timestamp: at,
                     state: TaskState::Assigned,

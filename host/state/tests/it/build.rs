@@ -97,6 +97,7 @@ impl Log {
             desired: TaskState::Running,
             error: "".into(),
             attachments: Vec::new(),
+            generic_resources: Vec::new(),
         }
     }
 

@@ -5,6 +5,7 @@ mod build;
 mod consent;
 mod data;
 mod dump;
+mod generic;
 mod jobs;
 mod names;
 mod networks;

@@ -227,6 +227,7 @@ impl Op {
                     desired: TaskState::Running,
                     error: "".into(),
                     attachments: on.into_iter().collect(),
+                    generic_resources: Vec::new(),
                 })
             }
             Self::Change { task, desired, assign, status: to, adopt } => {
@@ -237,6 +238,7 @@ impl Op {
                     desired: desired.map(|s| STATES[usize::from(s)]),
                     assign: assign.map(node_id),
                     attachments: Vec::new(),
+                    generic_resources: Vec::new(),
                     status: to.map(|s| status(STATES[usize::from(s)])),
                     adopt: adopt.then(|| now.unwrap_or_default()),
                 })

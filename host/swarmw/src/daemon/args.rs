@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 use clap::{Args, ValueEnum};
+use swarmw_model::{GenericResource, parse_generic_resources};
 
 /// Runs a node.
 #[derive(Args, Clone, Debug)]
@@ -31,6 +32,11 @@ pub struct DaemonArgs {
     /// A label of the engine, for constraints on engine.labels.KEY; repeatable
     #[arg(long = "engine-label", value_name = "KEY=VALUE", value_parser = label)]
     pub engine_labels: Vec<(String, String)>,
+
+    /// What the node has beside CPU and memory, so many of a kind or each by its name
+    /// (gpu=2, or gpu=UUID1 and gpu=UUID2), beside what its engine says; repeatable
+    #[arg(long = "node-generic-resource", value_name = "KIND=VALUE")]
+    pub generic_resources: Vec<String>,
 
     /// A registry to speak to over plain HTTP; those on loopback are anyway; repeatable
     #[arg(long = "insecure-registry", value_name = "HOST:PORT")]
@@ -113,6 +119,14 @@ fn helper(text: &str) -> Result<(String, PathBuf), String> {
 // === impl DaemonArgs ===
 
 impl DaemonArgs {
+    /// The node's generic resources.
+    ///
+    /// # Errors
+    /// Swarm's words for what is wrong.
+    pub fn generic_resources(&self) -> Result<Vec<GenericResource>, String> {
+        parse_generic_resources(self.generic_resources.iter().map(String::as_str))
+    }
+
     /// The engine labels as a map; the last of a key wins.
     pub fn labels(&self) -> BTreeMap<String, String> {
         self.engine_labels.iter().cloned().collect()

@@ -185,6 +185,7 @@ async fn agent_config(args: &DaemonArgs, dir: &StateDir) -> Result<AgentConfig> 
         engine,
         hostname,
         engine_labels: args.labels(),
+        generic_resources: args.generic_resources().map_err(anyhow::Error::msg)?,
         publish_addr: args.publish_addr,
         agent_address: String::new(),
         data_path_address: None,

@@ -246,6 +246,7 @@ impl Fake {
                             &service.spec.task_template,
                             &mut given,
                         ),
+                        generic_resources: Vec::new(),
                     }));
                     changes.push(Change::Task(TaskChange {
                         status: Some(TaskStatus {

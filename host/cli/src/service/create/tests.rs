@@ -173,6 +173,13 @@ fn flags_of_resources_restarts_and_health() {
             }),
         ),
         (
+            "--generic-resource ssd=3 --generic-resource gpu=2",
+            json!({"Resources.Reservations.GenericResources": [
+                {"DiscreteResourceSpec": {"Kind": "gpu", "Value": 2}},
+                {"DiscreteResourceSpec": {"Kind": "ssd", "Value": 3}},
+            ]}),
+        ),
+        (
             "--restart-condition on-failure --restart-delay 1s --restart-max-attempts 3 --restart-window 10s",
             json!({"RestartPolicy": {"Condition": "on-failure", "Delay": 1_000_000_000, "MaxAttempts": 3, "Window": 10_000_000_000_i64}}),
         ),
@@ -275,6 +282,16 @@ fn what_does_not_go_together_is_refused() {
         ),
         ("--endpoint-mode foo img", "invalid resolution mode: \"foo\""),
         ("--restart-condition foo img", "invalid RestartCondition: \"foo\""),
+        (
+            "--generic-resource gpu=UUID1 img",
+            "invalid generic-resource request `gpu=UUID1`, Named Generic Resources is not \
+             supported for service create or update",
+        ),
+        (
+            "--generic-resource gpu=1 --generic-resource gpu=2 img",
+            "invalid generic resource specification: could not parse GenericResource: mixed \
+             discrete and named resources in expression 'gpu=[1 2]'",
+        ),
         ("--env-file /nope img", "open /nope: no such file or directory"),
     ] {
         let args = parse::<CreateArgs>(line).expect(line);
@@ -285,7 +302,6 @@ fn what_does_not_go_together_is_refused() {
 #[test]
 fn flags_that_do_not_exist_yet_are_unknown() {
     for flag in [
-        "--generic-resource a=1",
         "--isolation x",
         "--credential-spec x",
         "--no-such-flag",

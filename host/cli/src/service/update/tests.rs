@@ -101,6 +101,39 @@ fn pairs_of_keys_and_values_add_change_and_remove() {
 }
 
 #[test]
+fn generic_resources_go_by_kind() {
+    let one =
+        |kind: &str, count: i64| json!({"DiscreteResourceSpec": {"Kind": kind, "Value": count}});
+    let mut stored = stored();
+    let task = std::sync::Arc::make_mut(&mut stored.task_template);
+    let reserved = task.resources.get_or_insert_default().reservations.get_or_insert_default();
+    reserved.generic_resources =
+        serde_json::from_value(json!([one("ssd", 1), one("gpu", 1)])).expect("resources");
+    for (flags, want) in [
+        ("--generic-resource-add gpu=2", json!([one("gpu", 2), one("ssd", 1)])),
+        (
+            "--generic-resource-rm ssd --generic-resource-add a=3",
+            json!([one("a", 3), one("gpu", 1)]),
+        ),
+        ("--generic-resource-rm ssd --generic-resource-rm gpu", json!(null)),
+    ] {
+        let after = updated(stored.clone(), flags).expect(flags);
+        let want = json!({"Resources.Reservations.GenericResources": want});
+        assert_eq!(changes(&stored, &after), want, "{flags}");
+    }
+    for (flags, want) in [
+        ("--generic-resource-rm fpga", "could not find generic-resource `fpga` to remove it"),
+        (
+            "--generic-resource-add gpu=a",
+            "invalid generic-resource request `gpu=a`, Named Generic Resources is not supported \
+             for service create or update",
+        ),
+    ] {
+        assert_eq!(updated(stored.clone(), flags).unwrap_err(), want, "{flags}");
+    }
+}
+
+#[test]
 fn constraints_are_sorted_and_preferences_keep_their_order() {
     let spread =
         |label: &str| json!({"Spread": {"SpreadDescriptor": format!("node.labels.{label}")}});
@@ -253,7 +286,6 @@ fn a_rollback_comes_alone() {
 #[test]
 fn flags_that_do_not_exist_yet_are_unknown() {
     for flag in [
-        "--generic-resource-add a=1",
         "--isolation x",
         "--credential-spec x",
         // Of create alone.

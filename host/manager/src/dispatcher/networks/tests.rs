@@ -200,6 +200,7 @@ impl World {
             desired: TaskState::Running,
             error: Arc::default(),
             attachments: on.iter().enumerate().map(attachment).collect(),
+            generic_resources: Vec::new(),
         })
     }
 

@@ -88,6 +88,7 @@ impl World {
             desired: TaskState::Running,
             error: Arc::default(),
             attachments: ingress.map(on).into_iter().collect(),
+            generic_resources: Vec::new(),
         };
         self.change(Change::CreateTask(new))
     }

@@ -70,6 +70,17 @@ impl<P: UpdatePolicies> World<P> {
         });
     }
 
+    /// What a node says of itself.
+    pub fn describe(&mut self, number: u32, edit: impl FnOnce(&mut NodeDescription)) {
+        let Some(node) = self.state.node(node_id(number)) else { return };
+        let mut description = Box::new(node.description.clone());
+        edit(&mut description);
+        let change =
+            Change::RegisterNode { id: node.id, description, addr: node.status.addr.clone() };
+        self.commit(change);
+        self.settle();
+    }
+
     pub fn remove_node(&mut self, number: u32) {
         let id = node_id(number);
         self.dark.remove(&id);

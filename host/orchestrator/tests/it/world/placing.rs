@@ -68,6 +68,10 @@ impl<P> World<P> {
         for change in changes.iter_mut() {
             if let Change::CreateTask(new) = change {
                 new.node = place(new.service, Some(new.slot));
+                let spec = state.service(new.service).map(|s| s.spec.task_template.clone());
+                let asked = spec.map(|spec| spec.reserved_generic()).unwrap_or_default();
+                let given = |(kind, count)| GenericResource::Discrete { kind, count };
+                new.generic_resources = asked.into_iter().map(given).collect();
             }
         }
         for task in state.tasks().filter(|t| waits(t)) {
