@@ -32,9 +32,10 @@ pub struct Timing {
     pub election_min: Duration,
     /// At the longest; also the lease itself.
     pub election_max: Duration,
-    /// Entries between two snapshots.
+    /// Entries between two snapshots, until the cluster's settings say it.
     pub snapshot_every: u64,
-    /// Entries kept behind a snapshot for managers that lag.
+    /// Entries kept behind a snapshot for managers that lag, until the cluster's settings say
+    /// it.
     pub keep_entries: u64,
     /// How long one attempt to add a manager waits until it has copied the log. It
     /// goes on copying afterwards, and the next attempt finds it further.

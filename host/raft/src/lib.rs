@@ -23,6 +23,7 @@ mod role;
 mod seal;
 mod snapshot;
 mod storage;
+mod trim;
 mod types;
 
 pub use config::{RaftConfig, Timing};

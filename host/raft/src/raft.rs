@@ -24,6 +24,7 @@ use crate::network::{Factory, SnapshotHeader, decode, encode};
 use crate::peers::{PeerError, Peers, Rpc};
 use crate::publish::{Publisher, Subscription};
 use crate::role::{Heard, Role, Watch};
+use crate::trim::Trim;
 use crate::types::{Proposal, TypeConfig, Vote};
 
 /// A leader whose lease has just run out, or that waits for a change of members,
@@ -97,6 +98,9 @@ impl Raft {
             heard: heard.clone(),
         };
         tokio::spawn(watch.tell(role));
+        let trim =
+            Trim { raft: inner.clone(), publisher: publisher.clone(), timing: config.timing };
+        tokio::spawn(trim.keep());
         Ok(Self {
             inner,
             publisher,
@@ -326,8 +330,9 @@ fn settings(timing: &Timing) -> Result<Arc<Config>, RaftError> {
         heartbeat_interval: millis(timing.heartbeat),
         election_timeout_min: millis(timing.election_min),
         election_timeout_max: millis(timing.election_max),
-        snapshot_policy: SnapshotPolicy::LogsSinceLast(timing.snapshot_every),
-        max_in_snapshot_log_to_keep: timing.keep_entries,
+        // Both as the cluster's settings say: see `trim`.
+        snapshot_policy: SnapshotPolicy::Never,
+        max_in_snapshot_log_to_keep: u64::MAX,
         enable_pre_vote: Some(true),
         ..Config::default()
     };
