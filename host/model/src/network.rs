@@ -281,6 +281,12 @@ impl Network {
         self.spec.labels.contains_key(PREDEFINED)
     }
 
+    /// The greatest packet of the machines' own network, where the operator says it.
+    pub fn underlay_mtu(&self) -> Option<u32> {
+        // What was stored before it was read may be anything.
+        crate::validate::mtu(&self.spec).ok().flatten()
+    }
+
     /// The pool of an address.
     pub fn pool_of(&self, address: IpAddr) -> Option<&Pool> {
         self.pools.iter().find(|pool| pool.subnet.contains(&address))

@@ -97,6 +97,7 @@ fn network(number: u8) -> DesiredNetwork {
     let gateway = [10, number, 0, 1].into();
     let pool = Pool { subnet, range: subnet, gateway, auxiliary: BTreeMap::new() };
     let mut network = DesiredNetwork {
+        underlay_mtu: None,
         vni: 4097 + u32::from(number),
         pools: vec![pool],
         here: BTreeMap::new(),

@@ -74,6 +74,9 @@ pub struct Desired {
 pub struct DesiredNetwork {
     /// Its VXLAN network identifier.
     pub vni: u32,
+    /// The greatest packet of the machines' own network as the operator says it, where that
+    /// is less than it is.
+    pub underlay_mtu: Option<u32>,
     /// Its subnets.
     pub pools: Vec<Pool>,
     /// Addresses of containers here, and the veth that leads to each.

@@ -106,7 +106,8 @@ impl State {
         network: &DesiredNetwork,
         address: IpAddr,
     ) -> Result<()> {
-        let mtu = self.mtu(settings, address).await?;
+        let said = network.underlay_mtu.map_or(u32::MAX, |said| mtu_over(address, said));
+        let mtu = self.mtu(settings, address).await?.min(said);
         let router = self.router(settings).await?;
         router.add_veth(veth, network.vni, mtu).await?;
         let mut made = Layout::default();

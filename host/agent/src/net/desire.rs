@@ -108,6 +108,7 @@ fn network(network: &Network, known: &Known, here: &Here<'_>) -> DesiredNetwork 
     };
     DesiredNetwork {
         vni: network.vni,
+        underlay_mtu: network.underlay_mtu(),
         pools: network.pools.clone(),
         here: joined(here, network.id).flat_map(links).collect(),
         elsewhere,

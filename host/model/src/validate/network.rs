@@ -16,6 +16,13 @@ use crate::{
 const TAKEN_NAMES: [&str; 4] = ["bridge", "default", "host", "none"];
 /// The shortest and the longest prefix of a subnet of the default pools, as Swarm's.
 const SUBNET_SIZES: std::ops::RangeInclusive<u32> = 8..=29;
+/// The option of a network's driver that names the greatest packet.
+const MTU_OPTION: &str = "com.docker.network.driver.mtu";
+/// The least that IPv6 works with (RFC 8200), and what VXLAN adds at most: headers of
+/// Ethernet, VXLAN, UDP and IPv6.
+const MTU_MIN: u32 = 1_280 + 70;
+/// The greatest packet that there is.
+const MTU_MAX: u32 = 65_535;
 /// The ports that VXLAN may have, as Swarm's.
 const DATA_PATH_PORTS: std::ops::RangeInclusive<u32> = 1_024..=49_151;
 
@@ -47,6 +54,11 @@ pub fn network(spec: &NetworkSpec) -> Result<(), Refusal> {
         ));
     }
     driver(spec)?;
+    if let Some(option) = spec.ipam.options.keys().next() {
+        return Err(rpc(format!(
+            "no such IPAM option: {option}: the IPAM driver default has none, leave it out"
+        )));
+    }
     if !matches!(spec.ipam.driver.as_str(), "" | "default") {
         return Err(rpc(format!(
             "IPAM driver {} not found: swarmw has the driver default",
@@ -83,7 +95,27 @@ fn driver(spec: &NetworkSpec) -> Result<(), Refusal> {
              leave out `--opt encrypted`, or keep the network on a link that is encrypted itself",
         ));
     }
-    Ok(())
+    let known = |option: &&String| matches!(option.as_str(), "encrypted" | MTU_OPTION);
+    if let Some(other) = spec.driver.options.keys().find(|option| !known(option)) {
+        return Err(rpc(format!(
+            "no such option of the network driver overlay: {other}: {MTU_OPTION} exists"
+        )));
+    }
+    mtu(spec).map(drop)
+}
+
+/// The greatest packet of the machines' own network, as Docker's option means it, where the
+/// spec says it: what networks carry is less, by what VXLAN adds.
+pub(crate) fn mtu(spec: &NetworkSpec) -> Result<Option<u32>, Refusal> {
+    let Some(text) = spec.driver.options.get(MTU_OPTION) else { return Ok(None) };
+    match text.parse() {
+        // As Docker's: whatever fits.
+        Ok(0) => Ok(None),
+        Ok(mtu) if (MTU_MIN..=MTU_MAX).contains(&mtu) => Ok(Some(mtu)),
+        _ => Err(rpc(format!(
+            "invalid MTU {text:?} of {MTU_OPTION}: want a number from {MTU_MIN} to {MTU_MAX}"
+        ))),
+    }
 }
 
 /// The subnets that a spec names, in its order. Those of IPv6 are left out where the
@@ -311,6 +343,20 @@ mod tests {
                 "encrypted networks need an encryption",
             ),
             (spec(|s| drop(s.driver.options.insert("encrypted".into(), "false".into()))), ""),
+            (spec(|s| drop(s.driver.options.insert(MTU_OPTION.into(), "1400".into()))), ""),
+            (spec(|s| drop(s.driver.options.insert(MTU_OPTION.into(), "0".into()))), ""),
+            (
+                spec(|s| drop(s.driver.options.insert(MTU_OPTION.into(), "100".into()))),
+                "invalid MTU \"100\" of com.docker.network.driver.mtu: want a number from 1350 to",
+            ),
+            (
+                spec(|s| drop(s.driver.options.insert("a".into(), "b".into()))),
+                "no such option of the network driver overlay: a",
+            ),
+            (
+                spec(|s| drop(s.ipam.options.insert("a".into(), "b".into()))),
+                "no such IPAM option: a",
+            ),
             (
                 spec(|s| drop(s.labels.insert(PREDEFINED.into(), "x".into()))),
                 "cannot be applied by users",

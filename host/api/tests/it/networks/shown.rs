@@ -14,7 +14,7 @@ async fn a_network_of_the_cluster_is_shown_in_dockers_shape() {
     let id = create(
         &served,
         json!({"Name": "web", "Driver": "overlay", "Attachable": true, "Internal": true,
-            "EnableIPv6": true, "Labels": {"a": "b"}, "Options": {"x": "y"}, "Scope": "",
+            "EnableIPv6": true, "Labels": {"a": "b"}, "Options": {"com.docker.network.driver.mtu": "1400"}, "Scope": "",
             "CheckDuplicate": true, "ConfigFrom": null, "ConfigOnly": false,
             "IPAM": {"Driver": "default", "Options": {}, "Config": [
                 {"Subnet": "10.9.0.0/16", "IPRange": "10.9.5.0/24", "Gateway": "10.9.0.9",
@@ -46,7 +46,7 @@ async fn a_network_of_the_cluster_is_shown_in_dockers_shape() {
             "ConfigFrom": {"Network": ""},
             "ConfigOnly": false,
             "Containers": {},
-            "Options": {"x": "y", "com.docker.network.driver.overlay.vxlanid_list": vxlan},
+            "Options": {"com.docker.network.driver.mtu": "1400", "com.docker.network.driver.overlay.vxlanid_list": vxlan},
             "Labels": {"a": "b"},
         })
     );

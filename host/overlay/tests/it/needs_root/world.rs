@@ -166,6 +166,7 @@ impl World {
             }
             let mut desired = DesiredNetwork {
                 vni: network.vni,
+                underlay_mtu: None,
                 pools: network.pools.clone(),
                 here: BTreeMap::new(),
                 elsewhere: BTreeMap::new(),
