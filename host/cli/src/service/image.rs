@@ -1,7 +1,9 @@
 //! The image argument: a component's file is uploaded, a registry's image is
 //! pinned to its digest.
 
+use std::io::Write as _;
 use std::path::Path;
+use std::process::{Command, Stdio};
 use std::sync::Arc;
 
 use base64::Engine as _;
@@ -15,6 +17,8 @@ use crate::failure::Failure;
 
 /// Docker's key for its own registry in the client's configuration.
 const HUB: &str = "https://index.docker.io/v1/";
+/// What a helper program says of a registry that it knows nothing of.
+const NO_CREDENTIALS: &str = "credentials not found in native keychain";
 
 /// An image as a spec names it.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -147,15 +151,67 @@ pub(crate) fn registry_auth(image: &str) -> Result<String, Failure> {
         }
         _ => Value::Null,
     };
-    Ok(credentials(&config, image))
+    let server = server(image);
+    let mut auth = match helper(&config, server) {
+        Some(helper) => ask(&format!("docker-credential-{helper}"), server)?,
+        None => from_file(&config, server),
+    };
+    if auth != json!({}) {
+        auth["serveraddress"] = server.into();
+    }
+    Ok(URL_SAFE.encode(auth.to_string()))
 }
 
-/// What the configuration holds for an image's registry, encoded for the header.
-fn credentials(config: &Value, image: &str) -> String {
-    let server = match ImageReference::parse(image).domain() {
+/// What the configuration calls the registry of an image.
+fn server(image: &str) -> &str {
+    match ImageReference::parse(image).domain() {
         "docker.io" => HUB,
         domain => domain,
-    };
+    }
+}
+
+/// The program that keeps a registry's credentials, where the configuration names one.
+fn helper<'a>(config: &'a Value, server: &str) -> Option<&'a str> {
+    let own = config["credHelpers"][server].as_str();
+    own.or(config["credsStore"].as_str()).filter(|name| !name.is_empty())
+}
+
+/// What a helper program knows of a registry, asked in Docker's protocol.
+fn ask(program: &str, server: &str) -> Result<Value, Failure> {
+    let failed =
+        |why: String| Failure::new(format!("error getting credentials from {program}: {why}"));
+    let told = |error: std::io::Error| failed(error.to_string());
+    let mut child = Command::new(program)
+        .arg("get")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .map_err(told)?;
+    if let Some(mut input) = child.stdin.take()
+        && let Err(error) = input.write_all(server.as_bytes())
+        && error.kind() != std::io::ErrorKind::BrokenPipe
+    {
+        return Err(told(error));
+    }
+    let output = child.wait_with_output().map_err(told)?;
+    let said = String::from_utf8_lossy(&output.stdout);
+    match (output.status.success(), said.trim()) {
+        (true, _) => {}
+        (false, NO_CREDENTIALS) => return Ok(json!({})),
+        (false, why) => return Err(failed(why.to_owned())),
+    }
+    let answer: Value =
+        serde_json::from_str(&said).map_err(|why| failed(format!("no JSON: {why}")))?;
+    let text = |field: &str| answer[field].as_str().unwrap_or_default().to_owned();
+    Ok(match text("Username").as_str() {
+        "" => json!({}),
+        "<token>" => json!({"identitytoken": text("Secret")}),
+        user => json!({"username": user, "password": text("Secret")}),
+    })
+}
+
+/// What the configuration itself holds for a registry.
+fn from_file(config: &Value, server: &str) -> Value {
     let entry = &config["auths"][server];
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
     let pair = STANDARD
@@ -174,10 +230,7 @@ fn credentials(config: &Value, image: &str) -> String {
             auth[field] = value.into();
         }
     }
-    if auth != json!({}) {
-        auth["serveraddress"] = server.into();
-    }
-    URL_SAFE.encode(auth.to_string())
+    auth
 }
 
 #[cfg(test)]
@@ -190,19 +243,35 @@ mod tests {
             HUB: {"auth": STANDARD.encode("me:secret")},
             "reg.example:5000": {"identitytoken": "tok"},
         }});
-        let read = |image| -> Value {
-            let bytes = URL_SAFE.decode(credentials(&config, image)).expect("base64");
-            serde_json::from_slice(&bytes).expect("JSON")
-        };
-        assert_eq!(
-            read("redis:7"),
-            json!({"username": "me", "password": "secret", "serveraddress": HUB})
-        );
-        assert_eq!(
-            read("reg.example:5000/a/b"),
-            json!({"identitytoken": "tok", "serveraddress": "reg.example:5000"})
-        );
+        let read = |image| from_file(&config, server(image));
+        assert_eq!(read("redis:7"), json!({"username": "me", "password": "secret"}));
+        assert_eq!(read("reg.example:5000/a/b"), json!({"identitytoken": "tok"}));
         assert_eq!(read("ghcr.io/x"), json!({}));
+    }
+
+    #[test]
+    fn a_helper_program_is_asked_where_the_configuration_names_one() {
+        let config = json!({"credsStore": "all", "credHelpers": {"reg.example": "own"}});
+        assert_eq!(helper(&config, "reg.example"), Some("own"));
+        assert_eq!(helper(&config, HUB), Some("all"));
+        assert_eq!(helper(&json!({"credsStore": ""}), HUB), None);
+
+        let folder = tempfile::tempdir().expect("a folder");
+        let program = folder.path().join("helper");
+        let said = |script: &str| {
+            std::fs::write(&program, format!("#!/bin/sh\n{script}\n")).expect("written");
+            let mode = std::os::unix::fs::PermissionsExt::from_mode(0o700);
+            std::fs::set_permissions(&program, mode).expect("a program");
+            let answer = ask(&program.to_string_lossy(), "reg.example");
+            answer.map_err(|why| why.to_string())
+        };
+        let user = r#"echo "{\"Username\":\"$1\",\"Secret\":\"$(cat)\"}""#;
+        assert_eq!(said(user), Ok(json!({"username": "get", "password": "reg.example"})));
+        let token = r#"echo '{"Username":"<token>","Secret":"t"}'"#;
+        assert_eq!(said(token), Ok(json!({"identitytoken": "t"})));
+        assert_eq!(said(&format!("echo '{NO_CREDENTIALS}'; exit 1")), Ok(json!({})));
+        let why = said("echo locked; exit 1").expect_err("refused");
+        assert!(why.starts_with("error getting credentials from ") && why.ends_with(": locked"));
     }
 
     #[test]
