@@ -18,7 +18,9 @@ const FIELDS: &[&str] = &[
     "EndpointSpec", "Global", "GlobalJob", "MaxConcurrent", "Mode", "Networks", "Ports",
     "Protocol", "PublishedPort", "PublishMode", "Replicas", "Replicated", "ReplicatedJob",
     "RollbackConfig", "Swarmw", "TargetPort", "TaskTemplate", "TotalCompletions",
-    "UpdateConfig", "PolicyOptions", "IngressSource",
+    "UpdateConfig", "PolicyOptions", "IngressSource", "Container", "Devices", "PathOnHost",
+    "PathInContainer", "CgroupPermissions", "Privileged", "SecurityOpt", "ShmSize", "IpcMode",
+    "PidMode", "HostAccess",
     // Update.
     "Delay", "FailureAction", "MaxFailureRatio", "Monitor", "Order", "Parallelism",
     // Task.
@@ -33,6 +35,9 @@ const FIELDS: &[&str] = &[
     "Isolation", "Nameservers", "OomScoreAdj", "OpenStdin", "Options", "Privileges", "ReadOnly",
     "Retries", "Search", "Secrets", "Soft", "StartInterval", "StartPeriod", "StopGracePeriod",
     "StopSignal", "Sysctls", "TTY", "Test", "Timeout", "Ulimits", "User",
+    // Privileges.
+    "AppArmor", "CredentialSpec", "Disable", "Level", "NoNewPrivileges", "Profile", "Registry",
+    "SELinuxContext", "Seccomp",
     // Secrets and configs.
     "ConfigID", "ConfigName", "Data", "Driver", "File", "GID", "SecretID", "SecretName",
     "Templating", "UID",

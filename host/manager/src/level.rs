@@ -2,7 +2,9 @@
 //! refused before it enters the log. `apply` must not ask what nodes say of their binaries,
 //! as a replica that an older one has written to disk has not kept it.
 
-use swarmw_model::{IngressSource, Node, NodeRole, Refusal, RefusalKind, ServiceSpec};
+use swarmw_model::{
+    ContainerOptions, IngressSource, Node, NodeRole, Refusal, RefusalKind, ServiceSpec,
+};
 use swarmw_state::{Change, State};
 
 /// The level of a binary that says none: there was no other.
@@ -30,7 +32,14 @@ pub(crate) fn check(state: &State, change: &Change) -> Result<(), Refusal> {
         Change::CreateService { spec, .. } | Change::UpdateService { spec, .. } => {
             needs_networks(spec)?;
             needs_jobs(spec)?;
-            needs_generic_resources(spec)
+            needs_generic_resources(spec)?;
+            match spec.container_options() == ContainerOptions::default() {
+                true => Ok(()),
+                false => state.needs_host_access(),
+            }
+        }
+        Change::UpdateCluster { spec, .. } if !spec.host_access().is_empty() => {
+            state.needs_host_access()
         }
         Change::UpdateNode { id, spec, .. } if spec.role == NodeRole::Manager => {
             match state.node(*id).filter(|node| node.spec.role != NodeRole::Manager) {

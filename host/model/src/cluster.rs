@@ -1,12 +1,12 @@
 //! The cluster itself: its settings, its certificate authority, its join tokens.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use ipnet::{IpNet, Ipv4Net};
 use serde::{Deserialize, Serialize};
 
 use crate::json::{is_default, null_as_default};
-use crate::{Base64, ClusterId, Duration, Time, Version};
+use crate::{Base64, ClusterId, Duration, HostAccess, Time, Version};
 
 /// What an operator wants of the cluster; absent parts have Swarm's defaults.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -29,6 +29,19 @@ pub struct ClusterSpec {
     /// Certificates.
     #[serde(rename = "CAConfig", deserialize_with = "null_as_default")]
     pub ca: CaConfig,
+    /// What Docker has no field for. A write that lacks it keeps the stored one, and an
+    /// explicit empty one clears it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub swarmw: Option<ClusterOptions>,
+}
+
+/// Settings of the cluster that Docker has no field for.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase", default, deny_unknown_fields)]
+pub struct ClusterOptions {
+    /// What containers of services may have of their nodes.
+    #[serde(deserialize_with = "null_as_default")]
+    pub host_access: BTreeSet<HostAccess>,
 }
 
 /// History of tasks.
@@ -145,10 +158,17 @@ pub struct JoinTokens {
 }
 
 /// Raised when the state or the log learns something that older binaries cannot read.
-/// 2: networks. 3: jobs. 4: generic resources.
+/// 2: networks. 3: jobs. 4: generic resources, access to nodes.
 pub const FEATURE_LEVEL: u32 = 4;
 
 // === impl ClusterSpec and its parts ===
+
+impl ClusterSpec {
+    /// What containers of services may have of their nodes.
+    pub fn host_access(&self) -> BTreeSet<HostAccess> {
+        self.swarmw.as_ref().map(|options| options.host_access.clone()).unwrap_or_default()
+    }
+}
 
 impl Default for ClusterSpec {
     fn default() -> Self {
@@ -159,6 +179,7 @@ impl Default for ClusterSpec {
             raft: RaftConfig::default(),
             dispatcher: DispatcherConfig::default(),
             ca: CaConfig::default(),
+            swarmw: None,
         }
     }
 }

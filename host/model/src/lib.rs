@@ -8,6 +8,7 @@
 //! This room knows no sibling, no clock, no I/O and no async runtime. A caller
 //! passes in the present [`Time`] and the randomness for a new [`Id`].
 
+mod access;
 mod cluster;
 pub mod component;
 mod container;
@@ -24,6 +25,7 @@ mod network;
 mod node;
 mod placement;
 mod plugin;
+mod privileges;
 mod references;
 mod refusal;
 mod resources;
@@ -35,6 +37,7 @@ mod update;
 pub mod validate;
 mod volume;
 
+pub use access::*;
 pub use cluster::*;
 pub use container::*;
 pub use data::*;
@@ -50,6 +53,7 @@ pub use network::*;
 pub use node::*;
 pub use placement::*;
 pub use plugin::*;
+pub use privileges::*;
 pub use references::*;
 pub use refusal::{Refusal, RefusalKind};
 pub use resources::*;

@@ -8,9 +8,10 @@ use serde_json::Value;
 
 use crate::json::{is_default, null_as_default};
 use crate::{
-    ContainerSpec, Driver, Duration, Endpoint, EndpointSpec, ImageKind, ImageReference,
-    IngressSource, NetworkAttachmentConfig, NetworkId, Placement, Platform, Preference,
-    PublishMode, ResourceRequirements, ServiceId, Time, UpdateConfig, UpdateStatus, counts_by_kind,
+    ContainerOptions, ContainerSpec, Driver, Duration, Endpoint, EndpointSpec, ImageKind,
+    ImageReference, IngressSource, NetworkAttachmentConfig, NetworkId, Placement, Platform,
+    Preference, PublishMode, ResourceRequirements, ServiceId, Time, UpdateConfig, UpdateStatus,
+    counts_by_kind,
 };
 
 /// The version of an object: the Raft index of the entry that last wrote it.
@@ -67,6 +68,9 @@ pub struct SwarmwOptions {
     /// Whom tasks see as the client of a connection to a published port.
     #[serde(skip_serializing_if = "is_default")]
     pub ingress_source: IngressSource,
+    /// What containers have of their nodes.
+    #[serde(deserialize_with = "null_as_default", skip_serializing_if = "is_default")]
+    pub container: ContainerOptions,
 }
 
 /// A preference that Docker has no field for, and its place among Docker's.
@@ -167,6 +171,10 @@ pub struct TaskSpec {
     /// had them. Never part of an answer: see [`ServiceSpec::without_secrets`].
     #[serde(rename = "RegistryAuth", skip_serializing_if = "String::is_empty")]
     pub registry_auth: String,
+    /// [`SwarmwOptions::container`], as tasks carry a template and no spec. Never part of an
+    /// answer, and not read from a request.
+    #[serde(rename = "ContainerOptions", skip_serializing_if = "is_default")]
+    pub options: ContainerOptions,
 }
 
 /// What happens when a task ends.
@@ -278,6 +286,19 @@ impl ServiceSpec {
         if self.task_template.networks.is_empty() && !old.is_empty() {
             Arc::make_mut(&mut self.task_template).networks = old;
         }
+    }
+
+    /// Gives the template what [`SwarmwOptions`] say of containers.
+    pub fn settle_options(&mut self) {
+        let wanted = self.container_options();
+        if self.task_template.options != wanted {
+            Arc::make_mut(&mut self.task_template).options = wanted;
+        }
+    }
+
+    /// What containers have of their nodes.
+    pub fn container_options(&self) -> ContainerOptions {
+        self.swarmw.as_ref().map(|options| options.container.clone()).unwrap_or_default()
     }
 
     /// The preferences of all plugins in the order they nest, outermost first.

@@ -2,16 +2,18 @@
 //! fault. Pure checks of one object: what needs the other objects (unique names,
 //! free ports) is decided where the state changes.
 
+mod component;
 mod network;
 
 use std::collections::BTreeSet;
 
-pub(crate) use network::pools;
 pub use network::{address_pools, data_path_port, network, overlap};
+pub(crate) use network::{mtu, pools};
 
 use crate::{
-    ClusterSpec, Duration, GenericResource, ImageReference, MountKind, PublishMode, Refusal,
-    RefusalKind, ResolutionMode, ServiceMode, ServiceSpec, UpdateConfig, references, template,
+    ClusterSpec, Duration, GenericResource, ImageReference, MountKind, Privileges, PublishMode,
+    Refusal, RefusalKind, ResolutionMode, ServiceMode, ServiceSpec, UpdateConfig, references,
+    template,
 };
 
 /// Longest name of a service.
@@ -67,7 +69,9 @@ pub fn service(spec: &ServiceSpec) -> Result<(), Refusal> {
             container.image
         )));
     }
-    not_yet(spec)?;
+    Privileges::read(container.privileges.as_ref())?;
+    component::component(spec)?;
+    spec.container_options().check()?;
     resources(spec)?;
     restart(spec)?;
     job(spec)?;
@@ -97,6 +101,12 @@ fn job(spec: &ServiceSpec) -> Result<(), Refusal> {
         return Err(rpc("Jobs may not have an update config"));
     }
     let ServiceMode::ReplicatedJob(job) = &spec.mode else { return Ok(()) };
+    // Swarm takes it, and the job waits for ever.
+    if job.at_a_time() == 0 && job.total_completions != Some(0) {
+        return Err(rpc(
+            "Maximum concurrent jobs must be at least 1: with 0 the job would never be done",
+        ));
+    }
     // Swarm's words, of a number that a client got by casting one below zero.
     let negative = |number: u64| i64::try_from(number).is_err();
     if negative(job.at_a_time()) {
@@ -106,34 +116,6 @@ fn job(spec: &ServiceSpec) -> Result<(), Refusal> {
         return Err(rpc("Total completed jobs must not be negative"));
     }
     Ok(())
-}
-
-/// What Swarm has and swarmw does not have yet: refused, never dropped.
-fn not_yet(spec: &ServiceSpec) -> Result<(), Refusal> {
-    let container = spec.container();
-    let missing = [(
-        container.is_some_and(|c| c.privileges.as_ref().is_some_and(says_something)),
-        "container privileges",
-    )];
-    match missing.iter().find(|(asked, _)| *asked) {
-        Some((_, what)) => Err(Refusal::plain(
-            RefusalKind::Unimplemented,
-            format!("{what} in services are not supported by this version of swarmw"),
-        )),
-        None => Ok(()),
-    }
-}
-
-/// Clients send objects full of `null` and `false` for "nothing asked".
-fn says_something(value: &serde_json::Value) -> bool {
-    use serde_json::Value;
-    match value {
-        Value::Null | Value::Bool(false) => false,
-        Value::String(text) => !text.is_empty(),
-        Value::Array(list) => list.iter().any(says_something),
-        Value::Object(map) => map.values().any(says_something),
-        _ => true,
-    }
 }
 
 fn resources(spec: &ServiceSpec) -> Result<(), Refusal> {
@@ -268,6 +250,12 @@ fn networks(spec: &ServiceSpec) -> Result<(), Refusal> {
         if network.target.is_empty() {
             return Err(rpc("TaskSpec: a network's target must be provided"));
         }
+        if let Some(option) = network.driver_opts.keys().next() {
+            return Err(rpc(format!(
+                "no such option of a network attachment: {option}: there are none, leave \
+                 driver-opt out"
+            )));
+        }
         if !targets.insert(network.target.as_str()) {
             return Err(rpc(format!("TaskSpec: duplicate network: {}", network.target)));
         }
@@ -306,6 +294,16 @@ pub fn cluster(spec: &ClusterSpec) -> Result<(), Refusal> {
     }
     if spec.ca.node_cert_expiry < Duration::from_secs(3600) {
         return Err(rpc("minimum certificate expiry time is 1h0m0s"));
+    }
+    if spec.raft.keep_old_snapshots != 0 {
+        return Err(Refusal::plain(
+            RefusalKind::Unimplemented,
+            format!(
+                "{} old Raft snapshots are not kept by this version of swarmw, which has the last \
+                 one alone: set 0 (--max-snapshots 0)",
+                spec.raft.keep_old_snapshots
+            ),
+        ));
     }
     if spec.dispatcher.heartbeat_period <= Duration::ZERO {
         return Err(rpc("heartbeat time period cannot be a negative duration"));
@@ -401,6 +399,15 @@ mod tests {
                 "Maximum concurrent jobs must not be negative",
             ),
             (
+                r#""Mode":{"ReplicatedJob":{"MaxConcurrent":0,"TotalCompletions":3}}"#,
+                "Maximum concurrent jobs must be at least 1: with 0 the job would never be done",
+            ),
+            (
+                r#""Mode":{"ReplicatedJob":{"MaxConcurrent":0}}"#,
+                "Maximum concurrent jobs must be at least 1: with 0 the job would never be done",
+            ),
+            (r#""Mode":{"ReplicatedJob":{"MaxConcurrent":0,"TotalCompletions":0}}"#, ""),
+            (
                 r#""Mode":{"ReplicatedJob":{"TotalCompletions":18446744073709551615}}"#,
                 "Total completed jobs must not be negative",
             ),
@@ -437,13 +444,29 @@ mod tests {
     }
 
     #[test]
-    fn what_is_missing_is_refused_not_dropped() {
-        let spec: ServiceSpec = serde_json::from_str(
-            r#"{"Name":"a","TaskTemplate":{"ContainerSpec":{"Image":"x",
-                "Privileges":{"SELinuxContext":null,"NoNewPrivileges":true}}}}"#,
-        )
-        .expect("a spec");
-        assert!(service(&spec).unwrap_err().message.starts_with("container privileges"));
+    fn what_containers_have_of_their_nodes_is_read_before_it_becomes_state() {
+        for (image, container, swarmw, want) in [
+            ("x", r#"{"NoNewPrivileges":true,"SELinuxContext":null}"#, "{}", ""),
+            ("x", "null", r#"{"Container":{"Privileged":true}}"#, ""),
+            ("x", r#"{"Seccomp":{"Mode":"mine"}}"#, "{}", "unknown seccomp mode"),
+            ("x", "null", r#"{"Container":{"PidMode":"container:a"}}"#, "invalid PID mode"),
+            (
+                "x.wasm@sha256:ab",
+                "null",
+                r#"{"Container":{"ShmSize":1}}"#,
+                "a component has no devices",
+            ),
+            ("x.wasm@sha256:ab", "null", "{}", ""),
+        ] {
+            let spec = format!(
+                r#"{{"Name":"a","Swarmw":{swarmw},"TaskTemplate":{{"ContainerSpec":
+                    {{"Image":"{image}","Privileges":{container}}}}}}}"#
+            );
+            let spec: ServiceSpec = serde_json::from_str(&spec).expect("a spec");
+            let said = service(&spec).err().map(|refusal| refusal.to_string()).unwrap_or_default();
+            let right = if want.is_empty() { said.is_empty() } else { said.contains(want) };
+            assert!(right, "{image} {container} {swarmw}: {said}");
+        }
     }
 
     #[test]
@@ -460,6 +483,10 @@ mod tests {
                 "TaskSpec: duplicate network: n",
             ),
             (r#""TaskTemplate":{"Networks":[{}],"#, "target must be provided"),
+            (
+                r#""TaskTemplate":{"Networks":[{"Target":"n","DriverOpts":{"a":"b"}}],"#,
+                "no such option of a network attachment: a",
+            ),
         ] {
             let spec = format!(r#"{{"Name":"a",{networks}"ContainerSpec":{{"Image":"x"}}}}}}"#);
             let mut spec: ServiceSpec = serde_json::from_str(&spec).expect("a spec");

@@ -49,7 +49,7 @@ impl Filters {
         Self {
             engine: (!need.engine_plugins.is_empty())
                 .then(|| table.rows_by_engine(|engine| need.served_by(engine))),
-            known: need.networks.then(|| table.rows_by_node(|node| need.is_known_to(node))),
+            known: (need.level > 0).then(|| table.rows_by_node(|node| need.is_known_to(node))),
             helpers: need
                 .helpers
                 .iter()
@@ -124,7 +124,7 @@ impl Filters {
             Miss::Ready => format!("{nodes} nodes not available for new tasks"),
             Miss::Resources => of("insufficient resources"),
             Miss::Engine => of("missing plugin"),
-            Miss::Known => of("swarmw too old for networks"),
+            Miss::Known => of(&format!("swarmw too old for {}", self.need.news())),
             Miss::Helper(at) => {
                 let helper = &self.need.helpers[at];
                 let allow = format!("swarmw daemon --volume-helper {helper}=/path/to/{helper}");

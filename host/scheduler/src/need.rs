@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 
 use swarmw_model::{
-    EngineDescription, EnginePlugin, GrantRequest, ImageKind, ImageReference, MountKind,
-    NETWORK_PLUGIN, Node, OVERLAY_DRIVER, Platform, Plugin, PluginClaim, PluginKind, TaskSpec,
+    ContainerOptions, EngineDescription, EnginePlugin, GrantRequest, ImageKind, ImageReference,
+    MountKind, NETWORK_PLUGIN, Node, OVERLAY_DRIVER, Platform, Plugin, PluginClaim, PluginKind,
+    TaskSpec,
 };
-use swarmw_state::{NETWORKS_LEVEL, State};
+use swarmw_state::{HOST_ACCESS_LEVEL, NETWORKS_LEVEL, State};
 
 use crate::generic::Kinds;
 use crate::table::Row;
@@ -34,8 +35,8 @@ pub(crate) struct Need {
     pub(crate) helpers: Vec<String>,
     /// Empty for anything.
     pub(crate) platforms: Vec<Platform>,
-    /// Whether it is on networks between nodes, which an older swarmw does not know.
-    pub(crate) networks: bool,
+    /// The feature level of a swarmw that knows everything about it; 0 for any.
+    pub(crate) level: u32,
     /// Whether the image is an uploaded component, which Wasm nodes alone run.
     pub(crate) component: bool,
     pub(crate) ports: Vec<Port>,
@@ -65,7 +66,7 @@ impl Need {
             generic: spec.reserved_generic(),
             engine_plugins,
             helpers,
-            networks: on_overlay(spec, state),
+            level: level(spec, state),
             platforms: placement.map_or_else(Vec::new, |p| p.platforms.clone()),
             component: ImageReference::parse(spec.image()).kind() == ImageKind::UploadedComponent,
             ports: ports.collect(),
@@ -106,9 +107,17 @@ impl Need {
         is_silent(engine) || engine.plugins.iter().any(allowed)
     }
 
-    /// Whether the swarmw of a node knows what the task is on.
+    /// Whether the swarmw of a node knows everything about the task.
     pub(crate) fn is_known_to(&self, node: &Node) -> bool {
-        !self.networks || node.description.feature_level >= NETWORKS_LEVEL
+        node.description.feature_level >= self.level
+    }
+
+    /// What an older swarmw does not know of the task.
+    pub(crate) fn news(&self) -> &'static str {
+        match self.level {
+            ..=NETWORKS_LEVEL => "networks",
+            _ => "what its containers have of their nodes",
+        }
     }
 
     /// Whether a node with these labels reaches the volumes.
@@ -218,6 +227,14 @@ fn engine_plugins(spec: &TaskSpec, state: &State) -> (Vec<(&'static str, String)
     programs.sort();
     programs.dedup();
     (needed, programs)
+}
+
+/// The feature level that a node must have to run a task as it is wanted.
+fn level(spec: &TaskSpec, state: &State) -> u32 {
+    if spec.options != ContainerOptions::default() {
+        return HOST_ACCESS_LEVEL;
+    }
+    if on_overlay(spec, state) { NETWORKS_LEVEL } else { 0 }
 }
 
 /// Whether a task is on a network that the node's own driver joins containers to.

@@ -14,6 +14,9 @@ pub const JOBS_LEVEL: u32 = 3;
 /// The feature level at which there are generic resources.
 pub const GENERIC_RESOURCES_LEVEL: u32 = 4;
 
+/// The feature level at which services may have access to their nodes.
+pub const HOST_ACCESS_LEVEL: u32 = 4;
+
 /// Why there are none yet.
 const NO_NETWORKS: &str = "networks need a swarmw that knows them on every manager";
 /// The same.
@@ -21,6 +24,9 @@ const NO_JOBS: &str = "jobs need a swarmw that knows them on every manager";
 /// The same.
 const NO_GENERIC_RESOURCES: &str =
     "generic resources need a swarmw that knows them on every manager";
+/// The same.
+const NO_HOST_ACCESS: &str =
+    "access of containers to their nodes needs a swarmw that knows it on every manager";
 
 // === impl State ===
 
@@ -68,6 +74,20 @@ impl State {
     /// The same for `apply`.
     pub(crate) fn generic_resources_are_known(&self) -> Result<(), Refusal> {
         self.is_known(GENERIC_RESOURCES_LEVEL, NO_GENERIC_RESOURCES)
+    }
+
+    /// Refuses settings of containers that Docker has no field for, while a manager does not
+    /// know them.
+    ///
+    /// # Errors
+    /// The managers that do not, by their host names.
+    pub fn needs_host_access(&self) -> Result<(), Refusal> {
+        self.needs(HOST_ACCESS_LEVEL, NO_HOST_ACCESS)
+    }
+
+    /// The same for `apply`.
+    pub(crate) fn host_access_is_known(&self) -> Result<(), Refusal> {
+        self.is_known(HOST_ACCESS_LEVEL, NO_HOST_ACCESS)
     }
 
     fn has_level(&self, level: u32) -> bool {

@@ -25,7 +25,7 @@ mod users;
 
 pub use apply::Applied;
 pub use event::Event;
-pub use level::{GENERIC_RESOURCES_LEVEL, JOBS_LEVEL, NETWORKS_LEVEL};
+pub use level::{GENERIC_RESOURCES_LEVEL, HOST_ACCESS_LEVEL, JOBS_LEVEL, NETWORKS_LEVEL};
 pub use lookup::Lookup;
 pub use network::{ATTACHMENTS_OF_NODE_MAX, Holder, VNI_FIRST, VNI_LAST};
 pub use rollout::{Rollout, RolloutStep, TakenOver, TargetMove, TargetState};

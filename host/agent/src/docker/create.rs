@@ -3,14 +3,13 @@
 use std::collections::{BTreeMap, HashMap};
 
 use bollard::models::{
-    ContainerCreateBody, HealthConfig, HostConfig, HostConfigLogConfig, Mount as EngineMount,
-    MountBindOptions, MountTmpfsOptions, MountType, MountVolumeOptions,
+    ContainerCreateBody, DeviceMapping, HealthConfig, HostConfig, HostConfigLogConfig,
+    Mount as EngineMount, MountBindOptions, MountTmpfsOptions, MountType, MountVolumeOptions,
     MountVolumeOptionsDriverConfig, NetworkingConfig, PortBinding, PortMap, ResourcesUlimits,
 };
-use serde_json::Value;
 use swarmw_model::{
-    Assignment, ContainerSpec, DEFAULT_STOP_GRACE_PERIOD, HealthCheck, Mount, MountKind,
-    PublishMode, TaskSpec, resource_variables,
+    Assignment, ContainerSpec, DEFAULT_STOP_GRACE_PERIOD, Device, HealthCheck, Mount, MountKind,
+    Privileges, PublishMode, TaskSpec, resource_variables,
 };
 
 use super::places::{Place, endpoint};
@@ -82,6 +81,7 @@ fn host_config(
     template: &Template<'_>,
 ) -> Result<HostConfig, TaskError> {
     let dns = spec.dns.clone().unwrap_or_default();
+    let options = &task.spec.options;
     let mounts = spec.mounts.iter().map(|m| mount(m, template)).collect::<Result<Vec<_>, _>>()?;
     let mut config = HostConfig {
         mounts: list(mounts),
@@ -97,7 +97,12 @@ fn host_config(
         sysctls: map(&spec.sysctls),
         ulimits: list(spec.ulimits.iter().map(ulimit).collect()),
         oom_score_adj: (spec.oom_score_adj != 0).then_some(spec.oom_score_adj),
-        security_opt: list(security(spec.privileges.as_ref())?),
+        security_opt: list(security(task, spec)?),
+        devices: list(options.devices.iter().map(device).collect()),
+        privileged: yes(options.privileged),
+        shm_size: (options.shm_size != 0).then_some(options.shm_size),
+        ipc_mode: text(options.ipc_mode.clone()),
+        pid_mode: text(options.pid_mode.clone()),
         port_bindings: bindings(task),
         log_config: task.spec.log_driver.as_ref().map(|driver| HostConfigLogConfig {
             typ: text(driver.name.clone()),
@@ -222,37 +227,20 @@ fn mount(mount: &Mount, template: &Template<'_>) -> Result<EngineMount, TaskErro
     })
 }
 
-/// Docker's `Privileges` as the options of `docker run --security-opt`.
-fn security(privileges: Option<&Value>) -> Result<Vec<String>, TaskError> {
-    let Some(privileges) = privileges else { return Ok(Vec::new()) };
-    let mut options = Vec::new();
-    let selinux = &privileges["SELinuxContext"];
-    if selinux["Disable"] == true {
-        options.push("label=disable".to_owned());
-    }
-    for (field, name) in [("User", "user"), ("Role", "role"), ("Type", "type"), ("Level", "level")]
-    {
-        if let Some(value) = selinux[field].as_str().filter(|v| !v.is_empty()) {
-            options.push(format!("label={name}:{value}"));
-        }
-    }
-    if privileges["NoNewPrivileges"] == true {
-        options.push("no-new-privileges".to_owned());
-    }
-    if privileges["AppArmor"]["Mode"] == "disabled" {
-        options.push("apparmor=unconfined".to_owned());
-    }
-    match privileges["Seccomp"]["Mode"].as_str() {
-        None | Some("" | "default") => {}
-        Some("unconfined") => options.push("seccomp=unconfined".to_owned()),
-        Some(mode) => {
-            return Err(TaskError(format!(
-                "seccomp mode {mode:?} is not supported by this version of swarmw: \
-                 use default or unconfined"
-            )));
-        }
-    }
+/// What confines the container less or more than the engine's own.
+fn security(task: &Assignment, spec: &ContainerSpec) -> Result<Vec<String>, TaskError> {
+    let privileges = Privileges::read(spec.privileges.as_ref());
+    let mut options = privileges.map_err(|refusal| TaskError(refusal.message))?.security_options();
+    options.extend_from_slice(&task.spec.options.security_opt);
     Ok(options)
+}
+
+fn device(device: &Device) -> DeviceMapping {
+    DeviceMapping {
+        path_on_host: text(device.path_on_host.clone()),
+        path_in_container: text(device.path_in_container.clone()),
+        cgroup_permissions: text(device.cgroup_permissions.clone()),
+    }
 }
 
 fn text(text: String) -> Option<String> {
@@ -275,7 +263,7 @@ fn yes(flag: bool) -> Option<bool> {
 mod tests {
     use std::sync::Arc;
 
-    use serde_json::json;
+    use serde_json::{Value, json};
     use swarmw_model::{NodeId, PortConfig, ServiceFacts, ServiceId, TaskId, TaskState};
 
     use super::*;
@@ -362,6 +350,30 @@ mod tests {
             ("/HostConfig/LogConfig/Type", json!("json-file")),
         ] {
             assert_eq!(body.pointer(path), Some(&want), "{path} of {body:#}");
+        }
+    }
+
+    #[test]
+    fn what_the_operator_allows_of_the_node_reaches_the_engine() {
+        let body = asked(json!({
+            "ContainerSpec": {"Image": "x", "Privileges": {"NoNewPrivileges": true}},
+            "ContainerOptions": {
+                "Devices": [{"PathOnHost": "/dev/a", "PathInContainer": "/dev/b", "CgroupPermissions": "rw"}],
+                "Privileged": true, "SecurityOpt": ["apparmor=mine"], "ShmSize": 7,
+                "IpcMode": "host", "PidMode": "host",
+            },
+        }));
+        for (path, want) in [
+            ("/Devices/0/PathOnHost", json!("/dev/a")),
+            ("/Devices/0/PathInContainer", json!("/dev/b")),
+            ("/Devices/0/CgroupPermissions", json!("rw")),
+            ("/Privileged", json!(true)),
+            ("/SecurityOpt", json!(["no-new-privileges", "apparmor=mine"])),
+            ("/ShmSize", json!(7)),
+            ("/IpcMode", json!("host")),
+            ("/PidMode", json!("host")),
+        ] {
+            assert_eq!(body["HostConfig"].pointer(path), Some(&want), "{path} of {body:#}");
         }
     }
 

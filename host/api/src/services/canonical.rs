@@ -4,11 +4,13 @@
 
 use std::sync::Arc;
 
-use swarmw_model::{ServiceMode, ServiceSpec};
+use swarmw_model::{ContainerOptions, ServiceMode, ServiceSpec};
 
 /// Brings a spec into that form.
 pub(crate) fn canonical(spec: &mut ServiceSpec) {
     let task = Arc::make_mut(&mut spec.task_template);
+    // The template has its own from the spec alone.
+    task.options = ContainerOptions::default();
     if let Some(container) = &mut task.container_spec {
         set_if_empty(&mut container.isolation, "default");
         set_if_empty(&mut task.runtime, "container");
@@ -17,7 +19,10 @@ pub(crate) fn canonical(spec: &mut ServiceSpec) {
         ServiceMode::Replicated(replicated) => drop(replicated.replicas.get_or_insert(1)),
         ServiceMode::ReplicatedJob(job) => {
             job.max_concurrent = Some(job.at_a_time());
-            job.total_completions = Some(job.completions());
+            // Of none at a time nothing follows for how many in all.
+            if job.at_a_time() > 0 {
+                job.total_completions = Some(job.completions());
+            }
         }
         ServiceMode::Global(_) | ServiceMode::GlobalJob(_) => {}
     }

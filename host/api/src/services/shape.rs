@@ -48,6 +48,7 @@ pub(crate) fn shown_template(template: &TaskSpec) -> Value {
     let mut value = json!(template);
     if let Some(map) = value.as_object_mut() {
         map.remove("RegistryAuth");
+        map.remove("ContainerOptions");
     }
     if let Some(policy) = value.get_mut("RestartPolicy") {
         set_absent(policy, "Condition", "any");

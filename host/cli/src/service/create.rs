@@ -3,15 +3,15 @@
 use std::sync::Arc;
 
 use swarmw_model::{
-    ContainerSpec, DnsConfig, EndpointSpec, Global, GlobalJob, Limit, Mount, Placement, Preference,
-    Replicated, ReplicatedJob, ResourceRequirements, Resources, ServiceMode, ServiceSpec, TaskSpec,
-    Ulimit,
+    ContainerSpec, Device, DnsConfig, EndpointSpec, Global, GlobalJob, Limit, Mount, Placement,
+    Preference, Replicated, ReplicatedJob, ResourceRequirements, Resources, ServiceMode,
+    ServiceSpec, TaskSpec, Ulimit,
 };
 
 use super::data::DataFlags;
-use super::flags::{ImageFlags, SharedFlags, Verb, WaitFlags};
+use super::flags::{ImageFlags, SharedFlags, Verb, WaitFlags, device};
 use super::networks::{EndpointFlags, NetworkFlags};
-use super::{image, placement};
+use super::{image, placement, secure};
 use crate::client::Client;
 use crate::failure::Failure;
 use crate::io::Io;
@@ -32,6 +32,10 @@ pub struct CreateArgs {
     /// Container labels
     #[arg(long, value_name = "list", value_parser = label)]
     container_label: Vec<String>,
+    /// Add a device of the nodes: /dev/NAME[:/dev/OTHER][:rwm] (needs swarm update
+    /// --host-access device)
+    #[arg(long, value_name = "list", value_parser = device)]
+    device: Vec<Device>,
     /// Set custom DNS servers
     #[arg(long, value_name = "list", value_parser = resolver)]
     dns: Vec<String>,
@@ -77,6 +81,10 @@ pub struct CreateArgs {
     /// Publish a port as a node port
     #[arg(short, long, value_name = "port", value_parser = publish)]
     publish: Vec<Ports>,
+    /// Security options: no-new-privileges, seccomp=FILE, label=…, apparmor=unconfined; others
+    /// need swarm update --host-access security-opt
+    #[arg(long, value_name = "list")]
+    security_opt: Vec<String>,
     /// Sysctl options
     #[arg(long, value_name = "list", value_parser = sysctl)]
     sysctl: Vec<String>,
@@ -167,7 +175,9 @@ fn spec(args: &CreateArgs) -> Result<ServiceSpec, Failure> {
     placement::set_preferences(&mut spec, args.placement_pref.clone());
     placement::change_options(&mut spec, |options| {
         options.policy_options.extend(args.policy_opt.clone());
+        options.container.devices.clone_from(&args.device);
     });
+    secure(&mut spec, &args.security_opt, &[])?;
     Ok(spec)
 }
 

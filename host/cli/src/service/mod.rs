@@ -13,6 +13,10 @@ mod scale;
 mod since;
 mod update;
 
+use std::sync::Arc;
+
+use swarmw_model::ServiceSpec;
+
 use crate::client::api::service_path;
 use crate::client::{Client, Service};
 use crate::failure::Failure;
@@ -53,6 +57,15 @@ pub enum ServiceCommand {
     /// Update a service
     #[command(override_usage = "swarmw service update [OPTIONS] SERVICE")]
     Update(Box<update::UpdateArgs>),
+}
+
+/// Adds and removes security options, each where a spec has its place for it.
+fn secure(spec: &mut ServiceSpec, add: &[String], remove: &[String]) -> Result<(), Failure> {
+    let mut options = spec.swarmw.clone().unwrap_or_default();
+    let container = Arc::make_mut(&mut spec.task_template).container_spec.get_or_insert_default();
+    flags::confine(container, &mut options.container, add, remove)?;
+    placement::change_options(spec, |own| *own = options);
+    Ok(())
 }
 
 /// `service inspect`

@@ -3,8 +3,9 @@
 use std::fmt::{self, Write as _};
 
 use swarmw_model::{
-    ContainerSpec, DataReference, Driver, HealthCheck, IngressSource, MountKind, OPTION_LABEL,
-    ResourceRequirements, ServiceMode, TaskSpec, UpdateConfig, UpdateState, UpdateStatus,
+    ContainerOptions, ContainerSpec, DataReference, Driver, HealthCheck, IngressSource, MountKind,
+    OPTION_LABEL, ResourceRequirements, ServiceMode, TaskSpec, UpdateConfig, UpdateState,
+    UpdateStatus,
 };
 
 use crate::client::Service;
@@ -66,6 +67,7 @@ fn write(out: &mut String, service: &Service, networks: &[String]) -> fmt::Resul
     if let Some(container) = &task.container_spec {
         container_spec(out, container)?;
     }
+    container_options(out, &spec.container_options())?;
     if let Some(driver) = &task.log_driver {
         log_driver(out, driver)?;
     }
@@ -195,6 +197,32 @@ fn container_spec(out: &mut String, container: &ContainerSpec) -> fmt::Result {
     }
     references(out, "Configs:", &container.configs)?;
     references(out, "Secrets:", &container.secrets)
+}
+
+/// What Docker's services do not have.
+fn container_options(out: &mut String, options: &ContainerOptions) -> fmt::Result {
+    if *options == ContainerOptions::default() {
+        return Ok(());
+    }
+    writeln!(out, "Container Options:")?;
+    if options.privileged {
+        writeln!(out, " Privileged:\ttrue")?;
+    }
+    for device in &options.devices {
+        writeln!(out, " Device:\t{device}")?;
+    }
+    for option in &options.security_opt {
+        writeln!(out, " Security:\t{option}")?;
+    }
+    if options.shm_size != 0 {
+        writeln!(out, " Shm Size:\t{}", bytes_size(options.shm_size))?;
+    }
+    for (title, mode) in [("IPC", &options.ipc_mode), ("PID", &options.pid_mode)] {
+        if !mode.is_empty() {
+            writeln!(out, " {title}:\t\t{mode}")?;
+        }
+    }
+    Ok(())
 }
 
 fn references<R: DataReference>(out: &mut String, title: &str, all: &[R]) -> fmt::Result {
@@ -334,6 +362,19 @@ mod tests {
         let text = super::service(&service, &[]);
         let want = "Service Mode:\tReplicated Job\n Completions:\t5\n Concurrent:\t2\n\
                     JobStatus:\n Iteration:\t3\n Started:\t";
+        assert!(text.contains(want), "{text}");
+    }
+
+    #[test]
+    fn what_containers_have_of_their_nodes_is_shown() {
+        let service = serde_json::from_value(json!({
+            "ID": "s", "Spec": {"Name": "kvm", "Swarmw": {"Container": {
+                "Devices": [{"PathOnHost": "/dev/kvm", "PathInContainer": "/dev/kvm", "CgroupPermissions": "rw"}],
+                "ShmSize": 67108864, "PidMode": "host"}}},
+        }))
+        .expect("a service");
+        let text = super::service(&service, &[]);
+        let want = "Container Options:\n Device:\t/dev/kvm:/dev/kvm:rw\n Shm Size:\t64MiB\n PID:\t\thost\n";
         assert!(text.contains(want), "{text}");
     }
 

@@ -4,14 +4,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use swarmw_model::{
-    DnsConfig, GenericResource, Mount, OPTION_LABEL, PortConfig, Preference, ServiceSpec, TaskSpec,
-    Ulimit,
+    Device, DnsConfig, GenericResource, Mount, OPTION_LABEL, PortConfig, Preference, ServiceSpec,
+    TaskSpec, Ulimit,
 };
 
 use super::data::DataChanges;
-use super::flags::{ImageFlags, SharedFlags, Verb, WaitFlags};
+use super::flags::{ImageFlags, SharedFlags, Verb, WaitFlags, device};
 use super::networks::{EndpointFlags, NetworkChanges};
-use super::{image, placement};
+use super::{image, placement, secure};
 use crate::client::Client;
 use crate::client::api::UpdateOptions;
 use crate::failure::Failure;
@@ -75,6 +75,13 @@ struct PairFlags {
     /// Remove a container label by its key
     #[arg(long, value_name = "list")]
     container_label_rm: Vec<String>,
+    /// Add or update a device of the nodes: /dev/NAME[:/dev/OTHER][:rwm] (needs swarm update
+    /// --host-access device)
+    #[arg(long, value_name = "list", value_parser = device)]
+    device_add: Vec<Device>,
+    /// Remove a device by its path on the nodes
+    #[arg(long, value_name = "list")]
+    device_rm: Vec<String>,
     /// Add or update a custom DNS server
     #[arg(long, value_name = "list", value_parser = resolver)]
     dns_add: Vec<String>,
@@ -147,6 +154,13 @@ struct PairFlags {
     /// Remove a published port by its target port
     #[arg(long, value_name = "port", value_parser = publish)]
     publish_rm: Vec<Ports>,
+    /// Add a security option: no-new-privileges, seccomp=FILE, label=…, apparmor=unconfined;
+    /// others need swarm update --host-access security-opt
+    #[arg(long, value_name = "list")]
+    security_opt_add: Vec<String>,
+    /// Remove a security option, by what was typed or by its key
+    #[arg(long, value_name = "list")]
+    security_opt_rm: Vec<String>,
     /// Add or update a Sysctl option
     #[arg(long, value_name = "list", value_parser = sysctl)]
     sysctl_add: Vec<String>,
@@ -233,7 +247,9 @@ fn change(spec: &mut ServiceSpec, args: &UpdateArgs) -> Result<(), Failure> {
             options.policy_options.remove(name);
         }
         options.policy_options.extend(pairs.policy_opt_add.clone());
+        devices(&mut options.container.devices, pairs);
     });
+    secure(spec, &pairs.security_opt_add, &pairs.security_opt_rm)?;
     let published = !pairs.publish_add.is_empty() || !pairs.publish_rm.is_empty();
     if published {
         let endpoint = spec.endpoint_spec.get_or_insert_default();
@@ -279,6 +295,17 @@ fn constraints(task: &mut TaskSpec, pairs: &PairFlags) {
     constraints.extend(pairs.constraint_add.iter().cloned());
     constraints.retain(|constraint| !pairs.constraint_rm.contains(constraint));
     constraints.sort();
+}
+
+/// Removes first; one that is there already is changed where it stands.
+fn devices(devices: &mut Vec<Device>, pairs: &PairFlags) {
+    devices.retain(|device| !pairs.device_rm.contains(&device.path_on_host));
+    for added in &pairs.device_add {
+        match devices.iter_mut().find(|have| have.path_in_container == added.path_in_container) {
+            Some(have) => have.clone_from(added),
+            None => devices.push(added.clone()),
+        }
+    }
 }
 
 /// One of each kind; what is removed must be there, or have been added by the same command.

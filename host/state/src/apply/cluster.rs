@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use swarmw_model::{Cluster, ClusterSpec, JoinTokens, Node, Plugin, Refusal, RefusalKind, Version};
+use swarmw_model::{
+    Cluster, ClusterOptions, ClusterSpec, JoinTokens, Node, Plugin, Refusal, RefusalKind, Version,
+};
 
 use super::{Context, Step};
 use crate::{Dropped, Event, State};
@@ -71,7 +73,15 @@ impl State {
             worker: rotated(&rotate.worker, &old.join_tokens.worker),
             manager: rotated(&rotate.manager, &old.join_tokens.manager),
         };
-        let spec = spec.clone();
+        let mut spec = spec.clone();
+        // Clients that do not know the object post a spec without it.
+        if spec.swarmw.is_none() {
+            spec.swarmw.clone_from(&old.spec.swarmw);
+        }
+        spec.swarmw = spec.swarmw.filter(|options| *options != ClusterOptions::default());
+        if spec.swarmw.is_some() {
+            self.host_access_is_known()?;
+        }
         self.edit_cluster(context, |c| {
             c.spec = spec;
             c.join_tokens = join_tokens;

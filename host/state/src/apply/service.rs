@@ -6,9 +6,10 @@ use std::sync::Arc;
 
 use ipnet::IpNet;
 use swarmw_model::{
-    Endpoint, EndpointSpec, Id, JobStatus, NetworkAttachmentConfig, NetworkId, PortConfig,
-    PublishMode, Refusal, RefusalKind, ResolutionMode, Service, ServiceFacts, ServiceId,
-    ServiceSpec, SwarmwOptions, TaskState, UpdateState, UpdateStatus, Version, VirtualIp,
+    ContainerOptions, Endpoint, EndpointSpec, HostAccess, Id, JobStatus, NetworkAttachmentConfig,
+    NetworkId, PortConfig, PublishMode, Refusal, RefusalKind, ResolutionMode, Service,
+    ServiceFacts, ServiceId, ServiceSpec, SwarmwOptions, TaskState, UpdateState, UpdateStatus,
+    Version, VirtualIp,
 };
 
 use super::{Context, Step, Stop};
@@ -33,12 +34,14 @@ impl State {
             .into());
         }
         self.check_level(spec)?;
+        self.check_host_access(spec, None)?;
         self.check_ports(id, spec)?;
         self.check_data(spec)?;
         self.check_networks(spec)?;
         let mut spec = spec.clone();
         spec.settle_networks();
         clear_if_empty(&mut spec.swarmw);
+        spec.settle_options();
         let first = JobStatus { job_iteration: Version::default(), last_execution: context.at };
         let service = Arc::new(Service {
             id,
@@ -88,6 +91,8 @@ impl State {
             spec.swarmw.clone_from(&old.spec.swarmw);
         }
         clear_if_empty(&mut spec.swarmw);
+        self.check_host_access(&spec, Some(&old.spec))?;
+        spec.settle_options();
         share_template(&mut spec, &old);
         let replaces_tasks = replaces_tasks(&old.spec, &spec);
         // An update that changes nothing is how operators resume a paused one.
@@ -140,6 +145,7 @@ impl State {
         if by_operator {
             self.check_data(&previous)?;
             self.check_networks(&previous)?;
+            self.check_host_access(&previous, Some(&old.spec))?;
         }
         // A policy decided on an update that was under way. If the operator has
         // written since, his word counts.
@@ -249,6 +255,23 @@ impl State {
         if !spec.task_template.reserved_generic().is_empty() {
             self.generic_resources_are_known()?;
         }
+        if spec.container_options() != ContainerOptions::default() {
+            self.host_access_is_known()?;
+        }
+        Ok(())
+    }
+
+    /// Refuses access to nodes that the operator has not allowed. What the service had
+    /// `before` it keeps: to take it away is an update of the service.
+    fn check_host_access(
+        &self,
+        spec: &ServiceSpec,
+        before: Option<&ServiceSpec>,
+    ) -> Result<(), Stop> {
+        let had = before.map(ServiceSpec::container_options).unwrap_or_default();
+        let asked = spec.container_options().host_access(&had);
+        let allowed = self.cluster.as_ref().map(|c| c.spec.host_access()).unwrap_or_default();
+        HostAccess::check(&asked, &allowed)?;
         Ok(())
     }
 

@@ -1,6 +1,7 @@
 //! What every manager relies on: the same log makes the same state, whatever is
 //! in it, and the rules by which changes are carried out, dropped or refused.
 
+mod access;
 mod build;
 mod consent;
 mod data;

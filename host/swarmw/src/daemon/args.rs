@@ -184,6 +184,19 @@ mod tests {
     }
 
     #[test]
+    fn generic_resources_are_read_together() {
+        use clap::Parser as _;
+        let read = |values: &[&str]| {
+            let flags = values.iter().flat_map(|value| ["--node-generic-resource", value]);
+            let words = std::iter::once("swarmw").chain(flags);
+            Command::try_parse_from(words).expect("flags").args.generic_resources()
+        };
+        assert_eq!(read(&["gpu=a", "ssd=2", "gpu=b"]).map(|all| all.len()), Ok(3));
+        let why = read(&["gpu=1", "gpu=a"]).expect_err("mixed");
+        assert!(why.contains("mixed discrete and named resources"), "{why}");
+    }
+
+    #[test]
     fn what_names_nothing_is_refused() {
         for (flags, want) in [
             ("--engine-label foo", "want KEY=VALUE, got \"foo\""),

@@ -173,6 +173,11 @@ fn flags_of_resources_restarts_and_health() {
             }),
         ),
         (
+            "--memory-swap -1 --memory-swappiness 20",
+            json!({"Resources.SwapBytes": -1, "Resources.MemorySwappiness": 20}),
+        ),
+        ("--memory-swap 64m", json!({"Resources.SwapBytes": 67_108_864})),
+        (
             "--generic-resource ssd=3 --generic-resource gpu=2",
             json!({"Resources.Reservations.GenericResources": [
                 {"DiscreteResourceSpec": {"Kind": "gpu", "Value": 2}},
@@ -198,6 +203,42 @@ fn flags_of_resources_restarts_and_health() {
         ("--no-healthcheck", json!({"Healthcheck": {"Test": ["NONE"]}})),
         ("--no-healthcheck=false", json!({})),
     ]);
+}
+
+#[test]
+fn flags_of_what_containers_have_of_their_nodes() {
+    check(&[
+        (
+            "--device /dev/kvm --device /dev/a:/dev/b:r --privileged --shm-size 1g --ipc host --pid host",
+            json!({"Swarmw": {"Container": {
+                "Devices": [
+                    {"PathOnHost": "/dev/kvm", "PathInContainer": "/dev/kvm", "CgroupPermissions": "rwm"},
+                    {"PathOnHost": "/dev/a", "PathInContainer": "/dev/b", "CgroupPermissions": "r"},
+                ],
+                "Privileged": true, "ShmSize": 1_073_741_824, "IpcMode": "host", "PidMode": "host",
+            }}}),
+        ),
+        ("--privileged=false", json!({})),
+        // Of Windows: the daemon says so.
+        (
+            "--credential-spec file://a.json --isolation process",
+            json!({"Privileges": {"CredentialSpec": {"File": "a.json"}}, "Isolation": "process"}),
+        ),
+        // What Docker has a field for stands there.
+        (
+            "--security-opt no-new-privileges --security-opt seccomp=unconfined",
+            json!({"Privileges": {"NoNewPrivileges": true, "Seccomp": {"Mode": "unconfined"}}}),
+        ),
+        (
+            "--security-opt apparmor=mine",
+            json!({"Swarmw": {"Container": {"SecurityOpt": ["apparmor=mine"]}}}),
+        ),
+    ]);
+    let args = parse::<CreateArgs>("--security-opt seccomp=/nope img").expect("flags");
+    assert_eq!(
+        spec(&args).unwrap_err().to_string(),
+        "opening seccomp profile (/nope) failed: open /nope: no such file or directory"
+    );
 }
 
 #[test]
@@ -302,8 +343,6 @@ fn what_does_not_go_together_is_refused() {
 #[test]
 fn flags_that_do_not_exist_yet_are_unknown() {
     for flag in [
-        "--isolation x",
-        "--credential-spec x",
         "--no-such-flag",
         // Of update alone.
         "--force",

@@ -2,7 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use swarmw_model::{ContainerSpec, Driver, Duration};
+use serde_json::{Value, json};
+use swarmw_model::{ContainerSpec, CredentialSpec, Driver, Duration};
 
 use crate::parse::{Words, boolean, capability, int, map, positive_duration, words};
 
@@ -19,6 +20,9 @@ pub(crate) struct ContainerFlags {
     /// Drop Linux capabilities
     #[arg(long, value_name = "list", value_parser = capability)]
     cap_drop: Vec<String>,
+    /// Credential spec for managed service account (Windows only)
+    #[arg(long, value_name = "credential-spec", value_parser = credential_spec)]
+    credential_spec: Option<CredentialSpec>,
     /// Overwrite the default ENTRYPOINT of the image
     #[arg(long, value_name = "command", value_parser = words)]
     entrypoint: Option<Words>,
@@ -29,6 +33,9 @@ pub(crate) struct ContainerFlags {
     #[arg(long, num_args(0..=1), require_equals = true, default_missing_value = "true",
         value_parser = boolean, value_name = "bool")]
     init: Option<bool>,
+    /// Service container isolation mode (Windows only)
+    #[arg(long, value_name = "string")]
+    isolation: Option<String>,
     /// Tune host's OOM preferences (-1000 to 1000)
     #[arg(long, value_name = "int", value_parser = int)]
     oom_score_adj: Option<i64>,
@@ -78,6 +85,10 @@ impl ContainerFlags {
             container.oom_score_adj = score;
         }
         set(&mut container.hostname, &self.hostname);
+        set(&mut container.isolation, &self.isolation);
+        if let Some(credentials) = &self.credential_spec {
+            set_credentials(&mut container.privileges, credentials);
+        }
         set(&mut container.stop_signal, &self.stop_signal);
         set(&mut container.user, &self.user);
         set(&mut container.dir, &self.workdir);
@@ -99,6 +110,36 @@ impl ContainerFlags {
         if !self.cap_add.is_empty() || !self.cap_drop.is_empty() {
             capabilities(container, &self.cap_add, &self.cap_drop);
         }
+    }
+}
+
+/// Where the credentials of a Windows container are. The daemon says what it makes of it.
+fn credential_spec(text: &str) -> Result<CredentialSpec, String> {
+    let mut found = CredentialSpec::default();
+    match text.split_once("://") {
+        None if text.is_empty() => {}
+        Some(("config", id)) => id.clone_into(&mut found.config),
+        Some(("file", name)) => name.clone_into(&mut found.file),
+        Some(("registry", name)) => name.clone_into(&mut found.registry),
+        _ => {
+            return Err("invalid credential spec: value must be prefixed with \"config://\", \
+                        \"file://\", or \"registry://\""
+                .to_owned());
+        }
+    }
+    Ok(found)
+}
+
+/// An empty one takes away what was there.
+fn set_credentials(privileges: &mut Option<Value>, credentials: &CredentialSpec) {
+    let nothing = *credentials == CredentialSpec::default();
+    match privileges {
+        None | Some(Value::Null) if nothing => {}
+        Some(Value::Object(all)) if nothing => drop(all.remove("CredentialSpec")),
+        Some(Value::Object(all)) => {
+            drop(all.insert("CredentialSpec".to_owned(), json!(credentials)))
+        }
+        other => *other = Some(json!({"CredentialSpec": credentials})),
     }
 }
 
@@ -149,6 +190,21 @@ impl LogFlags {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn credentials_are_in_one_place_and_the_rest_of_the_privileges_stays() {
+        assert!(credential_spec("nowhere").is_err());
+        for (typed, want) in [
+            ("config://a", json!({"NoNewPrivileges": true, "CredentialSpec": {"Config": "a"}})),
+            ("registry://b", json!({"NoNewPrivileges": true, "CredentialSpec": {"Registry": "b"}})),
+            ("", json!({"NoNewPrivileges": true})),
+        ] {
+            let mut privileges =
+                Some(json!({"NoNewPrivileges": true, "CredentialSpec": {"File": "x"}}));
+            set_credentials(&mut privileges, &credential_spec(typed).expect("a place"));
+            assert_eq!(privileges, Some(want), "{typed}");
+        }
+    }
 
     #[test]
     fn capabilities_have_three_states() {

@@ -3,6 +3,7 @@
 
 mod container;
 mod health;
+mod host;
 mod resources;
 mod restart;
 mod rollout;
@@ -11,10 +12,12 @@ use std::sync::Arc;
 
 use swarmw_model::{Replicated, ServiceMode, ServiceSpec};
 
+use super::placement::change_options;
 use crate::failure::Failure;
 use crate::parse::{boolean, uint};
 pub(super) use container::{ContainerFlags, LogFlags};
 pub(super) use health::HealthFlags;
+pub(super) use host::{HostFlags, confine, device};
 pub(super) use resources::ResourceFlags;
 pub(super) use restart::RestartFlags;
 pub(super) use rollout::{RollbackFlags, UpdateFlags};
@@ -28,6 +31,8 @@ pub(crate) struct SharedFlags {
     log: LogFlags,
     #[command(flatten)]
     health: HealthFlags,
+    #[command(flatten)]
+    host: HostFlags,
     #[command(flatten)]
     resources: ResourceFlags,
     #[command(flatten)]
@@ -95,6 +100,7 @@ impl SharedFlags {
         }
         self.update.apply(&mut spec.update_config);
         self.rollback.apply(&mut spec.rollback_config);
+        change_options(spec, |options| self.host.apply(&mut options.container));
         let task = Arc::make_mut(&mut spec.task_template);
         if let Some(max) = self.replicas_max_per_node {
             task.placement.get_or_insert_default().max_replicas = max;

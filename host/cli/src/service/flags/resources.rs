@@ -16,6 +16,12 @@ pub(crate) struct ResourceFlags {
     /// Limit maximum number of processes (default 0 = unlimited)
     #[arg(long, value_name = "int", value_parser = int)]
     limit_pids: Option<i64>,
+    /// Swap Bytes (-1 for unlimited)
+    #[arg(long, value_name = "bytes", value_parser = swap, allow_hyphen_values = true)]
+    memory_swap: Option<Bytes>,
+    /// Tune memory swappiness (0-100), -1 to reset to default
+    #[arg(long, value_name = "int", value_parser = int, allow_hyphen_values = true)]
+    memory_swappiness: Option<i64>,
     /// Reserve CPUs
     #[arg(long, value_name = "decimal", value_parser = cpus)]
     reserve_cpu: Option<Cpus>,
@@ -32,6 +38,12 @@ impl ResourceFlags {
             return;
         }
         let resources = resources.get_or_insert_default();
+        if let Some(Bytes(swap)) = self.memory_swap {
+            resources.swap_bytes = Some(swap);
+        }
+        if let Some(swappiness) = self.memory_swappiness {
+            resources.memory_swappiness = (swappiness != -1).then_some(swappiness);
+        }
         if self.limit_cpu.is_some() || self.limit_memory.is_some() || self.limit_pids.is_some() {
             let limits = resources.limits.get_or_insert_default();
             set(&mut limits.nano_cpus, self.limit_cpu.map(|cpus| cpus.0));
@@ -43,6 +55,14 @@ impl ResourceFlags {
             set(&mut reserved.nano_cpus, self.reserve_cpu.map(|cpus| cpus.0));
             set(&mut reserved.memory_bytes, self.reserve_memory.map(|b| b.0));
         }
+    }
+}
+
+/// A size, or -1.
+fn swap(text: &str) -> Result<Bytes, String> {
+    match text {
+        "-1" => Ok(Bytes(-1)),
+        size => bytes(size),
     }
 }
 

@@ -101,6 +101,42 @@ fn pairs_of_keys_and_values_add_change_and_remove() {
 }
 
 #[test]
+fn what_containers_have_of_their_nodes_comes_and_goes() {
+    let mut stored = stored();
+    let device = |host: &str, mode: &str| json!({"PathOnHost": host, "PathInContainer": host, "CgroupPermissions": mode});
+    let options = stored.swarmw.get_or_insert_default();
+    options.container = serde_json::from_value(json!({
+        "Devices": [device("/dev/a", "r"), device("/dev/b", "rwm")],
+        "SecurityOpt": ["apparmor=mine"], "Privileged": true,
+    }))
+    .expect("options");
+    let task = std::sync::Arc::make_mut(&mut stored.task_template);
+    let container = task.container_spec.get_or_insert_default();
+    container.privileges = Some(json!({"NoNewPrivileges": true, "CredentialSpec": null}));
+    for (flags, want) in [
+        (
+            "--device-add /dev/a:rw --device-rm /dev/b --privileged=false --pid host",
+            json!({
+                "Swarmw.Container.Devices": [device("/dev/a", "rw")],
+                "Swarmw.Container.Privileged": null, "Swarmw.Container.PidMode": "host",
+            }),
+        ),
+        (
+            "--security-opt-rm apparmor --security-opt-rm no-new-privileges",
+            json!({"Privileges": null, "Swarmw.Container.SecurityOpt": null}),
+        ),
+        (
+            "--security-opt-add seccomp=unconfined",
+            json!({"Privileges.Seccomp": {"Mode": "unconfined"}}),
+        ),
+        ("--shm-size 0", json!({})),
+    ] {
+        let after = updated(stored.clone(), flags).expect(flags);
+        assert_eq!(changes(&stored, &after), want, "{flags}");
+    }
+}
+
+#[test]
 fn generic_resources_go_by_kind() {
     let one =
         |kind: &str, count: i64| json!({"DiscreteResourceSpec": {"Kind": kind, "Value": count}});
@@ -286,8 +322,6 @@ fn a_rollback_comes_alone() {
 #[test]
 fn flags_that_do_not_exist_yet_are_unknown() {
     for flag in [
-        "--isolation x",
-        "--credential-spec x",
         // Of create alone.
         "--name x",
         "--mode global",
