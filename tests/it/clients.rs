@@ -4,6 +4,7 @@
 
 mod alone;
 mod beside;
+mod kept;
 
 use std::fs::File;
 use std::path::{Path, PathBuf};

@@ -1,5 +1,7 @@
 //! Images on real Docker engines, each engine on a machine of its own.
 
+mod anywhere;
+mod compose;
 mod datagrams;
 mod jobs;
 mod life;
@@ -9,7 +11,9 @@ mod socket;
 mod spec;
 mod stack;
 mod tutorial;
+mod tutorials;
 mod volumes;
+mod walk;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 

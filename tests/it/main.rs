@@ -3,6 +3,7 @@
 //! leaves nothing behind.
 
 mod api_tls;
+mod autolock;
 mod canary;
 mod clients;
 mod docker;
@@ -18,6 +19,7 @@ mod plugins;
 mod plugins_registry;
 mod plugins_taken;
 mod secrets;
+mod stacks;
 mod support;
 mod trouble;
 mod volumes;

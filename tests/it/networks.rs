@@ -9,15 +9,17 @@ mod doctor;
 mod kinds;
 mod leaving;
 mod overlay;
+mod paths;
 mod published;
 mod throughout;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 
 use serde_json::Value;
 
 use crate::docker::node_of;
-use crate::support::{Cluster, Node, eventually};
+use crate::support::{Cluster, Machine, Node, eventually};
 
 /// An image that answers at port 80, at `/cgi-bin/who` with its host name and its client's
 /// address.
@@ -53,6 +55,27 @@ fn docker(node: &Node, arguments: &str) -> String {
     let output = node.docker(&words);
     assert_eq!(output.code, 0, "docker {arguments}: {output}\n{}", node.log_end());
     output.stdout
+}
+
+/// Who answers so many connections from a machine to a port of an address, and whom they see.
+fn who_answers(
+    from: &Machine,
+    to: &str,
+    port: u16,
+    times: usize,
+) -> Result<BTreeMap<String, BTreeSet<IpAddr>>, String> {
+    let (port, times) = (port.to_string(), times.to_string());
+    let told = from.run(&["perl", "-e", ASK_OFTEN, &port, &times, to]);
+    let mut seen = BTreeMap::<_, BTreeSet<_>>::new();
+    for line in told.stdout.lines() {
+        let said = line.split_once(' ').and_then(|(who, whom)| {
+            let whom: IpAddr = whom.trim_matches(['[', ']']).parse().ok()?;
+            Some((who.to_owned(), whom.to_canonical()))
+        });
+        let (who, whom) = said.ok_or_else(|| told.to_string())?;
+        seen.entry(who).or_default().insert(whom);
+    }
+    Ok(seen)
 }
 
 /// A container that asks others.

@@ -68,11 +68,15 @@ fn shown(node: &Node) -> String {
 fn a_secret_is_on_the_nodes_whose_tasks_name_it_and_in_no_file_log_or_answer() {
     let mut cluster = Cluster::of(1, 2);
     let first = &cluster.nodes[0];
-    let secret = cluster.file("pw", HUSH.as_bytes());
-    let id = first.run(format!("secret create --label team=x pw {}", secret.display()));
-    std::fs::remove_file(secret).expect("the operator's own copy goes");
-    let conf = cluster.file("conf", b"{{.Service.Name}} {{.Task.Slot}} on {{.Node.Hostname}}");
-    first.run(format!("config create --template-driver golang conf {}", conf.display()));
+    let typed = |words: &str, typed: &str| {
+        let words: Vec<_> = words.split_whitespace().collect();
+        let made = first.typing(&words, typed);
+        assert_eq!(made.code, 0, "{made}");
+        made.stdout
+    };
+    let id = typed("secret create --label team=x pw -", HUSH);
+    let conf = "{{.Service.Name}} {{.Task.Slot}} on {{.Node.Hostname}}";
+    typed("config create --template-driver golang conf -", conf);
     create(
         &cluster,
         "--name web --constraint node.hostname==n2 --secret pw \
@@ -172,4 +176,120 @@ fn a_service_gets_another_secret_by_an_update_and_one_that_is_gone_is_told() {
     assert_eq!(listed, "pw-2\n");
     let pretty = first.run("service inspect --pretty web");
     assert!(pretty.contains("Secrets:\n Target:\tpw\n  Source:\tpw-2\n"), "{pretty}");
+}
+
+/// Waits until every answer at a port says this, many in a row.
+fn all_say(node: &Node, port: u16, want: &str) {
+    eventually(&format!("port {port} says {want:?}"), || {
+        for _ in 0..ANSWERS {
+            let told = node.get(port, "/")?;
+            if !told.contains(want) {
+                return Err(told);
+            }
+        }
+        Ok(())
+    });
+}
+
+/// So many answers are from each of a few tasks.
+const ANSWERS: usize = 12;
+
+/// Names and numbers of all secrets.
+fn versions(node: &Node) -> String {
+    node.swarmw(&["secret", "ls", "--format", "{{.Name}} {{.Version}}"])
+}
+
+#[test]
+fn what_is_rotated_reaches_the_services_that_have_it_and_each_way_back_is_open() {
+    let cluster = Cluster::of(1, 2);
+    let first = &cluster.nodes[0];
+    let hello = cluster.file("hello.wasm", HELLO);
+    let file = |text: &str| cluster.file(text, text.as_bytes()).display().to_string();
+    let serve = |name: &str, port: u16, words: &str| {
+        let hello = hello.display();
+        first.run(format!(
+            "service create --quiet --name {name} --publish {port}:80 --update-monitor 1s \
+             --rollback-monitor 1s --env SHOW=/run/secrets/pw:/etc/app/conf {words} {hello}"
+        ));
+    };
+    first.run(format!("secret create pw {}", file("one")));
+    first.run(format!("config create conf {}", file("red")));
+    serve("web", 8080, "--replicas 3 --secret pw --config source=conf,target=/etc/app/conf");
+    serve("api", 8081, "--replicas 2 --secret pw");
+    let web = |pw: &str, conf: &str| {
+        all_say(first, 8080, &format!(", /run/secrets/pw: {pw}, /etc/app/conf: {conf}"));
+        running(first, "web", 3)
+    };
+    let api = |pw: &str| all_say(first, 8081, &format!(", /run/secrets/pw: {pw}, "));
+    let before = web("one", "red");
+    api("one");
+
+    // The next version: both services roll, and the name stays.
+    let told = first.run(format!("secret rotate --quiet pw {}", file("two")));
+    assert!(told.starts_with("pw is version 2 now, 2 services take it\n"), "{told}");
+    let after = web("two", "red");
+    api("two");
+    assert!(after.iter().all(|task| before.iter().all(|old| old["ID"] != task["ID"])), "{after:?}");
+    assert_eq!(versions(first), "pw 2\npw.v1 1\n");
+
+    // Back, and on: a number is given once.
+    let told = first.run("secret rotate --quiet --rollback pw");
+    assert!(told.starts_with("pw is version 1 now, 2 services take it\n"), "{told}");
+    web("one", "red");
+    api("one");
+    assert_eq!(versions(first), "pw 1\npw.v2 2\n");
+    let told = first.run(format!("secret rotate --quiet pw {}", file("three")));
+    assert!(told.starts_with("pw is version 3 now, 2 services take it\n"), "{told}");
+    web("three", "red");
+    api("three");
+
+    // A service goes back alone, and one stays with the version that it names.
+    serve("old", 8082, "--secret source=pw.v2,target=pw");
+    first.run("service rollback --quiet web");
+    let told = first.run(format!("secret rotate --quiet pw {}", file("four")));
+    assert!(told.starts_with("pw is version 4 now, 1 service takes it\n"), "{told}");
+    web("one", "red");
+    api("four");
+    all_say(first, 8082, ", /run/secrets/pw: two, ");
+    assert_eq!(versions(first), "pw 4\npw.v1 1\npw.v2 2\npw.v3 3\n");
+    for (name, user) in [("pw.v1", "web"), ("pw.v2", "old")] {
+        let refused = first.try_run(format!("secret rm {name}"));
+        let why = format!("secret '{name}' is in use by the following service: {user}");
+        assert!(refused.stderr.contains(&why), "{refused}");
+    }
+    first.run("secret rm pw.v3");
+
+    a_rotation_that_fails_is_rolled_back(first, &file("blue"));
+    web("one", "red");
+    let found = first.json("/services/web").expect("the service");
+    let config = &found["Spec"]["TaskTemplate"]["ContainerSpec"]["Configs"][0];
+    assert_eq!(config["ConfigName"], "conf.v1", "{found}");
+    assert_eq!(first.json("/configs/conf").expect("the config")["Spec"]["Data"], "Ymx1ZQ==");
+}
+
+/// Rotates a config, and kills the first task that has it while its update is watched.
+fn a_rotation_that_fails_is_rolled_back(first: &Node, file: &str) {
+    first.run("service update --detach --update-failure-action rollback --update-monitor 60s web");
+    let told = first.run(format!("config rotate --detach conf {file}"));
+    assert_eq!(told, "conf is version 2 now, 1 service takes it\n");
+    let new = first.json("/configs/conf").expect("the config")["ID"].clone();
+    let pid = eventually("a task has the new one", || {
+        let tasks = first.json("/tasks")?;
+        let all = tasks.as_array().map(Vec::as_slice).unwrap_or_default();
+        let has = |task: &&serde_json::Value| {
+            task["Spec"]["ContainerSpec"]["Configs"][0]["ConfigID"] == new
+                && task["Status"]["State"] == "running"
+        };
+        let pid = all.iter().find(has).map(|task| &task["Status"]["ContainerStatus"]["PID"]);
+        pid.and_then(serde_json::Value::as_i64).ok_or_else(|| tasks.to_string())
+    });
+    let killed = std::process::Command::new("kill").args(["-9", &pid.to_string()]).status();
+    assert!(killed.is_ok_and(|status| status.success()));
+    eventually("the update is rolled back", || {
+        let status = first.json("/services/web")?["UpdateStatus"].clone();
+        match status["State"] == "rollback_completed" {
+            true => Ok(()),
+            false => Err(status.to_string()),
+        }
+    });
 }

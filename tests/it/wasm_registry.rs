@@ -20,6 +20,12 @@ fn an_artifact_is_pinned_at_create_pulled_once_and_never_again_while_it_is_there
         serde_json::json!([{ "Architecture": "wasm", "OS": "wasip2" }])
     );
     eventually("the port answers", || first.get(8081, "/"));
+    first.run(format!(
+        "service create --detach --name loose --replicas 0 --no-resolve-image {image}"
+    ));
+    let loose = first.json("/services/loose").expect("a service");
+    let container = &loose["Spec"]["TaskTemplate"]["ContainerSpec"];
+    assert_eq!(container["Image"], image, "the registry was not asked");
 
     // More tasks of it on the same nodes need no registry.
     let asked = registry.requests().len();

@@ -1,10 +1,14 @@
-//! What the project does to itself: `cargo xtask test`, `lint`, `bars`, `nightly`.
+//! What the project does to itself: `cargo xtask test`, `lint`, `bars`, `nightly`,
+//! `image`.
 
 mod bars;
+mod clients;
+mod image;
 mod lint;
 mod shell;
 mod system;
 mod test;
+mod whales;
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
@@ -29,6 +33,8 @@ enum Task {
     },
     /// What takes too long for every commit
     Nightly,
+    /// Makes the images of examples/compose, on the engine that `docker` speaks to
+    Image,
 }
 
 fn main() -> Result<()> {
@@ -37,5 +43,6 @@ fn main() -> Result<()> {
         Task::Lint => lint::run(),
         Task::Bars { id } => bars::run(id.as_deref()),
         Task::Nightly => test::nightly(),
+        Task::Image => image::run(),
     }
 }

@@ -38,6 +38,8 @@ const PROGRAMS: &[Has] = &[
 /// What is no program: modules of Debian's own python3, whatever else the PATH has.
 const FILES: &[Has] = &[
     ("/usr/bin/python3", "python3"),
+    // Its program stands in the folder of each version of Python.
+    ("/usr/share/doc/python3-venv", "python3-venv"),
     ("/usr/lib/python3/dist-packages/docker", "python3-docker"),
     ("/usr/lib/python3/dist-packages/jsondiff", "python3-jsondiff"),
 ];
@@ -49,6 +51,17 @@ const NETWORK_PROGRAMS: &[Has] = &[
     ("iperf3", "iperf3"),
     ("nft", "nftables"),
     ("sysctl", "procps"),
+];
+
+/// The same for images of swarmw, which are made of them.
+const IMAGE_PROGRAMS: &[Has] = &[
+    ("dockerd", "docker.io"),
+    ("docker-registry", "docker-registry"),
+    ("busybox", "busybox-static"),
+    ("ip", "iproute2"),
+    ("iptables", "iptables"),
+    ("nft", "nftables"),
+    ("strip", "binutils"),
 ];
 
 /// Folders that a login shell of an ordinary user may leave out of the PATH.
@@ -77,6 +90,12 @@ pub fn prepare_networks() -> Result<()> {
     Ok(())
 }
 
+/// The same for images of swarmw.
+pub fn prepare_image() -> Result<()> {
+    have(IMAGE_PROGRAMS, &[], "cargo xtask image")?;
+    compile_targets()
+}
+
 fn have(programs: &[Has], files: &[Has], command: &str) -> Result<()> {
     let missing = missing_packages(programs, files);
     if missing.is_empty() {
@@ -87,7 +106,7 @@ fn have(programs: &[Has], files: &[Has], command: &str) -> Result<()> {
         bail!(
             "missing Debian packages: {list}\n\
              Install them (`apt-get install {list}`) or run `{command}` as root.\n\
-             What makes Docker engines and network namespaces needs root as well."
+             Tests and benchmarks that make Docker engines and network namespaces need root as well."
         );
     }
     install(&missing)

@@ -1,17 +1,15 @@
 //! `cargo xtask test` and `cargo xtask nightly`.
 
+use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Result, ensure};
 
 use crate::shell::{root, run_command};
-use crate::{lint, system};
+use crate::{clients, lint, system, whales};
 
 /// Workspaces of plugins, whose own tests play their cases natively.
 const PLUGINS: [&str; 2] = ["plugins", "examples/plugins"];
-
-/// Names a Python with python-on-whales for `tests/it/clients`.
-const WHALES: &str = "SWARMW_TEST_WHALES";
 
 /// Cases of each random test at night; by day it says so itself.
 const NIGHTLY_CASES: &str = "2000";
@@ -23,12 +21,14 @@ const NIGHTLY_CYCLES: &str = "1000";
 /// the demo.
 pub fn run() -> Result<()> {
     system::prepare()?;
+    let clients = clients::found()?;
     lint::run()?;
+    let whales = whales::python();
     // One selection for everything: another one resolves other features and
     // builds the dependencies again.
-    run_command(
-        Command::new("cargo").args(["test", "--workspace", "--locked"]).current_dir(root()),
-    )?;
+    // One that fails hides no other.
+    let all = ["test", "--workspace", "--locked", "--no-fail-fast"];
+    run_command(&mut with_whales(&all, whales.as_deref()))?;
     for workspace in PLUGINS {
         run_command(
             Command::new("cargo")
@@ -40,18 +40,19 @@ pub fn run() -> Result<()> {
     // What the README begins with, as it is typed but for the profile.
     run_command(Command::new("cargo").args(["run", "--locked", "--", "demo"]).current_dir(root()))?;
     nothing_is_left()?;
-    say_what_was_left_out();
+    whales::say_what_was_left_out(whales.as_deref());
+    clients::say_which_walked(&clients);
     Ok(())
 }
 
-/// Names the one client that Debian does not have, where it was not brought.
-fn say_what_was_left_out() {
-    if std::env::var_os(WHALES).is_none() {
-        eprintln!(
-            "not run: python-on-whales, which only PyPI has (tests/it/clients/whales.py).\n\
-             {WHALES} may name a Python that has it."
-        );
+/// A command of cargo whose tests know of a Python with python-on-whales, where there is one.
+fn with_whales(arguments: &[&str], python: Option<&Path>) -> Command {
+    let mut cargo = Command::new("cargo");
+    cargo.args(arguments).current_dir(root());
+    if let Some(python) = python {
+        cargo.env(whales::WHALES, python);
     }
+    cargo
 }
 
 /// Every cluster, of the tests and of the demo, takes its processes with it.
@@ -76,17 +77,16 @@ fn nothing_is_left() -> Result<()> {
 /// ones with other cases than every day's, and more of them.
 pub fn nightly() -> Result<()> {
     run()?;
+    let whales = whales::python();
     let seed = std::time::UNIX_EPOCH.elapsed().map_or(0, |t| t.as_secs());
     eprintln!("PROPTEST_RNG_SEED={seed}");
     for arguments in [&["--ignored"][..], &[]] {
         run_command(
-            Command::new("cargo")
-                .args(["test", "--workspace", "--locked", "--"])
+            with_whales(&["test", "--workspace", "--locked", "--"], whales.as_deref())
                 .args(arguments)
                 .env("PROPTEST_RNG_SEED", seed.to_string())
                 .env("PROPTEST_CASES", NIGHTLY_CASES)
-                .env("SWARMW_CYCLES", NIGHTLY_CYCLES)
-                .current_dir(root()),
+                .env("SWARMW_CYCLES", NIGHTLY_CYCLES),
         )?;
     }
     Ok(())

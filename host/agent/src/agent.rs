@@ -21,7 +21,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::warn;
 
-use crate::docker::{Bridged, sweep};
+use crate::docker::{Bridged, ContainersService, sweep};
 use crate::doctor::{DoctorService, Examiner, Unable};
 use crate::equipment::{Equipment, Runs};
 use crate::forward::{self, Forward, Forwarded};
@@ -103,6 +103,7 @@ pub struct Agent {
     networks: Option<Networks>,
     examiner: Examiner,
     forward: Forward,
+    containers: ContainersService,
     description: watch::Sender<NodeDescription>,
     welcomed: watch::Receiver<Option<Welcomed>>,
     cancel: CancellationToken,
@@ -175,6 +176,7 @@ impl Agent {
         if let Some(volumes) = volumes.clone() {
             tasks.spawn(async move { volumes.settle().await });
         }
+        let containers = ContainersService::new(worker.clone(), engine.clone());
         if let Some(engine) = engine {
             tasks.spawn(sweep(engine, tls.identity().node, worker.clone(), cancel.clone()));
         }
@@ -251,6 +253,7 @@ impl Agent {
             networks,
             examiner,
             forward,
+            containers,
             description,
             welcomed,
             cancel,
@@ -266,6 +269,11 @@ impl Agent {
     /// Answers managers that ask how this node's networks are.
     pub fn doctor(&self) -> DoctorService {
         DoctorService { examiner: self.examiner.clone() }
+    }
+
+    /// Answers managers that ask for containers of tasks here.
+    pub fn containers(&self) -> ContainersService {
+        self.containers.clone()
     }
 
     /// What the leader last said of this node; `None` before it said anything.

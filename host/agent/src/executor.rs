@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 
 use futures::future::BoxFuture;
 use swarmw_model::{Assignment, ContainerStatus, NetworkNews, PortProtocol, PortStatus, TaskId};
+use tokio::sync::Notify;
 
 use crate::logs::{LogOptions, LogStream};
 
@@ -46,6 +47,11 @@ pub enum Found {
     Ended(Exit),
 }
 
+/// How an executor says, before a wait is over, that nobody is to be led to the task any
+/// more.
+#[derive(Debug, Default)]
+pub struct Leaves(Notify);
+
 /// Runs tasks. Every method may be called again after a restart of the daemon and
 /// then does nothing twice.
 pub trait Executor: Send + Sync + 'static {
@@ -58,8 +64,12 @@ pub trait Executor: Send + Sync + 'static {
     /// Starts it and returns when it runs and, where health is checked, is healthy.
     fn start<'a>(&'a self, task: &'a Assignment) -> BoxFuture<'a, Result<Started, TaskError>>;
 
-    /// Returns when it has ended.
-    fn wait<'a>(&'a self, task: &'a Assignment) -> BoxFuture<'a, Result<Exit, TaskError>>;
+    /// Returns when it has ended; of what takes its time before that, `leaves` is told.
+    fn wait<'a>(
+        &'a self,
+        task: &'a Assignment,
+        leaves: &'a Leaves,
+    ) -> BoxFuture<'a, Result<Exit, TaskError>>;
 
     /// Asks it to stop, and makes it after the grace period. Returns when it has ended.
     fn stop<'a>(&'a self, task: &'a Assignment) -> BoxFuture<'a, Result<Exit, TaskError>>;
@@ -84,4 +94,18 @@ pub trait Executor: Send + Sync + 'static {
         task: &'a Assignment,
         options: LogOptions,
     ) -> BoxFuture<'a, Result<LogStream, TaskError>>;
+}
+
+// === impl Leaves ===
+
+impl Leaves {
+    /// Nobody is to be led to the task from now on.
+    pub fn say(&self) {
+        self.0.notify_one();
+    }
+
+    /// Returns when it was said.
+    pub(crate) async fn said(&self) {
+        self.0.notified().await;
+    }
 }

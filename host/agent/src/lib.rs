@@ -34,10 +34,10 @@ mod worker;
 
 pub use agent::{Agent, AgentConfig, Place, Welcomed};
 pub use describe::{describe_machine, engine_answers};
-pub use docker::{Resident, Shadow, Shadows};
+pub use docker::{ContainersService, Resident, Shadow, Shadows};
 pub use doctor::DoctorService;
 pub use equipment::{Executors, Runs};
-pub use executor::{Executor, Exit, Found, Started, TaskError};
+pub use executor::{Executor, Exit, Found, Leaves, Started, TaskError};
 pub use forward::Forwarded;
 pub use logs::{Line, LogOptions, LogStream, Output};
 pub use net::{NetworkView, network_driver};

@@ -1,5 +1,7 @@
 //! Lines that tasks print, wherever they are kept.
 
+use std::collections::BTreeMap;
+
 use futures::stream::BoxStream;
 use swarmw_model::Time;
 
@@ -22,6 +24,8 @@ pub struct Line {
     pub output: Output,
     /// With its line end, if it had one.
     pub text: Vec<u8>,
+    /// Of the log driver, where they were asked for.
+    pub attributes: BTreeMap<String, String>,
 }
 
 /// Which lines are wanted.
@@ -37,6 +41,8 @@ pub struct LogOptions {
     pub stdout: bool,
     /// Standard error.
     pub stderr: bool,
+    /// With the attributes of the log driver; components have none.
+    pub details: bool,
 }
 
 /// Lines as they come; an error ends them.

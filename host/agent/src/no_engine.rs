@@ -6,7 +6,7 @@ use futures::FutureExt;
 use futures::future::{BoxFuture, ready};
 use swarmw_model::{Assignment, PortProtocol, TaskId};
 
-use crate::executor::{Executor, Exit, Found, Started, TaskError};
+use crate::executor::{Executor, Exit, Found, Leaves, Started, TaskError};
 use crate::logs::{LogOptions, LogStream};
 
 /// Stands in for the Docker engine.
@@ -26,7 +26,11 @@ impl Executor for NoEngine {
     fn start<'a>(&'a self, _: &'a Assignment) -> BoxFuture<'a, Result<Started, TaskError>> {
         refused()
     }
-    fn wait<'a>(&'a self, _: &'a Assignment) -> BoxFuture<'a, Result<Exit, TaskError>> {
+    fn wait<'a>(
+        &'a self,
+        _: &'a Assignment,
+        _: &'a Leaves,
+    ) -> BoxFuture<'a, Result<Exit, TaskError>> {
         refused()
     }
     fn stop<'a>(&'a self, _: &'a Assignment) -> BoxFuture<'a, Result<Exit, TaskError>> {

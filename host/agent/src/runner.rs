@@ -1,6 +1,7 @@
 //! One task's runner: asks the machine what to do next, has an executor do it, and
 //! says how it went.
 
+use std::pin::pin;
 use std::sync::Arc;
 
 use swarmw_ambient::Ambient;
@@ -10,7 +11,7 @@ use swarmw_model::{
 use tokio::sync::watch;
 use tracing::{debug, warn};
 
-use crate::executor::{Executor, Exit, Found, Started, TaskError};
+use crate::executor::{Executor, Exit, Found, Leaves, Started, TaskError};
 use crate::machine::{Next, after_error, after_exit, next};
 use crate::secrets::Secrets;
 use crate::store::{Kept, Store};
@@ -118,9 +119,8 @@ impl Runner {
     }
 
     async fn stop(&mut self) {
-        if self.status.state == TaskState::Running && is_reached(&self.task) {
-            // Many servers take no connection from the moment on that they are asked to end.
-            tokio::time::sleep(LEAD_AWAY).await;
+        if self.status.state == TaskState::Running {
+            lead_away(&self.task).await;
         }
         match self.executor.stop(&self.task).await {
             Ok(exit) => {
@@ -198,13 +198,19 @@ impl Runner {
         let executor = self.executor.clone();
         let task = self.task.clone();
         let runs = self.status.container_status.as_deref().cloned().unwrap_or_default();
-        tokio::select! {
-            ended = executor.wait(&task) => match ended {
-                Ok(exit) => self.has_ended(exit).await,
-                Err(error) => self.failed(error).await,
-            },
-            why = lost(self.volumes.clone(), &task, async { runs }) => self.fence(why).await,
-            () = told_to_stop(&mut self.orders) => {}
+        let leaves = Leaves::default();
+        let mut ended = pin!(executor.wait(&task, &leaves));
+        let mut lost = pin!(lost(self.volumes.clone(), &task, async { runs }));
+        loop {
+            tokio::select! {
+                ended = &mut ended => return match ended {
+                    Ok(exit) => self.has_ended(exit).await,
+                    Err(error) => self.failed(error).await,
+                },
+                why = &mut lost => return self.fence(why).await,
+                () = leaves.said() => self.leave(),
+                () = told_to_stop(&mut self.orders) => return,
+            }
         }
     }
 
@@ -212,6 +218,7 @@ impl Runner {
     /// stopped in the time that the leader gives it for that.
     async fn fence(&mut self, why: String) {
         warn!(task = %self.task.id, %why, "a task is stopped");
+        self.leave();
         let mut task = Assignment::clone(&self.task);
         let mut spec = (*task.spec).clone();
         if let Some(container) = &mut spec.container_spec {
@@ -234,7 +241,7 @@ impl Runner {
     async fn has_ended(&mut self, mut exit: Exit) {
         let fenced = self.volumes.as_ref().and_then(|volumes| volumes.fenced(self.task.id));
         exit.error = fenced.or(exit.error);
-        self.give_back().await;
+        self.clear_away().await;
         let (state, error) = after_exit(exit.container.exit_code, exit.error);
         self.status.container_status = Some(Box::new(exit.container));
         self.status.error = error.into();
@@ -242,21 +249,49 @@ impl Runner {
     }
 
     async fn failed(&mut self, error: TaskError) {
-        self.give_back().await;
+        self.clear_away().await;
         let state = after_error(self.status.state);
         let message = self.status.message.clone();
         self.status.error = error.0.into();
         self.report(state, &message);
     }
 
+    /// Gives back what a task that is no more has used. That may take its time, in which
+    /// nobody is to be led to it.
+    async fn clear_away(&mut self) {
+        let takes_time = self.volumes.as_ref().is_some_and(|volumes| volumes.drives(&self.task));
+        match takes_time {
+            true => self.leave(),
+            // The others hear of it as soon.
+            false => self.reports.leaves(self.task.id),
+        }
+        self.give_back().await;
+    }
+
+    /// New connections are led to others: on this node at once, on the others when they hear
+    /// of it.
+    fn leave(&mut self) {
+        self.reports.leaves(self.task.id);
+        let is_led_to = self.status.state == TaskState::Running && is_reached(&self.task);
+        if is_led_to && !self.status.leaves {
+            self.status.leaves = true;
+            self.tell();
+        }
+    }
+
     /// Writes down and tells where the task stands.
     fn report(&mut self, state: TaskState, message: &str) {
-        if self.status.state == state && &*self.status.message == message {
+        if self.status.state == state && &*self.status.message == message && !self.status.leaves {
             return;
         }
+        self.status.leaves = false;
         self.status.state = state;
         self.status.message = message.into();
         self.status.timestamp = self.ambient.now();
+        self.tell();
+    }
+
+    fn tell(&self) {
         let kept = Kept { assignment: Assignment::clone(&self.task), status: self.status.clone() };
         if let Err(error) = self.store.put(&kept) {
             warn!(task = %self.task.id, %error, "a task's status could not be written down");
@@ -272,6 +307,16 @@ impl Runner {
         if let Err(error) = self.store.remove(self.task.id) {
             warn!(task = %self.task.id, %error, "a task could not be forgotten");
         }
+        // It may have come to its end since it was to be forgotten.
+        self.reports.forget(self.task.id);
+    }
+}
+
+/// Waits until new connections are led to others, where any are led to the task: many servers
+/// take none from the moment on that they are asked to end.
+pub(crate) async fn lead_away(task: &Assignment) {
+    if is_reached(task) {
+        tokio::time::sleep(LEAD_AWAY).await;
     }
 }
 

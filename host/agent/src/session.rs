@@ -347,6 +347,7 @@ fn publish(worker: Worker, channel: Channel, wanted: pb::LogsWanted) -> BoxFutur
             since: swarmw_model::Time::from_nanos(wanted.since),
             stdout: wanted.stdout,
             stderr: wanted.stderr,
+            details: wanted.details,
         };
         let subscription = wanted.subscription;
         let mut logs: Vec<BoxStream<'static, pb::LogLine>> = Vec::new();
@@ -409,7 +410,13 @@ async fn lines_of(
 }
 
 fn log_line(task: String, line: Line) -> pb::LogLine {
-    pb::LogLine { task, stream: line.output as u32, at_nanos: line.at.as_nanos(), text: line.text }
+    pb::LogLine {
+        task,
+        stream: line.output as u32,
+        at_nanos: line.at.as_nanos(),
+        text: line.text,
+        attributes: line.attributes.into_iter().collect(),
+    }
 }
 
 fn describe(description: &NodeDescription, tls: &Tls) -> FromAgent {

@@ -53,19 +53,29 @@ struct Held {
 impl Reports {
     pub(crate) fn put(&self, task: TaskId, status: TaskStatus) {
         if status.state.is_terminal() {
-            self.0.ended.send_if_modified(|ended| ended.insert(task));
+            self.leaves(task);
         }
         self.latest().insert(task, status);
         self.0.wake.notify_one();
     }
 
-    /// Tasks of the node that have ended, whether the leader has heard of it or not.
+    /// Nobody is to be led to the task any more.
+    pub(crate) fn leaves(&self, task: TaskId) {
+        self.0.ended.send_if_modified(|ended| ended.insert(task));
+    }
+
+    /// Tasks of the node that have ended or are about to, whether the leader has heard of it or not.
     pub(crate) fn ended(&self) -> watch::Receiver<BTreeSet<TaskId>> {
         self.0.ended.subscribe()
     }
 
+    /// These had ended before the node's daemon began.
+    fn take_up_ended(&self, tasks: impl Iterator<Item = TaskId>) {
+        self.0.ended.send_modify(|ended| ended.extend(tasks));
+    }
+
     /// Nobody asks for the task any more.
-    fn forget(&self, task: TaskId) {
+    pub(crate) fn forget(&self, task: TaskId) {
         self.0.ended.send_if_modified(|ended| ended.remove(&task));
     }
 
@@ -134,6 +144,9 @@ impl Worker {
             let alive = all.iter().filter(|kept| !kept.status.state.is_terminal());
             secrets.sweep(&alive.map(|kept| kept.assignment.id).collect());
         }
+        // Without a manager nobody else says it, and nobody is to be led to them.
+        let ended = all.iter().filter(|kept| kept.status.state.is_terminal());
+        worker.reports.take_up_ended(ended.map(|kept| kept.assignment.id));
         for Kept { assignment, status } in all {
             worker.begin(Arc::new(assignment), status);
         }

@@ -5,9 +5,10 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use ipnet::IpNet;
-use swarmw_model::{AttachmentId, Network, NetworkAttachment, NetworkId, POOLS_MAX, Pool};
+use swarmw_model::{AttachmentId, Network, NetworkAttachment, NetworkId, POOLS_MAX, Pool, Time};
 use swarmw_state::{Change, State};
 
+use crate::resting::Place;
 use crate::subnets::{Defaults, address, bits, subnets_of};
 
 /// Subnets that are told one by one where all are full.
@@ -22,6 +23,8 @@ pub struct Addresses<'a> {
     grown: BTreeMap<NetworkId, Vec<Pool>>,
     /// Networks that have nothing left of a family, and why.
     exhausted: BTreeMap<(NetworkId, bool), Arc<str>>,
+    /// Free, and given where nothing else is.
+    resting: Arc<HashMap<Place, Time>>,
 }
 
 // === impl Addresses ===
@@ -29,8 +32,12 @@ pub struct Addresses<'a> {
 impl<'a> Addresses<'a> {
     /// Those of a state.
     pub fn of(state: &'a State) -> Self {
+        Self::with_rest(state, Arc::default())
+    }
+
+    pub(crate) fn with_rest(state: &'a State, resting: Arc<HashMap<Place, Time>>) -> Self {
         let (given, given_in, grown, exhausted) = Default::default();
-        Self { state, given, given_in, grown, exhausted }
+        Self { state, given, given_in, grown, exhausted, resting }
     }
 
     pub(crate) fn state(&self) -> &'a State {
@@ -72,17 +79,19 @@ impl<'a> Addresses<'a> {
     }
 
     /// Gives a task an address on the network of the routing mesh, of IPv4, which stands
-    /// for the one of IPv6 as well. None, where none is free.
+    /// for the one of IPv6 as well.
     pub(crate) fn give_ingress(
         &mut self,
         network: NetworkId,
         place: u128,
-    ) -> Option<NetworkAttachment> {
-        let found = self.state.network(network).cloned()?;
-        let address = self.find(&found, true, place).ok()?;
+    ) -> Result<NetworkAttachment, Arc<str>> {
+        let Some(found) = self.state.network(network).cloned() else {
+            return Err(format!("network {network} not found").into());
+        };
+        let address = self.find(&found, true, place)?;
         let attachment = NetworkAttachment { network, addresses: vec![address] };
         self.take(std::slice::from_ref(&attachment));
-        Some(attachment)
+        Ok(attachment)
     }
 
     /// Gives one address of a family.
@@ -203,15 +212,19 @@ impl<'a> Addresses<'a> {
     }
 
     fn find_or_grow(&mut self, network: &Network, v4: bool, place: u128) -> Option<(Pool, IpAddr)> {
-        let found = self.pools(network, v4).find_map(|pool| {
-            self.find_in(network.id, pool, place).map(|found| (pool.clone(), found))
-        });
-        if found.is_some() {
-            return found;
+        let find = |rested: bool| {
+            self.pools(network, v4).find_map(|pool| {
+                let found = self.find_in(network.id, pool, place, rested);
+                found.map(|found| (pool.clone(), found))
+            })
+        };
+        // A network does not grow for the sake of addresses that rest.
+        if let Some(found) = find(true).or_else(|| find(false)) {
+            return Some(found);
         }
         let pool = self.grow(network, v4)?;
         self.grown.entry(network.id).or_default().push(pool.clone());
-        self.find_in(network.id, &pool, place).map(|found| (pool, found))
+        self.find_in(network.id, &pool, place, false).map(|found| (pool, found))
     }
 
     /// The subnets of a family, with those that this tick has added.
@@ -248,7 +261,15 @@ impl<'a> Addresses<'a> {
         format!("no address is free on network {name}: {each}, all in use{beyond}")
     }
 
-    fn find_in(&self, network: NetworkId, pool: &Pool, place: u128) -> Option<IpAddr> {
+    /// The next free address of a subnet from a place on; one that does not rest, if so
+    /// asked.
+    fn find_in(
+        &self,
+        network: NetworkId,
+        pool: &Pool,
+        place: u128,
+        rested: bool,
+    ) -> Option<IpAddr> {
         if self.free(network, pool) == 0 {
             return None;
         }
@@ -264,7 +285,8 @@ impl<'a> Addresses<'a> {
         let mut n = 0;
         while n < count {
             let candidate = at(n);
-            if pool.gives(candidate) && self.is_free(network, candidate) {
+            let is_free = pool.gives(candidate) && self.is_free(network, candidate);
+            if is_free && !(rested && self.resting.contains_key(&(network, candidate))) {
                 return Some(candidate);
             }
             n += 1;

@@ -12,6 +12,7 @@ use swarmw_state::{Change, Event, State, TaskChange};
 
 use crate::addresses::{Addresses, families};
 use crate::ports::{FIRST_PORT, LAST_PORT, Ports, is_unset};
+use crate::resting::Resting;
 
 /// Services that want something, and those that could not be given it.
 #[derive(Clone, Debug, Default)]
@@ -23,6 +24,7 @@ pub struct Allocator {
     /// Left without something; looked at again when something is freed. With why its
     /// tasks must wait, if they must.
     unserved: BTreeMap<ServiceId, Option<Arc<str>>>,
+    resting: Resting,
 }
 
 /// A service that could not be given what it asked for.
@@ -41,6 +43,8 @@ pub struct TakenBack {
     pub any: bool,
     /// Those of them that say the same as before, about which nothing is left to be written.
     pub told_before: Vec<TaskId>,
+    /// Why others, which have their nodes, got none on the network of the routing mesh.
+    pub off_mesh: Option<Arc<str>>,
 }
 
 // === impl Allocator ===
@@ -62,7 +66,12 @@ impl Allocator {
                             || had.virtual_ips.iter().any(|ip| !has.virtual_ips.contains(ip))
                     })
                 };
-                if old.as_ref().is_some_and(gives_up) {
+                if let Some(old) = old.as_ref().filter(|old| gives_up(old)) {
+                    let has = new.as_ref().map(|new| &new.endpoint.virtual_ips[..]);
+                    let gone = |ip: &&VirtualIp| !has.unwrap_or_default().contains(ip);
+                    for ip in old.endpoint.virtual_ips.iter().filter(gone) {
+                        self.resting.free_one((ip.network, ip.addr.addr()));
+                    }
                     self.freed();
                 }
                 match (old, new) {
@@ -75,6 +84,7 @@ impl Allocator {
                 let had = !old.attachments.is_empty() && !old.status.state.is_terminal();
                 let ended = |new: &Arc<Task>| new.status.state.is_terminal();
                 if had && new.as_ref().is_none_or(ended) {
+                    old.attachments.iter().for_each(|on| self.resting.free(on));
                     self.freed();
                 }
             }
@@ -83,7 +93,10 @@ impl Allocator {
                 self.all |= old.is_none() && new.as_ref().is_some_and(|new| new.spec.ingress);
                 self.freed();
             }
-            Event::Attachment { new: None, .. } => self.freed(),
+            Event::Attachment { old, new: None } => {
+                old.iter().for_each(|old| self.resting.free(&old.on));
+                self.freed();
+            }
             Event::Attachment { .. }
             | Event::Task { .. }
             | Event::Cluster
@@ -97,6 +110,12 @@ impl Allocator {
 
     fn freed(&mut self) {
         self.dirty.extend(self.unserved.keys());
+    }
+
+    /// Addresses for a tick at this time: what was freed less than ten seconds ago is given
+    /// where a network has nothing else.
+    pub fn addresses<'a>(&mut self, state: &'a State, now: Time) -> Addresses<'a> {
+        Addresses::with_rest(state, self.resting.at(now))
     }
 
     /// Chooses a published port for every ingress port that has none, and a virtual
@@ -182,7 +201,7 @@ impl Allocator {
                 let Some(node) = new.node else { return true };
                 let Some(service) = state.service(new.service) else { return true };
                 let spec = &service.spec.task_template;
-                match self.give(addresses, service.id, spec, new.id, node) {
+                match self.give(addresses, service.id, spec, new.id, node, &mut taken_back) {
                     Ok(attachments) => new.attachments = attachments,
                     Err(why) => {
                         taken_back.any = true;
@@ -195,7 +214,14 @@ impl Allocator {
             Change::Task(change) => {
                 let Some(node) = change.assign else { return true };
                 let Some(task) = state.task(change.id) else { return true };
-                match self.give(addresses, task.service_id, &task.spec, task.id, node) {
+                match self.give(
+                    addresses,
+                    task.service_id,
+                    &task.spec,
+                    task.id,
+                    node,
+                    &mut taken_back,
+                ) {
                     Ok(attachments) => change.attachments = attachments,
                     Err(why) => {
                         taken_back.any = true;
@@ -228,6 +254,7 @@ impl Allocator {
         spec: &TaskSpec,
         task: TaskId,
         node: NodeId,
+        taken_back: &mut TakenBack,
     ) -> Result<Vec<NetworkAttachment>, Arc<str>> {
         let mut networks = spec.network_ids().peekable();
         let others = match self.unserved.get(&service) {
@@ -236,7 +263,14 @@ impl Allocator {
             _ => addresses.give(networks, task.bits())?,
         };
         let mesh = mesh(addresses.state(), service, spec, node);
-        let first = mesh.and_then(|network| addresses.give_ingress(network, task.bits()));
+        let first = match mesh.map(|network| addresses.give_ingress(network, task.bits())) {
+            Some(Ok(first)) => Some(first),
+            Some(Err(why)) => {
+                taken_back.off_mesh = Some(why);
+                None
+            }
+            None => None,
+        };
         Ok(first.into_iter().chain(others).collect())
     }
 }

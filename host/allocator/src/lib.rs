@@ -7,11 +7,13 @@
 //! says why. Both choose from [`Addresses`], the state with what this tick has given.
 //!
 //! Every search starts at a place that the receiver's id gives, so that what was freed a
-//! moment ago is not the next given away.
+//! moment ago is not the next given away. For ten seconds it is not given at all, as long as
+//! the network has another: [`Allocator::addresses`].
 
 mod addresses;
 mod allocator;
 mod ports;
+mod resting;
 mod subnets;
 
 pub use addresses::Addresses;

@@ -23,6 +23,11 @@ impl Ports {
                 taken[place(protocol)].insert(usize::from(port - FIRST_PORT));
             }
         }
+        // The nodes' own.
+        let data_path = state.cluster().map(|cluster| cluster.data_path_port);
+        if let Some(port) = data_path.filter(|port| (FIRST_PORT..=LAST_PORT).contains(port)) {
+            taken[place(PortProtocol::Udp)].insert(usize::from(port - FIRST_PORT));
+        }
         Self(taken)
     }
 

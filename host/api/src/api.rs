@@ -14,11 +14,11 @@ use http::{HeaderName, HeaderValue, Request, Response, Uri};
 use tokio::sync::Semaphore;
 use tower::ServiceExt;
 
-use crate::engine::EngineVersion;
+use crate::engine::LastHello;
 use crate::forward::Forwarded;
 use crate::reply::{Refused, Unrouted};
 use crate::version::{self, MAXIMUM};
-use crate::{Node, routes};
+use crate::{Node, body, routes};
 
 /// Components and blobs read into memory at a time; more wait for their turn.
 pub(crate) const UPLOADS_MAX: usize = 2;
@@ -33,7 +33,7 @@ pub struct Api {
 pub(crate) struct Shared {
     node: Arc<dyn Node>,
     pub(crate) uploads: Semaphore,
-    pub(crate) engine_version: EngineVersion,
+    pub(crate) last_hello: LastHello,
 }
 
 /// The daemon behind the API, as handlers hold it.
@@ -47,7 +47,7 @@ impl Api {
         let host = Arc::new(Shared {
             node,
             uploads: Semaphore::new(UPLOADS_MAX),
-            engine_version: EngineVersion::default(),
+            last_hello: LastHello::default(),
         });
         Self { router: routes::router(host) }
     }
@@ -56,7 +56,7 @@ impl Api {
     pub async fn call(&self, mut request: Request<Body>) -> Response<Body> {
         let (method, uri) = (request.method().clone(), request.uri().clone());
         let (asked, rest) = version::split(&uri);
-        let mut response = match asked.map_or(Ok(MAXIMUM), version::ApiVersion::check) {
+        let mut response = match asked.map_or(Ok(MAXIMUM), version::check) {
             Err(refusal) => Refused(refusal).into_response(),
             Ok(version) => {
                 // What was a path before is one after its first segment went.
@@ -64,8 +64,13 @@ impl Api {
                     *request.uri_mut() = uri;
                 }
                 request.extensions_mut().insert(version);
-                let answered = self.router.clone().oneshot(request).await;
-                answered.unwrap_or_else(|never: Infallible| match never {})
+                match body::ahead(request).await {
+                    Err(refused) => refused.into_response(),
+                    Ok(request) => {
+                        let answered = self.router.clone().oneshot(request).await;
+                        answered.unwrap_or_else(|never: Infallible| match never {})
+                    }
+                }
             }
         };
         if response.extensions().get::<Unrouted>().is_none() {

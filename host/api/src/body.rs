@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use axum::body::Body;
 use axum::extract::Request;
 use bytes::Bytes;
-use http::header::{CONTENT_LENGTH, CONTENT_TYPE};
+use http::header::{CONTENT_LENGTH, CONTENT_TYPE, UPGRADE};
 use http::{HeaderMap, Uri};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use serde::de::DeserializeOwned;
@@ -20,6 +20,23 @@ use crate::reply::Reply;
 pub(crate) const JSON_MAX: usize = 4 << 20;
 /// Largest component or blob.
 pub(crate) const UPLOAD_MAX: usize = 64 << 20;
+
+/// Bodies up to this are read before it is known whether they are wanted.
+const AHEAD_MAX: usize = 64 << 10;
+
+/// A request whose body is there already, where it is short and says so: a client that is
+/// refused, and cut off, while it still writes has a broken pipe in place of the reason.
+pub(crate) async fn ahead(request: Request) -> Reply<Request> {
+    let headers = request.headers();
+    let length = headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok());
+    let length = length.and_then(|length| length.parse::<usize>().ok()).unwrap_or_default();
+    if !(1..=AHEAD_MAX).contains(&length) || headers.contains_key(UPGRADE) {
+        return Ok(request);
+    }
+    let (parts, content) = request.into_parts();
+    let content = bytes(content, AHEAD_MAX).await?;
+    Ok(Request::from_parts(parts, Body::from(content)))
+}
 
 /// A whole body of at most `most` bytes.
 pub(crate) async fn bytes(content: Body, most: usize) -> Reply<Bytes> {

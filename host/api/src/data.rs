@@ -28,7 +28,8 @@ use swarmw_state::{Change, Lookup, Rotation, State as Cluster, Successor};
 use crate::api::Host;
 use crate::body::{self, Params};
 use crate::forward::begin;
-use crate::listing::prefix;
+use crate::listing::{at, prefix};
+use crate::page::{Cut, Page};
 use crate::reply::{self, Reply, created, done, ok};
 use crate::version::ApiVersion;
 
@@ -158,14 +159,21 @@ fn users_of<R: DataReference>(state: &Cluster, id: R::Id) -> Vec<ServiceId> {
 
 /// `GET /secrets`
 pub(crate) async fn list<I: Answered>(State(host): State<Host>, request: Request) -> Reply {
-    let filters = Params::of(request.uri()).filters(I::FILTERS)?;
+    let params = Params::of(request.uri());
+    let page = Page::of(I::KIND, &params)?;
+    let filters = params.filters(I::FILTERS)?;
     let state = host.read().await?;
     let mut found = I::all(&state);
     found.retain(|data| passes(&filters, data));
-    reply::list(found, |data| I::shown(data))
+    let Cut { items, head } = page.cut(found, |data| data.id.id());
+    Ok(at(
+        state.index(),
+        head.on(reply::list(items, |text, data| reply::write(text, &I::shown(data)))?),
+    ))
 }
 
-fn passes<I: DataId>(filters: &Filters, data: &Data<I>) -> bool {
+/// Whether one is wanted.
+pub(crate) fn passes<I: DataId>(filters: &Filters, data: &Data<I>) -> bool {
     prefix(filters, "id", &data.id.to_string())
         && prefix(filters, "name", &data.spec.name)
         && filters.any("names", |name| name == data.spec.name)

@@ -13,7 +13,7 @@ const FIELDS: &[&str] = &[
     "JoinToken", "KeepOldSnapshots", "Labels", "ListenAddr", "LogDriver",
     "LogEntriesForSlowFollowers", "Name", "NodeCertExpiry", "Orchestration", "Raft",
     "RemoteAddrs", "Role", "SigningCACert", "SigningCAKey", "SnapshotInterval", "Spec",
-    "SubnetSize", "TaskDefaults", "TaskHistoryRetentionLimit",
+    "SubnetSize", "TaskDefaults", "TaskHistoryRetentionLimit", "UnlockKey",
     // Service.
     "EndpointSpec", "Global", "GlobalJob", "MaxConcurrent", "Mode", "Networks", "Ports",
     "Protocol", "PublishedPort", "PublishMode", "Replicas", "Replicated", "ReplicatedJob",

@@ -169,7 +169,7 @@ where
 }
 
 /// Whether this manager leads; refuses on nodes that answer no Swarm request.
-fn leads(host: &Host) -> Result<bool, Refusal> {
+pub(crate) fn leads(host: &Host) -> Result<bool, Refusal> {
     match host.standing() {
         Standing::Manager { ready: true, leading, .. } => Ok(leading),
         Standing::Manager { ready: false, .. } | Standing::Pending(_) => {
@@ -177,6 +177,7 @@ fn leads(host: &Host) -> Result<bool, Refusal> {
         }
         Standing::Worker(_) => Err(refusals::worker()),
         Standing::Inactive => Err(refusals::no_swarm()),
+        Standing::Locked => Err(refusals::locked()),
         Standing::Error(why) => Err(refusals::out_of_order(&why)),
     }
 }

@@ -11,9 +11,10 @@ use swarmw_model::NodeRole;
 use crate::api::Host;
 use crate::reply::{Reply, ok};
 use crate::version::{MAXIMUM, MINIMUM};
-use crate::{Standing, engine, swarm};
+use crate::{Standing, engine, refusals, swarm};
 
-/// `GET` and `HEAD /_ping`
+/// `GET` and `HEAD /_ping`. Clients build as the engine recommends; where there is none,
+/// nothing is recommended.
 pub(crate) async fn ping(State(host): State<Host>, request: Request) -> Response {
     let standing = match host.standing() {
         Standing::Worker(_) => "active/worker",
@@ -21,17 +22,24 @@ pub(crate) async fn ping(State(host): State<Host>, request: Request) -> Response
         other => other.local_node_state(),
     };
     let text = if request.method() == Method::HEAD { "" } else { "OK" };
+    let (builder, experimental) = match engine::hello(&host).await {
+        Some(hello) => (hello.builder, hello.experimental),
+        None => (None, None),
+    };
     let mut response = text.into_response();
     let headers = response.headers_mut();
     for (name, value) in [
         (CACHE_CONTROL, "no-cache, no-store, must-revalidate"),
         (PRAGMA, "no-cache"),
-        (HeaderName::from_static("builder-version"), "2"),
-        (HeaderName::from_static("docker-experimental"), "false"),
         (HeaderName::from_static("swarm"), standing),
     ] {
         headers.insert(name, HeaderValue::from_static(value));
     }
+    if let Some(builder) = builder {
+        headers.insert(HeaderName::from_static("builder-version"), builder);
+    }
+    let experimental = experimental.unwrap_or(HeaderValue::from_static("false"));
+    headers.insert(HeaderName::from_static("docker-experimental"), experimental);
     response
 }
 
@@ -139,8 +147,10 @@ fn swarm(host: &Host) -> Value {
         "Error": "",
         "RemoteManagers": null,
     });
-    if let Standing::Error(why) = &standing {
-        block["Error"] = json!(why);
+    match &standing {
+        Standing::Error(why) => block["Error"] = json!(why),
+        Standing::Locked => block["Error"] = json!(refusals::locked().message),
+        _ => {}
     }
     if let Some(membership) = standing.membership() {
         if let Some(id) = membership.node {

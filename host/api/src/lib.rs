@@ -16,6 +16,7 @@
 mod api;
 mod body;
 mod contained;
+mod containers;
 mod data;
 mod doctor;
 mod engine;
@@ -31,6 +32,7 @@ mod networks;
 mod node;
 mod nodes;
 mod ordered;
+mod page;
 mod plan;
 mod plugins;
 mod refusals;
@@ -43,17 +45,18 @@ mod swarm;
 mod tasks;
 mod version;
 mod volumes;
+mod watch;
 mod words;
 
 pub use api::Api;
 pub use forward::{LEADER_MOVED, REQUEST_ID};
 pub use node::{
-    Answer, Fetched, InitRequest, JoinRequest, LogLine, LogOutput, LogSource, LogsRequest,
-    Membership, Node, RemoteManager, Standing,
+    Answer, Connection, Fetched, InitRequest, JoinRequest, LogLine, LogOutput, LogSource,
+    LogsRequest, Membership, Node, Past, RemoteManager, Standing,
 };
 pub use refusals::{
-    already_in_swarm, join_timed_out, manager_starting, no_leader, no_swarm, not_attachable,
-    not_in_swarm, worker,
+    already_in_swarm, invalid_unlock_key, join_timed_out, locked, manager_starting, no_leader,
+    no_swarm, not_attachable, not_in_swarm, not_locked, worker,
 };
 pub use serve::{CONNECTIONS_MAX, ListenError, Listener};
 pub use version::{ApiVersion, MAXIMUM, MINIMUM};

@@ -1,5 +1,8 @@
 //! `/services/{id}/logs` and `/tasks/{id}/logs`: lines in Docker's frames.
 
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
 use axum::body::Body;
 use axum::extract::{Path, Request, State};
 use axum::response::Response;
@@ -20,6 +23,8 @@ use crate::{LogLine, LogSource, LogsRequest};
 /// First version whose answer says how it is framed.
 const CONTENT_TYPE_SINCE: ApiVersion = ApiVersion::v1(42);
 const FRAMED: &str = "application/vnd.docker.multiplexed-stream";
+/// The number of the stream of the daemon's own errors.
+const ERRORS: u8 = 3;
 const RAW: &str = "application/vnd.docker.raw-stream";
 
 /// How each line is written.
@@ -77,7 +82,12 @@ impl Asked {
             details: params.is_on("details"),
         };
         let lines = host.logs(wanted).await?;
-        let frames = lines.map(move |line| Ok::<_, std::convert::Infallible>(frame(&line, form)));
+        let frames = lines.map(move |line| {
+            Ok::<_, std::convert::Infallible>(match line {
+                Ok(line) => frame(&line, form),
+                Err(refusal) => trouble(&refusal, form),
+            })
+        });
         let mut response = Response::new(Body::from_stream(frames));
         if self.version >= CONTENT_TYPE_SINCE {
             let kind = HeaderValue::from_static(if form.raw { RAW } else { FRAMED });
@@ -116,6 +126,7 @@ fn wanted(params: &Params<'_>, source: LogSource) -> Result<LogsRequest, Refusal
         })?,
         stdout,
         stderr,
+        details: params.is_on("details"),
     })
 }
 
@@ -142,18 +153,44 @@ fn frame(line: &LogLine, form: Form) -> Bytes {
         payload.push(b' ');
     }
     if form.details {
-        let from = format!(
-            "com.docker.swarm.node.id={},com.docker.swarm.service.id={},com.docker.swarm.task.id={} ",
-            line.node, line.service, line.task
-        );
-        payload.extend_from_slice(from.as_bytes());
+        payload.extend_from_slice(details(line).as_bytes());
+        payload.push(b' ');
     }
     payload.extend_from_slice(&line.text);
+    framed(line.output as u8, payload, form)
+}
+
+/// Where a line is from, and what its log driver adds: pairs in the order of their keys,
+/// escaped, joined by commas. What an attribute says of where it is from does not count.
+fn details(line: &LogLine) -> String {
+    let attributes = line.attributes.iter();
+    let mut pairs: BTreeMap<_, _> =
+        attributes.map(|(key, value)| (key.as_str(), Cow::Borrowed(value.as_str()))).collect();
+    pairs.insert("com.docker.swarm.node.id", line.node.to_string().into());
+    pairs.insert("com.docker.swarm.service.id", line.service.to_string().into());
+    pairs.insert("com.docker.swarm.task.id", line.task.to_string().into());
+    let written = pairs.iter().map(|(key, value)| format!("{}={}", escaped(key), escaped(value)));
+    written.collect::<Vec<_>>().join(",")
+}
+
+/// As Go's `url.QueryEscape`, which differs from forms in two characters.
+fn escaped(text: &str) -> String {
+    let form: String = form_urlencoded::byte_serialize(text.as_bytes()).collect();
+    form.replace("%7E", "~").replace('*', "%2A")
+}
+
+/// What could not be got, on the stream by which Docker's daemon tells clients of errors: they
+/// end with it.
+fn trouble(refusal: &Refusal, form: Form) -> Bytes {
+    framed(ERRORS, format!("Error grabbing logs: {refusal}\n").into_bytes(), form)
+}
+
+fn framed(output: u8, payload: Vec<u8>, form: Form) -> Bytes {
     if form.raw {
         return payload.into();
     }
     let mut frame = BytesMut::with_capacity(payload.len() + 8);
-    frame.put_u32(u32::from(line.output as u8) << 24);
+    frame.put_u32(u32::from(output) << 24);
     frame.put_u32(payload.len() as u32);
     frame.put_slice(&payload);
     frame.freeze()
@@ -184,6 +221,7 @@ mod tests {
             output: LogOutput::Stderr,
             at: Time::from_nanos(1_763_682_093_560_000_000),
             text: Bytes::from_static(b"hello\n"),
+            attributes: BTreeMap::new(),
         }
     }
 
@@ -199,6 +237,18 @@ mod tests {
             "2025-11-20T23:41:33.560000000Z com.docker.swarm.node.id=0000000000000000000000001,\
              com.docker.swarm.service.id=0000000000000000000000002,\
              com.docker.swarm.task.id=0000000000000000000000003 hello\n"
+        );
+    }
+
+    #[test]
+    fn attributes_of_the_log_driver_are_sorted_in_and_escaped() {
+        let pairs = [("tier", "back, *2~"), ("A b", "1=2"), ("com.docker.swarm.node.id", "forged")];
+        let attributes = pairs.map(|(key, value)| (key.to_owned(), value.to_owned())).into();
+        assert_eq!(
+            details(&LogLine { attributes, ..line() }),
+            "A+b=1%3D2,com.docker.swarm.node.id=0000000000000000000000001,\
+             com.docker.swarm.service.id=0000000000000000000000002,\
+             com.docker.swarm.task.id=0000000000000000000000003,tier=back%2C+%2A2~"
         );
     }
 

@@ -10,18 +10,24 @@ use futures::future::BoxFuture;
 use futures::stream::BoxStream;
 use http::{Request, Response};
 use serde::{Deserialize, Serialize};
+use tokio::io::{AsyncRead, AsyncWrite};
 
 use swarmw_model::{
     AddressPools, Availability, Blob, ClusterId, ClusterSpec, Consent, EngineSocket, Id,
     ManagerStatus, NetReport, NetworkId, NetworkSpec, NodeDescription, NodeId, NodeVolume, Outlook,
     Plugin, PluginAct, PluginId, PluginLine, PluginOffer, PluginReport, PluginUse, Refusal,
-    RequestId, ServiceId, ServiceSpec, ShadowReport, TaskId, Time, VolumeId, VolumeScope,
-    VolumeSpec, Wish,
+    RequestId, ServiceId, ServiceSpec, ShadowReport, TaskId, Time, UnlockKey, VolumeId,
+    VolumeScope, VolumeSpec, Wish,
 };
-use swarmw_state::{Change, Event, State};
+use swarmw_state::{Change, Event, Missed, State};
 
 /// What a question to the daemon comes back with.
 pub type Answer<'a, T> = BoxFuture<'a, Result<T, Refusal>>;
+
+/// Bytes both ways.
+pub trait Connection: AsyncRead + AsyncWrite + Send + Unpin + 'static {}
+
+impl<T: AsyncRead + AsyncWrite + Send + Unpin + 'static> Connection for T {}
 
 /// The daemon behind the API. Methods said to be the leader's are called only
 /// where [`Node::standing`] has just said that this node leads. When that turned out
@@ -101,6 +107,13 @@ pub trait Node: Send + Sync + 'static {
     /// Leaves the cluster. The guards on managers have been passed, or `force`d.
     fn leave(&self, force: bool) -> Answer<'_, ()>;
 
+    /// Unlocks this node, which is locked. Refuses with [`crate::not_locked`] or
+    /// [`crate::invalid_unlock_key`].
+    fn unlock(&self, key: UnlockKey) -> Answer<'_, ()>;
+
+    /// The leader's: a new key that unlocks managers.
+    fn new_unlock_key(&self) -> UnlockKey;
+
     /// The leader's: inspects a component, stores it, and names it in the state.
     fn add_plugin(
         &self,
@@ -174,8 +187,17 @@ pub trait Node: Send + Sync + 'static {
     /// cluster, by its id, is deleted from here wherever its data are.
     fn remove_node_volume(&self, spec: VolumeSpec, id: Option<VolumeId>) -> Answer<'_, bool>;
 
-    /// The leader's: log lines of tasks, as they come from their nodes.
-    fn logs(&self, request: LogsRequest) -> Answer<'_, BoxStream<'static, LogLine>>;
+    /// The leader's: log lines of tasks, as they come from their nodes. What is refused at
+    /// the end is what could not be got.
+    fn logs(
+        &self,
+        request: LogsRequest,
+    ) -> Answer<'_, BoxStream<'static, Result<LogLine, Refusal>>>;
+
+    /// A connection that speaks HTTP, as to an engine, to the container of a task on another
+    /// node: its requests are about that container, or a command in it, whatever they name.
+    /// Refuses within seconds, with the node's name, where the node is not reached.
+    fn open_container(&self, task: TaskId) -> Answer<'_, Box<dyn Connection>>;
 
     /// Asks an image's registry what the image is, with the client's credentials as
     /// encoded in their header; the answer has the shape of the engine API's
@@ -191,6 +213,23 @@ pub trait Node: Send + Sync + 'static {
     /// What changes in this manager's state from now on; `None` on other nodes. The
     /// stream ends when its reader falls too far behind.
     fn changes(&self) -> Option<BoxStream<'static, Event>>;
+
+    /// What changed in this manager's state lately, and from then on; `None` on other nodes.
+    fn past(&self) -> Option<Box<dyn Past>>;
+}
+
+/// What changed in the state of a manager, as far back as that is kept. Revisions are the
+/// indexes of the cluster's log, the same on all managers.
+pub trait Past: Send + Sync + 'static {
+    /// What came after a revision, at most about so many changes at once.
+    fn since(&self, revision: u64, most: usize) -> Missed;
+
+    /// A state that holds at least what was told.
+    fn state(&self) -> Arc<State>;
+
+    /// Returns once this manager has applied more than up to `revision`; `false` when it is
+    /// a manager no more.
+    fn reaches_more_than(&self, revision: u64) -> BoxFuture<'_, bool>;
 }
 
 /// A component from a registry.
@@ -211,6 +250,8 @@ pub enum Standing {
     Inactive,
     /// Joining, or starting again: not yet heard from the cluster.
     Pending(Membership),
+    /// A manager whose files are locked: it takes no part before it is unlocked.
+    Locked,
     /// In one, and something is wrong that keeps it from taking part.
     Error(String),
     /// Runs tasks.
@@ -304,6 +345,8 @@ pub struct LogsRequest {
     pub stdout: bool,
     /// Lines of the standard error.
     pub stderr: bool,
+    /// With the attributes of the log driver.
+    pub details: bool,
 }
 
 /// Whose log lines are wanted.
@@ -330,6 +373,8 @@ pub struct LogLine {
     pub at: Time,
     /// With its line end, if it had one.
     pub text: Bytes,
+    /// What the log driver was told to add (`labels`, `env`, `tag`), where it was asked for.
+    pub attributes: BTreeMap<String, String>,
 }
 
 /// Which output a line was written to; the number is Docker's.
@@ -348,7 +393,7 @@ impl Standing {
     /// The node's place in its cluster, where it has one.
     pub fn membership(&self) -> Option<&Membership> {
         match self {
-            Self::Inactive | Self::Error(_) => None,
+            Self::Inactive | Self::Locked | Self::Error(_) => None,
             Self::Pending(membership)
             | Self::Worker(membership)
             | Self::Manager { membership, .. } => Some(membership),
@@ -360,6 +405,7 @@ impl Standing {
         match self {
             Self::Inactive => "inactive",
             Self::Pending(_) => "pending",
+            Self::Locked => "locked",
             Self::Error(_) => "error",
             Self::Worker(_) | Self::Manager { .. } => "active",
         }

@@ -5,21 +5,24 @@ use std::collections::BTreeMap;
 use axum::extract::{Path, Request, State};
 use axum::response::Response;
 use serde::Serialize;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use swarmw_model::{
-    Duration, ManagerStatus, Node, NodeId, NodeRole, NodeSpec, Reachability, Refusal, RefusalKind,
+    Duration, Filters, ManagerStatus, Node, NodeId, NodeRole, NodeSpec, Reachability, Refusal,
+    RefusalKind,
 };
 use swarmw_state::{Change, Lookup};
 
 use crate::api::Host;
 use crate::body::{self, Params};
 use crate::forward::begin;
-use crate::listing::prefix;
+use crate::listing::{at, prefix};
+use crate::page::{Cut, Page};
 use crate::reply::{self, Reply, done, ok};
 use crate::words;
 
-const FILTERS: &[&str] = &["id", "label", "node.label", "membership", "name", "role"];
+/// Keys of `filters`.
+pub(crate) const FILTERS: &[&str] = &["id", "label", "node.label", "membership", "name", "role"];
 
 /// Beyond its certificate's life, how long a removed node is turned away.
 const DENY_MARGIN: Duration = Duration::from_secs(3600);
@@ -51,9 +54,15 @@ fn shown(node: &Node, managers: &BTreeMap<NodeId, ManagerStatus>) -> Shown {
     Shown { node, manager_status }
 }
 
-/// `GET /nodes`
-pub(crate) async fn list(State(host): State<Host>, request: Request) -> Reply {
-    let filters = Params::of(request.uri()).filters(FILTERS)?;
+/// A node as far as it is in the replicated state: without how it is reached as a manager,
+/// which the leader alone knows.
+pub(crate) fn replicated(node: &Node) -> Value {
+    let Shown { node, .. } = shown(node, &BTreeMap::new());
+    json!(node)
+}
+
+/// Refuses words that say nothing.
+pub(crate) fn check(filters: &Filters) -> Result<(), Refusal> {
     for (key, known) in
         [("role", &["manager", "worker"][..]), ("membership", &["accepted", "pending"])]
     {
@@ -64,26 +73,35 @@ pub(crate) async fn list(State(host): State<Host>, request: Request) -> Reply {
             return Err(Refusal::plain(
                 RefusalKind::Unknown,
                 format!("invalid {key} filter: '{wrong}'"),
-            )
-            .into());
+            ));
         }
     }
+    Ok(())
+}
+
+/// Whether a node is wanted.
+pub(crate) fn passes(filters: &Filters, node: &Node) -> bool {
+    prefix(filters, "id", &node.id.to_string())
+        && prefix(filters, "name", &node.description.hostname)
+        && filters.labels("label", &node.description.engine.labels)
+        && filters.labels("node.label", &node.spec.labels)
+        && filters.any("role", |r| r.eq_ignore_ascii_case(node.spec.role.as_str()))
+        // Who has a certificate is accepted; nobody waits for one.
+        && filters.any("membership", |m| m.eq_ignore_ascii_case("accepted"))
+}
+
+/// `GET /nodes`
+pub(crate) async fn list(State(host): State<Host>, request: Request) -> Reply {
+    let params = Params::of(request.uri());
+    let page = Page::of("node", &params)?;
+    let filters = params.filters(FILTERS)?;
+    check(&filters)?;
     let state = host.read().await?;
     let managers = host.manager_statuses().await;
-    let nodes: Vec<_> = state
-        .nodes()
-        .filter(|node| {
-            prefix(&filters, "id", &node.id.to_string())
-                && prefix(&filters, "name", &node.description.hostname)
-                && filters.labels("label", &node.description.engine.labels)
-                && filters.labels("node.label", &node.spec.labels)
-                && filters.any("role", |r| r.eq_ignore_ascii_case(node.spec.role.as_str()))
-                // Who has a certificate is accepted; nobody waits for one.
-                && filters.any("membership", |m| m.eq_ignore_ascii_case("accepted"))
-        })
-        .cloned()
-        .collect();
-    reply::list(nodes, move |node| json!(shown(node, &managers)))
+    let nodes: Vec<_> = state.nodes().filter(|node| passes(&filters, node)).cloned().collect();
+    let Cut { items, head } = page.cut(nodes, |node| node.id);
+    let listed = reply::list(items, move |text, node| reply::write(text, &shown(node, &managers)))?;
+    Ok(at(state.index(), head.on(listed)))
 }
 
 /// `GET /nodes/{id}`

@@ -39,6 +39,35 @@ pub fn out_of_order(why: &str) -> Refusal {
     ))
 }
 
+/// A Swarm request to a manager that is locked.
+pub fn locked() -> Refusal {
+    unavailable(
+        "Swarm is encrypted and needs to be unlocked before it can be used. Please use \
+         \"docker swarm unlock\" to unlock it.",
+    )
+}
+
+/// `leave` without `--force` on a manager that is locked.
+pub(crate) fn locked_stays() -> Refusal {
+    unavailable(
+        "Swarm is encrypted and locked. Please unlock it first or use `--force` to ignore this \
+         message.",
+    )
+}
+
+/// `unlock` of a manager that is not locked.
+pub fn not_locked() -> Refusal {
+    Refusal::plain(RefusalKind::AlreadyExists, "swarm is not locked")
+}
+
+/// `unlock` with the key of another time or another cluster.
+pub fn invalid_unlock_key() -> Refusal {
+    Refusal::plain(
+        RefusalKind::Unauthenticated,
+        "swarm could not be unlocked: invalid key provided",
+    )
+}
+
 /// No manager leads within the time a request has.
 pub fn no_leader() -> Refusal {
     Refusal::rpc(

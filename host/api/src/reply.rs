@@ -10,7 +10,7 @@ use futures::stream;
 use http::StatusCode;
 use http::header::CONTENT_TYPE;
 use serde::Serialize;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use swarmw_model::Refusal;
 
@@ -32,11 +32,16 @@ impl From<Refusal> for Refused {
     }
 }
 
+impl Refused {
+    pub(crate) fn status(&self) -> StatusCode {
+        let status = StatusCode::from_u16(self.0.kind.http_status());
+        status.unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
+    }
+}
+
 impl IntoResponse for Refused {
     fn into_response(self) -> Response {
-        let status = StatusCode::from_u16(self.0.kind.http_status())
-            .unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-        let mut response = message(status, &self.0.to_string());
+        let mut response = message(self.status(), &self.0.to_string());
         if self.0 == refusals::no_leader() {
             response.extensions_mut().insert(Leaderless);
         }
@@ -65,39 +70,57 @@ pub(crate) fn ok(value: impl Serialize) -> Reply {
     Ok(Json(value).into_response())
 }
 
+/// A value of ours in JSON.
+pub(crate) fn json(value: &impl Serialize) -> Vec<u8> {
+    let mut text = Vec::new();
+    write(&mut text, value);
+    text
+}
+
+/// Adds a value of ours to a text in JSON. None of them fails to be written.
+pub(crate) fn write(text: &mut Vec<u8>, value: &impl Serialize) {
+    let begun = text.len();
+    if let Err(error) = serde_json::to_writer(&mut *text, value) {
+        tracing::error!(%error, "an answer cannot be written");
+        text.truncate(begun);
+        text.extend_from_slice(b"null");
+    }
+}
+
 /// Objects written at a time, so that a list of 100,000 tasks is never in memory as
 /// a whole.
 const LIST_PIECE: usize = 256;
 
-/// 200 with a JSON list of what `show` makes of each item, in pieces.
-pub(crate) fn list<T, S>(items: Vec<T>, show: S) -> Reply
+/// 200 with a JSON list of what `show` adds to the text for each item, in pieces.
+pub(crate) fn list<T, S>(items: Vec<T>, mut show: S) -> Reply
 where
     T: Send + 'static,
-    S: Fn(&T) -> Value + Send + 'static,
+    S: FnMut(&mut Vec<u8>, &T) + Send + 'static,
 {
-    if items.len() <= LIST_PIECE {
-        return ok(items.iter().map(show).collect::<Vec<_>>());
-    }
+    let is_short = items.len() <= LIST_PIECE;
     let mut items = items.into_iter();
-    let mut mark = "[";
+    let mut mark = b'[';
     let mut ended = false;
-    let pieces = std::iter::from_fn(move || {
+    let mut pieces = std::iter::from_fn(move || {
         if ended {
             return None;
         }
-        let mut piece = String::new();
+        let mut piece = Vec::new();
         for item in items.by_ref().take(LIST_PIECE) {
-            piece.push_str(mark);
-            mark = ",";
-            piece.push_str(&show(&item).to_string());
+            piece.push(mark);
+            mark = b',';
+            show(&mut piece, &item);
         }
         if items.len() == 0 {
-            piece.push(']');
+            piece.extend_from_slice(if mark == b'[' { b"[]".as_slice() } else { b"]" });
             ended = true;
         }
-        Some(Ok::<_, Infallible>(Bytes::from(piece)))
+        Some(Bytes::from(piece))
     });
-    let body = Body::from_stream(stream::iter(pieces));
+    let body = match is_short {
+        true => Body::from(pieces.next().unwrap_or_default()),
+        false => Body::from_stream(stream::iter(pieces.map(Ok::<_, Infallible>))),
+    };
     Ok(([(CONTENT_TYPE, "application/json")], body).into_response())
 }
 

@@ -2,14 +2,14 @@
 
 use axum::Router;
 use axum::middleware::from_fn_with_state;
-use axum::routing::{delete, get, post};
+use axum::routing::{any, delete, get, post};
 
 use swarmw_model::{ConfigId, SecretId};
 
 use crate::api::Host;
 use crate::{
-    data, doctor, engine, events, forward, info, logs, metrics, networks, nodes, plan, plugins,
-    reply, services, swarm, tasks, volumes,
+    containers, data, doctor, engine, events, forward, info, logs, metrics, networks, nodes, plan,
+    plugins, reply, services, swarm, tasks, volumes, watch,
 };
 
 /// Every path, relative to the version in front of it.
@@ -67,6 +67,7 @@ pub(crate) fn router(host: Host) -> Router {
         .route("/volumes/prune", post(volumes::prune))
         .route("/volumes/{name}", get(volumes::inspect).delete(volumes::remove))
         .route("/swarmw/metrics", get(metrics::metrics))
+        .route("/swarmw/watch", get(watch::watch))
         .route("/networks", get(networks::list))
         .route("/networks/{id}", get(networks::inspect).delete(networks::remove))
         .route("/networks/create", post(networks::create))
@@ -80,7 +81,9 @@ pub(crate) fn router(host: Host) -> Router {
         .route("/networks/{id}/disconnect", post(networks::disconnect))
         .route("/containers/create", post(networks::create_container))
         .route("/containers/json", get(networks::list_containers))
-        .route("/containers/{id}/json", get(networks::inspect_container));
+        .route("/containers/{id}/{call}", any(containers::anywhere))
+        .route("/containers/{id}/{call}/{part}", any(containers::anywhere))
+        .route("/exec/{id}/{call}", any(containers::anywhere));
     of_the_leader
         .merge(of_this_node)
         .merge(without_deadline)

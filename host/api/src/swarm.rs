@@ -5,7 +5,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use swarmw_model::{
-    Availability, Cluster, ClusterSpec, JoinTokens, NodeRole, Reachability, Refusal, RefusalKind,
+    Availability, Cluster, ClusterSpec, JoinTokens, NodeRole, Reachability, Refusal, UnlockKey,
     validate,
 };
 use swarmw_state::Change;
@@ -13,6 +13,7 @@ use swarmw_state::Change;
 use crate::api::Host;
 use crate::body::{self, Params};
 use crate::forward::begin;
+use crate::listing::at;
 use crate::refusals::{self, not_supported};
 use crate::reply::{Reply, done, ok};
 use crate::{InitRequest, JoinRequest, Standing, words};
@@ -42,9 +43,6 @@ async fn entry(request: Request) -> Reply<(Entry, ClusterSpec)> {
         None => ClusterSpec::default(),
     };
     let entry: Entry = body::typed(whole)?;
-    if entry.auto_lock_managers {
-        return Err(not_supported("autolock is").into());
-    }
     Ok((entry, spec))
 }
 
@@ -62,7 +60,6 @@ fn spec(mut posted: Value) -> Reply<ClusterSpec> {
         })
     };
     for (path, what) in [
-        ("/EncryptionConfig/AutoLockManagers", "autolock is"),
         ("/CAConfig/ExternalCAs", "external CAs are"),
         ("/CAConfig/ForceRotate", "rotation of the root CA is"),
         ("/CAConfig/SigningCACert", "rotation of the root CA is"),
@@ -98,7 +95,9 @@ fn spec(mut posted: Value) -> Reply<ClusterSpec> {
 
 /// `POST /swarm/init`
 pub(crate) async fn init(State(host): State<Host>, request: Request) -> Reply {
-    let (entry, spec) = entry(request).await?;
+    let (entry, mut spec) = entry(request).await?;
+    // Docker's clients say it twice.
+    spec.encryption.auto_lock_managers |= entry.auto_lock_managers;
     if !entry.force_new_cluster {
         check_free(&host)?;
     }
@@ -150,6 +149,7 @@ pub(crate) async fn leave(State(host): State<Host>, request: Request) -> Reply {
     let force = Params::of(request.uri()).is_on("force");
     match host.standing() {
         Standing::Inactive => return Err(refusals::not_in_swarm().into()),
+        Standing::Locked if !force => return Err(refusals::locked_stays().into()),
         Standing::Manager { .. } if !force => return Err(manager_stays(&host).await.into()),
         _ => {}
     }
@@ -178,16 +178,16 @@ pub(crate) async fn inspect(State(host): State<Host>) -> Reply {
     let cluster = state.cluster().ok_or_else(refusals::no_swarm)?;
     let mut whole = shown(&host, cluster);
     whole["JoinTokens"] = json!(cluster.join_tokens);
-    ok(whole)
+    Ok(at(state.index(), ok(whole)?))
 }
 
 /// The cluster as `/info` shows it, and `/swarm` with join tokens. Built field by
-/// field: the root's key must never get out.
+/// field: the root's key and the unlock key must never get out.
 pub(crate) fn shown(host: &Host, cluster: &Cluster) -> Value {
     let tls = host.description().tls_info.unwrap_or_default();
     let mut spec = json!(cluster.spec);
     spec["TaskDefaults"] = json!({});
-    spec["EncryptionConfig"] = json!({"AutoLockManagers": false});
+    spec["EncryptionConfig"] = json!(cluster.spec.encryption);
     json!({
         "ID": cluster.id,
         "Version": cluster.version,
@@ -211,9 +211,7 @@ pub(crate) async fn update(State(host): State<Host>, request: Request) -> Reply 
     let params = Params::of(request.uri());
     let version = params.version("swarm")?;
     let (worker, manager) = (params.is_on("rotateWorkerToken"), params.is_on("rotateManagerToken"));
-    if params.is_on("rotateManagerUnlockKey") {
-        return Err(not_supported("autolock is").into());
-    }
+    let rotate_unlock_key = params.is_on("rotateManagerUnlockKey");
     let begun = begin(&host, request.headers()).await?;
     if let Some(first) = begun.first {
         first?;
@@ -225,24 +223,48 @@ pub(crate) async fn update(State(host): State<Host>, request: Request) -> Reply 
         true => host.join_token(&cluster.root_ca.certificate),
         false => String::new(),
     };
+    let needs_key =
+        spec.encryption.auto_lock_managers && (rotate_unlock_key || cluster.unlock_key.is_none());
     let change = Change::UpdateCluster {
         version,
         spec: Box::new(spec),
         rotate: JoinTokens { worker: token(worker), manager: token(manager) },
+        unlock_key: needs_key.then(|| host.new_unlock_key()),
     };
     host.write(begun.request, change).await?;
     done()
 }
 
-/// `GET /swarm/unlockkey`: none, since managers are never locked.
-pub(crate) async fn unlock_key() -> Reply {
-    ok(json!({"UnlockKey": ""}))
+/// `GET /swarm/unlockkey`: empty while managers do not lock themselves.
+pub(crate) async fn unlock_key(State(host): State<Host>) -> Reply {
+    let state = host.read().await?;
+    let cluster = state.cluster().ok_or_else(refusals::no_swarm)?;
+    let key = cluster.unlock_key.as_ref().map(UnlockKey::to_string).unwrap_or_default();
+    ok(json!({"UnlockKey": key}))
+}
+
+/// The key, as posted.
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+struct Unlocking {
+    unlock_key: String,
 }
 
 /// `POST /swarm/unlock`
-pub(crate) async fn unlock(State(host): State<Host>) -> Reply {
+pub(crate) async fn unlock(State(host): State<Host>, request: Request) -> Reply {
     match host.standing() {
-        Standing::Inactive => Err(refusals::not_in_swarm().into()),
-        _ => Err(Refusal::plain(RefusalKind::AlreadyExists, "swarm is not locked").into()),
+        Standing::Locked => {}
+        Standing::Manager { ready: true, .. } => return Err(refusals::not_locked().into()),
+        Standing::Manager { ready: false, .. } | Standing::Pending(_) => {
+            return Err(refusals::manager_starting().into());
+        }
+        Standing::Worker(_) => return Err(refusals::worker().into()),
+        Standing::Inactive => return Err(refusals::no_swarm().into()),
+        Standing::Error(why) => return Err(refusals::out_of_order(&why).into()),
     }
+    let posted: Unlocking = body::typed(body::json(request).await?)?;
+    let key = posted.unlock_key.parse::<UnlockKey>();
+    let key = key.map_err(|e| Refusal::invalid(e.to_string()))?;
+    host.unlock(key).await?;
+    done()
 }

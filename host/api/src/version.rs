@@ -1,65 +1,32 @@
 //! API versions: which ones are answered, and how a path names one.
 
-use std::fmt;
-
 use http::Uri;
 
 use swarmw_model::Refusal;
 
-/// A version of the Docker Engine API.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct ApiVersion {
-    /// 1, so far.
-    pub major: u32,
-    /// The rest.
-    pub minor: u32,
-}
+pub use swarmw_model::ApiVersion;
 
 /// The newest version answered: the last one before 1.48, which brings image
-/// mounts. Every Swarm field up to here is honoured or refused by name.
+/// mounts. Every Swarm field up to here is honoured or refused by name, and so is what the
+/// node's engine is asked for and is too old for ([`swarmw_model::Later`]).
 pub const MAXIMUM: ApiVersion = ApiVersion::v1(47);
 /// The oldest version answered: Docker's own for as long as Swarm mode exists.
 pub const MINIMUM: ApiVersion = ApiVersion::v1(24);
 
-// === impl ApiVersion ===
-
-impl ApiVersion {
-    /// Version 1.`minor`.
-    pub const fn v1(minor: u32) -> Self {
-        Self { major: 1, minor }
+/// Refuses versions that are not answered.
+pub(crate) fn check(version: ApiVersion) -> Result<ApiVersion, Refusal> {
+    if version > MAXIMUM {
+        return Err(Refusal::invalid(format!(
+            "client version {version} is too new. Maximum supported API version is {MAXIMUM}"
+        )));
     }
-
-    /// Reads `1.47`.
-    pub fn parse(text: &str) -> Option<Self> {
-        let (major, minor) = text.split_once('.')?;
-        let number = |digits: &str| {
-            let plain = !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit());
-            plain.then(|| digits.parse().ok()).flatten()
-        };
-        Some(Self { major: number(major)?, minor: number(minor)? })
+    if version < MINIMUM {
+        return Err(Refusal::invalid(format!(
+            "client version {version} is too old. Minimum supported API version is {MINIMUM}, \
+             please upgrade your client to a newer version"
+        )));
     }
-
-    /// Refuses versions that are not answered.
-    pub(crate) fn check(self) -> Result<Self, Refusal> {
-        if self > MAXIMUM {
-            return Err(Refusal::invalid(format!(
-                "client version {self} is too new. Maximum supported API version is {MAXIMUM}"
-            )));
-        }
-        if self < MINIMUM {
-            return Err(Refusal::invalid(format!(
-                "client version {self} is too old. Minimum supported API version is {MINIMUM}, \
-                 please upgrade your client to a newer version"
-            )));
-        }
-        Ok(self)
-    }
-}
-
-impl fmt::Display for ApiVersion {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}.{}", self.major, self.minor)
-    }
+    Ok(version)
 }
 
 /// Takes `/v1.47` off the front of a path: the version, where there is one, and
@@ -97,14 +64,14 @@ mod tests {
     #[test]
     fn versions_outside_the_range_are_refused_in_dockers_words() {
         assert_eq!(
-            ApiVersion::v1(99).check().unwrap_err().message,
+            check(ApiVersion::v1(99)).unwrap_err().message,
             "client version 1.99 is too new. Maximum supported API version is 1.47"
         );
         assert_eq!(
-            ApiVersion::v1(12).check().unwrap_err().message,
+            check(ApiVersion::v1(12)).unwrap_err().message,
             "client version 1.12 is too old. Minimum supported API version is 1.24, please \
              upgrade your client to a newer version"
         );
-        assert_eq!(ApiVersion::v1(41).check(), Ok(ApiVersion::v1(41)));
+        assert_eq!(check(ApiVersion::v1(41)), Ok(ApiVersion::v1(41)));
     }
 }

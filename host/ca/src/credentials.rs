@@ -9,6 +9,7 @@ use rcgen::PublicKeyData;
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use swarmw_model::{Duration, Time};
+use swarmw_seal::Seal;
 use x509_parser::prelude::{FromDer, X509Certificate};
 
 use crate::{CaError, Identity};
@@ -30,51 +31,68 @@ pub struct Credentials {
 const RENEW_FROM: f64 = 0.5;
 const RENEW_TO: f64 = 0.8;
 
+/// The private key, in PEM or sealed.
+const KEY: &str = "node.key";
 /// A key whose certificate is about to be written.
 const NEXT_KEY: &str = "next-node.key";
+/// How PEM begins, and no sealed key does but by a chance of one in 2^88.
+const PEM: &[u8] = b"-----BEGIN ";
 
 // === impl Credentials ===
 
 impl Credentials {
     /// Writes the three files. Each is the old or the new one after a crash, and
     /// the certificate never lacks its key: the new key waits beside the old one
-    /// until the new certificate is there.
+    /// until the new certificate is there. With a seal the private key is sealed.
     ///
     /// # Errors
     /// The disk.
-    pub fn save(&self, folder: &Path) -> Result<(), CaError> {
+    pub fn save(&self, folder: &Path, seal: Option<&Seal>) -> Result<(), CaError> {
         std::fs::create_dir_all(folder).map_err(|source| io(folder, source))?;
-        write_whole(&folder.join("ca.crt"), &self.root_pem)?;
-        write_whole(&folder.join(NEXT_KEY), &self.key_pem)?;
-        write_whole(&folder.join("node.crt"), &self.chain_pem)?;
-        let key = folder.join("node.key");
+        let key = match seal {
+            Some(seal) => seal.seal(KEY.as_bytes(), self.key_pem.as_bytes()),
+            None => self.key_pem.clone().into_bytes(),
+        };
+        write_whole(&folder.join("ca.crt"), self.root_pem.as_bytes())?;
+        write_whole(&folder.join(NEXT_KEY), &key)?;
+        write_whole(&folder.join("node.crt"), self.chain_pem.as_bytes())?;
+        let key = folder.join(KEY);
         std::fs::rename(folder.join(NEXT_KEY), &key).map_err(|source| io(&key, source))
     }
 
-    /// Reads the three files.
+    /// Reads the three files; `seal` opens the private key where it is sealed.
     ///
     /// # Errors
     /// One is missing, or they do not belong together.
-    pub fn load(folder: &Path) -> Result<Self, CaError> {
+    pub fn load(folder: &Path, seal: &Seal) -> Result<Self, CaError> {
         let read = |name: &str| {
             let path = folder.join(name);
             std::fs::read_to_string(&path).map_err(|source| io(&path, source))
         };
-        let (root_pem, chain_pem) = (read("ca.crt")?, read("node.crt")?);
-        let key_pem = match read(NEXT_KEY) {
-            // A crash came between the new certificate and its key.
-            Ok(next) if fits(&chain_pem, &next) => next,
-            _ => read("node.key")?,
-        };
-        let damaged = |name: &str, e: CaError| CaError::Damaged {
+        let damaged = |name: &str, e: &dyn std::fmt::Display| CaError::Damaged {
             path: folder.join(name),
             why: e.to_string(),
         };
+        let read_key = |name: &str| {
+            let path = folder.join(name);
+            let bytes = std::fs::read(&path).map_err(|source| io(&path, source))?;
+            let bytes = match bytes.starts_with(PEM) {
+                true => bytes,
+                false => seal.open(KEY.as_bytes(), &bytes).map_err(|e| damaged(name, &e))?,
+            };
+            String::from_utf8(bytes).map_err(|_| damaged(name, &"it is no text"))
+        };
+        let (root_pem, chain_pem) = (read("ca.crt")?, read("node.crt")?);
+        let key_pem = match read_key(NEXT_KEY) {
+            // A crash came between the new certificate and its key.
+            Ok(next) if fits(&chain_pem, &next) => next,
+            _ => read_key(KEY)?,
+        };
         let identity = leaf(&chain_pem)
             .and_then(|leaf| Identity::of_certificate(&leaf))
-            .map_err(|e| damaged("node.crt", e))?;
-        chain(&root_pem).map_err(|e| damaged("ca.crt", e))?;
-        key(&key_pem).map_err(|e| damaged("node.key", e))?;
+            .map_err(|e| damaged("node.crt", &e))?;
+        chain(&root_pem).map_err(|e| damaged("ca.crt", &e))?;
+        key(&key_pem).map_err(|e| damaged(KEY, &e))?;
         Ok(Self { identity, chain_pem, key_pem, root_pem })
     }
 
@@ -130,7 +148,7 @@ fn validity(der: &[u8]) -> Option<(Time, Time)> {
     Some((time(validity.not_before.timestamp()), time(validity.not_after.timestamp())))
 }
 
-fn write_whole(path: &Path, text: &str) -> Result<(), CaError> {
+fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), CaError> {
     let temporary = path.with_extension("new");
     let write = || -> std::io::Result<()> {
         let mut file = OpenOptions::new()
@@ -139,7 +157,7 @@ fn write_whole(path: &Path, text: &str) -> Result<(), CaError> {
             .truncate(true)
             .mode(0o600)
             .open(&temporary)?;
-        file.write_all(text.as_bytes())?;
+        file.write_all(bytes)?;
         file.sync_all()?;
         std::fs::rename(&temporary, path)?;
         match path.parent() {
@@ -152,4 +170,63 @@ fn write_whole(path: &Path, text: &str) -> Result<(), CaError> {
 
 fn io(path: &Path, source: std::io::Error) -> CaError {
     CaError::Io { path: path.to_owned(), source }
+}
+
+#[cfg(test)]
+mod tests {
+    use swarmw_model::{ClusterId, NodeId, NodeRole};
+
+    use super::*;
+    use crate::{KeyPair, RootCa};
+
+    fn credentials() -> Credentials {
+        let (cluster, now) = (ClusterId::from_bits(1), Time::from_nanos(1 << 60));
+        let identity = Identity { node: NodeId::from_bits(2), cluster, role: NodeRole::Manager };
+        let root = RootCa::generate(cluster, now).expect("a root");
+        let key = KeyPair::generate().expect("a key");
+        let life = Duration::from_secs(3_600);
+        let chain_pem = root.sign(&key.csr_pem, &identity, life, now).expect("signed");
+        Credentials { identity, chain_pem, key_pem: key.key_pem, root_pem: root.certificate_pem }
+    }
+
+    #[test]
+    fn a_sealed_key_is_in_no_file_and_opens_by_its_seal_alone() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let (saved, seal) = (credentials(), Seal::new([7; 32]));
+        let secret = saved.key_pem.lines().nth(1).expect("base64").to_owned();
+        let is_there = || {
+            let files = std::fs::read_dir(folder.path()).expect("a folder").flatten();
+            files
+                .map(|file| std::fs::read(file.path()).expect("a file"))
+                .any(|bytes| bytes.windows(secret.len()).any(|part| part == secret.as_bytes()))
+        };
+        saved.save(folder.path(), None).expect("written");
+        assert!(is_there(), "or this test shows nothing");
+        // One that a crash left: its certificate was never written.
+        std::fs::write(folder.path().join(NEXT_KEY), &saved.key_pem).expect("written");
+        saved.save(folder.path(), Some(&seal)).expect("written");
+        assert!(!is_there());
+        let again = Credentials::load(folder.path(), &seal).expect("its seal");
+        assert_eq!(
+            (again.key_pem, again.identity),
+            (saved.key_pem.clone(), saved.identity.clone())
+        );
+        let error = Credentials::load(folder.path(), &Seal::new([8; 32])).expect_err("another");
+        assert!(error.to_string().contains("node.key is damaged"), "{error}");
+        saved.save(folder.path(), None).expect("written");
+        assert!(is_there());
+    }
+
+    #[test]
+    fn a_crash_between_a_certificate_and_its_sealed_key_changes_nothing() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let (old, new, seal) = (credentials(), credentials(), Seal::new([7; 32]));
+        old.save(folder.path(), Some(&seal)).expect("written");
+        let next = seal.seal(KEY.as_bytes(), new.key_pem.as_bytes());
+        std::fs::write(folder.path().join(NEXT_KEY), next).expect("written");
+        let loaded = || Credentials::load(folder.path(), &seal).expect("a pair").key_pem;
+        assert_eq!(loaded(), old.key_pem);
+        std::fs::write(folder.path().join("node.crt"), &new.chain_pem).expect("written");
+        assert_eq!(loaded(), new.key_pem);
+    }
 }

@@ -119,6 +119,11 @@ impl Tls {
         Ok(Arc::new(config))
     }
 
+    /// The credentials in use.
+    pub fn credentials(&self) -> Credentials {
+        self.now.load().credentials.clone()
+    }
+
     /// Who this node is.
     pub fn identity(&self) -> Identity {
         self.now.load().credentials.identity.clone()

@@ -1,20 +1,17 @@
 //! `swarmw events`: what happens in the cluster and on this node, as it happens.
 
-use bytes::{Buf as _, BytesMut};
-use http_body_util::BodyExt as _;
 use swarmw_template::Value;
 
 use crate::client::Client;
 use crate::failure::Failure;
 use crate::filter::{collect, filter};
 use crate::io::Io;
+use crate::lines;
 use crate::service::since;
 use crate::shape::EVENT;
 use crate::table::{Compiled, now};
 use crate::terminal::utc_offset;
 
-/// Longest event that a daemon may tell, in bytes.
-const EVENT_MAX: usize = 16 << 20;
 const NANOS: i64 = 1_000_000_000;
 
 /// `events`
@@ -48,27 +45,8 @@ pub(crate) async fn run(client: &Client, args: EventsArgs, io: &mut Io) -> Resul
     if !filters.is_empty() {
         call = call.query("filters", filters.to_json());
     }
-    let mut body = call.send().await?.into_body();
-    let mut buffered = BytesMut::new();
-    while let Some(frame) = body.frame().await {
-        let frame =
-            frame.map_err(|error| Failure::new(format!("error from daemon in stream: {error}")))?;
-        let Ok(data) = frame.into_data() else { continue };
-        buffered.extend_from_slice(&data);
-        while let Some(end) = buffered.iter().position(|byte| *byte == b'\n') {
-            let line = buffered.split_to(end);
-            buffered.advance(1);
-            if !line.trim_ascii().is_empty() {
-                io.text(&look.show(&line, utc_offset)?)?;
-            }
-        }
-        if buffered.len() > EVENT_MAX {
-            return Err(Failure::new(format!(
-                "the daemon tells an event of more than {EVENT_MAX} bytes"
-            )));
-        }
-    }
-    Ok(())
+    let body = call.send().await?.into_body();
+    lines::each(body, |line| Ok(io.text(&look.show(line, utc_offset)?)?)).await
 }
 
 /// How events are shown.

@@ -68,6 +68,25 @@ impl Io {
         }
         Ok(self.confirm(question)?.unwrap_or_default())
     }
+
+    /// Asks for one line that is not shown as it is typed; in a pipe nothing is asked.
+    pub(crate) fn secret(&mut self, prompt: &str) -> io::Result<String> {
+        let mut line = String::new();
+        match &mut self.answers {
+            Some(answers) => {
+                write!(self.stdout, "{prompt}")?;
+                self.stdout.flush()?;
+                let unseen = terminal::Unseen::begin();
+                answers.read_line(&mut line)?;
+                drop(unseen);
+                writeln!(self.stdout)?;
+            }
+            None => {
+                io::stdin().read_line(&mut line)?;
+            }
+        }
+        Ok(line.trim().to_owned())
+    }
 }
 
 #[cfg(test)]
@@ -75,6 +94,15 @@ mod tests {
     use std::io::Cursor;
 
     use crate::testing::Captured;
+
+    #[test]
+    fn a_secret_is_asked_for_and_read_without_blanks() {
+        let captured = Captured::default();
+        let mut io = captured.io(true, 80);
+        io.answers = Some(Box::new(Cursor::new(" SWMKEY-1-x \nmore\n")));
+        assert_eq!(io.secret("Enter unlock key: ").expect("read"), "SWMKEY-1-x");
+        assert_eq!(captured.stdout(), "Enter unlock key: \n");
+    }
 
     #[test]
     fn only_yes_is_a_yes_and_nobody_is_asked_where_nobody_is() {

@@ -19,6 +19,7 @@ mod filter;
 mod flags;
 mod inspect;
 mod io;
+mod lines;
 mod man;
 mod net;
 mod network;
@@ -37,6 +38,7 @@ mod terminal;
 #[cfg(test)]
 mod testing;
 mod volume;
+mod watch;
 
 pub use client::{
     CERTIFICATES_VARIABLE, Client, ClientError, HOST_VARIABLE, Host, InvalidHost, TlsFlags,
@@ -122,6 +124,9 @@ pub enum DaemonCommand {
     /// Manage volumes of this node and of the cluster
     #[command(subcommand, override_usage = "swarmw volume COMMAND", arg_required_else_help = true)]
     Volume(volume::VolumeCommand),
+    /// Watch the cluster's objects change, from a revision on
+    #[command(override_usage = "swarmw watch [OPTIONS]")]
+    Watch(watch::WatchArgs),
 }
 
 /// Clap's description of all commands here, for a binary that mounts nothing else.
@@ -203,6 +208,7 @@ async fn ask(client: &Client, command: DaemonCommand, io: &mut Io) -> Result<(),
             swarm::run(client, swarm::SwarmCommand::Leave(args), io).await
         }
         DaemonCommand::Events(args) => events::run(client, args, io).await,
+        DaemonCommand::Watch(args) => watch::run(client, args, io).await,
         DaemonCommand::Net(command) => net::run(client, command, io).await,
         DaemonCommand::Network(command) => network::run(client, command, io).await,
         DaemonCommand::Node(command) => node::run(client, command, io).await,

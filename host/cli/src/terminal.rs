@@ -14,6 +14,38 @@ pub(crate) fn columns() -> u16 {
     if answer == 0 && size.ws_col > 0 { size.ws_col } else { UNKNOWN_COLUMNS }
 }
 
+/// While it lives, the terminal on standard input does not show what is typed.
+pub(crate) struct Unseen(Option<libc::termios>);
+
+// === impl Unseen ===
+
+impl Unseen {
+    /// Where there is no terminal this changes nothing.
+    pub(crate) fn begin() -> Self {
+        // SAFETY: `termios` is plain numbers; all zeros are one.
+        let mut before: libc::termios = unsafe { std::mem::zeroed() };
+        // SAFETY: the pointer points to a live `termios`; a descriptor that is no terminal
+        // is answered with an error.
+        if unsafe { libc::tcgetattr(libc::STDIN_FILENO, &raw mut before) } != 0 {
+            return Self(None);
+        }
+        let mut unseen = before;
+        unseen.c_lflag &= !libc::ECHO;
+        // SAFETY: as above, and `unseen` is what the terminal has but for one flag.
+        let set = unsafe { libc::tcsetattr(libc::STDIN_FILENO, libc::TCSANOW, &raw const unseen) };
+        Self((set == 0).then_some(before))
+    }
+}
+
+impl Drop for Unseen {
+    fn drop(&mut self) {
+        if let Some(before) = &self.0 {
+            // SAFETY: what is set is what the terminal had before.
+            unsafe { libc::tcsetattr(libc::STDIN_FILENO, libc::TCSANOW, before) };
+        }
+    }
+}
+
 /// Whether the effective user is root.
 pub(crate) fn is_root() -> bool {
     // SAFETY: geteuid has no preconditions and cannot fail.

@@ -28,7 +28,8 @@ mod yaml;
 
 pub use amounts::{bytes, cpus, duration, protocol, short_ports};
 pub use convert::{
-    IMAGE_LABEL, NAMESPACE_LABEL, NetworkRequest, Stack, StackService, dependency_label,
+    IMAGE_LABEL, NAMESPACE_LABEL, NetworkRequest, PLATFORM_LABEL, Stack, StackService,
+    dependency_label,
 };
 pub use load::{Input, Loaded, Request, load};
 pub use project::{Condition, Dependency, Project};

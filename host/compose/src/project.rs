@@ -76,6 +76,7 @@ pub(crate) struct Service {
     pub networks: BTreeMap<String, Option<ServiceNetwork>>,
     pub oom_score_adj: i64,
     pub pid: String,
+    pub platform: String,
     pub ports: Vec<Port>,
     pub privileged: bool,
     pub profiles: Vec<String>,

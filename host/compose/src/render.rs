@@ -189,6 +189,7 @@ fn service(service: &Service) -> Out {
     map.text("network_mode", &service.network_mode);
     map.map("networks", each(&service.networks, |n| n.as_ref().map_or(Out::Null, joined)));
     map.text("pid", &service.pid);
+    map.text("platform", &service.platform);
     map.list("ports", service.ports.iter().map(port).collect());
     map.flag("privileged", service.privileged);
     map.texts("profiles", &service.profiles);

@@ -1,32 +1,26 @@
 //! Keys of services that a cluster has no use for. Docker's client says so of each, in
-//! these words.
+//! these words; of some more, which services have here.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::node::Node;
+use crate::node::{Entry, Node};
 
-/// What `docker stack deploy` reads and ignores.
-const IGNORED: [&str; 16] = [
+/// What `docker stack deploy` reads and ignores, and services cannot have here either.
+const IGNORED: [&str; 10] = [
     "build",
     "cgroupns_mode",
     "cgroup_parent",
-    "devices",
     "domainname",
     "external_links",
-    "ipc",
     "links",
     "mac_address",
     "network_mode",
-    "pid",
-    "privileged",
     "restart",
-    "security_opt",
-    "shm_size",
     "userns_mode",
 ];
 
 /// Keys of the present specification alone that services have no settings for.
-pub(crate) const SPEC_ONLY: [&str; 31] = [
+pub(crate) const SPEC_ONLY: [&str; 30] = [
     "annotations",
     "attach",
     "blkio_config",
@@ -46,7 +40,6 @@ pub(crate) const SPEC_ONLY: [&str; 31] = [
     "memswap_limit",
     "models",
     "oom_kill_disable",
-    "platform",
     "post_start",
     "pre_stop",
     "provider",
@@ -59,6 +52,9 @@ pub(crate) const SPEC_ONLY: [&str; 31] = [
     "volume_driver",
     "volumes_from",
 ];
+
+/// Keys whose values may name a container or a service whose namespace is to be shared.
+const NAMESPACES: [&str; 2] = ["ipc", "pid"];
 
 const DEPRECATED: [(&str, &str); 2] = [
     ("container_name", "Setting the container name is not supported."),
@@ -89,8 +85,18 @@ const FORBIDDEN: [(&str, &str); 7] = [
 
 /// The keys that are read and ignored, by their names.
 pub(crate) fn ignored(root: &Node) -> BTreeSet<String> {
-    let known = |key: &str| IGNORED.contains(&key) || SPEC_ONLY.contains(&key);
-    keys(root).filter(|key| known(key)).map(str::to_owned).collect()
+    let is_ignored = |entry: &&Entry| {
+        let key = entry.key.as_str();
+        let joins = || entry.value.printed().is_some_and(|mode| joins_another(&mode));
+        IGNORED.contains(&key) || SPEC_ONLY.contains(&key) || (NAMESPACES.contains(&key) && joins())
+    };
+    entries(root).filter(is_ignored).map(|entry| entry.key.clone()).collect()
+}
+
+/// Whether a mode of `ipc` or `pid` is the namespace of another container: tasks of services
+/// may be on different nodes, and have none to share.
+pub(crate) fn joins_another(mode: &str) -> bool {
+    ["container:", "service:"].iter().any(|prefix| mode.starts_with(prefix))
 }
 
 /// The keys that have gone out of use, and why.
@@ -104,14 +110,14 @@ pub(crate) fn forbidden(root: &Node) -> BTreeMap<String, String> {
 }
 
 fn listed(root: &Node, list: &[(&str, &str)]) -> BTreeMap<String, String> {
-    keys(root)
-        .filter_map(|key| list.iter().find(|(known, _)| *known == key))
+    entries(root)
+        .filter_map(|entry| list.iter().find(|(known, _)| *known == entry.key))
         .map(|(key, why)| ((*key).to_owned(), (*why).to_owned()))
         .collect()
 }
 
-/// All keys of all services.
-fn keys(root: &Node) -> impl Iterator<Item = &str> {
+/// All keys of all services, with their values.
+fn entries(root: &Node) -> impl Iterator<Item = &Entry> {
     let services = root.get("services").map(Node::entries).unwrap_or_default();
-    services.iter().flat_map(|entry| entry.value.entries()).map(|entry| entry.key.as_str())
+    services.iter().flat_map(|entry| entry.value.entries())
 }

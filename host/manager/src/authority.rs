@@ -12,6 +12,9 @@ use tonic::Status;
 
 use crate::propose::Proposer;
 
+/// What a node is told whose token lets nobody in; Swarm's words.
+const NO_TOKEN: &str = "A valid join token is necessary to join this cluster";
+
 /// Answers `Ca.RootCertificate`.
 pub(crate) fn root_certificate(state: &State) -> Result<pb::RootReply, Status> {
     let cluster = cluster_of(state)?;
@@ -63,15 +66,15 @@ async fn admitted(
     cluster: &Cluster,
     request: &pb::IssueRequest,
 ) -> Result<Identity, Status> {
-    let token = JoinToken::parse(&request.token)
-        .map_err(|_| Status::invalid_argument("invalid join token"))?;
+    let none_of_ours = || Status::invalid_argument(NO_TOKEN);
+    let token = JoinToken::parse(&request.token).map_err(|_| none_of_ours())?;
     let is = |text: &str| JoinToken::parse(text).is_ok_and(|ours| ours == token);
     let role = if is(&cluster.join_tokens.manager) {
         NodeRole::Manager
     } else if is(&cluster.join_tokens.worker) {
         NodeRole::Worker
     } else {
-        return Err(Status::invalid_argument("invalid join token"));
+        return Err(none_of_ours());
     };
     let availability = match request.availability.as_str() {
         "" | "active" => Availability::Active,

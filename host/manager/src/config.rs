@@ -5,10 +5,11 @@ use std::sync::Arc;
 
 use swarmw_ambient::Ambient;
 use swarmw_ca::Tls;
-use swarmw_model::{NodeId, Refusal};
+use swarmw_model::{NodeId, Refusal, UnlockKey, Version};
 use swarmw_plugin_host::Compiler;
 use swarmw_proto::Channels;
 use swarmw_raft::{Peers, RaftError, Storage, Timing};
+use tokio::sync::watch;
 
 use crate::blobs::BlobError;
 use crate::forward::Handler;
@@ -40,6 +41,17 @@ pub struct ManagerConfig {
     pub handler: Handler,
     /// Asks what update policies want to be told.
     pub observer: Observer,
+    /// Told how managers lock their files.
+    pub lock: watch::Sender<Lock>,
+}
+
+/// How managers lock their files, as a version of the cluster says.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Lock {
+    /// The cluster's.
+    pub version: Version,
+    /// What unlocks them; `None`: they are not locked.
+    pub key: Option<UnlockKey>,
 }
 
 /// Why a manager could not start.

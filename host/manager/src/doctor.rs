@@ -56,8 +56,11 @@ async fn of_node(inner: &Inner, id: NodeId) -> Option<NetReport> {
             let should: Vec<_> = [heard(&before), heard(&after)].into_iter().flatten().collect();
             NetReport::of(id, &node.description.hostname, findings, &should)
         }
-        Ok(Err(status)) => refused(node, &status),
-        Err(_) => silent(node, format!("it did not answer within {} s", PATIENCE.as_secs())),
+        Ok(Err(status)) if !swarmw_proto::fell_silent(&status) => refused(node, &status),
+        // A sign of life is waited for as long as the answer.
+        Ok(Err(_)) | Err(_) => {
+            silent(node, format!("it did not answer within {} s", PATIENCE.as_secs()))
+        }
     };
     Some(report)
 }

@@ -6,7 +6,7 @@ use rand::Rng;
 use swarmw_ca::{CaError, Credentials, Identity, JoinToken, KeyPair, RootCa};
 use swarmw_model::{
     AddressPools, Availability, Base64, Cluster, ClusterId, ClusterSpec, FEATURE_LEVEL, JoinTokens,
-    NodeId, NodeRole, RootCa as RootCaRecord, Time, Version,
+    NodeId, NodeRole, RootCa as RootCaRecord, Time, UnlockKey, Version,
 };
 
 /// What a founder brings.
@@ -58,6 +58,7 @@ pub fn new_cluster(founding: &Founding, now: Time, rng: &mut impl Rng) -> Result
         updated_at: now,
         spec: founding.spec.clone(),
         join_tokens: JoinTokens { worker: token(rng), manager: token(rng) },
+        unlock_key: founding.spec.encryption.auto_lock_managers.then(|| UnlockKey::random(rng)),
         removed_nodes: Default::default(),
         feature_level: FEATURE_LEVEL,
         address_pools: founding.address_pools.clone(),

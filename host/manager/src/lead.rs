@@ -41,6 +41,8 @@ struct Loops {
     policies: PluginHost,
     ambient: Ambient,
     told: Told,
+    /// Why tasks got no address on the ingress network, as it was told last.
+    off_mesh: Option<Arc<str>>,
     /// Of the plugins that the last tick was decided by.
     generation: Option<u64>,
 }
@@ -123,6 +125,7 @@ impl Loops {
             scheduler: Scheduler::new(state),
             claims: Claims::default(),
             told: Told::default(),
+            off_mesh: None,
             allocator: Allocator::new(),
             policies,
             ambient,
@@ -154,7 +157,7 @@ impl Loops {
             self.orchestrator.policies_changed();
         }
         self.generation = generation;
-        let mut addresses = Addresses::of(state);
+        let mut addresses = self.allocator.addresses(state, now);
         let (mut changes, exhausted) = self.allocator.services(&mut addresses);
         for failure in exhausted {
             warn!(service = %failure.service, reason = %failure.reason, "a service lacks something");
@@ -191,6 +194,17 @@ impl Loops {
         }
         let taken_back = self.allocator.tasks(&mut addresses, &mut changes, now);
         taken_back.told_before.into_iter().for_each(|task| self.scheduler.stays_waiting(task));
+        if let Some(reason) = taken_back.off_mesh
+            && self.off_mesh.as_ref() != Some(&reason)
+        {
+            warn!(
+                %reason,
+                "tasks get no address on the ingress network: their ports are served in user \
+                 space, where clients' addresses are lost, until they are replaced while one is \
+                 free"
+            );
+            self.off_mesh = Some(reason);
+        }
         if taken_back.any {
             // What they took of their nodes in the pass may be what others wait for.
             self.scheduler.try_again();

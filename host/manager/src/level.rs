@@ -38,8 +38,14 @@ pub(crate) fn check(state: &State, change: &Change) -> Result<(), Refusal> {
                 false => state.needs_host_access(),
             }
         }
-        Change::UpdateCluster { spec, .. } if !spec.host_access().is_empty() => {
-            state.needs_host_access()
+        Change::UpdateCluster { spec, .. } => {
+            if !spec.host_access().is_empty() {
+                state.needs_host_access()?;
+            }
+            match spec.encryption.auto_lock_managers {
+                true => state.needs_autolock(),
+                false => Ok(()),
+            }
         }
         Change::RotateSecret(_) | Change::RotateConfig(_) => state.needs_versions(),
         Change::UpdateNode { id, spec, .. } if spec.role == NodeRole::Manager => {

@@ -1,7 +1,7 @@
 //! Log streams: from the nodes that run the tasks, through the leader, to whoever
 //! asked. Lines wait in bounded queues; a slow reader slows the nodes down.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -27,6 +27,8 @@ pub struct LogsRequest {
     pub stdout: bool,
     /// Standard error.
     pub stderr: bool,
+    /// With the attributes of the log driver.
+    pub details: bool,
 }
 
 /// One line of one task.
@@ -40,16 +42,31 @@ pub struct LogLine {
     pub at: Time,
     /// With its line end, if it had one.
     pub text: Vec<u8>,
+    /// Of the log driver, where they were asked for.
+    pub attributes: BTreeMap<String, String>,
 }
 
 /// A reader's lines; ends when every node asked has said all, or is gone.
 #[derive(Debug)]
 pub struct Lines {
     receiver: mpsc::Receiver<LogLine>,
-    /// Nodes that could not be asked.
-    pub unreachable: Vec<NodeId>,
+    missing: Shortfall,
     _guard: Guard,
 }
+
+/// Why a log is not whole, in Swarm's words.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Missing {
+    /// The node had no session: it could not be asked.
+    #[error("node {0} is not available")]
+    NotAvailable(NodeId),
+    /// The node's session ended before it had said all.
+    #[error("node {0} disconnected unexpectedly")]
+    Disconnected(NodeId),
+}
+
+/// What a reader misses: at most one reason for each node asked.
+type Shortfall = Arc<Mutex<Vec<Missing>>>;
 
 /// Subscriptions under way.
 #[derive(Clone, Debug, Default)]
@@ -68,6 +85,7 @@ struct Open {
     asked: BTreeSet<(NodeId, TaskId)>,
     /// The nodes that have not said all yet.
     waiting: BTreeSet<NodeId>,
+    missing: Shortfall,
 }
 
 /// Where the lines of one node go.
@@ -102,16 +120,18 @@ impl Lines {
     pub async fn next(&mut self) -> Option<LogLine> {
         self.receiver.recv().await
     }
+
+    /// What the reader misses; all of it is known once there is no next line.
+    pub fn missing(&self) -> Vec<Missing> {
+        self.missing.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
 }
 
 // === impl LogBroker ===
 
 impl LogBroker {
     /// Opens a subscription: what each node is to be asked, and the reader's end.
-    pub(crate) fn open(
-        &self,
-        request: &LogsRequest,
-    ) -> (Vec<(NodeId, pb::LogsWanted)>, u64, mpsc::Receiver<LogLine>) {
+    pub(crate) fn open(&self, request: &LogsRequest) -> (Vec<(NodeId, pb::LogsWanted)>, Lines) {
         let subscription = self.0.next.fetch_add(1, Ordering::Relaxed) + 1;
         let mut by_node: HashMap<NodeId, Vec<String>> = HashMap::new();
         for (task, node) in &request.tasks {
@@ -129,31 +149,22 @@ impl LogBroker {
                     since: request.since.as_nanos(),
                     stdout: request.stdout,
                     stderr: request.stderr,
+                    details: request.details,
                 };
                 (node, wanted)
             })
             .collect::<Vec<_>>();
         let (sender, receiver) = mpsc::channel(LINES_IN_FLIGHT);
-        let waiting = wanted.iter().map(|(node, _)| *node).collect();
+        let waiting: BTreeSet<_> = wanted.iter().map(|(node, _)| *node).collect();
+        let missing = Shortfall::default();
         let asked = request.tasks.iter().map(|(task, node)| (*node, *task)).collect();
-        self.locked().insert(subscription, Open { sender, asked, waiting });
-        (wanted, subscription, receiver)
-    }
-
-    /// The reader's end, once the nodes have been asked.
-    pub(crate) fn reader(
-        &self,
-        subscription: u64,
-        receiver: mpsc::Receiver<LogLine>,
-        unreachable: Vec<NodeId>,
-    ) -> Lines {
-        for node in &unreachable {
-            self.finished(subscription, *node);
+        // Nobody would end a log that no node is asked for.
+        if !waiting.is_empty() {
+            let open = Open { sender, asked, waiting, missing: missing.clone() };
+            self.locked().insert(subscription, open);
         }
-        if self.locked().get(&subscription).is_some_and(|open| open.waiting.is_empty()) {
-            self.close(subscription);
-        }
-        Lines { receiver, unreachable, _guard: Guard { broker: self.clone(), subscription } }
+        let guard = Guard { broker: self.clone(), subscription };
+        (wanted, Lines { receiver, missing, _guard: guard })
     }
 
     /// Where a node's lines go.
@@ -168,16 +179,30 @@ impl LogBroker {
         }
     }
 
-    /// A node has said all, or its session is gone.
+    /// A node has said all.
     pub(crate) fn finished(&self, subscription: u64, node: NodeId) {
+        self.done(subscription, node, None);
+    }
+
+    /// Nothing more comes from a node: it has said all, or this is why it has not.
+    fn done(&self, subscription: u64, node: NodeId, missing: Option<Missing>) {
         let mut open = self.locked();
         let last = open.get_mut(&subscription).is_some_and(|open| {
-            open.waiting.remove(&node);
+            if open.waiting.remove(&node)
+                && let Some(missing) = missing
+            {
+                open.missing.lock().unwrap_or_else(PoisonError::into_inner).push(missing);
+            }
             open.waiting.is_empty()
         });
         if last {
             open.remove(&subscription);
         }
+    }
+
+    /// A node has no session: it is not asked.
+    pub(crate) fn unavailable(&self, subscription: u64, node: NodeId) {
+        self.done(subscription, node, Some(Missing::NotAvailable(node)));
     }
 
     /// A node's session is gone: nothing more comes from it.
@@ -189,7 +214,7 @@ impl LogBroker {
             .map(|(id, _)| *id)
             .collect();
         for subscription in mine {
-            self.finished(subscription, node);
+            self.done(subscription, node, Some(Missing::Disconnected(node)));
         }
     }
 

@@ -7,18 +7,18 @@ use bytes::Bytes;
 use swarmw_ca::Tls;
 use swarmw_model::{
     Blob, Id, ManagerStatus, NetReport, NetworkId, NetworkSpec, Node, NodeId, Outlook, RaftMember,
-    Reachability, Refusal, RefusalKind, RequestId, ServiceSpec, Wish,
+    Reachability, Refusal, RefusalKind, RequestId, ServiceSpec, TaskId, Wish,
 };
 use swarmw_plugin_host::{Compiler, PluginHost};
-use swarmw_proto::Channels;
-use swarmw_raft::{Raft, RaftConfig, Role, Subscription};
+use swarmw_proto::{Channels, Wire};
+use swarmw_raft::{Past, Raft, RaftConfig, Role, Subscription};
 use swarmw_state::{Change, State, Transaction};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info};
 
 use crate::blobs::BlobStore;
-use crate::config::{ManagerConfig, ManagerError};
+use crate::config::{Lock, ManagerConfig, ManagerError};
 use crate::dispatcher::Dispatcher;
 use crate::forward::{ForwardError, Handler, StreamedResponse, WholeRequest, forward};
 use crate::found::Founded;
@@ -26,7 +26,8 @@ use crate::logs::{Lines, LogBroker, LogsRequest};
 use crate::observe::Observer;
 use crate::propose::Proposer;
 use crate::{
-    authority, collect, doctor, lead, level, membership, networks, plan, plugins, replicate,
+    authority, collect, containers, doctor, lead, level, membership, networks, plan, plugins,
+    replicate,
 };
 
 /// A manager node, running. Cheap to clone.
@@ -51,6 +52,7 @@ pub(crate) struct Inner {
     pub(crate) observer: Observer,
     pub(crate) logs: LogBroker,
     tls: Tls,
+    lock: watch::Sender<Lock>,
     leading: Mutex<Option<Leading>>,
     pub(crate) cancel: CancellationToken,
 }
@@ -155,6 +157,7 @@ impl Manager {
             observer: config.observer,
             logs: LogBroker::default(),
             tls: config.tls,
+            lock: config.lock,
             leading: Mutex::default(),
             cancel: CancellationToken::new(),
         })))
@@ -219,7 +222,8 @@ impl Manager {
         info!("this manager leads no more");
     }
 
-    /// Keeps the list of removed nodes that connections are checked against.
+    /// Keeps the list of removed nodes that connections are checked against, and tells
+    /// this node how it is to lock its files.
     async fn follow_state(self) {
         let mut events = self.0.log.raft.subscribe();
         loop {
@@ -227,6 +231,12 @@ impl Manager {
             if let Some(cluster) = state.cluster() {
                 let removed = cluster.removed_nodes.keys().filter_map(|id| id.parse().ok());
                 self.0.tls.deny(removed.collect());
+                let lock = Lock { version: cluster.version, key: cluster.unlock_key.clone() };
+                self.0.lock.send_if_modified(|told| {
+                    let is_news = *told != lock;
+                    *told = lock;
+                    is_news
+                });
             }
             tokio::select! {
                 () = self.0.cancel.cancelled() => return,
@@ -244,6 +254,11 @@ impl Manager {
     /// What changes from now on.
     pub fn changes(&self) -> Subscription {
         self.0.log.raft.subscribe()
+    }
+
+    /// What changed after an entry of the log that somebody has seen, and from then on.
+    pub fn past(&self) -> Past {
+        self.0.log.raft.past()
     }
 
     /// Whether this manager leads and is ready to.
@@ -379,12 +394,14 @@ impl Manager {
         let Some(Leading { dispatcher }) = self.leading().clone() else {
             return Err(Refusal::rpc(RefusalKind::Unknown, crate::propose::NO_LEADER));
         };
-        let (wanted, subscription, receiver) = self.0.logs.open(request);
-        let unreachable = wanted
-            .into_iter()
-            .filter_map(|(node, wanted)| (!dispatcher.ask_logs(node, wanted)).then_some(node))
-            .collect();
-        Ok(self.0.logs.reader(subscription, receiver, unreachable))
+        let (wanted, lines) = self.0.logs.open(request);
+        for (node, wanted) in wanted {
+            let subscription = wanted.subscription;
+            if !dispatcher.ask_logs(node, wanted) {
+                self.0.logs.unavailable(subscription, node);
+            }
+        }
+        Ok(lines)
     }
 
     /// Has nodes look at their own networks, all at a time, and says of each how it stands;
@@ -397,6 +414,15 @@ impl Manager {
             return Err(Refusal::rpc(RefusalKind::Unknown, crate::propose::NO_LEADER));
         }
         Ok(doctor::examine(&self.0, nodes).await)
+    }
+
+    /// A connection that speaks HTTP, as to an engine, to the container of a task on its node.
+    /// Any manager opens one, by what it last knew of the cluster.
+    ///
+    /// # Errors
+    /// The task's node is down, is not reached within seconds, or has no such task.
+    pub async fn open_container(&self, task: TaskId) -> Result<Box<dyn Wire>, Refusal> {
+        containers::open(&self.0, task).await
     }
 
     /// Passes a request of the API on to the leader.
@@ -415,6 +441,14 @@ impl Manager {
         {
             info!(%why, "the leadership could not be handed on");
         }
+    }
+
+    /// Seals what this manager keeps on disk by the key that its storage's seal has now.
+    ///
+    /// # Errors
+    /// The disk, or this manager stops.
+    pub async fn reseal(&self) -> Result<(), ManagerError> {
+        Ok(self.0.log.raft.reseal().await?)
     }
 
     /// Waits until this manager has failed, and says why; see [`Raft::failed`]. It is

@@ -240,6 +240,7 @@ fn said(refusal: &Refusal) -> Status {
         RefusalKind::FailedPrecondition => Code::FailedPrecondition,
         RefusalKind::Unimplemented => Code::Unimplemented,
         RefusalKind::PermissionDenied => Code::PermissionDenied,
+        RefusalKind::Unauthenticated => Code::Unauthenticated,
         // Whoever asks may ask again: the leader was lost, or something changed meanwhile.
         RefusalKind::Unknown | RefusalKind::Unavailable => Code::Unavailable,
     };

@@ -298,6 +298,7 @@ impl pb::dispatcher_server::Dispatcher for ManagerServices {
                     stream: if line.stream == 2 { 2 } else { 1 },
                     at: Time::from_nanos(line.at_nanos),
                     text: line.text,
+                    attributes: line.attributes.into_iter().collect(),
                 };
                 sink.take(line).await?;
             }

@@ -6,7 +6,7 @@ use ipnet::{IpNet, Ipv4Net};
 use serde::{Deserialize, Serialize};
 
 use crate::json::{is_default, null_as_default};
-use crate::{Base64, ClusterId, Duration, HostAccess, Time, Version};
+use crate::{Base64, ClusterId, Duration, HostAccess, Time, UnlockKey, Version};
 
 /// What an operator wants of the cluster; absent parts have Swarm's defaults.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -29,6 +29,13 @@ pub struct ClusterSpec {
     /// Certificates.
     #[serde(rename = "CAConfig", deserialize_with = "null_as_default")]
     pub ca: CaConfig,
+    /// What managers keep on disk.
+    #[serde(
+        rename = "EncryptionConfig",
+        deserialize_with = "null_as_default",
+        skip_serializing_if = "is_default"
+    )]
+    pub encryption: EncryptionConfig,
     /// What Docker has no field for. A write that lacks it keeps the stored one, and an
     /// explicit empty one clears it.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -85,6 +92,14 @@ pub struct CaConfig {
     pub node_cert_expiry: Duration,
 }
 
+/// What managers keep on disk.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct EncryptionConfig {
+    /// Whether a manager that starts needs the unlock key before it can read its own files.
+    pub auto_lock_managers: bool,
+}
+
 /// The cluster.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase")]
@@ -104,6 +119,10 @@ pub struct Cluster {
     pub root_ca: RootCa,
     /// What lets a node join.
     pub join_tokens: JoinTokens,
+    /// What unlocks managers; there exactly while they lock themselves. Never leaves the
+    /// managers but by `GET /swarm/unlockkey`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unlock_key: Option<UnlockKey>,
     /// Common names of removed nodes and when their last certificate ends: they
     /// are turned away until then.
     #[serde(default, skip_serializing_if = "is_default")]
@@ -159,8 +178,9 @@ pub struct JoinTokens {
 
 /// Raised when the state or the log learns something that older binaries cannot read.
 /// 2: networks. 3: jobs. 4: generic resources, access to nodes, versions of secrets and
-/// configs.
-pub const FEATURE_LEVEL: u32 = 4;
+/// configs. 5: managers that lock themselves, registry credentials that outlive a rollback,
+/// ports of the nodes' own that no service may publish.
+pub const FEATURE_LEVEL: u32 = 5;
 
 // === impl ClusterSpec and its parts ===
 
@@ -180,6 +200,7 @@ impl Default for ClusterSpec {
             raft: RaftConfig::default(),
             dispatcher: DispatcherConfig::default(),
             ca: CaConfig::default(),
+            encryption: EncryptionConfig::default(),
             swarmw: None,
         }
     }

@@ -23,6 +23,8 @@ pub enum RefusalKind {
     Unavailable,
     /// 403: the caller may not.
     PermissionDenied,
+    /// 401: the caller does not prove that it may.
+    Unauthenticated,
 }
 
 /// A request refused: the message a user reads, and its kind.
@@ -47,6 +49,7 @@ impl RefusalKind {
     pub const fn http_status(self) -> u16 {
         match self {
             Self::InvalidArgument | Self::FailedPrecondition => 400,
+            Self::Unauthenticated => 401,
             Self::PermissionDenied => 403,
             Self::NotFound => 404,
             Self::AlreadyExists => 409,
@@ -67,6 +70,7 @@ impl RefusalKind {
             Self::Unknown => "Unknown",
             Self::Unavailable => "Unavailable",
             Self::PermissionDenied => "PermissionDenied",
+            Self::Unauthenticated => "Unauthenticated",
         }
     }
 }

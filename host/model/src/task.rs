@@ -71,6 +71,10 @@ pub struct TaskStatus {
     /// Host-mode ports as bound.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub port_status: Option<Box<PortStatus>>,
+    /// It runs still, and nobody new is to be led to it: it is ill and about to be stopped,
+    /// or has ended and is not cleared away yet.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub leaves: bool,
 }
 
 /// The container or the Wasm process of a task.
@@ -282,6 +286,11 @@ impl Task {
     /// Whether it should run: on and on, or to its end.
     pub fn is_wanted(&self) -> bool {
         self.desired_state <= TaskState::Complete
+    }
+
+    /// Whether new connections may be led to it, and its name to its address.
+    pub fn serves(&self) -> bool {
+        self.status.state == TaskState::Running && self.is_wanted() && !self.status.leaves
     }
 
     /// Whether the task uses its node's resources: it should run and has not ended.

@@ -54,10 +54,14 @@ pub fn service(spec: &ServiceSpec) -> Result<(), Refusal> {
             "engine plugins as services are not supported by swarmw",
         ));
     }
+    let runtime = spec.task_template.runtime.as_str();
+    if !matches!(runtime, "" | "container" | "plugin" | "attachment") {
+        return Err(Refusal::invalid("unsupported runtime"));
+    }
     let Some(container) = spec.container() else {
         return Err(Refusal::invalid("mismatched Runtime and *Spec fields"));
     };
-    if !matches!(spec.task_template.runtime.as_str(), "" | "container") {
+    if !matches!(runtime, "" | "container") {
         return Err(Refusal::invalid("mismatched Runtime and *Spec fields"));
     }
     if container.image.is_empty() {
@@ -118,6 +122,15 @@ fn job(spec: &ServiceSpec) -> Result<(), Refusal> {
     Ok(())
 }
 
+/// A number as Go writes it for people: small ones with an exponent of two digits.
+fn in_go(number: f64) -> String {
+    let with_exponent = format!("{number:e}");
+    match with_exponent.split_once("e-") {
+        Some((digits, exponent)) if number.abs() < 1e-4 => format!("{digits}e-{exponent:0>2}"),
+        _ => number.to_string(),
+    }
+}
+
 fn resources(spec: &ServiceSpec) -> Result<(), Refusal> {
     let Some(wanted) = &spec.task_template.resources else {
         return Ok(());
@@ -126,7 +139,7 @@ fn resources(spec: &ServiceSpec) -> Result<(), Refusal> {
     let reserved = wanted.reservations.as_ref().map(|r| (r.nano_cpus, r.memory_bytes));
     for (cpus, memory) in limits.into_iter().chain(reserved) {
         if cpus != 0 && cpus < CPU_MIN {
-            let cpus = cpus as f64 / 1e9;
+            let cpus = in_go(cpus as f64 / 1e9);
             return Err(rpc(format!("invalid cpu value {cpus}: Must be at least 0.001")));
         }
         if memory != 0 && memory < MEMORY_MIN {
@@ -266,12 +279,6 @@ fn networks(spec: &ServiceSpec) -> Result<(), Refusal> {
         if network.target.is_empty() {
             return Err(rpc("TaskSpec: a network's target must be provided"));
         }
-        if let Some(option) = network.driver_opts.keys().next() {
-            return Err(rpc(format!(
-                "no such option of a network attachment: {option}: there are none, leave \
-                 driver-opt out"
-            )));
-        }
         if !targets.insert(network.target.as_str()) {
             return Err(rpc(format!("TaskSpec: duplicate network: {}", network.target)));
         }
@@ -309,7 +316,7 @@ pub fn cluster(spec: &ClusterSpec) -> Result<(), Refusal> {
         ));
     }
     if spec.ca.node_cert_expiry < Duration::from_secs(3600) {
-        return Err(rpc("minimum certificate expiry time is 1h0m0s"));
+        return Err(rpc("minimum certificate expiry time is: 1h0m0s"));
     }
     if spec.raft.keep_old_snapshots != 0 {
         return Err(Refusal::plain(
@@ -397,6 +404,35 @@ mod tests {
             let said = service(&spec).expect_err(want).to_string();
             let said = said.trim_start_matches("rpc error: code = InvalidArgument desc = ");
             assert_eq!(said, want);
+        }
+    }
+
+    #[test]
+    fn ports_that_cannot_be_are_refused_in_swarms_words() {
+        for (endpoint, want) in [
+            (r#"{"Ports":[{"TargetPort":53},{"TargetPort":53,"Protocol":"udp"}]}"#, ""),
+            (
+                r#"{"Ports":[{"TargetPort":53,"PublishedPort":53},{"TargetPort":53,"PublishedPort":53,"Protocol":"udp"}]}"#,
+                "",
+            ),
+            (r#"{"Ports":[{"PublishedPort":80}]}"#, "EndpointSpec: target port must be set"),
+            (
+                r#"{"Ports":[{"TargetPort":80,"PublishedPort":80},{"TargetPort":81,"PublishedPort":80}]}"#,
+                "EndpointSpec: duplicate published ports provided",
+            ),
+            (
+                r#"{"Mode":"dnsrr","Ports":[{"TargetPort":80,"PublishedPort":80}]}"#,
+                "EndpointSpec: port published with ingress mode can't be used with dnsrr mode",
+            ),
+            (r#"{"Mode":"dnsrr","Ports":[{"TargetPort":80,"PublishMode":"host"}]}"#, ""),
+        ] {
+            let spec = format!(
+                r#"{{"Name":"a","TaskTemplate":{{"ContainerSpec":{{"Image":"x"}}}},"EndpointSpec":{endpoint}}}"#
+            );
+            let spec: ServiceSpec = serde_json::from_str(&spec).expect("a spec");
+            let said = service(&spec).err().map(|refusal| refusal.to_string()).unwrap_or_default();
+            let said = said.trim_start_matches("rpc error: code = InvalidArgument desc = ");
+            assert_eq!(said, want, "{endpoint}");
         }
     }
 
@@ -499,10 +535,7 @@ mod tests {
                 "TaskSpec: duplicate network: n",
             ),
             (r#""TaskTemplate":{"Networks":[{}],"#, "target must be provided"),
-            (
-                r#""TaskTemplate":{"Networks":[{"Target":"n","DriverOpts":{"a":"b"}}],"#,
-                "no such option of a network attachment: a",
-            ),
+            (r#""TaskTemplate":{"Networks":[{"Target":"n","DriverOpts":{"a":"b"}}],"#, ""),
         ] {
             let spec = format!(r#"{{"Name":"a",{networks}"ContainerSpec":{{"Image":"x"}}}}}}"#);
             let mut spec: ServiceSpec = serde_json::from_str(&spec).expect("a spec");

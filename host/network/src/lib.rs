@@ -7,6 +7,7 @@
 //! [`PublishedPort`]: swarmw_model::PublishedPort
 
 mod backends;
+mod held;
 mod listen;
 mod ports;
 mod tcp;

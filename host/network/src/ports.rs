@@ -7,11 +7,12 @@ use std::time::Duration;
 
 use swarmw_model::{Backend, PortProtocol, PublishedPort};
 use tokio::sync::watch;
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use crate::backends::Backends;
-use crate::{Reach, listen, tcp, udp};
+use crate::{Reach, held, listen, tcp, udp};
 
 /// A port that is taken by another process is tried again after this time.
 const BIND_RETRY: Duration = Duration::from_secs(2);
@@ -27,6 +28,8 @@ struct Inner {
     address: IpAddr,
     reach: Arc<dyn Reach>,
     open: Mutex<HashMap<Key, Open>>,
+    /// What still holds the socket of a port that was closed, for a moment.
+    closing: Mutex<HashMap<Key, JoinHandle<()>>>,
     refused: watch::Sender<BTreeSet<Key>>,
     cancel: CancellationToken,
 }
@@ -36,6 +39,8 @@ struct Open {
     target: Arc<std::sync::atomic::AtomicU16>,
     error: Arc<Mutex<Option<String>>>,
     close: CancellationToken,
+    /// Ends when the socket is closed.
+    held: JoinHandle<()>,
 }
 
 /// A port that could not be opened.
@@ -58,26 +63,27 @@ impl PublishedPorts {
             address,
             reach,
             open: Mutex::default(),
+            closing: Mutex::default(),
             refused: watch::Sender::default(),
             cancel: CancellationToken::new(),
         }))
     }
 
     /// Brings the open ports in line with the list. A port that stays keeps its
-    /// socket; one that goes takes no new connections, and open ones go on. Must be
-    /// called within a tokio runtime.
+    /// socket; one that goes takes no new connections, and open ones go on. One that
+    /// comes back is opened as soon as its socket of before is closed. Must be called
+    /// within a tokio runtime.
     pub fn set(&self, wanted: Vec<PublishedPort>) {
-        let mut open = self.open();
-        open.retain(|key, port| {
-            let stays = wanted.iter().any(|w| (w.protocol, w.published) == *key);
-            if !stays {
-                port.close.cancel();
-            }
-            stays
-        });
+        let (mut open, mut closing) = (self.open(), self.closing());
+        closing.retain(|_, held| !held.is_finished());
+        let stays = |key: &Key| wanted.iter().any(|w| (w.protocol, w.published) == *key);
+        for (key, port) in open.extract_if(|key, _| !stays(key)) {
+            port.close.cancel();
+            closing.insert(key, port.held);
+        }
         for port in wanted {
             let key = (port.protocol, port.published);
-            let entry = open.entry(key).or_insert_with(|| self.begin(key));
+            let entry = open.entry(key).or_insert_with(|| self.begin(key, closing.remove(&key)));
             entry.target.store(port.target, std::sync::atomic::Ordering::Relaxed);
             entry.backends.set(port.backends);
         }
@@ -94,7 +100,7 @@ impl PublishedPorts {
             .collect()
     }
 
-    /// Ports that another process has.
+    /// Ports that another process has, at addresses that others could reach it by.
     pub fn refused(&self) -> watch::Receiver<BTreeSet<Key>> {
         self.0.refused.subscribe()
     }
@@ -105,33 +111,29 @@ impl PublishedPorts {
         self.open().clear();
     }
 
-    fn begin(&self, (protocol, port): Key) -> Open {
-        let open = Open {
-            backends: Arc::default(),
-            target: Arc::default(),
-            error: Arc::default(),
-            close: self.0.cancel.child_token(),
-        };
+    /// `before`: what still holds the socket that the port had.
+    fn begin(&self, (protocol, port): Key, before: Option<JoinHandle<()>>) -> Open {
         let address = SocketAddr::new(self.0.address, port);
         let job = Job {
             reach: self.0.reach.clone(),
-            backends: open.backends.clone(),
-            target: open.target.clone(),
-            close: open.close.clone(),
+            backends: Arc::default(),
+            target: Arc::default(),
+            close: self.0.cancel.child_token(),
             end: self.0.cancel.clone(),
         };
-        let error = open.error.clone();
-        let ports = self.clone();
-        tokio::spawn(async move {
-            let close = job.close.clone();
-            let say = |reason| ports.say((protocol, port), address, &error, reason);
-            tokio::select! {
-                () = close.cancelled() => {}
-                () = keep_open(protocol, address, job, say) => {}
+        let (backends, target) = (job.backends.clone(), job.target.clone());
+        let (close, error) = (job.close.clone(), Arc::<Mutex<_>>::default());
+        let (ports, told) = (self.clone(), error.clone());
+        let held = tokio::spawn(async move {
+            if let Some(before) = before {
+                // It was told to end, and says nothing.
+                let _ = before.await;
             }
+            let say = |reason| ports.say((protocol, port), address, &told, reason);
+            keep_open(protocol, address, job, say).await;
             ports.tell_refused((protocol, port), false);
         });
-        open
+        Open { backends, target, error, close, held }
     }
 
     /// Whether a port is open, or why not.
@@ -151,7 +153,8 @@ impl PublishedPorts {
             }
         }
         // Nobody listens for SCTP.
-        self.tell_refused(key, reason.is_some() && protocol != PortProtocol::Sctp);
+        let is_refused = reason.is_some() && protocol != PortProtocol::Sctp;
+        self.tell_refused(key, is_refused && !held::is_apart(protocol, key.1));
         *error = reason;
     }
 
@@ -164,6 +167,11 @@ impl PublishedPorts {
 
     fn open(&self) -> MutexGuard<'_, HashMap<Key, Open>> {
         self.0.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Locked after what is open.
+    fn closing(&self) -> MutexGuard<'_, HashMap<Key, JoinHandle<()>>> {
+        self.0.closing.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -189,19 +197,20 @@ impl Job {
     }
 }
 
-/// Listens, and tries again while another process has the port.
+/// Listens until the port is closed, and tries again while another process has it.
 async fn keep_open(
     protocol: PortProtocol,
     address: SocketAddr,
     job: Job,
     say: impl Fn(Option<String>),
 ) {
-    loop {
+    let close = job.close.clone();
+    while !close.is_cancelled() {
         let why = match protocol {
             PortProtocol::Tcp => match listen::tcp(address) {
                 Ok(listener) => {
                     say(None);
-                    tcp::serve(listener, job).await;
+                    close.run_until_cancelled(tcp::serve(listener, job)).await;
                     return;
                 }
                 Err(why) => why.to_string(),
@@ -219,6 +228,6 @@ async fn keep_open(
             }
         };
         say(Some(why));
-        tokio::time::sleep(BIND_RETRY).await;
+        close.run_until_cancelled(tokio::time::sleep(BIND_RETRY)).await;
     }
 }

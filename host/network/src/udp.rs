@@ -1,17 +1,19 @@
 //! UDP: a session per client address.
 
-use std::collections::HashMap;
+mod sessions;
+
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::UdpSocket;
 use tokio::sync::mpsc;
-use tokio::time::Instant;
+use tokio::task::JoinSet;
 use tracing::debug;
 
 use crate::Datagrams;
 use crate::ports::Job;
+use sessions::Sessions;
 
 /// A session without datagrams for so long ends.
 pub const SESSION_IDLE: Duration = Duration::from_secs(30);
@@ -22,37 +24,42 @@ const WAITING_MAX: usize = 64;
 /// The largest datagram.
 const DATAGRAM_MAX: usize = 65_535;
 
-struct Session {
-    datagrams: mpsc::Sender<Vec<u8>>,
-    heard: Instant,
-}
-
+/// Forwards until the port is closed, and returns when the socket is: its sessions have
+/// ended by then.
 pub(crate) async fn serve(socket: UdpSocket, job: Job) {
     let socket = Arc::new(socket);
-    let mut sessions: HashMap<SocketAddr, Session> = HashMap::new();
+    let mut sessions = Sessions::default();
+    let mut conversations = JoinSet::new();
     let mut buffer = vec![0; DATAGRAM_MAX];
     loop {
-        let Ok((size, client)) = socket.recv_from(&mut buffer).await else { continue };
-        let datagram = buffer[..size].to_vec();
-        let now = Instant::now();
-        sessions.retain(|_, session| !session.datagrams.is_closed());
-        if !sessions.contains_key(&client) && sessions.len() >= SESSIONS_MAX {
-            let oldest = sessions.iter().min_by_key(|(_, s)| s.heard).map(|(client, _)| *client);
-            oldest.and_then(|client| sessions.remove(&client));
-        }
-        let session = sessions.entry(client).or_insert_with(|| {
-            let (datagrams, receiver) = mpsc::channel(WAITING_MAX);
-            tokio::spawn(converse(socket.clone(), client, job.clone(), receiver));
-            Session { datagrams, heard: now }
+        let received = tokio::select! {
+            () = job.close.cancelled() => break,
+            Some(ended) = conversations.join_next() => {
+                if let Ok(client) = ended {
+                    sessions.forget_ended(client);
+                }
+                continue;
+            }
+            received = socket.recv_from(&mut buffer) => received,
+        };
+        let Ok((size, client)) = received else { continue };
+        let session = sessions.heard(client, || {
+            let (session, datagrams) = mpsc::channel(WAITING_MAX);
+            let (socket, job) = (socket.clone(), job.clone());
+            conversations.spawn(async move {
+                converse(&socket, client, job, datagrams).await;
+                client
+            });
+            session
         });
-        session.heard = now;
         // A full queue drops the datagram.
-        let _ = session.datagrams.try_send(datagram);
+        let _ = session.try_send(buffer[..size].to_vec());
     }
+    conversations.shutdown().await;
 }
 
 async fn converse(
-    socket: Arc<UdpSocket>,
+    socket: &UdpSocket,
     client: SocketAddr,
     job: Job,
     mut from_client: mpsc::Receiver<Vec<u8>>,
@@ -60,7 +67,6 @@ async fn converse(
     let Some(task) = reach(&job).await else { return };
     loop {
         let moved = tokio::select! {
-            () = job.end.cancelled() => return,
             () = tokio::time::sleep(SESSION_IDLE) => return,
             datagram = from_client.recv() => match datagram {
                 Some(datagram) => task.send(&datagram).await,

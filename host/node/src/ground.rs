@@ -12,7 +12,7 @@ use swarmw_plugin_host::Compiler;
 use swarmw_proto::{Tcp, Transport};
 use swarmw_raft::{Storage, Timing};
 
-use crate::StateDir;
+use crate::{Keyring, StateDir};
 
 /// What a node stands on: the machine, or what a simulation puts in its place.
 #[derive(Clone)]
@@ -36,16 +36,16 @@ pub struct Ground {
 // === impl Ground ===
 
 impl Ground {
-    /// This machine; `exe` is this binary, for child processes.
+    /// This machine; `keys` seal the log, `exe` is this binary, for child processes.
     ///
     /// # Errors
     /// The folder's keys cannot be read or made.
-    pub fn machine(dir: &StateDir, exe: &Path) -> Result<Self> {
+    pub fn machine(dir: &StateDir, keys: &Keyring, exe: &Path) -> Result<Self> {
         let compiler = Compiler::new(exe.to_owned(), dir.join("compiled"), dir.key("compiled")?);
         Ok(Self {
             ambient: Ambient::system(),
             transport: Arc::new(Tcp),
-            storage: Storage::Disk { dir: dir.join("raft"), key: dir.key("raft")? },
+            storage: Storage::Disk { dir: dir.join("raft"), seal: keys.seal() },
             timing: Timing::default(),
             runs: Runs::Here { exe: exe.to_owned(), compiler: compiler.clone() },
             compiler,

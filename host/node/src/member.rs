@@ -1,5 +1,6 @@
 //! The front door: a node that is in a cluster.
 
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -7,15 +8,16 @@ use anyhow::{Context, Result};
 use arc_swap::ArcSwapOption;
 use swarmw_agent::{Agent, AgentConfig, Place};
 use swarmw_ca::{Credentials, Tls};
-use swarmw_manager::{Founded, Founding, Handler, Manager, ManagerServices, new_cluster};
+use swarmw_manager::{Founded, Founding, Handler, Lock, Manager, ManagerServices, new_cluster};
 use swarmw_model::NodeRole;
 use swarmw_proto::{Channels, Listener, pb};
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{error, warn};
 
 use crate::seats::ask_to_leave;
-use crate::{Ground, Membership, StateDir, certificates};
+use crate::{Ground, Keyring, Membership, StateDir, certificates};
 
 /// After something failed that will be tried again.
 pub(crate) const RETRY: Duration = Duration::from_secs(2);
@@ -27,10 +29,11 @@ const CERTIFICATES: &str = "certificates";
 const FIRST_SEAT: u64 = 1;
 
 /// What a node's parts are made of.
-#[derive(Clone)]
 pub struct Parts {
     /// The node's folder.
     pub dir: Arc<StateDir>,
+    /// By what it seals what it keeps as a manager.
+    pub keys: Keyring,
     /// What the node stands on.
     pub ground: Ground,
     /// The agent's own settings.
@@ -45,6 +48,10 @@ pub struct Member {
     pub(crate) ground: Ground,
     pub(crate) handler: Handler,
     membership: Mutex<Membership>,
+    /// Also held while credentials are written: how depends on it.
+    pub(crate) keys: tokio::sync::Mutex<Keyring>,
+    /// Told by the manager what the cluster wants of that.
+    pub(crate) lock: watch::Sender<Lock>,
     pub(crate) tls: Tls,
     pub(crate) channels: Channels,
     pub(crate) manager: Arc<ArcSwapOption<Manager>>,
@@ -96,7 +103,7 @@ impl Member {
             data_path: founding.data_path,
         };
         let dir = parts.dir.clone();
-        founded.credentials.save(&dir.join(CERTIFICATES))?;
+        founded.credentials.save(&dir.join(CERTIFICATES), parts.keys.private_seal())?;
         let credentials = founded.credentials.clone();
         let beginning = Beginning::Found(Box::new(founded));
         let member = Self::start(parts, membership.clone(), credentials, beginning).await?;
@@ -118,7 +125,7 @@ impl Member {
         membership: Membership,
     ) -> Result<Arc<Self>> {
         let dir = parts.dir.clone();
-        credentials.save(&dir.join(CERTIFICATES))?;
+        credentials.save(&dir.join(CERTIFICATES), parts.keys.private_seal())?;
         dir.remember(&membership)?;
         let joined = Self::start(parts, membership, credentials, Beginning::Resume).await;
         if joined.is_err() {
@@ -133,7 +140,8 @@ impl Member {
     /// The folder is damaged, or the address is taken.
     pub async fn resume(parts: Parts) -> Result<Option<Arc<Self>>> {
         let Some(membership) = parts.dir.membership()? else { return Ok(None) };
-        let credentials = Credentials::load(&parts.dir.join(CERTIFICATES))?;
+        let folder = parts.dir.join(CERTIFICATES);
+        let credentials = Credentials::load(&folder, &parts.keys.seal())?;
         Self::start(parts, membership, credentials, Beginning::Resume).await.map(Some)
     }
 
@@ -143,7 +151,7 @@ impl Member {
     /// The folder is damaged or in use, or the address is taken.
     pub async fn alone(parts: Parts, membership: Membership) -> Result<Arc<Self>> {
         let dir = parts.dir.clone();
-        let credentials = Credentials::load(&dir.join(CERTIFICATES))?;
+        let credentials = Credentials::load(&dir.join(CERTIFICATES), &parts.keys.seal())?;
         let member = Self::start(parts, membership.clone(), credentials, Beginning::Alone).await?;
         dir.remember(&membership)?;
         Ok(member)
@@ -155,7 +163,7 @@ impl Member {
         credentials: Credentials,
         beginning: Beginning,
     ) -> Result<Arc<Self>> {
-        let Parts { dir, ground, agent, handler } = parts;
+        let Parts { dir, keys, ground, agent, handler } = parts;
         let listener =
             ground.transport.listen(&membership.listen).await.with_context(|| {
                 format!("cannot listen for other nodes on {}", membership.listen)
@@ -186,6 +194,8 @@ impl Member {
             ground,
             handler,
             membership: Mutex::new(membership),
+            keys: tokio::sync::Mutex::new(keys),
+            lock: watch::Sender::default(),
             tls,
             channels,
             manager: Arc::default(),
@@ -209,6 +219,7 @@ impl Member {
         }
         member.tasks.spawn(member.clone().follow_role());
         member.tasks.spawn(member.clone().keep_certificate());
+        member.tasks.spawn(member.clone().keep_locked());
         Ok(member)
     }
 
@@ -217,7 +228,8 @@ impl Member {
         let routes = services
             .routes()
             .add_service(pb::tunnel_server::TunnelServer::new(self.agent.tunnel()))
-            .add_service(pb::doctor_server::DoctorServer::new(self.agent.doctor()));
+            .add_service(pb::doctor_server::DoctorServer::new(self.agent.doctor()))
+            .add_service(pb::containers_server::ContainersServer::new(self.agent.containers()));
         let (tls, cancel) = (self.tls.clone(), self.cancel.clone());
         self.tasks.spawn(async move {
             if let Err(e) =
@@ -229,15 +241,13 @@ impl Member {
     }
 
     async fn lead_first(&self, founded: &Founded) -> Result<()> {
-        let manager = Manager::found(self.manager_config(), founded).await?;
-        self.manager.store(Some(Arc::new(manager)));
+        self.take_office(Manager::found(self.manager_config(), founded).await?);
         Ok(())
     }
 
     async fn lead_alone(&self) -> Result<()> {
         let raft_id = self.membership().raft_id.context("this node has no seat")?;
-        let manager = Manager::resume_alone(self.manager_config(), raft_id).await?;
-        self.manager.store(Some(Arc::new(manager)));
+        self.take_office(Manager::resume_alone(self.manager_config(), raft_id).await?);
         Ok(())
     }
 
@@ -257,10 +267,18 @@ impl Member {
     pub(crate) async fn renew(&self) -> Result<()> {
         let managers = self.membership().managers;
         let credentials = certificates::renew(&managers, &self.channels, &self.tls).await?;
-        credentials.save(&self.dir.join(CERTIFICATES))?;
-        self.tls.replace(&credentials)?;
+        {
+            let keys = self.keys.lock().await;
+            credentials.save(&self.certificates(), keys.private_seal())?;
+            self.tls.replace(&credentials)?;
+        }
         self.channels.reset();
         Ok(())
+    }
+
+    /// The folder of the certificate.
+    pub(crate) fn certificates(&self) -> PathBuf {
+        self.dir.join(CERTIFICATES)
     }
 
     /// Where this node stands in its cluster.

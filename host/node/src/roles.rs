@@ -72,8 +72,9 @@ impl Member {
                     manager.stop().await;
                 }
                 self.fault.store(None);
-                self.remember(|m| m.raft_id = None)?;
                 self.ground.storage.erase()?;
+                self.drop_lock().await?;
+                self.remember(|m| m.raft_id = None)?;
                 let blobs = self.dir.join("blobs");
                 if blobs.exists() {
                     std::fs::remove_dir_all(&blobs)
@@ -92,8 +93,7 @@ impl Member {
             Some(raft_id) => raft_id,
             None => self.be_seated().await?,
         };
-        let manager = Manager::resume(self.manager_config(), raft_id).await?;
-        self.manager.store(Some(Arc::new(manager)));
+        self.take_office(Manager::resume(self.manager_config(), raft_id).await?);
         self.fault.store(None);
         info!(raft_id, "this node is a manager");
         Ok(())
@@ -122,6 +122,7 @@ impl Member {
             peers: Arc::new(GrpcPeers::new(self.channels.clone())),
             handler: self.handler.clone(),
             observer: ground.observer,
+            lock: self.lock.clone(),
         }
     }
 

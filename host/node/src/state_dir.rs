@@ -11,6 +11,9 @@ use rustix::fs::{FlockOperation, flock};
 use serde::{Deserialize, Serialize};
 use swarmw_model::{ClusterId, NodeId};
 
+/// The extension of a file that is not whole yet.
+pub(crate) const UNFINISHED: &str = "new";
+
 /// A state folder that this process holds.
 #[derive(Debug)]
 pub struct StateDir {
@@ -120,7 +123,7 @@ impl StateDir {
     /// # Errors
     /// The disk.
     pub fn clear(&self) -> Result<()> {
-        self.remove(&["certificates", "raft", "blobs", "agent"])
+        self.remove(&["certificates", "raft", "keys/raft", "blobs", "agent"])
     }
 
     fn remove(&self, names: &[&str]) -> Result<()> {
@@ -166,8 +169,8 @@ impl StateDir {
 }
 
 /// Writes a file so that after a crash it is the old or the new one.
-fn write_whole(path: &Path, bytes: &[u8]) -> Result<()> {
-    let temporary = path.with_extension("new");
+pub(crate) fn write_whole(path: &Path, bytes: &[u8]) -> Result<()> {
+    let temporary = path.with_extension(UNFINISHED);
     let write = || -> std::io::Result<()> {
         let mut file = OpenOptions::new()
             .write(true)

@@ -12,6 +12,7 @@ use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use socket2::SockRef;
 use swarmw_model::PortProtocol::Tcp;
 use swarmw_overlay::PublishedEnds;
 
@@ -33,8 +34,10 @@ use world::{inside, ip, within};
 
 /// Where servers count what arrives.
 const IPERF: u16 = 5201;
-/// Where servers hang up at once.
+/// Where servers hang up at once, and where bare rules lead to: two ways to one address and
+/// port would have the kernel find other ports for clients that both have.
 const SHUT: u16 = 5202;
+const BARE: u16 = 5203;
 
 const THROUGHPUT_ROUNDS: usize = 9;
 /// Of one measurement, without the second before it that does not count.
@@ -75,7 +78,7 @@ async fn virtual_addresses() {
     bare_rule(world.router(2), "ip daddr 10.0.1.3", "10.0.1.8");
     let space = |container: usize| &*world.containers[container].space;
     let _servers = [1, 3].map(|server| {
-        hang_up(space(server), SHUT);
+        hang_up(space(server));
         Server::start(space(server), IPERF)
     });
 
@@ -104,7 +107,8 @@ async fn virtual_addresses() {
 }
 
 /// A client outside, an entry node and a serving one; and two more of each without any rule
-/// but the engine's, joined by a VXLAN device of their own.
+/// but the engine's. Both pairs are joined by a VXLAN device of their own as well, so that one
+/// can connect past published ports.
 async fn published_ports() {
     let mut world = ports::world::World::new(4).await;
     let served = world.task(1);
@@ -117,37 +121,53 @@ async fn published_ports() {
         }
         world.machines[machine].ports.apply(desired).await.expect("applied");
     }
+    let beside = world.task(1);
     let bare = world.task(3);
-    join_bare(&world, 2, 3);
     let client = &*world.client.space;
-    ip(&format!("-n {client} route add 172.18.0.5/32 via 192.168.7.3"));
-    bare_rule(world.machine(2), "ip daddr 192.168.7.3", "172.18.0.5");
-    let _servers = [served, bare].map(|task| {
+    for (entry, task) in [(0, beside), (2, bare)] {
+        join_bare(&world, entry, &world.tasks[task]);
+    }
+    let _servers = [served, beside, bare].map(|task| {
         let space = &*world.tasks[task].container.space;
-        hang_up(space, SHUT);
+        hang_up(space);
         Server::start(space, IPERF)
     });
 
-    Way::new("throughput by a published port", || throughput(client, "192.168.7.1", IPERF)).beside(
-        Way::new("direct, by the same path", || throughput(client, "172.18.0.5", IPERF)),
+    let by = |to| move || throughput(client, to, IPERF);
+    Way::new("throughput by a published port", by("192.168.7.1")).beside(
+        Way::new("direct, through the same machines", by("172.18.0.6")),
         "Gbit/s",
         THROUGHPUT_ROUNDS,
     );
-    Way::new("connections by a published port", || rate(client, "192.168.7.1", SHUT)).beside(
-        Way::new("by a bare rule, on the same path", || rate(client, "192.168.7.3", SHUT)),
+    Way::new("throughput by a published port", by("192.168.7.1")).beside(
+        Way::new("direct, through machines without rules", by("172.18.0.5")),
+        "Gbit/s",
+        THROUGHPUT_ROUNDS,
+    );
+    let by = |to| move || rate(client, to, SHUT);
+    Way::new("connections by a published port", by("192.168.7.1")).beside(
+        Way::new("by a bare rule, on the same machines", by("192.168.9.1")),
+        "per second",
+        RATE_ROUNDS,
+    );
+    Way::new("connections by a published port", by("192.168.7.1")).beside(
+        Way::new("by a bare rule, on machines without others", by("192.168.9.3")),
         "per second",
         RATE_ROUNDS,
     );
 }
 
-/// Has one machine be the way from the client to the container of another, over VXLAN and
-/// back, as published ports do it.
-fn join_bare(world: &ports::world::World, entry: usize, serving: usize) {
+/// Has an entry node be the way from the client to the container of another node, over VXLAN
+/// and back, as published ports do it; and to that container's port by a bare rule, as
+/// 192.168.9.ENTRY.
+fn join_bare(world: &ports::world::World, entry: usize, task: &ports::world::Task) {
+    let (client, serving) = (&*world.client.space, task.machine);
+    let container = task.local.v4.expect("an address");
     for (machine, other) in [(entry, serving), (serving, entry)] {
         let (space, own, other) = (world.machine(machine), machine + 1, other + 1);
         ip(&format!(
             "-n {space} link add bare mtu 1450 type vxlan id 99 local 192.168.7.{own} \
-             remote 192.168.7.{other} dstport 4789 nolearning"
+             remote 192.168.7.{other} dstport 4790 nolearning"
         ));
         ip(&format!("-n {space} address add 10.99.0.{own}/24 dev bare"));
         ip(&format!("-n {space} link set bare up"));
@@ -156,10 +176,17 @@ fn join_bare(world: &ports::world::World, entry: usize, serving: usize) {
     }
     let route = |machine: usize, to: &str, via: usize| {
         let space = world.machine(machine);
-        ip(&format!("-n {space} route add {to}/32 via 10.99.0.{} dev bare", via + 1));
+        ip(&format!("-n {space} route add {to} via 10.99.0.{} dev bare", via + 1));
     };
-    route(entry, "172.18.0.5", serving);
+    route(entry, &container.to_string(), serving);
     route(serving, "192.168.7.100", entry);
+    let by = entry + 1;
+    let translated = format!("192.168.9.{by}");
+    for to in [&container.to_string(), &translated] {
+        ip(&format!("-n {client} route add {to} via 192.168.7.{by}"));
+    }
+    let to = format!("ip daddr {translated}");
+    bare_rule(world.machine(entry), &to, &container.to_string());
 }
 
 /// Leads connections to both servers' ports elsewhere, by one rule of nftables.
@@ -167,7 +194,8 @@ fn bare_rule(space: &str, to: &str, server: &str) {
     within(space, "nft add table ip bare");
     let chain = "{ type nat hook prerouting priority -101 ; }";
     within(space, &format!("nft add chain ip bare pre {chain}"));
-    within(space, &format!("nft add rule ip bare pre {to} tcp dport {SHUT} dnat to {server}"));
+    let rule = format!("{to} tcp dport {SHUT} dnat to {server}:{BARE}");
+    within(space, &format!("nft add rule ip bare pre {rule}"));
 }
 
 /// What iperf3 brings from a client to a server: Gbit/s that arrived.
@@ -178,12 +206,15 @@ fn throughput(client: &str, to: &str, port: u16) -> f64 {
     bits.unwrap_or_else(|| panic!("iperf3 says no rate: {said}")) / 1e9
 }
 
-/// Connections that are made, and closed by the server, per second.
+/// Connections that are made, and closed by the server, per second. The client resets what is
+/// closed: a server that remembers a closed connection would keep a client waiting that has
+/// its port again.
 fn rate(client: &str, to: &str, port: u16) -> f64 {
     let to = SocketAddr::new(to.parse::<IpAddr>().expect("an address"), port);
     let connect = || {
         let mut stream = TcpStream::connect(to).expect("connected");
         assert_eq!(stream.read(&mut [0]).expect("an end"), 0);
+        SockRef::from(&stream).set_linger(Some(Duration::ZERO)).expect("a reset");
     };
     inside(client, || {
         let started = Instant::now();
@@ -197,12 +228,14 @@ fn rate(client: &str, to: &str, port: u16) -> f64 {
     })
 }
 
-/// Ends each connection to a port as soon as it is made.
-fn hang_up(space: &str, port: u16) {
-    let listener = inside(space, || TcpListener::bind(("0.0.0.0", port)).expect("a listener"));
-    for _ in 0..SERVERS {
-        let listener = listener.try_clone().expect("another");
-        std::thread::spawn(move || listener.incoming().flatten().for_each(drop));
+/// Ends each connection to both ports as soon as it is made.
+fn hang_up(space: &str) {
+    for port in [SHUT, BARE] {
+        let listener = inside(space, || TcpListener::bind(("0.0.0.0", port)).expect("a listener"));
+        for _ in 0..SERVERS {
+            let listener = listener.try_clone().expect("another");
+            std::thread::spawn(move || listener.incoming().flatten().for_each(drop));
+        }
     }
 }
 

@@ -37,9 +37,12 @@ pub(crate) fn next_hop(number: u16) -> Ipv6Addr {
     Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0x5357, number)
 }
 
+/// Names of VXLAN devices begin so.
+pub(crate) const TUNNEL: &str = "vx";
+
 /// The VXLAN device of a network.
 pub(crate) fn tunnel_name(vni: u32) -> String {
-    format!("vx{vni}")
+    format!("{TUNNEL}{vni}")
 }
 
 #[cfg(test)]

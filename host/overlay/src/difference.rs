@@ -1,11 +1,13 @@
 //! From what is there to what should be, step by step.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::net::{IpAddr, Ipv6Addr};
 
 use ipnet::IpNet;
 
+use crate::beside::unlike;
 use crate::device::Mac;
 use crate::layout::{Destination, Device, Kind, Layout, Way};
 
@@ -36,11 +38,9 @@ pub(crate) struct Difference {
 /// What leads from one layout to another, in an order that works: devices first, routes
 /// last.
 pub(crate) fn difference(found: &Layout, wanted: &Layout) -> Difference {
-    let mut found = found.clone();
-    let mut wanted = wanted.clone();
     let mut difference = Difference::default();
     difference.lost.extend(wanted.impossible.iter().cloned());
-    devices(&mut found, &mut wanted, &mut difference);
+    let (found, wanted) = devices(found, wanted, &mut difference);
 
     let steps = &mut difference.steps;
     for (to, way) in gone(&found.routes, &wanted.routes) {
@@ -70,32 +70,41 @@ pub(crate) fn difference(found: &Layout, wanted: &Layout) -> Difference {
     difference
 }
 
-/// Devices; what goes with one that goes is no step of its own.
-fn devices(found: &mut Layout, wanted: &mut Layout, difference: &mut Difference) {
-    for (name, device) in found.devices.clone() {
-        if !stays(&device, wanted.devices.get(&name)) {
-            found.forget(&name);
+/// Devices; what goes with one that goes is no step of its own. What is left to do is
+/// between the two that are returned.
+fn devices<'a>(
+    found: &'a Layout,
+    wanted: &'a Layout,
+    difference: &mut Difference,
+) -> (Cow<'a, Layout>, Cow<'a, Layout>) {
+    let (mut left, mut due) = (Cow::Borrowed(found), Cow::Borrowed(wanted));
+    for (name, device) in &found.devices {
+        if !stays(device, wanted.devices.get(name)) {
+            left.to_mut().forget(name);
+            let (name, device) = (name.clone(), device.clone());
             difference.steps.push(Step::RemoveDevice { name, device });
-        } else if !wanted.devices.contains_key(&name) {
+        } else if !wanted.devices.contains_key(name) {
             // With the addresses that it was made with.
-            found.addresses.retain(|(of, _)| *of != name);
+            left.to_mut().addresses.retain(|(of, _)| of != name);
         }
     }
-    for (name, device) in wanted.devices.clone() {
-        match (found.devices.get(&name), &device.kind) {
-            (Some(there), _) if *there == device => {}
-            (Some(there), _) => {
-                let there = there.clone();
-                if !there.up || there.is_otherwise(&device) {
-                    found.forget_settled(&name);
+    for (name, device) in &wanted.devices {
+        let there = left.devices.get(name).cloned();
+        match (there, &device.kind) {
+            (Some(there), _) if there == *device => {}
+            (Some(found), _) => {
+                if !found.up || found.is_otherwise(device) {
+                    left.to_mut().forget_settled(name);
                 }
-                difference.steps.push(Step::SetDevice { name, device, found: there });
+                let (name, device) = (name.clone(), device.clone());
+                difference.steps.push(Step::SetDevice { name, device, found });
             }
             (None, Kind::Tunnel(_)) => {
+                let (name, device) = (name.clone(), device.clone());
                 difference.steps.push(Step::AddTunnel { name, device });
             }
             (None, _) => {
-                wanted.forget(&name);
+                due.to_mut().forget(name);
                 difference.lost.push(format!(
                     "the link {name} of a container is missing: it comes back only with the \
                      container (docker restart)"
@@ -103,6 +112,7 @@ fn devices(found: &mut Layout, wanted: &mut Layout, difference: &mut Difference)
             }
         }
     }
+    (left, due)
 }
 
 /// Whether a device may stay, perhaps with other settings.
@@ -117,9 +127,12 @@ fn stays(device: &Device, wanted: Option<&Device>) -> bool {
     }
 }
 
-fn gone<K: Ord + Clone, V: Clone>(found: &BTreeMap<K, V>, wanted: &BTreeMap<K, V>) -> Vec<(K, V)> {
-    let surplus = found.iter().filter(|(key, _)| !wanted.contains_key(key));
-    surplus.map(|(key, value)| (key.clone(), value.clone())).collect()
+fn gone<K: Ord + Clone, V: Clone + PartialEq>(
+    found: &BTreeMap<K, V>,
+    wanted: &BTreeMap<K, V>,
+) -> Vec<(K, V)> {
+    let surplus = unlike(found, wanted).filter(|(_, _, wanted)| wanted.is_none());
+    surplus.filter_map(|(key, found, _)| Some((key.clone(), found?.clone()))).collect()
 }
 
 /// What is to be made or replaced, with what is there.
@@ -127,8 +140,10 @@ fn new<K: Ord + Clone, V: Clone + PartialEq>(
     found: &BTreeMap<K, V>,
     wanted: &BTreeMap<K, V>,
 ) -> Vec<(K, V, Option<V>)> {
-    let missing = wanted.iter().filter(|(key, value)| found.get(key) != Some(value));
-    missing.map(|(key, value)| (key.clone(), value.clone(), found.get(key).cloned())).collect()
+    let missing = unlike(found, wanted);
+    missing
+        .filter_map(|(key, found, wanted)| Some((key.clone(), wanted?.clone(), found.cloned())))
+        .collect()
 }
 
 // === impl Step ===
@@ -160,7 +175,7 @@ impl fmt::Display for Step {
             }
             Self::AddTunnel { name, .. } => write!(f, "device {name} is missing"),
             Self::SetDevice { name, device, found } => {
-                write!(f, "device {name} {}", unlike(device, found))
+                write!(f, "device {name} {}", how_unlike(device, found))
             }
             Self::RemoveRoute { to, way } => {
                 write!(f, "route to {to} is too much: it leads {way}")
@@ -212,7 +227,7 @@ impl fmt::Display for Short<'_> {
     }
 }
 
-fn unlike(wanted: &Device, found: &Device) -> String {
+fn how_unlike(wanted: &Device, found: &Device) -> String {
     if found.up != wanted.up {
         return "is down".to_owned();
     }

@@ -6,6 +6,7 @@ use swarmw_model::NetworkId;
 
 use crate::Veth;
 use crate::difference::Step;
+use crate::netfilter::Forgotten;
 
 /// One thing that the kernel lacks or has too much, against what was applied last. It
 /// prints as a sentence.
@@ -108,6 +109,11 @@ impl Applied {
                 && failure.veth.as_ref().is_none_or(|failed| failed == veth)
         };
         self.failed.iter().find(concerns).map(|failure| failure.why.as_str())
+    }
+
+    pub(crate) fn forgot(&mut self, forgotten: Forgotten) {
+        self.flows += forgotten.flows;
+        self.flows_read += forgotten.read;
     }
 
     pub(crate) fn count(&mut self, step: &Step) {

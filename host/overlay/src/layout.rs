@@ -193,6 +193,47 @@ impl Layout {
         }
     }
 
+    /// What there is where two others have something, and all addresses of their devices.
+    pub(crate) fn part(&self, others: &[Self; 2]) -> Self {
+        let mut part = Self::default();
+        for other in others {
+            for (name, device) in some_of(&self.devices, &other.devices) {
+                let nothing = (name.clone(), IpNet::default());
+                let addresses = self.addresses.range(nothing..).take_while(|(of, _)| *of == name);
+                part.addresses.extend(addresses.cloned());
+                part.devices.insert(name, device);
+            }
+            part.routes.extend(some_of(&self.routes, &other.routes));
+            part.neighbours.extend(some_of(&self.neighbours, &other.neighbours));
+            part.ends.extend(some_of(&self.ends, &other.ends));
+        }
+        part
+    }
+
+    /// Puts something in the place of a part.
+    pub(crate) fn replace(&mut self, part: &Self, by: Self) {
+        for name in part.devices.keys() {
+            self.devices.remove(name);
+        }
+        for address in &part.addresses {
+            self.addresses.remove(address);
+        }
+        for to in part.routes.keys() {
+            self.routes.remove(to);
+        }
+        for hop in part.neighbours.keys() {
+            self.neighbours.remove(hop);
+        }
+        for mac in part.ends.keys() {
+            self.ends.remove(mac);
+        }
+        self.devices.extend(by.devices);
+        self.addresses.extend(by.addresses);
+        self.routes.extend(by.routes);
+        self.neighbours.extend(by.neighbours);
+        self.ends.extend(by.ends);
+    }
+
     /// The container's link that a step is about.
     pub(crate) fn veth_of(&self, step: &Step) -> Option<String> {
         let name = step.device()?;
@@ -229,6 +270,14 @@ impl fmt::Display for Destination {
         write!(f, "{}", Short(&self.to))?;
         if self.table == MAIN { Ok(()) } else { write!(f, " of table {:#x}", self.table) }
     }
+}
+
+/// What there is at the keys of another.
+fn some_of<K: Ord + Clone, V: Clone>(
+    all: &BTreeMap<K, V>,
+    keys: &BTreeMap<K, V>,
+) -> impl Iterator<Item = (K, V)> {
+    keys.keys().filter_map(|key| Some((key.clone(), all.get(key)?.clone())))
 }
 
 // === impl Device ===

@@ -15,7 +15,9 @@
 //! - `layout`: what a `Desired` means in devices, addresses, routes, neighbours; pure.
 //! - `difference`: from what is there to what should be, step by step; pure.
 //! - `table`: the nftables of it, and the smallest change of them; pure.
+//! - `part`, `known`: the part of it all that a change touches; pure.
 //! - `router`, `reading`, `doing`: the kernel itself, over netlink.
+//! - `nft`, `netfilter`, `nf_tables`: its packet filter, by the program and by messages.
 //! - `overlay`, `state`: the front door, and what is behind it.
 //! - `catch`: connections to tasks that no kernel leads to, for a listener in the router.
 //! - `ports`: the other front door: published ports, in the node's own namespace.
@@ -29,6 +31,7 @@ use std::net::IpAddr;
 
 use swarmw_model::{NetworkId, Pool};
 
+mod beside;
 mod catch;
 mod container;
 mod device;
@@ -36,15 +39,19 @@ mod difference;
 mod doing;
 mod drift;
 mod error;
+mod known;
 mod layout;
 mod namespace;
 mod netfilter;
 mod netlink;
+mod nf_tables;
 mod nft;
 mod overlay;
+mod part;
 mod ports;
 mod reading;
 mod router;
+mod seal;
 mod settings;
 mod state;
 mod table;

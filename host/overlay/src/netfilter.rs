@@ -1,10 +1,15 @@
 //! What `nft` does not do: the number of the ruleset, and flows to forget. Both over the
 //! kernel's netfilter socket, whose messages are few and small enough to write by hand
 //! (linux/netfilter/nfnetlink.h, nf_tables.h, nfnetlink_conntrack.h).
+//!
+//! Changes of nftables that are made all the time are made here, too. The kernel closes a
+//! socket only when no processor sees any more what was removed by then, which takes 10 ms
+//! and more: `nft` waits for that each time, a socket that is kept never does.
 
 use std::collections::BTreeSet;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use rtnetlink::sys::protocols::NETLINK_NETFILTER;
 use rtnetlink::sys::{Socket, SocketAddr as KernelAddress};
@@ -17,6 +22,10 @@ const NLMSG_DONE: u16 = 3;
 const NLM_F_REQUEST: u16 = 1;
 const NLM_F_ACK: u16 = 4;
 const NLM_F_DUMP: u16 = 0x300;
+
+const BEGIN: u16 = 0x10;
+const END: u16 = 0x11;
+const NFNL_SUBSYS_NFTABLES: u16 = 10;
 
 const GET_GENERATION: u16 = 10 << 8 | 16;
 const NFTA_GEN_ID: u16 = 1;
@@ -60,6 +69,99 @@ const ASKED_MAX: usize = 32;
 const HEADER: usize = 16;
 const FAMILY_HEADER: usize = 4;
 
+/// A socket in a namespace, to be kept.
+#[derive(Clone, Debug)]
+pub(crate) struct Netfilter(Arc<Mutex<Socket>>);
+
+/// A message of a transaction.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Asked {
+    pub(crate) kind: u16,
+    pub(crate) flags: u16,
+    pub(crate) family: u8,
+    pub(crate) attributes: Vec<u8>,
+}
+
+// === impl Netfilter ===
+
+impl Netfilter {
+    pub(crate) async fn open(inside: &Namespace) -> Result<Self> {
+        let failed = Error::kernel("opened", "a netfilter socket");
+        let socket = inside.within(|| Socket::new(NETLINK_NETFILTER)).await?.map_err(failed)?;
+        Ok(Self(Arc::new(Mutex::new(socket))))
+    }
+
+    /// Makes one transaction of nftables: all of it, or nothing. After an error the socket
+    /// is of no use: there may be more of the answer.
+    pub(crate) async fn change(&self, asked: Vec<Asked>) -> Result<()> {
+        let failed = Error::kernel("made", "a change of nftables");
+        self.with(move |socket| transact(socket, &asked)).await.map_err(failed)
+    }
+
+    /// Forgets flows of UDP, and of others those that were never answered: their next packet
+    /// begins anew.
+    pub(crate) async fn forget(&self, gone: BTreeSet<Gone>) -> Result<Forgotten> {
+        let failed = Error::kernel("forgotten", "flows to backends that went");
+        let by: BTreeSet<_> = gone.iter().map(Gone::answered_by).collect();
+        let is_gone = move |flow: &Flow| !flow.lasts() && flow.is_of(&gone);
+        self.with(move |socket| forget_where(socket, &by, is_gone)).await.map_err(failed)
+    }
+
+    /// The same of all flows whose destination was translated, if they go astray.
+    pub(crate) async fn forget_strays(
+        &self,
+        is_astray: impl Fn(&Flow) -> bool + Send + 'static,
+    ) -> Result<Forgotten> {
+        let failed = Error::kernel("forgotten", "flows to backends that went before");
+        let is_gone = move |flow: &Flow| flow.translated && !flow.lasts() && is_astray(flow);
+        let looked = move |socket: &Socket| forget_said(socket, [(0, translated())], is_gone);
+        self.with(looked).await.map_err(failed)
+    }
+
+    async fn with<T: Send + 'static>(
+        &self,
+        act: impl FnOnce(&Socket) -> io::Result<T> + Send + 'static,
+    ) -> io::Result<T> {
+        let socket = Arc::clone(&self.0);
+        let done = tokio::task::spawn_blocking(move || {
+            act(&socket.lock().unwrap_or_else(PoisonError::into_inner))
+        });
+        done.await.map_err(io::Error::other)?
+    }
+}
+
+fn transact(socket: &Socket, asked: &[Asked]) -> io::Result<()> {
+    if asked.is_empty() {
+        return Ok(());
+    }
+    let edge = |kind| request(kind, 0, 0, 0, NFNL_SUBSYS_NFTABLES, &[]);
+    let mut batch = edge(BEGIN);
+    let mut sequence = 0;
+    let mut left = asked.len();
+    for Asked { kind, flags, family, attributes } in asked {
+        (sequence, left) = (sequence + 1, left - 1);
+        // The answer to the last one comes last.
+        let acknowledged = if left == 0 { NLM_F_ACK } else { 0 };
+        batch.extend(request(*kind, flags | acknowledged, sequence, *family, 0, attributes));
+    }
+    batch.extend(edge(END));
+    socket.send_to(&batch, &KernelAddress::new(0, 0), 0)?;
+    loop {
+        let (datagram, _) = socket.recv_from_full()?;
+        for (kind, message) in messages(&datagram) {
+            if kind != NLMSG_ERROR {
+                continue;
+            }
+            let code = message.get(HEADER..HEADER + 4).and_then(|code| code.try_into().ok());
+            match code.map_or(0, i32::from_ne_bytes) {
+                0 if word(message, 8) == Some(sequence) => return Ok(()),
+                0 => {}
+                code => return Err(io::Error::from_raw_os_error(-code)),
+            }
+        }
+    }
+}
+
 /// The number of the ruleset, which every change of nftables in the namespace raises.
 pub(crate) async fn generation(inside: &Namespace) -> Result<u32> {
     let failed = Error::kernel("read", "the number of nftables' ruleset");
@@ -98,15 +200,6 @@ pub(crate) struct Forgotten {
     pub(crate) read: usize,
 }
 
-/// Forgets flows of UDP, and of others those that were never answered: their next packet
-/// begins anew.
-pub(crate) async fn forget(inside: &Namespace, gone: BTreeSet<Gone>) -> Result<Forgotten> {
-    let failed = Error::kernel("forgotten", "flows to backends that went");
-    let by: BTreeSet<_> = gone.iter().map(Gone::answered_by).collect();
-    let is_gone = move |flow: &Flow| !flow.lasts() && flow.is_of(&gone);
-    inside.within(move || forget_where(&by, is_gone)).await?.map_err(failed)
-}
-
 /// Forgets UDP flows to an address and port, of the network namespace that the calling
 /// thread is in: their next packet begins anew. How many there were.
 ///
@@ -115,20 +208,33 @@ pub(crate) async fn forget(inside: &Namespace, gone: BTreeSet<Gone>) -> Result<F
 pub fn forget_flows_here(to: SocketAddr) -> io::Result<usize> {
     let is_gone =
         |flow: &Flow| flow.protocol == UDP && (flow.to, flow.port) == (to.ip(), to.port());
-    forget_where(&BTreeSet::new(), is_gone).map(|forgotten| forgotten.flows)
+    let socket = Socket::new(NETLINK_NETFILTER)?;
+    forget_where(&socket, &BTreeSet::new(), is_gone).map(|forgotten| forgotten.flows)
 }
 
 /// Forgets flows, of those that certain addresses answer; without any, of all.
-fn forget_where(by: &BTreeSet<IpAddr>, is_gone: impl Fn(&Flow) -> bool) -> io::Result<Forgotten> {
-    let socket = Socket::new(NETLINK_NETFILTER)?;
+fn forget_where(
+    socket: &Socket,
+    by: &BTreeSet<IpAddr>,
+    is_gone: impl Fn(&Flow) -> bool,
+) -> io::Result<Forgotten> {
     let asked: BTreeSet<_> = match by.len() {
         0 => [(0, Vec::new())].into(),
         1..=ASKED_MAX => by.iter().map(|by| asked_for(*by)).collect(),
         _ => [(0, translated())].into(),
     };
+    forget_said(socket, asked, is_gone)
+}
+
+/// Forgets flows, of those that the kernel says with filters, each of a family.
+fn forget_said(
+    socket: &Socket,
+    filters: impl IntoIterator<Item = (u8, Vec<u8>)>,
+    is_gone: impl Fn(&Flow) -> bool,
+) -> io::Result<Forgotten> {
     let (mut forgotten, mut gone) = (Forgotten::default(), Vec::new());
-    for (family, filter) in asked {
-        exchange(&socket, GET_FLOWS, NLM_F_DUMP, family, &filter, |message| {
+    for (family, filter) in filters {
+        exchange(socket, GET_FLOWS, NLM_F_DUMP, family, &filter, |message| {
             forgotten.read += 1;
             // Kernels that do not know a filter say all.
             if let Some(flow) = Flow::read(message).filter(&is_gone) {
@@ -138,7 +244,7 @@ fn forget_where(by: &BTreeSet<IpAddr>, is_gone: impl Fn(&Flow) -> bool) -> io::R
         })?;
     }
     for (family, named) in gone {
-        match exchange(&socket, DELETE_FLOW, NLM_F_ACK, family, &named, |_| {}) {
+        match exchange(socket, DELETE_FLOW, NLM_F_ACK, family, &named, |_| {}) {
             Ok(()) => forgotten.flows += 1,
             // It ended by itself.
             Err(error) if error.raw_os_error() == Some(ENOENT) => {}
@@ -188,15 +294,17 @@ impl Gone {
 }
 
 /// A flow of the connection table.
-struct Flow {
-    protocol: u8,
+pub(crate) struct Flow {
+    pub(crate) protocol: u8,
     /// What the client sent to.
-    to: IpAddr,
-    port: u16,
+    pub(crate) to: IpAddr,
+    pub(crate) port: u16,
     /// Who answers.
-    answered_by: IpAddr,
-    target: u16,
+    pub(crate) answered_by: IpAddr,
+    pub(crate) target: u16,
     answered: bool,
+    /// Its destination was.
+    translated: bool,
     /// The attributes that name it.
     named: Vec<u8>,
 }
@@ -214,13 +322,15 @@ impl Flow {
         let (_, to) = ends(original)?;
         let (answered_by, _) = ends(reply)?;
         let status = find(CTA_STATUS).and_then(|status| status.try_into().ok());
+        let status = status.map_or(0, u32::from_be_bytes);
         Some(Self {
             protocol: protocol(original)?,
             to,
             port: port(original, CTA_PROTO_TO),
             answered_by,
             target: port(reply, CTA_PROTO_SOURCE),
-            answered: status.map_or(0, u32::from_be_bytes) & IPS_SEEN_REPLY != 0,
+            answered: status & IPS_SEEN_REPLY != 0,
+            translated: status & IPS_DST_NAT != 0,
             named,
         })
     }
@@ -283,16 +393,7 @@ fn exchange(
     attributes: &[u8],
     mut each: impl FnMut(&[u8]),
 ) -> io::Result<()> {
-    let length = HEADER + FAMILY_HEADER + attributes.len();
-    let mut request = Vec::with_capacity(length);
-    request.extend(u32::try_from(length).unwrap_or(u32::MAX).to_ne_bytes());
-    request.extend(kind.to_ne_bytes());
-    request.extend((flags | NLM_F_REQUEST).to_ne_bytes());
-    // Sequence and port: one question at a time.
-    request.extend([0; 8]);
-    // Version 0, resource 0.
-    request.extend([family, 0, 0, 0]);
-    request.extend(attributes);
+    let request = request(kind, flags, 0, family, 0, attributes);
     socket.send_to(&request, &KernelAddress::new(0, 0), 0)?;
 
     loop {
@@ -314,6 +415,29 @@ fn exchange(
             return Ok(());
         }
     }
+}
+
+/// A message, to port 0: the kernel.
+fn request(
+    kind: u16,
+    flags: u16,
+    sequence: u32,
+    family: u8,
+    resource: u16,
+    attributes: &[u8],
+) -> Vec<u8> {
+    let length = HEADER + FAMILY_HEADER + attributes.len();
+    let mut request = Vec::with_capacity(length);
+    request.extend(u32::try_from(length).unwrap_or(u32::MAX).to_ne_bytes());
+    request.extend(kind.to_ne_bytes());
+    request.extend((flags | NLM_F_REQUEST).to_ne_bytes());
+    request.extend(sequence.to_ne_bytes());
+    request.extend([0; 4]);
+    // Version 0.
+    request.extend([family, 0]);
+    request.extend(resource.to_be_bytes());
+    request.extend(attributes);
+    request
 }
 
 /// Messages of a datagram, each with its kind.
@@ -349,7 +473,7 @@ fn attributes(mut bytes: &[u8]) -> Vec<(u16, &[u8])> {
     found
 }
 
-fn put(bytes: &mut Vec<u8>, kind: u16, value: &[u8]) {
+pub(crate) fn put(bytes: &mut Vec<u8>, kind: u16, value: &[u8]) {
     let length = u16::try_from(value.len() + 4).unwrap_or(u16::MAX);
     bytes.extend(length.to_ne_bytes());
     bytes.extend(kind.to_ne_bytes());
@@ -359,6 +483,10 @@ fn put(bytes: &mut Vec<u8>, kind: u16, value: &[u8]) {
 
 fn short(bytes: &[u8], at: usize) -> Option<u16> {
     bytes.get(at..)?.first_chunk().copied().map(u16::from_ne_bytes)
+}
+
+fn word(bytes: &[u8], at: usize) -> Option<u32> {
+    bytes.get(at..)?.first_chunk().copied().map(u32::from_ne_bytes)
 }
 
 /// Everything in netlink begins at a multiple of four.

@@ -88,6 +88,16 @@ impl Overlay {
         self.state.lock().await.apply(&self.settings, desired).await
     }
 
+    /// Removes the router and all that is in it, unless a container has a link: for a node
+    /// that is on no network and is told of none.
+    ///
+    /// # Errors
+    ///
+    /// The kernel refused something.
+    pub async fn clear(&self) -> Result<Applied> {
+        self.state.lock().await.clear(&self.settings).await
+    }
+
     /// What the kernel lacks or has too much against what was applied last.
     pub async fn check(&self) -> Result<Vec<Drift>> {
         self.state.lock().await.check(&self.settings).await

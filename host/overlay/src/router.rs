@@ -10,10 +10,15 @@ use rtnetlink::packet_route::link::{LinkAttribute, LinkMessage};
 
 use crate::layout::Layout;
 use crate::namespace::Namespace;
+use crate::netfilter::{Asked, Flow, Forgotten, Gone, Netfilter};
 use crate::netlink::Netlink;
 use crate::overlay::Settings;
 use crate::settings::SETTINGS;
-use crate::{Error, Result, Veth};
+use crate::{Error, Result, Veth, nft};
+
+/// Messages of one transaction that the kernel takes from a socket as it is; each is of some
+/// hundred bytes.
+const MESSAGES_MAX: usize = 256;
 
 /// The router of a node.
 #[derive(Debug)]
@@ -24,6 +29,8 @@ pub(crate) struct Router {
     pub(crate) machine: Machine,
     /// Numbers of the router's devices, by name.
     pub(crate) indexes: BTreeMap<String, u32>,
+    /// Made when it is first needed, and again after an error.
+    netfilter: Option<Netfilter>,
 }
 
 /// The node's own namespace.
@@ -58,14 +65,14 @@ impl Router {
     async fn of(inside: Namespace, settings: &Settings) -> Result<Self> {
         let links = Netlink::open(&inside).await?;
         let machine = Machine::open(&settings.machine).await?;
-        Ok(Self { inside, links, machine, indexes: BTreeMap::new() })
+        Ok(Self { inside, links, machine, indexes: BTreeMap::new(), netfilter: None })
     }
 
     /// The node's own namespace as if it were one.
     pub(crate) async fn of_machine(path: &Path) -> Result<Self> {
         let machine = Machine::open(path).await?;
         let (inside, links) = (machine.space.clone(), machine.links.clone());
-        Ok(Self { inside, links, machine, indexes: BTreeMap::new() })
+        Ok(Self { inside, links, machine, indexes: BTreeMap::new(), netfilter: None })
     }
 
     /// Links that nothing wants, that this process did not make, and whose containers have
@@ -86,6 +93,50 @@ impl Router {
             }
         }
         Ok(abandoned)
+    }
+
+    /// Changes nftables, as it is said to `nft`, and to the kernel if that is possible.
+    pub(crate) async fn change(
+        &mut self,
+        nft: &Path,
+        text: String,
+        asked: Option<Vec<Asked>>,
+    ) -> Result<()> {
+        match asked.filter(|asked| asked.len() <= MESSAGES_MAX) {
+            Some(asked) => {
+                let netfilter = self.netfilter().await?;
+                netfilter.change(asked).await?;
+                self.netfilter = Some(netfilter);
+                Ok(())
+            }
+            None => nft::change(nft, &self.inside, text).await,
+        }
+    }
+
+    /// See [`Netfilter::forget`].
+    pub(crate) async fn forget(&mut self, gone: BTreeSet<Gone>) -> Result<Forgotten> {
+        let netfilter = self.netfilter().await?;
+        let forgotten = netfilter.forget(gone).await?;
+        self.netfilter = Some(netfilter);
+        Ok(forgotten)
+    }
+
+    /// See [`Netfilter::forget_strays`].
+    pub(crate) async fn forget_strays(
+        &mut self,
+        is_astray: impl Fn(&Flow) -> bool + Send + 'static,
+    ) -> Result<Forgotten> {
+        let netfilter = self.netfilter().await?;
+        let forgotten = netfilter.forget_strays(is_astray).await?;
+        self.netfilter = Some(netfilter);
+        Ok(forgotten)
+    }
+
+    async fn netfilter(&mut self) -> Result<Netfilter> {
+        match self.netfilter.take() {
+            Some(netfilter) => Ok(netfilter),
+            None => Netfilter::open(&self.inside).await,
+        }
     }
 
     /// The number of a device: those that this room made it knows.

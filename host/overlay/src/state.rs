@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use swarmw_model::NetworkId;
 use tokio::net::{TcpListener, TcpSocket};
@@ -9,11 +10,14 @@ use tokio::net::{TcpListener, TcpSocket};
 use crate::catch::{self, Catch};
 use crate::difference::{Difference, Step, difference};
 use crate::drift::{Applied, Drift, Failure};
+use crate::known::{Known, Made, There};
 use crate::layout::{Device, Kind, Layout, mtu_over};
+use crate::netfilter::Gone;
 use crate::overlay::Settings;
+use crate::part::Part;
 use crate::router::{Machine, Router};
 use crate::settings::SETTINGS;
-use crate::table::{Listed, Table};
+use crate::table::{Beginnings, Listed, Table};
 use crate::{Desired, DesiredNetwork, Error, Result, Veth, netfilter, nft, table};
 
 #[derive(Debug, Default)]
@@ -22,25 +26,22 @@ pub(crate) struct State {
     router: Option<Router>,
     /// It was made since the last `apply`.
     made: bool,
-    desired: Option<Desired>,
+    desired: Option<Arc<Desired>>,
     /// What is there, if nobody else changed it; none: to be read.
     known: Option<Known>,
     /// Links made since this process began, which nothing may have been told of yet.
     linked: BTreeSet<Veth>,
-    /// The rules that are always there, as they were listed first.
-    rules: Option<String>,
     /// The number of the ruleset when it was last read and found right.
     generation: Option<u32>,
     catch: Catch,
-}
-
-/// What is there.
-#[derive(Debug)]
-struct Known {
-    layout: Layout,
-    table: Table,
-    /// Of networks, by the address that the underlay was looked up with.
-    mtu: (IpAddr, u32),
+    /// Whose flows were forgotten since the last look; a packet may have been on its way by
+    /// the rules of before.
+    gone: BTreeSet<Gone>,
+    /// What an earlier process left is taken over: its flows, too, which it may not have come
+    /// to forget.
+    adopted: bool,
+    /// Of virtual addresses, which networks take along when they go.
+    beginnings: Beginnings,
 }
 
 /// What was read.
@@ -69,20 +70,35 @@ impl State {
 
     /// See [`crate::Overlay::apply`].
     pub(crate) async fn apply(&mut self, settings: &Settings, desired: Desired) -> Result<Applied> {
-        self.desired = Some(desired.clone());
+        let desired = Arc::new(desired);
+        let before = self.desired.replace(desired.clone());
+        // Until all is done it is not known what is there.
+        let known = self.known.take();
         if desired.networks.is_empty() && self.is_unlinked(settings).await? {
             return self.close().await;
         }
-        let seen = match self.known.take() {
-            Some(known) if known.suffices(&desired) => Seen::from(known),
-            _ => {
-                let mut seen = self.look(settings, &desired).await?;
-                // They may be about to be told of.
-                seen.abandoned.clear();
-                seen
-            }
+        let Some(known) = known.filter(|known| known.suffices(&desired)) else {
+            let mut seen = self.look(settings, &desired).await?;
+            // They may be about to be told of.
+            seen.abandoned.clear();
+            return self.settle(settings, &desired, seen).await;
         };
-        self.settle(settings, &desired, seen).await
+        match before.and_then(|before| known.part(&before, &desired)) {
+            Some(part) => self.settle_part(settings, &desired, known, part).await,
+            None => {
+                let mtu = known.mtu();
+                self.settle(settings, &desired, Seen::of(known.there, mtu)).await
+            }
+        }
+    }
+
+    /// See [`crate::Overlay::clear`].
+    pub(crate) async fn clear(&mut self, settings: &Settings) -> Result<Applied> {
+        if !self.is_unlinked(settings).await? {
+            return Ok(Applied::default());
+        }
+        self.desired = None;
+        self.close().await
     }
 
     /// See [`crate::Overlay::check`].
@@ -92,6 +108,7 @@ impl State {
 
     /// See [`crate::Overlay::repair`].
     pub(crate) async fn repair(&mut self, settings: &Settings) -> Result<(Vec<Drift>, Applied)> {
+        self.forget_again().await?;
         let Some((desired, seen, drifts)) = self.judged(settings).await? else {
             return Ok(Default::default());
         };
@@ -124,8 +141,7 @@ impl State {
         }
         self.linked.insert(veth.clone());
         if let Some(known) = &mut self.known {
-            known.layout.devices.extend(made.devices);
-            known.layout.addresses.extend(made.addresses);
+            known.link(veth, made, self.desired.as_deref());
         }
         Ok(())
     }
@@ -136,7 +152,7 @@ impl State {
         let Some(router) = &mut self.router else { return Ok(()) };
         router.remove_device(veth.checked()?).await?;
         if let Some(known) = &mut self.known {
-            known.layout.forget(&veth.0);
+            known.unlink(veth);
         }
         let last = self.desired.as_ref().is_some_and(|desired| desired.networks.is_empty());
         if last && self.is_unlinked(settings).await? {
@@ -167,10 +183,8 @@ impl State {
 
     /// See [`crate::Overlay::mtu`].
     pub(crate) async fn mtu(&mut self, settings: &Settings, address: IpAddr) -> Result<u32> {
-        if let Some(Known { mtu: (_, mtu), .. }) =
-            self.known.as_ref().filter(|known| known.mtu.0 == address)
-        {
-            return Ok(*mtu);
+        if let Some(mtu) = self.known.as_ref().and_then(|known| known.mtu_of(address)) {
+            return Ok(mtu);
         }
         let underlay = match &self.router {
             Some(router) => router.machine.mtu_of(address).await?,
@@ -183,7 +197,8 @@ impl State {
     pub(crate) async fn close(&mut self) -> Result<Applied> {
         let mut applied = Applied::default();
         let Some(mut router) = self.router.take() else { return Ok(applied) };
-        *self = Self { desired: self.desired.take(), ..Self::default() };
+        let (desired, beginnings) = (self.desired.take(), std::mem::take(&mut self.beginnings));
+        *self = Self { desired, beginnings, ..Self::default() };
         // The kernel takes its time with a namespace: what others can see goes at once.
         for (name, device) in router.read().await?.devices {
             if matches!(device.kind, Kind::Tunnel(_) | Kind::Veth) {
@@ -227,7 +242,10 @@ impl State {
     }
 
     /// What is desired, what there is, and where they differ; none: nothing was applied.
-    async fn judged(&mut self, settings: &Settings) -> Result<Option<(Desired, Seen, Vec<Drift>)>> {
+    async fn judged(
+        &mut self,
+        settings: &Settings,
+    ) -> Result<Option<(Arc<Desired>, Seen, Vec<Drift>)>> {
         let Some(desired) = self.desired.clone().filter(|_| self.router.is_some()) else {
             return Ok(None);
         };
@@ -252,7 +270,9 @@ impl State {
         // Before the listing: a change meanwhile is seen the next time.
         let generation = Some(netfilter::generation(&router.inside).await?);
         let listed = match &self.known {
-            Some(known) if self.generation == generation => Some(Listed::of(known.table.clone())),
+            Some(known) if self.generation == generation => {
+                Some(Listed::of(known.there.table.clone()))
+            }
             _ => self.list(settings).await?,
         };
         let is_perhaps = self.generation != generation;
@@ -277,17 +297,14 @@ impl State {
         let Some(listing) = nft::list(&settings.nft, &router.inside, table::TABLE).await? else {
             return Ok(None);
         };
-        let mut listed = table::list(&listing).unwrap_or_else(|said| {
-            let said = format!("nftables lists the table in unknown words: {said}");
-            Listed { broken: vec![said], ..Listed::default() }
-        });
-        if listed.broken.is_empty() {
-            let rules = self.rules.get_or_insert_with(|| listed.rules.clone());
-            if *rules != listed.rules {
-                listed.broken.push("a rule of nftables was changed".to_owned());
-            }
-        }
-        Ok(Some(listed))
+        Ok(Some(table::list(&listing).unwrap_or_else(|said| Listed::unread(&said))))
+    }
+
+    /// Notes in the table how its rules are listed, now that they were written.
+    async fn seal(&mut self, settings: &Settings) -> Result<()> {
+        let Some(listed) = self.list(settings).await? else { return Ok(()) };
+        let text = format!("add chain {} {}\n", table::TABLE, listed.seal());
+        nft::change(&settings.nft, &self.router(settings).await?.inside, text).await
     }
 
     /// Makes what is seen what is desired.
@@ -297,17 +314,84 @@ impl State {
         desired: &Desired,
         seen: Seen,
     ) -> Result<Applied> {
+        let mtu = seen.mtu;
+        let (mut applied, made) = self.make(settings, desired, seen).await?;
+        self.settle_catch(settings, desired, &mut applied).await;
+        // What was refused may be half done.
+        let is_known = applied.failed.is_empty();
+        self.known = is_known.then(|| Known::of(desired, made, mtu));
+        Ok(applied)
+    }
+
+    /// The same where only a part of it is to be changed.
+    async fn settle_part(
+        &mut self,
+        settings: &Settings,
+        desired: &Desired,
+        mut known: Known,
+        part: Part,
+    ) -> Result<Applied> {
+        let found = known.found(&part);
+        let seen = Seen::of(found.clone(), known.mtu());
+        let (mut applied, made) = self.make(settings, &part.after, seen).await?;
+        self.settle_catch(settings, desired, &mut applied).await;
+        if applied.failed.is_empty() {
+            known.take_over(&found, made);
+            self.known = Some(known);
+        }
+        Ok(applied)
+    }
+
+    /// Has connections to tasks that no kernel leads to caught.
+    async fn settle_catch(
+        &mut self,
+        settings: &Settings,
+        desired: &Desired,
+        applied: &mut Applied,
+    ) {
+        let Some(router) = &mut self.router else { return };
+        match self.catch.settle(settings, router, desired).await {
+            Ok(elements) => applied.elements += elements,
+            // A kernel that cannot do it has all else.
+            Err(error) => {
+                let why = format!("containers do not reach components: {error}");
+                applied.failed.push(Failure { network: None, veth: None, why });
+            }
+        }
+    }
+
+    /// Forgets flows to backends that went, and did not come back, once more.
+    async fn forget_again(&mut self) -> Result<()> {
+        let (Some(router), Some(known)) = (&mut self.router, &self.known) else { return Ok(()) };
+        self.gone.retain(|gone| !known.there.table.serves(gone));
+        if !self.gone.is_empty() {
+            router.forget(self.gone.clone()).await?;
+            self.gone.clear();
+        }
+        Ok(())
+    }
+
+    /// Makes what is seen what is desired, and says what was done and what there is then.
+    async fn make(
+        &mut self,
+        settings: &Settings,
+        desired: &Desired,
+        seen: Seen,
+    ) -> Result<(Applied, Made)> {
         let mut applied = Applied::default();
         let (found, is_whole) = match seen.listed {
             Some(listed) => (listed.table, listed.broken.is_empty()),
             None => (Table::default(), false),
         };
-        let table = Table::of(desired, &found);
+        let table = Table::of(desired, &found, &self.beginnings);
         let mut wanted = Layout::of(desired, seen.mtu);
         let Difference { steps, lost } = difference(&seen.layout, &wanted);
         applied.lost.extend(lost.into_iter().map(Drift::lost));
         wanted.keep_to(&seen.layout);
+        let gone = Table::gone(&found, &table);
+        self.gone.extend(gone.iter().cloned());
 
+        let is_adopted = self.adopted;
         applied.namespaces += usize::from(std::mem::take(&mut self.made));
         let router = self.router(settings).await?;
         if !seen.named {
@@ -358,35 +442,23 @@ impl State {
         if is_whole {
             let change = table.change_from(&found);
             if !change.is_empty() {
-                nft::change(&settings.nft, &router.inside, change.text).await?;
                 (applied.chains, applied.elements) = (change.chains, change.elements);
+                router.change(&settings.nft, change.text, change.asked).await?;
             }
         }
-        let gone = Table::gone(&found, &table);
         if !gone.is_empty() {
-            let forgotten = netfilter::forget(&router.inside, gone).await?;
-            (applied.flows, applied.flows_read) = (forgotten.flows, forgotten.read);
+            applied.forgot(router.forget(gone).await?);
         }
+        if !is_adopted {
+            let adopted = table.clone();
+            applied.forgot(router.forget_strays(move |flow| adopted.is_astray(flow)).await?);
+            self.adopted = true;
+        }
+        self.beginnings.note(&found, &table);
         if !is_whole {
-            // What the rules are, for comparison.
-            self.rules = None;
-            self.list(settings).await?;
+            self.seal(settings).await?;
         }
-        // A kernel that cannot do it has all else.
-        if let Some(router) = &mut self.router {
-            match self.catch.settle(settings, router, desired).await {
-                Ok(elements) => applied.elements += elements,
-                Err(error) => {
-                    let why = format!("containers do not reach components: {error}");
-                    applied.failed.push(Failure { network: None, veth: None, why });
-                }
-            }
-        }
-        // What was refused may be half done.
-        let is_known = applied.failed.is_empty();
-        let known = Known { layout: wanted, table, mtu: (desired.address, seen.mtu) };
-        self.known = is_known.then_some(known);
-        Ok(applied)
+        Ok((applied, Made { there: There { layout: wanted, table }, gone: given_up }))
     }
 }
 
@@ -415,35 +487,23 @@ impl Layout {
     }
 }
 
-// === impl Known ===
-
-impl Known {
-    /// Whether it says all that is needed for a change to what is desired.
-    fn suffices(&self, desired: &Desired) -> bool {
-        let veths = desired.networks.values().flat_map(|network| network.here.values());
-        let mut links = veths.map(|veth| self.layout.devices.contains_key(&veth.0));
-        self.mtu.0 == desired.address && links.all(|is_known| is_known)
-    }
-}
-
 // === impl Seen ===
 
-impl From<Known> for Seen {
-    fn from(known: Known) -> Self {
+impl Seen {
+    /// As if it had been read.
+    fn of(there: There, mtu: u32) -> Self {
         Self {
             named: true,
             settings: Vec::new(),
-            layout: known.layout,
-            listed: Some(Listed::of(known.table)),
+            layout: there.layout,
+            listed: Some(Listed::of(there.table)),
             generation: None,
-            mtu: known.mtu.1,
+            mtu,
             abandoned: Vec::new(),
             is_catch_changed: false,
         }
     }
-}
 
-impl Seen {
     fn judge(&self, settings: &Settings, desired: &Desired) -> Vec<Drift> {
         let mut drifts = Vec::new();
         let mut add = |sentence: String| drifts.push(Drift::new(sentence));
@@ -463,7 +523,9 @@ impl Seen {
                 listed.broken.iter().cloned().for_each(&mut add);
             }
             Some(Listed { table, .. }) => {
-                table.unlike(&Table::of(desired, table)).into_iter().for_each(&mut add);
+                // What is there goes on as it began, and what is missing is said to be.
+                let wanted = Table::of(desired, table, &Beginnings::default());
+                table.unlike(&wanted).into_iter().for_each(&mut add);
             }
         }
         if self.is_catch_changed {

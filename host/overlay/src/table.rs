@@ -4,6 +4,9 @@
 //! - A connection to a virtual address goes to its backends in turn: a counter gives the
 //!   number of the next *slot*, a map says which backend is in it. So a backend that goes
 //!   or comes changes an element or two and the rule that says how many slots there are.
+//! - The counter begins at the first slot whenever a network comes here anew. So each time
+//!   another backend is in that slot: clients that come one by one, each the only one here,
+//!   go to each backend in turn as well.
 //! - A client that is sent to itself is answered by way of the gateway.
 //! - What is left for a virtual address (nobody serves it) is refused at once; an echo
 //!   request is answered here.
@@ -13,11 +16,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use crate::Desired;
-use crate::netfilter::Gone;
+use crate::netfilter::{Flow, Gone};
+use crate::part::Part;
 
+mod beginnings;
 mod listing;
+mod messages;
 mod text;
 
+pub(crate) use beginnings::Beginnings;
 pub(crate) use listing::{Listed, list, unlike};
 pub(crate) use text::TABLE;
 
@@ -42,21 +49,49 @@ pub(crate) struct Balanced {
 
 impl Table {
     /// What should be there, changed as little as possible from what is.
-    pub(crate) fn of(desired: &Desired, found: &Self) -> Self {
+    pub(crate) fn of(desired: &Desired, found: &Self, beginnings: &Beginnings) -> Self {
         let mut table = Self::default();
         for network in desired.networks.values() {
             table.networks.insert(network.vni);
             for (address, backends) in &network.balanced {
-                let there = found.balanced.get(address).filter(|b| b.vni == network.vni);
+                let there = found.served_by(*address).filter(|b| b.vni == network.vni);
                 let alike = backends.iter().filter(|b| b.is_ipv4() == address.is_ipv4());
                 let slots = match there {
                     Some(there) => settled(&there.slots, alike.copied().collect()),
-                    None => begun(alike.copied().collect(), desired.number),
+                    None => {
+                        let first = usize::from(desired.number) + beginnings.of(*address);
+                        begun(alike.copied().collect(), first)
+                    }
                 };
                 table.balanced.insert(*address, Balanced { vni: network.vni, slots });
             }
         }
         table
+    }
+
+    /// What there is of a part of what is desired.
+    pub(crate) fn part(&self, part: &Part) -> Self {
+        let mut there = Self::default();
+        for network in part.sides().into_iter().flat_map(|side| side.networks.values()) {
+            there.networks.extend(self.networks.get(&network.vni));
+            for address in network.balanced.keys() {
+                let balanced = self.balanced.get(address).cloned();
+                there.balanced.extend(balanced.map(|balanced| (*address, balanced)));
+            }
+        }
+        there
+    }
+
+    /// Puts something in the place of a part.
+    pub(crate) fn replace(&mut self, part: &Self, by: Self) {
+        for vni in &part.networks {
+            self.networks.remove(vni);
+        }
+        for address in part.balanced.keys() {
+            self.balanced.remove(address);
+        }
+        self.networks.extend(by.networks);
+        self.balanced.extend(by.balanced);
     }
 
     /// What is not as it should be, in sentences.
@@ -81,6 +116,22 @@ impl Table {
             }
         }
         unlike
+    }
+
+    /// A virtual address that somebody serves.
+    fn served_by(&self, address: IpAddr) -> Option<&Balanced> {
+        self.balanced.get(&address).filter(|balanced| !balanced.slots.is_empty())
+    }
+
+    /// Whether a backend serves an address.
+    pub(crate) fn serves(&self, pair: &Gone) -> bool {
+        let Gone::Pair { to, by } = pair else { return false };
+        self.balanced.get(to).is_some_and(|balanced| balanced.slots.contains(by))
+    }
+
+    /// Whether a flow of the router, where nobody else translates, goes where nobody serves.
+    pub(crate) fn is_astray(&self, flow: &Flow) -> bool {
+        !self.serves(&Gone::Pair { to: flow.to, by: flow.answered_by })
     }
 
     /// Backends that no longer serve an address, with it.
@@ -109,12 +160,12 @@ pub(crate) fn settled<T: Ord + Copy>(there: &[T], wanted: BTreeSet<T>) -> Vec<T>
     slots.into_iter().flatten().chain(coming).collect()
 }
 
-/// Slots at first. Nodes do not all begin with the same backend: of many nodes that each
-/// make one connection, each backend gets its share.
-pub(crate) fn begun<T>(backends: BTreeSet<T>, number: u16) -> Vec<T> {
+/// Slots at first, beginning anywhere. Nodes do not all begin with the same backend: of many
+/// nodes that each make one connection, each backend gets its share.
+pub(crate) fn begun<T>(backends: BTreeSet<T>, first: usize) -> Vec<T> {
     let mut slots: Vec<_> = backends.into_iter().collect();
     if !slots.is_empty() {
-        let first = usize::from(number) % slots.len();
+        let first = first % slots.len();
         slots.rotate_left(first);
     }
     slots

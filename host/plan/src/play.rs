@@ -104,7 +104,7 @@ impl Play<'_> {
     /// The same steps in the same order as the leader's (`manager/src/lead.rs`).
     fn tick(&mut self) -> (Vec<Change>, Option<Time>) {
         let (state, now) = (&self.state, self.now);
-        let mut addresses = Addresses::of(state);
+        let mut addresses = self.allocator.addresses(state, now);
         let (mut changes, _) = self.allocator.services(&mut addresses);
         let mut fits = Judge { scheduler: &mut self.scheduler, policies: &mut *self.placement };
         let random = &mut *self.random;

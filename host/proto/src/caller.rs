@@ -30,7 +30,7 @@ impl fmt::Debug for Caller {
 /// | service | allowed |
 /// |---|---|
 /// | `Ca` | anyone: a joining node has no certificate yet |
-/// | `Raft`, `Membership.Join`, `Api`, `Blobs.Put`, `Blobs.Has`, `Doctor` | managers |
+/// | `Raft`, `Membership.Join`, `Api`, `Blobs.Put`, `Blobs.Has`, `Doctor`, `Containers` | managers |
 /// | `Membership.Leave`, `Dispatcher`, `Blobs.Get`, `Tunnel` | any node |
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Allowed {

@@ -1,6 +1,7 @@
 //! Connections to other nodes.
 
 use std::collections::HashMap;
+use std::error::Error;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -26,6 +27,18 @@ const CONNECT_DEADLINE: Duration = Duration::from_secs(5);
 const KEEPALIVE: Duration = Duration::from_secs(5);
 /// …and given this long to answer.
 const KEEPALIVE_PATIENCE: Duration = Duration::from_secs(5);
+
+/// Whether a call failed because the peer gave no sign of life, rather than by its word.
+pub fn fell_silent(status: &Status) -> bool {
+    let mut cause = status.source();
+    while let Some(error) = cause {
+        if error.downcast_ref::<hyper::Error>().is_some_and(hyper::Error::is_timeout) {
+            return true;
+        }
+        cause = error.source();
+    }
+    false
+}
 
 /// One connection per address, made at the first call and again when it broke.
 #[derive(Clone)]

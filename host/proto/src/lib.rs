@@ -8,12 +8,14 @@
 
 mod caller;
 mod channels;
+mod pipe;
 mod serve;
 mod transport;
 pub mod wire;
 
 pub use caller::{Allowed, Caller, caller, require};
-pub use channels::Channels;
+pub use channels::{Channels, fell_silent};
+pub use pipe::{PIECES_IN_FLIGHT, pipe};
 pub use serve::{CONNECTIONS_MAX, serve};
 pub use transport::{Listener, Tcp, Transport, Wire};
 

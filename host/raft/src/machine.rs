@@ -61,6 +61,10 @@ impl Machine {
         self.applied.as_ref().map(Position::from)
     }
 
+    pub(crate) fn shelf(&self) -> Shelf {
+        self.shelf.clone()
+    }
+
     fn builder(&self) -> Builder {
         Builder {
             state: self.state.clone(),
@@ -84,7 +88,7 @@ impl RaftStateMachine<TypeConfig> for Machine {
     where
         Strm: Stream<Item = Result<EntryResponder<TypeConfig>, io::Error>> + Unpin + OptionalSend,
     {
-        let mut events = Vec::new();
+        let mut changed = Vec::new();
         let mut answers = Vec::new();
         while let Some(next) = entries.next().await {
             let (entry, responder) = next?;
@@ -98,7 +102,7 @@ impl RaftStateMachine<TypeConfig> for Machine {
                     let transaction = decode_transaction(&proposal.0)
                         .map_err(|e| other(format!("log entry {}: {e}", entry.log_id.index)))?;
                     let applied = self.state.apply(entry.log_id.index, &transaction);
-                    events.extend(applied.events);
+                    changed.push((entry.log_id.index, transaction.at, applied.events));
                     Answer(applied.outcomes)
                 }
             };
@@ -107,7 +111,7 @@ impl RaftStateMachine<TypeConfig> for Machine {
                 answers.push((responder, answer));
             }
         }
-        self.publisher.publish(self.state.clone(), events);
+        self.publisher.publish(self.state.clone(), changed);
         for (responder, answer) in answers {
             responder.send(answer);
         }

@@ -1,7 +1,7 @@
 //! The front door.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -18,12 +18,13 @@ use tokio::time::Instant;
 
 use crate::config::{RaftConfig, Timing};
 use crate::error::{ProposeError, RaftError};
-use crate::log::Survivor;
+use crate::log::{LogStore, Survivor};
 use crate::machine::Machine;
 use crate::network::{Factory, SnapshotHeader, decode, encode};
 use crate::peers::{PeerError, Peers, Rpc};
-use crate::publish::{Publisher, Subscription};
+use crate::publish::{Past, Publisher, Subscription};
 use crate::role::{Heard, Role, Watch};
+use crate::snapshot::Shelf;
 use crate::types::{Proposal, TypeConfig, Vote};
 
 /// A leader whose lease has just run out, or that waits for a change of members,
@@ -44,6 +45,15 @@ pub struct Raft {
     address: Arc<str>,
     pub(crate) timing: Timing,
     heard: Heard,
+    /// Until the shutdown: whoever holds them keeps others from opening them.
+    files: Arc<Mutex<Option<Files>>>,
+}
+
+/// Where log and snapshots are kept.
+#[derive(Clone)]
+struct Files {
+    log: LogStore,
+    shelf: Shelf,
 }
 
 // === impl Raft ===
@@ -85,6 +95,7 @@ impl Raft {
         .await
         .map_err(|e| RaftError::Stopped(e.to_string()))??;
         let settings = settings(&config.timing)?;
+        let files = Files { log: log.clone(), shelf: machine.shelf() };
         let inner = openraft::Raft::new(config.raft_id, settings, Factory(peers), log, machine)
             .await
             .map_err(|e| RaftError::Stopped(e.to_string()))?;
@@ -105,6 +116,7 @@ impl Raft {
             address: config.address.into(),
             timing: config.timing,
             heard,
+            files: Arc::new(Mutex::new(Some(files))),
         })
     }
 
@@ -203,6 +215,11 @@ impl Raft {
     /// Changes from now on.
     pub fn subscribe(&self) -> Subscription {
         self.publisher.subscribe()
+    }
+
+    /// Changes from an entry of the log on that somebody knows already.
+    pub fn past(&self) -> Past {
+        self.publisher.past()
     }
 
     /// Who leads, now.
@@ -311,8 +328,23 @@ impl Raft {
         }
     }
 
+    /// Seals all that is on disk by the key that the storage's seal has now. Once that is
+    /// done nothing needs the key before.
+    ///
+    /// # Errors
+    /// The disk, or this manager stops.
+    pub async fn reseal(&self) -> Result<(), RaftError> {
+        let stopped = |e: &dyn std::fmt::Display| RaftError::Stopped(e.to_string());
+        let files = self.files.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let Files { log, shelf } = files.ok_or_else(|| stopped(&"its files are closed"))?;
+        log.reseal().await.map_err(|e| stopped(&e))?;
+        let resealed = tokio::task::spawn_blocking(move || shelf.reseal()).await;
+        resealed.map_err(|e| stopped(&e))?.map_err(|e| stopped(&e))
+    }
+
     /// Stops taking part. What was acknowledged is on disk.
     pub async fn shutdown(&self) {
+        self.files.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Err(e) = self.inner.shutdown().await {
             tracing::warn!(error = %e, "raft did not stop in order");
         }

@@ -2,13 +2,14 @@
 
 use std::fs::File;
 use std::io::{ErrorKind, Read, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
+use swarmw_seal::Seal;
 
 use crate::error::io;
-use crate::seal::Seal;
 use crate::types::{LogId, MembersRecord, Position, SnapshotMeta};
 
 pub(crate) const NAME: &str = "snapshot";
@@ -24,8 +25,13 @@ pub(crate) struct Header {
 /// The latest snapshot: in a file, or in memory for simulations.
 #[derive(Clone)]
 pub(crate) enum Shelf {
-    Disk { folder: PathBuf, seal: Seal },
-    Memory(std::sync::Arc<std::sync::Mutex<Option<(Header, Bytes)>>>),
+    Disk {
+        folder: PathBuf,
+        seal: Seal,
+        /// One at a time, from sealing to the file's name: what is sealed anew stays so.
+        writing: Arc<Mutex<()>>,
+    },
+    Memory(Arc<Mutex<Option<(Header, Bytes)>>>),
 }
 
 #[derive(Serialize, Deserialize)]
@@ -62,18 +68,26 @@ impl Shelf {
                 *kept.lock().map_err(io)? = Some((header, state.clone()));
                 Ok(())
             }
-            Self::Disk { folder, seal } => {
+            Self::Disk { folder, seal, writing } => {
                 let mut plain = vec![VERSION];
                 let content = Content { header, state: state.to_vec() };
                 ciborium::into_writer(&content, &mut plain).map_err(io)?;
-                let sealed = seal.seal(NAME.as_bytes(), &plain);
-                let temporary = folder.join("snapshot.new");
-                let mut file = File::create(&temporary)?;
-                file.write_all(&sealed)?;
-                file.sync_all()?;
-                std::fs::rename(&temporary, folder.join(NAME))?;
-                File::open(folder)?.sync_all()
+                let _turn = writing.lock().map_err(io)?;
+                write(folder, &seal.seal(NAME.as_bytes(), &plain))
             }
+        }
+    }
+
+    /// Seals the latest snapshot by the key that is present now.
+    pub(crate) fn reseal(&self) -> std::io::Result<()> {
+        let Self::Disk { folder, seal, writing } = self else { return Ok(()) };
+        let _turn = writing.lock().map_err(io)?;
+        match read(folder)? {
+            Some(sealed) => {
+                let plain = seal.open(NAME.as_bytes(), &sealed).map_err(io)?;
+                write(folder, &seal.seal(NAME.as_bytes(), &plain))
+            }
+            None => Ok(()),
         }
     }
 
@@ -81,14 +95,9 @@ impl Shelf {
     pub(crate) fn get(&self) -> std::io::Result<Option<(Header, Bytes)>> {
         let (folder, seal) = match self {
             Self::Memory(kept) => return Ok(kept.lock().map_err(io)?.clone()),
-            Self::Disk { folder, seal } => (folder, seal),
+            Self::Disk { folder, seal, .. } => (folder, seal),
         };
-        let mut sealed = Vec::new();
-        match File::open(folder.join(NAME)).and_then(|mut file| file.read_to_end(&mut sealed)) {
-            Ok(_) => {}
-            Err(e) if e.kind() == ErrorKind::NotFound => return Ok(None),
-            Err(e) => return Err(e),
-        }
+        let Some(sealed) = read(folder)? else { return Ok(None) };
         let plain = seal.open(NAME.as_bytes(), &sealed).map_err(io)?;
         match plain.split_first() {
             Some((&VERSION, body)) => {
@@ -97,6 +106,24 @@ impl Shelf {
             }
             _ => Err(io("written by a newer swarmw")),
         }
+    }
+}
+
+fn write(folder: &Path, sealed: &[u8]) -> std::io::Result<()> {
+    let temporary = folder.join("snapshot.new");
+    let mut file = File::create(&temporary)?;
+    file.write_all(sealed)?;
+    file.sync_all()?;
+    std::fs::rename(&temporary, folder.join(NAME))?;
+    File::open(folder)?.sync_all()
+}
+
+fn read(folder: &Path) -> std::io::Result<Option<Vec<u8>>> {
+    let mut sealed = Vec::new();
+    match File::open(folder.join(NAME)).and_then(|mut file| file.read_to_end(&mut sealed)) {
+        Ok(_) => Ok(Some(sealed)),
+        Err(e) if e.kind() == ErrorKind::NotFound => Ok(None),
+        Err(e) => Err(e),
     }
 }
 

@@ -6,12 +6,12 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
+use swarmw_seal::Seal;
 
 use crate::error::RaftError;
 use crate::log::{Disk, Log, LogStore, Survivor, go_alone};
 use crate::machine::Machine;
 use crate::publish::Publisher;
-use crate::seal::Seal;
 use crate::snapshot::{Header, NAME, Shelf};
 
 /// Where log and snapshots are kept. Whoever opens a clone finds what was kept before.
@@ -21,8 +21,8 @@ pub enum Storage {
     Disk {
         /// The folder.
         dir: PathBuf,
-        /// The key.
-        key: [u8; 32],
+        /// Seals them; see [`Raft::reseal`](crate::Raft::reseal) for another key.
+        seal: Seal,
     },
     /// In memory, for simulations: what is written is safe at once, and stays as
     /// long as a clone does.
@@ -46,7 +46,7 @@ impl Storage {
         survivor: Option<&Survivor<'_>>,
     ) -> Result<(LogStore, Machine, Publisher), RaftError> {
         match self {
-            Self::Disk { dir, key } => open_disk(dir, key, survivor),
+            Self::Disk { dir, seal } => open_disk(dir, seal, survivor),
             Self::Memory(_) if survivor.is_some() => {
                 Err(failed(NAME.into(), &"a manager goes on alone from files only"))
             }
@@ -90,17 +90,17 @@ impl Memory {
 
 fn open_disk(
     dir: PathBuf,
-    key: [u8; 32],
+    seal: Seal,
     survivor: Option<&Survivor<'_>>,
 ) -> Result<(LogStore, Machine, Publisher), RaftError> {
     std::fs::create_dir_all(&dir).map_err(|e| failed(dir.clone(), &e))?;
-    let seal = Seal::new(key);
     let file = dir.join("log.redb");
     let (disk, mut recovered) =
         Disk::open(&file, seal.clone()).map_err(|e| failed(file.clone(), &e))?;
     let snapshot = dir.join(NAME);
-    let (machine, publisher) = Machine::open(Shelf::Disk { folder: dir, seal })
-        .map_err(|e| failed(snapshot.clone(), &e))?;
+    let (machine, publisher) =
+        Machine::open(Shelf::Disk { folder: dir, seal, writing: Arc::default() })
+            .map_err(|e| failed(snapshot.clone(), &e))?;
     let applied = machine.applied();
     if let Some(purged) = recovered.purged.filter(|purged| applied < Some(*purged)) {
         return Err(failed(

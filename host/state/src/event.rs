@@ -76,3 +76,18 @@ pub enum Event {
         new: Option<Arc<Attachment>>,
     },
 }
+
+// === impl Event ===
+
+impl Event {
+    /// The same for who keeps it: a secret that is removed is nowhere any more.
+    pub(crate) fn without_secrets(&self) -> Self {
+        let shown = |secret: &Option<Arc<Secret>>| {
+            secret.as_ref().map(|secret| Arc::new(secret.without_data()))
+        };
+        match self {
+            Self::Secret { old, new } => Self::Secret { old: shown(old), new: shown(new) },
+            other => other.clone(),
+        }
+    }
+}

@@ -16,6 +16,12 @@ pub const VERSIONS_LEVEL: u32 = 4;
 pub const GENERIC_RESOURCES_LEVEL: u32 = 4;
 /// The feature level at which services may have access to their nodes.
 pub const HOST_ACCESS_LEVEL: u32 = 4;
+/// The feature level at which managers may lock themselves.
+pub const AUTOLOCK_LEVEL: u32 = 5;
+/// The feature level at which a rollback keeps the newest registry credentials.
+pub const CREDENTIALS_LEVEL: u32 = 5;
+/// The feature level at which ports that nodes need for themselves are refused to services.
+pub const NODE_PORTS_LEVEL: u32 = 5;
 
 /// Why there are none yet.
 const NO_NETWORKS: &str = "networks need a swarmw that knows them on every manager";
@@ -27,6 +33,8 @@ const NO_GENERIC_RESOURCES: &str =
 /// The same.
 const NO_HOST_ACCESS: &str =
     "access of containers to their nodes needs a swarmw that knows it on every manager";
+/// The same.
+const NO_AUTOLOCK: &str = "autolock needs a swarmw that knows it on every manager";
 /// The same.
 const NO_VERSIONS: &str =
     "versions of secrets and configs need a swarmw that knows them on every manager";
@@ -93,6 +101,19 @@ impl State {
         self.is_known(HOST_ACCESS_LEVEL, NO_HOST_ACCESS)
     }
 
+    /// Refuses that managers lock themselves while one does not know how.
+    ///
+    /// # Errors
+    /// The managers that do not, by their host names.
+    pub fn needs_autolock(&self) -> Result<(), Refusal> {
+        self.needs(AUTOLOCK_LEVEL, NO_AUTOLOCK)
+    }
+
+    /// The same for `apply`.
+    pub(crate) fn autolock_is_known(&self) -> Result<(), Refusal> {
+        self.is_known(AUTOLOCK_LEVEL, NO_AUTOLOCK)
+    }
+
     /// Refuses versions of secrets and configs while a manager does not know them.
     ///
     /// # Errors
@@ -104,6 +125,16 @@ impl State {
     /// The same for `apply`.
     pub(crate) fn versions_are_known(&self) -> Result<(), Refusal> {
         self.is_known(VERSIONS_LEVEL, NO_VERSIONS)
+    }
+
+    /// Whether a service that is rolled back keeps the registry credentials that it has.
+    pub(crate) fn rollbacks_keep_credentials(&self) -> bool {
+        self.has_level(CREDENTIALS_LEVEL)
+    }
+
+    /// Whether services may not publish the ports that nodes need for themselves.
+    pub(crate) fn ports_of_nodes_are_refused(&self) -> bool {
+        self.has_level(NODE_PORTS_LEVEL)
     }
 
     fn has_level(&self, level: u32) -> bool {

@@ -12,6 +12,7 @@
 mod apply;
 mod data;
 mod event;
+mod history;
 mod left;
 mod level;
 mod lookup;
@@ -25,8 +26,10 @@ mod users;
 
 pub use apply::Applied;
 pub use event::Event;
+pub use history::{Entry, HISTORY_BYTES, HISTORY_EVENTS, History, Missed};
 pub use level::{
-    GENERIC_RESOURCES_LEVEL, HOST_ACCESS_LEVEL, JOBS_LEVEL, NETWORKS_LEVEL, VERSIONS_LEVEL,
+    AUTOLOCK_LEVEL, CREDENTIALS_LEVEL, GENERIC_RESOURCES_LEVEL, HOST_ACCESS_LEVEL, JOBS_LEVEL,
+    NETWORKS_LEVEL, NODE_PORTS_LEVEL, VERSIONS_LEVEL,
 };
 pub use lookup::Lookup;
 pub use network::{ATTACHMENTS_OF_NODE_MAX, Holder, VNI_FIRST, VNI_LAST};

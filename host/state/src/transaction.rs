@@ -9,7 +9,7 @@ use swarmw_model::{
     NetworkAttachment, NetworkId, Node, NodeDescription, NodeId, NodeRole, NodeSpec, NodeState,
     Payload, Plugin, PluginId, PluginRelease, PluginState, Pool, PortConfig, RaftMember, Refusal,
     RequestId, Secret, SecretId, ServiceId, ServiceSpec, Slot, TaskId, TaskState, TaskStatus, Time,
-    UpdateStatus, Version, VirtualIp, VolumeId,
+    UnlockKey, UpdateStatus, Version, VirtualIp, VolumeId,
 };
 
 use crate::RolloutStep;
@@ -57,6 +57,10 @@ pub enum Change {
         spec: Box<ClusterSpec>,
         /// New join tokens; an empty one keeps the present token.
         rotate: JoinTokens,
+        /// What unlocks managers from then on; `None` keeps the present key. Without effect
+        /// where the settings say that managers do not lock themselves: there is no key.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        unlock_key: Option<UnlockKey>,
     },
     /// Raises the feature level, never lowers it.
     RaiseFeatureLevel(u32),

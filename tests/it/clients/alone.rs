@@ -3,11 +3,13 @@
 use std::path::Path;
 use std::process::{Command, Stdio};
 
+use serde_json::Value;
+
 use super::{PYTHON, client, import, must, programs, require_clients, walks};
 use crate::docker::take_turn;
-use crate::support::{Cluster, Node, Output, RootFs};
+use crate::support::{Cluster, Node, Output, RootFs, eventually};
 
-/// A Python with python-on-whales, which Debian does not have.
+/// A Python with python-on-whales, which Debian does not have; `cargo xtask test` makes one.
 const WHALES: &str = "SWARMW_TEST_WHALES";
 
 #[test]
@@ -63,6 +65,13 @@ fn plays_twice(cluster: &Cluster, index: usize) {
     };
     let (first, said) = recap("playbook.yml");
     assert_eq!(first, Some(7), "a swarm and what is in it: {said}");
+    // What asks for tasks' containers takes for granted that each has one.
+    eventually("its tasks run", || {
+        let tasks = node.json("/tasks")?;
+        let runs = |task: &Value| task["Status"]["State"] == "running";
+        let all = tasks.as_array().is_some_and(|tasks| tasks.iter().all(runs));
+        if all { Ok(()) } else { Err(tasks.to_string()) }
+    });
     let (again, said) = recap("playbook.yml");
     assert_eq!(again, Some(0), "all is as it should be: {said}");
     let (gone, said) = recap("teardown.yml");

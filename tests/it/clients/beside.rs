@@ -53,12 +53,11 @@ fn tools_beside_a_swarm_read_all_that_they_need() {
     a_proxy_configures_itself(&cluster);
 }
 
-/// As dockercloud/haproxy. Its task mounts the daemon's socket by its own path.
+/// As dockercloud/haproxy: its task mounts the engine's socket, and finds the swarm behind it.
 fn a_proxy_configures_itself(cluster: &Cluster) {
     pack_proxy(cluster).import(&cluster.machines[0], "haproxy", PROXY);
     let node = &cluster.nodes[0];
-    let socket = node.socket();
-    let mut walk = client("haproxy.py", &socket, &[&socket.to_string_lossy(), "--hold"])
+    let mut walk = client("haproxy.py", &node.socket(), &["--hold"])
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())

@@ -183,6 +183,8 @@ def networks(client):
         ipam=IPAMConfig(pool_configs=[IPAMPool(subnet="10.77.0.0/24", gateway="10.77.0.1")]),
         check_duplicate=True,
     )
+    # Docker has its addresses, and says its driver, a moment later.
+    eventually("the network is whole", lambda: client.networks.get(made.id).attrs["Driver"])
     told("network", client.networks.get(made.id).attrs)
     told(
         "networks",
@@ -487,11 +489,17 @@ def containers(client):
     told("listed", [c.name for c in client.containers.list(filters={"label": "a=b"})])
     told("pause", [container.pause(), container.unpause()])
     told("restart", container.restart(timeout=0))
+    # Before it is itself again, a signal ends what the runtime runs in its place.
+    eventually("it sleeps again", lambda: sleeps(container))
     told("stop", container.stop(timeout=0))
     told("wait", container.wait())
     told("remove", container.remove())
     refused("no container", lambda: client.containers.get("simple"))
     attach(client)
+
+
+def sleeps(container):
+    return any(process[-1] == "sleep 1000" for process in container.top()["Processes"])
 
 
 def refused_run(client):

@@ -1,10 +1,10 @@
 """A proxy that configures itself from the swarm's socket, as dockercloud/haproxy does.
 
-    DOCKER_HOST=unix:///… python3 haproxy.py SOCKET
+    DOCKER_HOST=unix:///… python3 haproxy.py [--hold]
 
-SOCKET is what the proxy's task mounts. The daemon is a manager and has the image haproxy, made
-of Debian's haproxy, python3-docker and haproxy/proxy.py; all nodes have the images web:1 and
-busybox. Prints a transcript, see transcript.py.
+The proxy's task mounts /var/run/docker.sock, as the real one's does. The daemon is a manager and
+has the image haproxy, made of Debian's haproxy, python3-docker and haproxy/proxy.py; all nodes
+have the images web:1 and busybox. Prints a transcript, see transcript.py.
 """
 
 import re
@@ -15,8 +15,11 @@ from docker.types import EndpointSpec, Mount, ServiceMode
 
 from transcript import eventually, expect, told
 
+# What every file for a swarm mounts, wherever the engine's socket is.
+SOCKET = "/var/run/docker.sock"
 
-def main(socket):
+
+def main():
     client = docker.from_env(version="1.41")
     network = client.networks.create("proxy", driver="overlay", attachable=True)
     app = client.services.create(
@@ -32,7 +35,7 @@ def main(socket):
         "haproxy",
         name="lb",
         networks=["proxy"],
-        mounts=[Mount("/var/run/docker.sock", socket, type="bind")],
+        mounts=[Mount(SOCKET, SOCKET, type="bind")],
         endpoint_spec=EndpointSpec(ports={8095: 80, 1936: 1936}),
         constraints=["node.role == manager"],
     )
@@ -99,4 +102,4 @@ def removed(network):
     return True
 
 
-main(sys.argv[1])
+main()

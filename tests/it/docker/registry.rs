@@ -1,6 +1,7 @@
 //! A private registry: credentials travel with the service, digests pin it.
 
 use std::fs;
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
 use super::{import_everywhere, node_of, running, take_turn, task_in};
@@ -13,22 +14,33 @@ const PASSWORD_HASH: &str = "$2y$05$abcdefghijklmnopqrstuu1qdcFaS0PtqFUPzaCxLQ8/
 const PORT: u16 = 5000;
 
 /// A registry on the first machine; it goes when it is dropped.
-struct Registry(Child);
+pub(super) struct Registry(Child);
 
 // === impl Registry ===
 
 impl Registry {
-    fn start(cluster: &Cluster) -> Self {
+    /// One that serves everybody.
+    pub(super) fn without_users(cluster: &Cluster) -> Self {
+        Self::start(cluster, "", "200")
+    }
+
+    /// One that serves [`USER`].
+    fn with_users(cluster: &Cluster) -> Self {
+        let users = cluster.file("users", format!("{USER}:{PASSWORD_HASH}\n").as_bytes());
+        let users = users.display();
+        let settings = format!("auth:\n  htpasswd:\n    realm: tests\n    path: {users}\n");
+        Self::start(cluster, &settings, "401")
+    }
+
+    /// Starts one with these settings besides, which greets strangers so.
+    fn start(cluster: &Cluster, settings: &str, greeting: &str) -> Self {
         let folder = cluster.folder().join("registry");
         fs::create_dir_all(&folder).expect("a folder");
-        let users = folder.join("users");
-        fs::write(&users, format!("{USER}:{PASSWORD_HASH}\n")).expect("the users");
         let config = folder.join("config.yml");
         let text = format!(
             "version: 0.1\nstorage:\n  filesystem:\n    rootdirectory: {}\n\
-             http:\n  addr: :{PORT}\nauth:\n  htpasswd:\n    realm: tests\n    path: {}\n",
+             http:\n  addr: :{PORT}\n{settings}",
             folder.join("data").display(),
-            users.display(),
         );
         fs::write(&config, text).expect("the settings");
         let machine = &cluster.machines[0];
@@ -46,7 +58,7 @@ impl Registry {
         eventually("the registry answers", || {
             let url = format!("http://{}:{PORT}/v2/", machine.ip);
             let asked = machine.run(&["curl", "-s", "-o", "/dev/null", "-w", "%{http_code}", &url]);
-            if asked.stdout == "401" { Ok(()) } else { Err(asked.to_string()) }
+            if asked.stdout == greeting { Ok(()) } else { Err(asked.to_string()) }
         });
         registry
     }
@@ -63,14 +75,15 @@ impl Drop for Registry {
 fn docker_registry_credentials_and_digests_travel_with_the_service() {
     let _turn = take_turn();
     let cluster = Cluster::of_engines(2, 0);
-    let registry = Registry::start(&cluster);
+    let registry = Registry::with_users(&cluster);
     let host = format!("{}:{PORT}", cluster.machines[0].ip);
     let (private, other) = (format!("{host}/team/tool:1"), format!("{host}/team/other:1"));
+    let third = format!("{host}/team/third:1");
     let config = cluster.folder().join("client").to_string_lossy().into_owned();
     let first = &cluster.machines[0];
     first.docker(&["--config", &config, "login", "-u", USER, "-p", PASSWORD, &host]);
     import_everywhere(&cluster, &[("local:1", &[r#"CMD ["sleep", "1000"]"#])]);
-    for image in [&private, &other] {
+    for image in [&private, &other, &third] {
         first.docker(&["tag", "local:1", image]);
         first.docker(&["--config", &config, "push", image]);
     }
@@ -103,6 +116,32 @@ fn docker_registry_credentials_and_digests_travel_with_the_service() {
     let error = rejected["Status"]["Err"].as_str().unwrap_or_default();
     assert!(error.starts_with("No such image: "), "{error}");
     assert!(error.contains("no basic auth credentials"), "the engine's reason: {error}");
+
+    create("loose", &private, &["--with-registry-auth", "--no-resolve-image"]);
+    let loose = running(node, "loose", 2);
+    assert_eq!(loose[0]["Spec"]["ContainerSpec"]["Image"], private.as_str(), "not pinned");
+
+    // What no engine has yet, and none gets without credentials: by either client's stacks.
+    let file = |image: &str| {
+        let text = format!("version: '3.8'\nservices: {{web: {{image: '{image}'}}}}\n");
+        cluster.file("stack.yml", text.as_bytes()).to_string_lossy().into_owned()
+    };
+    let of_docker = file(&other);
+    let sent = ["stack", "deploy", "--with-registry-auth", "-c", of_docker.as_str(), "theirs"];
+    let deployed = node.docker(&[&["--config", config.as_str()][..], &sent].concat());
+    assert_eq!(deployed.code, 0, "{deployed}");
+    running(node, "theirs_web", 1);
+    let of_ours = file(&third);
+    let deploy = |flags: &[&str]| {
+        let start = ["stack", "deploy", "--detach=true", "-c", of_ours.as_str()];
+        let words = [&start[..], flags, &["ours"]].concat();
+        let deployed = node.configured(Path::new(&config), &words);
+        assert_eq!(deployed.code, 0, "{deployed}");
+    };
+    deploy(&[]);
+    task_in(node, "ours_web", "rejected");
+    deploy(&["--with-registry-auth"]);
+    running(node, "ours_web", 1);
 
     drop(registry);
     node.swarmw(&["service", "scale", "--detach", "private=4"]);

@@ -34,9 +34,36 @@ fn docker_specs_reach_containers_and_their_word_reaches_users() {
     a_task_runs_when_it_is_healthy_and_fails_when_it_is_not(&cluster);
     lines_reach_the_user(&cluster);
     host_ports_are_bound_and_told(&cluster);
+    let plain = plain_container(&cluster);
     orphans_are_removed_and_strangers_are_not(&mut cluster);
     a_named_engine_that_is_not_there_is_refused(&cluster);
+    a_drained_node_stops_its_tasks_and_nothing_else(&cluster);
     a_node_that_leaves_takes_its_containers_along(&cluster);
+    assert_eq!(facts(&cluster), plain, "nobody has touched it since it began");
+}
+
+/// A container of nobody's but the user's, made through the daemon's socket; its facts.
+fn plain_container(cluster: &Cluster) -> String {
+    let made =
+        cluster.nodes[0].docker(&["run", "-d", "--name", "plain", "tool:1", "sleep", "5000"]);
+    assert_eq!(made.code, 0, "{made}");
+    let facts = facts(cluster);
+    assert!(facts.starts_with(made.stdout.trim()) && facts.contains(" running 0 "), "{facts}");
+    facts
+}
+
+/// Which container it is, how it is, and since when.
+fn facts(cluster: &Cluster) -> String {
+    let format = "{{.Id}} {{.State.Status}} {{.RestartCount}} {{.State.Pid}} {{.State.StartedAt}}";
+    cluster.machines[0].docker(&["inspect", "--format", format, "plain"])
+}
+
+/// The names of all containers of the engine.
+fn names(cluster: &Cluster) -> Vec<String> {
+    let listed = cluster.machines[0].docker(&["ps", "-a", "--format", "{{.Names}}"]);
+    let mut names: Vec<_> = listed.lines().map(str::to_owned).collect();
+    names.sort();
+    names
 }
 
 /// Creates a service of `tool:1` or another image without waiting for it.
@@ -201,7 +228,10 @@ fn a_task_runs_when_it_is_healthy_and_fails_when_it_is_not(cluster: &Cluster) {
 fn lines_reach_the_user(cluster: &Cluster) {
     let node = &cluster.nodes[0];
     let talk = "echo to out; echo to err >&2; sleep 1; echo last; sleep 1000";
-    create(node, "talk", &[], &["tool:1", "sh", "-c", talk]);
+    let driver =
+        ["--log-driver", "json-file", "--log-opt", "labels=tier", "--log-opt", "env=COLOR"];
+    let attributes = ["--container-label", "tier=back", "--env", "COLOR=light red"];
+    create(node, "talk", &[driver.as_slice(), &attributes].concat(), &["tool:1", "sh", "-c", talk]);
     running(node, "talk", 1);
     let logs = eventually("all lines", || {
         let logs = node.docker(&["service", "logs", "talk"]);
@@ -211,6 +241,11 @@ fn lines_reach_the_user(cluster: &Cluster) {
     assert!(logs.stdout.lines().all(|l| l.starts_with("talk.1.")), "{logs}");
     assert!(logs.stdout.contains("@n1    | to out\n"), "{logs}");
     assert!(logs.stderr.contains("| to err\n"), "{logs}");
+    let detailed = node.docker(&["service", "logs", "--details", "talk"]);
+    let from_its_driver = "@n1    | COLOR=light red,tier=back to out\n";
+    assert!(detailed.stdout.contains(from_its_driver), "{detailed}");
+    let detailed = node.run("service logs --details --no-task-ids talk");
+    assert!(detailed.contains(&format!("talk.1{from_its_driver}")), "{detailed}");
     let tail = node.docker(&["service", "logs", "--raw", "--tail", "1", "talk"]);
     assert_eq!((tail.stdout.as_str(), tail.stderr.as_str()), ("last\n", ""));
     let timed = node.docker(&["service", "logs", "--raw", "--timestamps", "talk"]);
@@ -280,9 +315,9 @@ fn orphans_are_removed_and_strangers_are_not(cluster: &mut Cluster) {
     run(cluster, "orphan", own.as_str().expect("an id"));
     run(cluster, "stranger", NOBODY);
     cluster.nodes[0].start();
-    eventually("the orphan is gone and the stranger is not", || {
-        let names = cluster.machines[0].docker(&["ps", "-a", "--format", "{{.Names}}"]);
-        if names.trim() == "stranger" { Ok(()) } else { Err(names) }
+    eventually("the orphan is gone, and neither the stranger nor the user's own", || {
+        let names = names(cluster);
+        if names == ["plain", "stranger"] { Ok(()) } else { Err(format!("{names:?}")) }
     });
 }
 
@@ -303,11 +338,27 @@ fn a_named_engine_that_is_not_there_is_refused(cluster: &Cluster) {
     assert!(refused.stderr.contains(told), "{refused}");
 }
 
+fn a_drained_node_stops_its_tasks_and_nothing_else(cluster: &Cluster) {
+    let node = &cluster.nodes[0];
+    create(node, "moves", &[], &["tool:1", "sleep", "1000"]);
+    let task = container(&running(node, "moves", 1)[0]);
+    node.swarmw(&["node", "update", "--availability", "drain", "n1"]);
+    eventually("the task's container does not run", || {
+        let running = cluster.machines[0].docker(&["ps", "--no-trunc", "--format", "{{.ID}}"]);
+        if running.contains(&task) { Err(running) } else { Ok(()) }
+    });
+    node.swarmw(&["service", "rm", "moves"]);
+    eventually("the task's container is gone, and no other one", || {
+        let names = names(cluster);
+        if names == ["plain", "stranger"] { Ok(()) } else { Err(format!("{names:?}")) }
+    });
+    node.swarmw(&["node", "update", "--availability", "active", "n1"]);
+}
+
 fn a_node_that_leaves_takes_its_containers_along(cluster: &Cluster) {
-    let (node, machine) = (&cluster.nodes[0], &cluster.machines[0]);
+    let node = &cluster.nodes[0];
     create(node, "last", &["--replicas", "2"], &["tool:1", "sleep", "1000"]);
     running(node, "last", 2);
     node.swarmw(&["swarm", "leave", "--force"]);
-    let names = machine.docker(&["ps", "-a", "--format", "{{.Names}}"]);
-    assert_eq!(names.trim(), "stranger");
+    assert_eq!(names(cluster), ["plain", "stranger"]);
 }

@@ -42,14 +42,19 @@ fn a_stack_of_one_client_is_the_others_too() {
     let file = cluster.file("stack.yml", STACK.as_bytes());
     let file = file.to_string_lossy();
 
-    let deployed = node.docker(&["stack", "deploy", "--compose-file", &file, "demo"]);
+    // Clients before 26 have no such flag, and never wait.
+    let waits = node.docker(&["stack", "deploy", "--help"]).stdout.contains("--detach");
+    let flags: &[&str] = if waits { &["--detach=false"] } else { &[] };
+    let start = ["stack", "deploy", "--compose-file", &*file];
+    let deployed = node.docker(&[&start[..], flags, &["demo"]].concat());
     assert_eq!(deployed.code, 0, "{deployed}");
+    let replicas = || node.run("stack services --format {{.Name}}:{{.Replicas}} demo");
+    if waits {
+        assert_eq!(replicas(), "demo_api:2/2\ndemo_proxy:1/1\n", "it waited for both");
+    }
     running(node, "demo_proxy", 1);
     let api = running(node, "demo_api", 2);
-    assert_eq!(
-        node.run("stack services --format {{.Name}}:{{.Replicas}} demo"),
-        "demo_api:2/2\ndemo_proxy:1/1\n"
-    );
+    assert_eq!(replicas(), "demo_api:2/2\ndemo_proxy:1/1\n");
     eventually("the API answers by its name in the stack, through the network", || {
         let said = node.docker(&[
             "run",
@@ -79,12 +84,19 @@ fn a_stack_of_one_client_is_the_others_too() {
     let more = STACK.replace("${PROXIES:-1}", "3");
     std::fs::write(&*file, more).expect("the file");
     node.run(format!("stack deploy --detach=false --compose-file {file} demo"));
+    assert_eq!(replicas(), "demo_api:2/2\ndemo_proxy:3/3\n", "it waited for the other two");
     running(node, "demo_proxy", 3);
     assert_eq!(ids(&running(node, "demo_api", 2)), ids(&api));
     let listed = node.docker(&["stack", "ls", "--format", "{{.Name}} {{.Services}}"]);
     assert_eq!(listed.stdout, "demo 2\n", "{listed}");
     assert_eq!(node.run("stack ls --format {{.Name}}:{{.Services}}"), "demo:2\n");
     assert_eq!(node.run("stack ps --quiet demo").lines().count(), 5);
+
+    let typed = "services: {one: {image: web, deploy: {replicas: 0}}}";
+    let deployed = node.typing(&["stack", "deploy", "--detach=true", "-c", "-", "typed"], typed);
+    assert_eq!(deployed.code, 0, "{deployed}");
+    assert_eq!(node.run("stack services --format {{.Name}} typed"), "typed_one\n");
+    node.run("stack rm typed");
 
     let gone = node.run("stack rm demo");
     for line in ["Removing service demo_api", "Removing config demo_greeting", "demo_front"] {

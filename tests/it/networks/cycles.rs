@@ -12,9 +12,11 @@ use crate::support::{Cluster, Machine, Node, eventually};
 
 /// Machines, each with a task.
 const MACHINES: usize = 4;
-/// The published port.
+/// So many networks, each with a service, come and go at a time.
+const TOGETHER: usize = 5;
+/// The first published port.
 const PORT: u16 = 4567;
-/// How often, where the variable [`CYCLES_SET`] does not say.
+/// How many in all, where the variable [`CYCLES_SET`] does not say.
 const CYCLES: usize = 10;
 /// Set for the night, and for `cargo xtask bars cycles`.
 const CYCLES_SET: &str = "SWARMW_CYCLES";
@@ -125,27 +127,37 @@ fn at_rest(cluster: &Cluster) -> Vec<Counts> {
     })
 }
 
-/// A network and a service on it come, are used, and go.
-fn cycle(cluster: &Cluster, number: usize) {
+/// Networks, each with a service on it, come, are used, and go.
+fn cycle(cluster: &Cluster, round: usize) {
     let first = &cluster.nodes[0];
-    first.run("network create --driver overlay --attachable passing");
-    let (replicas, publish) = (MACHINES.to_string(), format!("{PORT}:80"));
-    let mut words = vec!["service", "create", "--detach", "--no-resolve-image", "--name", "web"];
-    words.extend(["--replicas", &replicas, "--network", "passing", "--publish", &publish]);
-    words.extend(["web", "perl", "-e", SERVER]);
-    first.swarmw(&words);
-    running(first, "web", MACHINES);
-    let (from, to) = (number % MACHINES, (number + 1) % MACHINES);
-    let url = format!("http://{}:{PORT}/", cluster.machines[to].ip);
-    eventually(&format!("{url} answers"), || {
-        let page = cluster.machines[from].run(&["curl", "-sSf", "-m", "5", &url]);
-        if page.code == 0 { Ok(()) } else { Err(page) }
-    });
-    first.run("service rm web");
-    eventually("the network goes", || {
-        let gone = first.try_run("network rm passing");
-        if gone.code == 0 { Ok(()) } else { Err(gone) }
-    });
+    let each = || (1..=TOGETHER).map(|number| (format!("web{number}"), format!("net{number}")));
+    let ports = || usize::from(PORT)..;
+    for ((web, network), port) in each().zip(ports()) {
+        first.run(format!("network create --driver overlay --attachable {network}"));
+        let (replicas, publish) = (MACHINES.to_string(), format!("{port}:80"));
+        let mut words = vec!["service", "create", "--detach", "--no-resolve-image"];
+        words.extend(["--name", &web, "--replicas", &replicas, "--network", &network]);
+        words.extend(["--publish", &publish, "web", "perl", "-e", SERVER]);
+        first.swarmw(&words);
+    }
+    for ((web, _), port) in each().zip(ports()) {
+        running(first, &web, MACHINES);
+        let (from, to) = ((round + port) % MACHINES, (round + port + 1) % MACHINES);
+        let url = format!("http://{}:{port}/", cluster.machines[to].ip);
+        eventually(&format!("{url} answers"), || {
+            let page = cluster.machines[from].run(&["curl", "-sSf", "-m", "5", &url]);
+            if page.code == 0 { Ok(()) } else { Err(page) }
+        });
+    }
+    for (web, _) in each() {
+        first.run(format!("service rm {web}"));
+    }
+    for (_, network) in each() {
+        eventually("the network goes", || {
+            let gone = first.try_run(format!("network rm {network}"));
+            if gone.code == 0 { Ok(()) } else { Err(gone) }
+        });
+    }
 }
 
 #[test]
@@ -160,7 +172,7 @@ fn networks_and_services_that_come_and_go_leave_nothing_behind() {
     let before = at_rest(&cluster);
     let held_before = all_held(&cluster);
     let begun = Instant::now();
-    (1..=cycles).for_each(|number| cycle(&cluster, number));
+    (0..cycles / TOGETHER).for_each(|round| cycle(&cluster, round));
     let took = begun.elapsed();
     eventually(&format!("there is what there was, after {cycles} cycles"), || {
         let more = beyond(&cluster, &before);

@@ -62,6 +62,8 @@ fn networks_grow_under_living_containers_have_both_families_and_are_left_again()
     early.finds_nobody(&cluster, "six");
     early.reaches(&cluster, ASK_API, 7, "on the network that is left");
 
+    nothing_leads_out_of_an_internal_network(&cluster);
+
     for kind in ["host", "bridge"] {
         let name = format!("on-{kind}");
         docker(
@@ -73,4 +75,26 @@ fn networks_grow_under_living_containers_have_both_families_and_are_left_again()
         let mode = ["inspect", "--format", "{{.HostConfig.NetworkMode}}", &container(task)];
         assert_eq!(machine.docker(&mode).trim(), kind);
     }
+}
+
+/// Those on it reach each other, and nobody else: neither their own machine nor another.
+fn nothing_leads_out_of_an_internal_network(cluster: &Cluster) {
+    let [first, second] = &cluster.nodes[..] else { panic!("two nodes") };
+    docker(first, "network create --driver overlay --attachable --internal shut");
+    docker(first, "network create --driver overlay --attachable open");
+    docker(first, "run --detach --name served --network shut web");
+    docker(second, "run --detach --name inside --network shut web");
+    docker(second, "run --detach --name outside --network open web");
+    let [inside, outside] = ["inside", "outside"].map(|name| Asker::named(1, name));
+    inside.reaches(cluster, "get served /cgi-bin/who", 1, "within an internal network");
+    // At this port of theirs daemons listen.
+    for machine in &cluster.machines {
+        let ask = format!("nc -w 3 {} 2377 -e true", machine.ip);
+        outside.run(cluster, &ask).expect("others have a way out");
+        inside.run(cluster, &ask).expect_err("there is no way out");
+    }
+    let ways = inside.run(cluster, "ip route").expect("its routes");
+    assert!(!ways.contains("default"), "{ways}");
+    docker(first, "rm --force served");
+    docker(second, "rm --force inside outside");
 }

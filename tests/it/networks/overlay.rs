@@ -18,6 +18,15 @@ pub fn left_on(machine: &Machine) -> String {
 fn services_find_each_other_across_machines_and_containers_join_them() {
     let _turn = take_turn();
     let cluster = Cluster::of_engines(4, 0);
+    eventually("each node has the bridge of its host ports by init or join alone", || {
+        for machine in &cluster.machines {
+            let seen = machine.try_docker(&["network", "inspect", "docker_gwbridge"]);
+            if seen.code != 0 {
+                return Err(seen);
+            }
+        }
+        Ok(())
+    });
     import_everywhere(&cluster, &[WEB]);
     let first = &cluster.nodes[0];
     let made = docker(first, "network create --driver overlay --attachable back");

@@ -83,6 +83,22 @@ impl Cluster {
     /// Daemons on machines with Docker engines, then `without` ones on machines
     /// whose engine does not run and which are told that there is none.
     pub fn of_machines(engines: usize, without: usize) -> Self {
+        let mut cluster = Self::of_bare_machines(engines, without, &[]);
+        let node = |(index, machine): (usize, &Machine)| {
+            let engine = machine.engine_address();
+            let engine = if index < engines { engine.as_str() } else { "none" };
+            Node::new(cluster.folder(), &format!("n{}", index + 1), machine.ip, engine)
+                .within(machine.beside_engine())
+        };
+        let nodes = cluster.machines.iter().enumerate().map(node).collect();
+        cluster.nodes = nodes;
+        cluster.nodes.iter_mut().for_each(Node::start);
+        cluster
+    }
+
+    /// Machines with Docker engines, which have these flags, then `without` ones whose engine
+    /// does not run. There is no daemon.
+    pub fn of_bare_machines(engines: usize, without: usize, flags: &[&str]) -> Self {
         require_root();
         let folder = tempfile::Builder::new().prefix("swarmw-it-").tempdir().expect("a folder");
         let shared = SharedMounts::below(folder.path());
@@ -90,25 +106,16 @@ impl Cluster {
         let mut machines: Vec<_> = (1..=engines + without)
             .map(|n| Machine::new(folder.path(), u8::try_from(n).expect("few machines"), &switch))
             .collect();
-        machines[..engines].iter_mut().for_each(Machine::start_engine);
+        machines[..engines].iter_mut().for_each(|machine| machine.start_engine_with(flags));
         machines[..engines].iter().for_each(Machine::wait_engine);
-        let node = |(index, machine): (usize, &Machine)| {
-            let engine = machine.engine_address();
-            let engine = if index < engines { engine.as_str() } else { "none" };
-            Node::new(folder.path(), &format!("n{}", index + 1), machine.ip, engine)
-                .within(machine.beside_engine())
-        };
-        let nodes = machines.iter().enumerate().map(node).collect();
-        let mut cluster = Self {
-            nodes,
+        Self {
+            nodes: Vec::new(),
             machines,
             subnet: None,
             _switch: Some(switch),
             _shared: Some(shared),
             folder,
-        };
-        cluster.nodes.iter_mut().for_each(Node::start);
-        cluster
+        }
     }
 
     /// A swarm of one manager and workers, on machines.
@@ -139,20 +146,17 @@ impl Cluster {
 
     /// `swarm join` of a node, by the first one's token.
     pub fn join(&self, index: usize, role: &str) {
+        self.join_with(index, role, &[]);
+    }
+
+    /// `swarm join` of a node, with further flags.
+    pub fn join_with(&self, index: usize, role: &str, flags: &[&str]) {
         let token = self.nodes[0].swarmw(&["swarm", "join-token", "-q", role]);
         let ip = self.nodes[index].ip.to_string();
         let first = format!("{}:2377", self.nodes[0].ip);
-        self.nodes[index].swarmw(&[
-            "swarm",
-            "join",
-            "--token",
-            token.trim(),
-            "--listen-addr",
-            &ip,
-            "--advertise-addr",
-            &ip,
-            &first,
-        ]);
+        let by = ["swarm", "join", "--token", token.trim()];
+        let at = ["--listen-addr", &ip, "--advertise-addr", &ip];
+        self.nodes[index].swarmw(&[&by[..], &at[..], flags, &[&*first]].concat());
     }
 
     /// Waits until this many nodes are ready.

@@ -21,6 +21,9 @@ const NETWORK6: u16 = 0xfd98;
 /// Runs a program that gets SIGKILL when this process is gone.
 const DIES_WITH_US: [&str; 3] = ["setpriv", "--pdeathsig", "KILL"];
 
+/// May raise limits of resources.
+const CAP_SYS_RESOURCE: u32 = 24;
+
 /// First process of a machine: prepares what an engine wants and reaps orphans.
 const INIT: &str = r#"
 set -eu
@@ -60,6 +63,18 @@ pub struct Machine {
     folder: PathBuf,
     holder: Child,
     engine: Option<Child>,
+}
+
+/// What an engine starts containers by; see `runc.sh`.
+fn runtime() -> Vec<String> {
+    let own = fs::read_to_string("/proc/self/status").expect("/proc");
+    let bounds = own.lines().find_map(|line| line.strip_prefix("CapBnd:")).expect("a mask");
+    let bounds = u64::from_str_radix(bounds.trim(), 16).expect("a mask");
+    if bounds & (1 << CAP_SYS_RESOURCE) != 0 {
+        return Vec::new();
+    }
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/it/support/runc.sh");
+    vec![format!("--add-runtime=within-bounds={script}"), "--default-runtime=within-bounds".into()]
 }
 
 /// Says what is missing for machines, where something is.
@@ -193,6 +208,7 @@ impl Machine {
             .args(["--exec-root=/run/docker", "--pidfile=/run/dockerd.pid"])
             .arg(format!("--cgroup-parent=/{}", self.cgroup()))
             .args(["--storage-driver=vfs", "--insecure-registry=10.98.7.0/24"])
+            .args(runtime())
             .args(flags)
             .stdin(Stdio::null())
             .stdout(log.try_clone().expect("a second handle"))
@@ -250,15 +266,20 @@ impl Machine {
     /// Runs the docker client against the engine itself; it must succeed.
     #[track_caller]
     pub fn docker(&self, arguments: &[&str]) -> String {
+        let output = self.try_docker(arguments);
+        assert_eq!(output.code, 0, "docker {}: {output}", arguments.join(" "));
+        output.stdout
+    }
+
+    /// Runs the docker client against the engine itself.
+    pub fn try_docker(&self, arguments: &[&str]) -> Output {
         let output = Command::new("docker")
             .args(["-H", &self.engine_address()])
             .args(arguments)
             .stdin(Stdio::null())
             .output()
             .expect("the docker client is installed");
-        let output = Output::of(&output);
-        assert_eq!(output.code, 0, "docker {}: {output}", arguments.join(" "));
-        output.stdout
+        Output::of(&output)
     }
 
     /// Runs a program on the machine.

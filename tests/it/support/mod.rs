@@ -1,6 +1,7 @@
 //! Clusters, nodes and patience for the tests.
 
 mod cluster;
+mod docker_cli;
 mod guests;
 mod http;
 mod image;
@@ -13,6 +14,7 @@ mod subnet;
 mod wait;
 
 pub use cluster::Cluster;
+pub use docker_cli::DockerCli;
 pub use guests::guest;
 pub use http::unix as request;
 pub use image::RootFs;

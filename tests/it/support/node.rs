@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::fs::{self, File};
+use std::io::Write as _;
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -187,6 +188,35 @@ impl Node {
             .output()
             .expect("the command starts");
         Output::of(&output)
+    }
+
+    /// Runs a command with a configuration of Docker's client, by its folder.
+    pub fn configured(&self, folder: &Path, arguments: &[&str]) -> Output {
+        let output = Command::new(SWARMW)
+            .args(arguments)
+            .env("SWARMW_HOST", format!("unix://{}", self.socket().display()))
+            .env("DOCKER_CONFIG", folder)
+            .stdin(Stdio::null())
+            .output()
+            .expect("the command starts");
+        Output::of(&output)
+    }
+
+    /// Runs a command with this on its standard input.
+    pub fn typing(&self, arguments: &[&str], typed: &str) -> Output {
+        let mut command = Command::new(SWARMW)
+            .args(arguments)
+            .env("SWARMW_HOST", format!("unix://{}", self.socket().display()))
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the command starts");
+        let mut stdin = command.stdin.take().expect("a pipe");
+        // One that does not ask ends before it has read this.
+        let _ = stdin.write_all(typed.as_bytes());
+        drop(stdin);
+        Output::of(&command.wait_with_output().expect("the command's end"))
     }
 
     /// Runs a command that needs no daemon.

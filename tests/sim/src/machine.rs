@@ -8,7 +8,7 @@ use std::time::Duration;
 use futures::future::{BoxFuture, ready};
 use futures::{FutureExt, StreamExt, stream};
 use swarmw_agent::{
-    Executor, Exit, Found, Line, LogOptions, LogStream, Output, Started, TaskError,
+    Executor, Exit, Found, Leaves, Line, LogOptions, LogStream, Output, Started, TaskError,
 };
 use swarmw_ambient::Ambient;
 use swarmw_model::{Assignment, ContainerStatus, PortProtocol, Slot, TaskId, Time};
@@ -329,7 +329,11 @@ impl Executor for Hands {
         self.alive(self.machine.start(task))
     }
 
-    fn wait<'a>(&'a self, task: &'a Assignment) -> BoxFuture<'a, Result<Exit, TaskError>> {
+    fn wait<'a>(
+        &'a self,
+        task: &'a Assignment,
+        _: &'a Leaves,
+    ) -> BoxFuture<'a, Result<Exit, TaskError>> {
         self.alive(self.machine.wait(task))
     }
 
@@ -349,12 +353,16 @@ impl Executor for Hands {
     fn logs<'a>(
         &'a self,
         task: &'a Assignment,
-        _: LogOptions,
+        options: LogOptions,
     ) -> BoxFuture<'a, Result<LogStream, TaskError>> {
         let line = Line {
             at: self.machine.0.ambient.now(),
             output: Output::Stdout,
             text: format!("this is {}\n", task.id).into_bytes(),
+            attributes: match options.details {
+                true => [("task".to_owned(), task.id.to_string())].into(),
+                false => BTreeMap::new(),
+            },
         };
         let lines: LogStream = stream::iter([Ok(line)]).boxed();
         self.alive(ready(Ok(lines)))

@@ -13,7 +13,7 @@ use swarmw_model::{
     AddressPools, Availability, ClusterSpec, DATA_PATH_PORT, NodeDescription, NodeId, Platform,
     Resources,
 };
-use swarmw_node::{Ground, Member, Membership, Parts, StateDir};
+use swarmw_node::{Ground, Keyring, Member, Membership, Parts, StateDir};
 use swarmw_plugin_host::Compiler;
 use swarmw_proto::Transport;
 use swarmw_raft::{Memory, Storage, Timing};
@@ -123,7 +123,8 @@ impl Node {
         };
         let handler: swarmw_manager::Handler =
             Arc::new(|_| async { http::Response::new(stream::empty().boxed()) }.boxed());
-        (Parts { dir: self.dir.clone(), ground, agent, handler }, port, kill)
+        let keys = Keyring::open(&self.dir, None).expect("readable").expect("not locked");
+        (Parts { dir: self.dir.clone(), keys, ground, agent, handler }, port, kill)
     }
 
     fn begin(&self, member: Arc<Member>, port: Port, kill: watch::Sender<bool>) {

@@ -8,8 +8,9 @@ use bollard::models::{
     MountVolumeOptionsDriverConfig, NetworkingConfig, PortBinding, PortMap, ResourcesUlimits,
 };
 use swarmw_model::{
-    Assignment, ContainerSpec, DEFAULT_STOP_GRACE_PERIOD, Device, EngineSocket, HealthCheck, Mount,
-    MountKind, Privileges, PublishMode, TaskSpec, VolumeOptions, resource_variables,
+    ApiVersion, Assignment, ContainerSpec, DEFAULT_STOP_GRACE_PERIOD, Device, EngineSocket,
+    HealthCheck, Later, Mount, MountKind, Privileges, PublishMode, TaskSpec, VolumeOptions,
+    resource_variables,
 };
 
 use super::places::{Place, endpoint};
@@ -60,6 +61,15 @@ pub(super) fn put(body: &mut ContainerCreateBody, places: &[Place]) {
         let endpoints = HashMap::from([(name.clone(), endpoint(addresses))]);
         body.networking_config = Some(NetworkingConfig { endpoints_config: Some(endpoints) });
     }
+}
+
+/// Refuses what the engine is too old for: it would make another container than the task
+/// wants, and say nothing.
+pub(super) fn check_known(body: &ContainerCreateBody, engine: ApiVersion) -> Result<(), TaskError> {
+    let body = serde_json::to_value(body).map_err(|error| TaskError(error.to_string()))?;
+    Later::than(engine, "POST", "/containers/create")
+        .try_for_each(|later| later.check_body(engine, &body))
+        .map_err(|refusal| TaskError(refusal.message))
 }
 
 /// The container part of a task's spec.
@@ -179,7 +189,7 @@ fn health(check: &HealthCheck) -> HealthConfig {
         timeout: nanos(check.timeout),
         retries: Some(check.retries),
         start_period: nanos(check.start_period),
-        // Engines before API 1.44 refuse the field.
+        // 0 is none: what is said at all is more than engines before API 1.44 know.
         start_interval: nanos(check.start_interval).filter(|n| *n != 0),
     }
 }
@@ -483,6 +493,51 @@ mod tests {
         ] {
             assert_eq!(mounts.pointer(path), Some(&want), "{path} of {mounts:#}");
         }
+    }
+
+    #[test]
+    fn a_task_that_wants_what_its_engine_is_too_old_for_is_told_so_by_name() {
+        let mount = |options: Value| {
+            let mut mount = json!({"Type": "volume", "Source": "v", "Target": "/d"});
+            if options.get("BindOptions").is_some() {
+                mount = json!({"Type": "bind", "Source": "/s", "Target": "/d"});
+            }
+            let all = mount.as_object_mut().expect("an object");
+            all.extend(options.as_object().cloned().expect("an object"));
+            json!({"Image": "x", "Mounts": [mount]})
+        };
+        let health = json!({"Image": "x", "Healthcheck":
+            {"Test": ["CMD", "true"], "StartInterval": 1_000_000_000}});
+        for (spec, name, minor) in [
+            (health, "Healthcheck.StartInterval", 44),
+            (
+                mount(json!({"VolumeOptions": {"Subpath": "a"}})),
+                "HostConfig.Mounts.VolumeOptions.Subpath",
+                45,
+            ),
+            (
+                mount(json!({"BindOptions": {"CreateMountpoint": true}})),
+                "HostConfig.Mounts.BindOptions.CreateMountpoint",
+                42,
+            ),
+            (
+                mount(json!({"BindOptions": {"ReadOnlyForceRecursive": true}})),
+                "HostConfig.Mounts.BindOptions.ReadOnlyForceRecursive",
+                44,
+            ),
+        ] {
+            let task = task(json!({"ContainerSpec": spec}));
+            let body = container(&task, "n1", &EngineSocket::default()).expect("a container");
+            let refused = check_known(&body, ApiVersion::v1(41)).expect_err("refused").0;
+            let want = format!("{name} wants an engine of API 1.{minor} or later");
+            assert!(refused.starts_with(&want), "{refused}");
+            assert!(refused.contains("this node's speaks 1.41"), "{refused}");
+            check_known(&body, ApiVersion::v1(minor)).expect("a newer engine");
+        }
+        let plain = mount(json!({"BindOptions": {"ReadOnlyNonRecursive": true}}));
+        let task = task(json!({"ContainerSpec": plain}));
+        let body = container(&task, "n1", &EngineSocket::default()).expect("a container");
+        check_known(&body, ApiVersion::v1(41)).expect("what the engine does anyway");
     }
 
     #[test]

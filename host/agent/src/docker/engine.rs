@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
 use bollard::errors::Error;
-use bollard::{API_DEFAULT_VERSION, Docker};
-use swarmw_model::TaskId;
+use bollard::{API_DEFAULT_VERSION, ClientVersion, Docker};
+use swarmw_model::{ApiVersion, TaskId};
 use tokio::sync::{broadcast, watch};
 use tokio::time::timeout;
 
@@ -39,10 +39,17 @@ pub(crate) enum Standing {
     Away(String),
 }
 
+/// What an engine that answers is asked by.
+struct Client {
+    docker: Docker,
+    /// The oldest version of its API that the engine answers.
+    oldest: ApiVersion,
+}
+
 /// The node's Docker engine.
 pub(crate) struct Engine {
     socket: PathBuf,
-    client: ArcSwapOption<Docker>,
+    client: ArcSwapOption<Client>,
     standing: watch::Sender<Standing>,
     /// The task that something happened to; `None` for possibly all.
     bell: broadcast::Sender<Option<TaskId>>,
@@ -85,23 +92,42 @@ impl Engine {
     pub(super) async fn connect(&self) -> Result<Docker, Failure> {
         let path = self.socket.to_string_lossy();
         let hello = async {
-            Docker::connect_with_unix(&path, HELLO_DEADLINE.as_secs(), API_DEFAULT_VERSION)?
-                .negotiate_version()
-                .await
+            let docker =
+                Docker::connect_with_unix(&path, HELLO_DEADLINE.as_secs(), API_DEFAULT_VERSION)?
+                    .negotiate_version()
+                    .await?;
+            let oldest = docker.version().await?.min_api_version;
+            Ok::<_, Error>((docker, oldest))
         };
-        let client = timeout(HELLO_DEADLINE, hello)
+        let (docker, oldest) = timeout(HELLO_DEADLINE, hello)
             .await
             .unwrap_or(Err(Error::RequestTimeoutError))
-            .map_err(|e| Failure::of(&self.socket, e))?
-            .with_timeout(CALL_DEADLINE);
-        self.client.store(Some(Arc::new(client.clone())));
-        Ok(client)
+            .map_err(|e| Failure::of(&self.socket, e))?;
+        let docker = docker.with_timeout(CALL_DEADLINE);
+        // One that names none answers whatever was before.
+        let oldest = oldest.as_deref().and_then(ApiVersion::parse).unwrap_or(ApiVersion::v1(0));
+        self.client.store(Some(Arc::new(Client { docker: docker.clone(), oldest })));
+        Ok(docker)
     }
 
     /// The engine answers: those who wait look anew.
     pub(super) fn is_up(&self, times: u64) {
         self.standing.send_replace(Standing::Up(times));
         self.ring(None);
+    }
+
+    /// The version of its API nearest to this one that it answers.
+    pub(super) async fn nearest(&self, asked: ApiVersion) -> Result<ApiVersion, Failure> {
+        let newest = version(&self.client().await?.client_version());
+        let oldest = self.client.load_full().map(|client| client.oldest);
+        Ok(asked.max(oldest.unwrap_or(asked)).min(newest))
+    }
+
+    async fn client(&self) -> Result<Docker, Failure> {
+        match self.client.load_full() {
+            Some(client) => Ok(client.docker.clone()),
+            None => self.connect().await,
+        }
     }
 
     /// The engine is gone; the next one may speak another version.
@@ -129,10 +155,7 @@ impl Engine {
     where
         F: Future<Output = Result<T, Error>>,
     {
-        let client = match self.client.load_full() {
-            Some(client) => Docker::clone(&client),
-            None => self.connect().await?,
-        };
+        let client = self.client().await?;
         timeout(deadline, call(client.with_timeout(deadline)))
             .await
             .unwrap_or(Err(Error::RequestTimeoutError))
@@ -176,6 +199,12 @@ impl std::fmt::Debug for Engine {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Engine").field("socket", &self.socket).finish_non_exhaustive()
     }
+}
+
+/// In our words. What the engine writes for its version has few digits.
+pub(super) fn version(spoken: &ClientVersion) -> ApiVersion {
+    let number = |part: usize| u32::try_from(part).unwrap_or(u32::MAX);
+    ApiVersion { major: number(spoken.major_version), minor: number(spoken.minor_version) }
 }
 
 // === impl Wake ===

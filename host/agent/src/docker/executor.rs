@@ -18,7 +18,7 @@ use tokio::sync::Semaphore;
 use tokio::time::Instant;
 use tracing::{debug, warn};
 
-use super::engine::{CALL_DEADLINE, Engine, Wake};
+use super::engine::{CALL_DEADLINE, Engine, Wake, version};
 use super::failure::Failure;
 use super::gateway::{self, OnBridge};
 use super::image::Pulls;
@@ -28,8 +28,9 @@ use super::state::{
     Health, Life, Reached, UNHEALTHY, exit, life, may_lack_memory, networks_of, reached, started,
 };
 use super::{create, logs};
-use crate::executor::{Executor, Exit, Found, Started, TaskError};
+use crate::executor::{Executor, Exit, Found, Leaves, Started, TaskError};
 use crate::logs::{LogOptions, LogStream};
+use crate::runner::lead_away;
 
 /// The longest that is waited for an engine to say that a killed task lacked memory: on a
 /// busy machine that is more than half a second.
@@ -139,6 +140,9 @@ impl DockerExecutor {
 
     async fn do_prepare(&self, task: &Assignment) -> Result<(), TaskError> {
         let mut body = create::container(task, &self.hostname, &self.engine_socket)?;
+        let spoken = |docker: Docker| async move { Ok(docker.client_version()) };
+        let spoken = version(&self.engine.call(spoken).await?);
+        create::check_known(&body, spoken)?;
         let image = body.image.clone().unwrap_or_default();
         self.pulls.ensure(&self.engine, &image, &task.spec.registry_auth).await?;
         let places = self.shadows.places(task).await?;
@@ -311,7 +315,7 @@ impl DockerExecutor {
         self.unreached().remove(&task);
     }
 
-    async fn do_wait(&self, task: &Assignment) -> Result<Exit, TaskError> {
+    async fn do_wait(&self, task: &Assignment, leaves: &Leaves) -> Result<Exit, TaskError> {
         let listening = self.listening().remove(&task.id);
         let mut wake = match listening {
             Some(mut wake) => {
@@ -326,6 +330,8 @@ impl DockerExecutor {
             };
             match life(&seen) {
                 Life::Running(Health::Bad) => {
+                    leaves.say();
+                    lead_away(task).await;
                     let exit = self.do_stop(task).await?;
                     break Ok(Exit { error: Some(UNHEALTHY.to_owned()), ..exit });
                 }
@@ -333,7 +339,10 @@ impl DockerExecutor {
                 Life::Created => break Ok(exit(&seen)),
                 Life::Ended => {
                     let told = match may_lack_memory(&seen) {
-                        true => self.told_late(task, &mut wake).await?,
+                        true => {
+                            leaves.say();
+                            self.told_late(task, &mut wake).await?
+                        }
                         false => None,
                     };
                     break Ok(exit(&told.unwrap_or(seen)));
@@ -462,8 +471,12 @@ impl Executor for DockerExecutor {
         self.do_start(task).boxed()
     }
 
-    fn wait<'a>(&'a self, task: &'a Assignment) -> BoxFuture<'a, Result<Exit, TaskError>> {
-        self.do_wait(task).boxed()
+    fn wait<'a>(
+        &'a self,
+        task: &'a Assignment,
+        leaves: &'a Leaves,
+    ) -> BoxFuture<'a, Result<Exit, TaskError>> {
+        self.do_wait(task, leaves).boxed()
     }
 
     fn stop<'a>(&'a self, task: &'a Assignment) -> BoxFuture<'a, Result<Exit, TaskError>> {

@@ -6,6 +6,7 @@
 //! an event that is lost, and a daemon that comes back to running containers are
 //! one case.
 
+mod asked;
 mod create;
 mod describe;
 mod engine;
@@ -24,6 +25,7 @@ mod shadows;
 mod state;
 mod volumes;
 
+pub use asked::ContainersService;
 pub(crate) use engine::{Engine, Standing};
 pub(crate) use executor::DockerExecutor;
 pub(crate) use gateway::{Bridged, GATEWAY_BRIDGE, OnBridge};

@@ -23,17 +23,26 @@ pub(crate) struct Here<'a> {
     pub(crate) ended: &'a BTreeSet<TaskId>,
 }
 
+/// Who is on a network.
+#[derive(Default)]
+struct Members<'a> {
+    endpoints: Vec<&'a NetworkEndpoint>,
+    /// The virtual addresses of services.
+    virtuals: Vec<(ServiceId, IpAddr)>,
+}
+
 /// `None` before the leader has said what the node is to the others.
 pub(crate) fn desired(known: &Known, here: &Here<'_>) -> Option<Desired> {
     let own = known.peers.get(&here.node)?;
     let others = known.peers.values().filter(|peer| peer.node != here.node);
     let networks = known.networks.values().filter(|network| is_here(network, here));
+    let members = members(known);
     Some(Desired {
         number: own.number,
         address: own.address,
         port: known.port,
         peers: others.map(|peer| (peer.number, peer.address)).collect(),
-        networks: networks.map(|n| (n.id, network(n, known, here))).collect(),
+        networks: networks.map(|n| (n.id, network(n, known, here, &members))).collect(),
     })
 }
 
@@ -45,7 +54,7 @@ pub(crate) fn network_of(
     here: &Here<'_>,
 ) -> Option<(DesiredNetwork, IpAddr)> {
     let own = known.peers.get(&here.node)?;
-    Some((network(of, known, here), own.address))
+    Some((network(of, known, here, &members(known)), own.address))
 }
 
 /// What leads to a container.
@@ -76,11 +85,34 @@ fn joined<'a>(here: &Here<'a>, network: NetworkId) -> impl Iterator<Item = &'a E
     on.filter(|joined| joined.sandbox.is_some())
 }
 
-fn network(network: &Network, known: &Known, here: &Here<'_>) -> DesiredNetwork {
+/// Who is on each network.
+fn members(known: &Known) -> BTreeMap<NetworkId, Members<'_>> {
+    let mut all = BTreeMap::<_, Members<'_>>::new();
+    for endpoint in known.endpoints.values() {
+        for on in &endpoint.on {
+            all.entry(on.network).or_default().endpoints.push(endpoint);
+        }
+    }
+    for service in known.services.values() {
+        for vip in &service.virtual_ips {
+            all.entry(vip.network).or_default().virtuals.push((service.id, vip.addr.addr()));
+        }
+    }
+    all
+}
+
+fn network(
+    network: &Network,
+    known: &Known,
+    here: &Here<'_>,
+    members: &BTreeMap<NetworkId, Members<'_>>,
+) -> DesiredNetwork {
+    let nobody = Members::default();
+    let members = members.get(&network.id).unwrap_or(&nobody);
     let mut elsewhere = BTreeMap::new();
     let mut caught = BTreeSet::new();
     let mut serving: BTreeMap<ServiceId, Vec<IpAddr>> = BTreeMap::new();
-    for endpoint in known.endpoints.values() {
+    for endpoint in &members.endpoints {
         let addresses = on(endpoint, network.id);
         if endpoint.user_space {
             caught.extend(addresses.clone());
@@ -96,13 +128,10 @@ fn network(network: &Network, known: &Known, here: &Here<'_>) -> DesiredNetwork 
         }
     }
     let mut balanced = BTreeMap::new();
-    for service in known.services.values() {
-        let tasks = serving.get(&service.id).map_or(&[][..], Vec::as_slice);
-        for vip in service.virtual_ips.iter().filter(|vip| vip.network == network.id) {
-            let vip = vip.addr.addr();
-            let family = tasks.iter().filter(|task| task.is_ipv4() == vip.is_ipv4());
-            balanced.insert(vip, family.copied().collect());
-        }
+    for (service, vip) in &members.virtuals {
+        let tasks = serving.get(service).map_or(&[][..], Vec::as_slice);
+        let family = tasks.iter().filter(|task| task.is_ipv4() == vip.is_ipv4());
+        balanced.insert(*vip, family.copied().collect());
     }
     let links = |joined: &Endpoint| {
         let veth = veth(&joined.id);
@@ -193,7 +222,7 @@ mod tests {
         });
         let (joined, ended) = ([], BTreeSet::new());
         let here = Here { node: OWN, joined: &joined, ended: &ended };
-        let network = network(&known.networks[&WEB], &known, &here);
+        let network = network(&known.networks[&WEB], &known, &here, &members(&known));
         let ip = |last: u8| IpAddr::from([10, 1, 0, last]);
         assert_eq!(network.caught, [ip(5), ip(6)].into());
         assert_eq!(network.elsewhere, [(ip(7), 2)].into(), "no node's VXLAN leads to the others");

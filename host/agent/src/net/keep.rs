@@ -87,10 +87,13 @@ impl Networks {
         let joined = self.0.memory.endpoints();
         let ended = self.0.ended.borrow().clone();
         let here = Here { node: self.0.node, joined: &joined, ended: &ended };
-        let Some(desired) = desired(&known, &here) else { return Ok(Applied::default()) };
-        match &*self.0.overlay.read().await {
-            Some(overlay) => overlay.apply(desired).await,
-            None => Ok(Applied::default()),
+        let overlay = self.0.overlay.read().await;
+        match (&*overlay, desired(&known, &here)) {
+            (Some(overlay), Some(desired)) => overlay.apply(desired).await,
+            // A node whose tasks have ended is told of nobody any more, itself included; the
+            // last of their containers may have left only now.
+            (Some(overlay), None) if joined.is_empty() => overlay.clear().await,
+            _ => Ok(Applied::default()),
         }
     }
 

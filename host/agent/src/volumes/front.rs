@@ -239,6 +239,11 @@ impl Volumes {
         self.writers.remove(task.id);
     }
 
+    /// Whether a task has volumes that a component drives.
+    pub(crate) fn drives(&self, task: &Assignment) -> bool {
+        self.wanted_by(task).into_iter().flatten().flatten().next().is_some()
+    }
+
     /// The volumes of a task's mounts, in their order; `None` for mounts that no
     /// component drives. Empty where none does.
     fn wanted_by(&self, task: &Assignment) -> Result<Vec<Option<Wanted>>, TaskError> {

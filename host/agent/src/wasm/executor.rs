@@ -18,7 +18,7 @@ use swarmw_plugin_host::{Compiler, Profile};
 use super::folder::{Folder, Orders};
 use super::log;
 use super::zygote::Zygote;
-use crate::executor::{Executor, Exit, Found, Started, TaskError};
+use crate::executor::{Executor, Exit, Found, Leaves, Started, TaskError};
 use crate::forward::Forward;
 use crate::images::Images;
 use crate::logs::{Line, LogOptions, LogStream};
@@ -310,7 +310,11 @@ impl Executor for WasmExecutor {
         self.do_start(task).boxed()
     }
 
-    fn wait<'a>(&'a self, task: &'a Assignment) -> BoxFuture<'a, Result<Exit, TaskError>> {
+    fn wait<'a>(
+        &'a self,
+        task: &'a Assignment,
+        _: &'a Leaves,
+    ) -> BoxFuture<'a, Result<Exit, TaskError>> {
         self.do_wait(task).boxed()
     }
 

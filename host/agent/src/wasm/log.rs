@@ -1,6 +1,7 @@
 //! What a Wasm task prints, line by line with the time, in two files of bounded
 //! size: when the newer is full it becomes the older.
 
+use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
 use std::io::{self, BufRead, BufReader, Write};
 use std::path::PathBuf;
@@ -179,5 +180,6 @@ fn parse(record: &[u8]) -> Option<Line> {
     let mut parts = record.splitn(3, |byte| *byte == b' ');
     let nanos: i64 = std::str::from_utf8(parts.next()?).ok()?.parse().ok()?;
     let output = if parts.next()? == b"2" { Output::Stderr } else { Output::Stdout };
-    Some(Line { at: Time::from_nanos(nanos), output, text: parts.next()?.to_vec() })
+    let text = parts.next()?.to_vec();
+    Some(Line { at: Time::from_nanos(nanos), output, text, attributes: BTreeMap::new() })
 }

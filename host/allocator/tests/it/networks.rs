@@ -1,7 +1,7 @@
 use std::collections::BTreeSet;
 
 use swarmw_allocator::{Addresses, Allocator, choose_subnets};
-use swarmw_model::{AttachmentId, EndpointSpec, NetworkSpec, ResolutionMode, TaskId};
+use swarmw_model::{AttachmentId, EndpointSpec, NetworkSpec, ResolutionMode, TaskId, Time};
 use swarmw_state::{Change, Outcome};
 
 use crate::world::{World, service_spec};
@@ -67,6 +67,52 @@ fn a_task_without_a_free_address_waits_says_so_in_numbers_and_gets_the_next_one(
     world.tick(vec![assign]);
     assert!(world.at(5).is_ok());
     assert_eq!(world.state.addresses(network).count(), 5);
+}
+
+#[test]
+fn addresses_come_from_the_range_of_a_subnet_whose_numbers_are_told_when_all_are_in_use() {
+    for (subnet, range, room) in [
+        ("192.168.7.0/24", "192.168.7.64/29", 8),
+        // The net and the gateway are kept.
+        ("192.168.7.0/24", "192.168.7.0/29", 6),
+        // And the broadcast.
+        ("192.168.7.0/24", "192.168.7.248/29", 7),
+        ("fd00:9::/64", "fd00:9::100/125", 8),
+    ] {
+        let mut world = World::new(&[], 0);
+        let network = match subnet.contains(':') {
+            // Of IPv4 there is more than enough.
+            true => world.ranged_network(5, &[("192.168.0.0/16", ""), (subnet, range)]),
+            false => world.ranged_network(5, &[(subnet, range)]),
+        };
+        let within: ipnet::IpNet = range.parse().unwrap();
+        let of_range = |on: &[String]| {
+            let on = on.iter().map(|on| on.parse::<ipnet::IpNet>().unwrap());
+            let on: Vec<_> =
+                on.filter(|on| on.addr().is_ipv4() == within.addr().is_ipv4()).collect();
+            on.len() == 1 && on.iter().all(|on| within.contains(&on.addr()))
+        };
+        let service = world.service(100, &[network], &[]);
+        world.tick(Vec::new());
+        let ips = world.virtual_ips(service);
+        assert!(of_range(&ips), "{ips:?} of {range}");
+
+        let why = format!("no address is free on network net5: {range} has {room}, all in use");
+        let spec = world.state.service(service).unwrap().spec.task_template.clone();
+        let mut addresses = Addresses::of(&world.state);
+        let enough = world.allocator.enough(&mut addresses, service, &spec, 100);
+        assert_eq!(enough, Err((room - 1, why.clone().into())));
+
+        // Places all over the subnet.
+        let id = |n: usize| n as u128 * 37;
+        let tasks = (1..=room).map(|n| world.task(id(n), service)).collect();
+        world.tick(tasks);
+        for n in 1..room {
+            let on = world.at(id(n)).unwrap();
+            assert!(of_range(&on), "{on:?} of {range}");
+        }
+        assert_eq!(world.at(id(room)), Err(why));
+    }
 }
 
 #[test]
@@ -175,6 +221,60 @@ fn an_address_that_was_freed_a_moment_ago_is_not_the_next_one() {
     let next = world.task(2_022, service);
     world.tick(vec![next]);
     assert_ne!(world.at(2_022).unwrap(), had);
+}
+
+#[test]
+fn an_address_rests_for_ten_seconds_where_the_network_has_another() {
+    let mut world = World::new(&[], 0);
+    let second = |n: i64| Time::from_nanos(n * 1_000_000_000);
+    // Room for five.
+    let network = world.network(5, &["192.168.7.0/29"]).unwrap();
+    let service = world.service(100, &[network], &[]);
+    world.now = second(100);
+    let tasks = (1..=3).map(|n| world.task(n, service)).collect();
+    world.tick(tasks);
+    let had: Vec<_> = (1..=3).map(|n| world.at(n).unwrap()).collect();
+    // Eight further, so each begins to look where the one before it did.
+    world.end(1);
+    world.now = second(101);
+    let task = world.task(9, service);
+    world.tick(vec![task]);
+    assert_ne!(world.at(9).unwrap(), had[0], "another one is free");
+
+    // Nothing else is: two rest, and one of them is given.
+    world.end(2);
+    world.now = second(102);
+    let task = world.task(10, service);
+    world.tick(vec![task]);
+    assert_eq!(world.at(10).unwrap(), had[0]);
+
+    // One that has rested is as good as any, and the first from its place on that does.
+    world.end(10);
+    world.end(3);
+    world.now = second(105);
+    world.tick(Vec::new());
+    world.now = second(112);
+    let task = world.task(17, service);
+    world.tick(vec![task]);
+    assert_eq!(world.at(17).unwrap(), had[1]);
+}
+
+#[test]
+fn a_services_address_rests_as_well_and_a_network_does_not_grow_for_it() {
+    let mut world = World::new(&["10.7.0.0/27"], 29);
+    let network = world.network(5, &[]).unwrap();
+    let one = world.service(100, &[network], &[]);
+    world.tick(Vec::new());
+    let had = world.virtual_ips(one);
+    world.apply(vec![Change::RemoveService { id: one }]);
+    // The same remainder: it begins to look at the same place.
+    let two = world.service(108, &[network], &[]);
+    world.tick(Vec::new());
+    assert_ne!(world.virtual_ips(two), had);
+    let tasks = (1..=4).map(|n| world.task(n, two)).collect();
+    world.tick(tasks);
+    assert_eq!(world.state.network(network).unwrap().pools.len(), 1);
+    assert!((1..=4).any(|n| world.at(n).unwrap() == had), "there is no other");
 }
 
 #[test]
@@ -346,8 +446,14 @@ fn who_publishes_ports_has_an_address_on_the_mesh_where_its_nodes_kernel_leads_t
 fn a_task_does_not_wait_for_an_address_on_the_mesh_which_grows_as_others_do() {
     let mut world = World::new(&["10.0.0.0/28"], 29);
     let service = world.service(100, &[], &[8080]);
-    let tasks = (1..=12).map(|n| world.task(n, service)).collect();
+    let tasks = (1..=9).map(|n| world.task(n, service)).collect();
     world.tick(tasks);
+    assert_eq!(world.off_mesh, None);
+    let tasks = (10..=12).map(|n| world.task(n, service)).collect();
+    world.tick(tasks);
+    let why = "no address is free on network ingress: 10.0.0.0/29 has 5, 10.0.0.8/29 has 5, all in \
+               use; it cannot grow: 10.0.0.0/28 has 2 subnets of /29, all in use";
+    assert_eq!(world.off_mesh.as_deref(), Some(why), "which the leader's log says");
     let ingress = world.state.ingress().unwrap();
     assert_eq!(world.state.network(ingress).unwrap().pools.len(), 2);
     let served: Vec<_> = (1..=12).map(|n| on_mesh(&world, n)).collect();

@@ -1,8 +1,8 @@
 use swarmw_allocator::{FIRST_PORT, LAST_PORT};
-use swarmw_model::ServiceId;
+use swarmw_model::{AddressPools, Cluster, PortProtocol, ServiceId};
 use swarmw_state::Change;
 
-use crate::world::World;
+use crate::world::{World, cluster, service_spec};
 
 const COUNT: u128 = (LAST_PORT - FIRST_PORT) as u128 + 1;
 
@@ -23,6 +23,21 @@ fn unset_ports_get_distinct_numbers_of_the_range_and_keep_them() {
     assert_ne!(got[0], got[1]);
     assert!(got.iter().all(|p| (FIRST_PORT..=LAST_PORT).contains(p)), "{got:?}");
     assert_eq!(world.decide(Vec::new()), []);
+}
+
+#[test]
+fn the_port_of_vxlan_is_chosen_for_no_service() {
+    let data_path_port = FIRST_PORT + 2;
+    let mut world = World::founded(Cluster { data_path_port, ..cluster(AddressPools::default()) });
+    // Its place is the port of VXLAN itself, in TCP as well as in UDP.
+    let id = ServiceId::from_bits(2);
+    let mut spec = service_spec("dns", &[], &[0, 0]);
+    spec.endpoint_spec.as_mut().unwrap().ports[1].protocol = PortProtocol::Udp;
+    world.apply(vec![Change::CreateService { id, spec: Box::new(spec) }]);
+    world.tick(Vec::new());
+    let ports = &world.state.service(id).unwrap().endpoint.ports;
+    let got: Vec<_> = ports.iter().map(|port| (port.protocol, port.published_port)).collect();
+    assert_eq!(got, [(PortProtocol::Tcp, FIRST_PORT + 2), (PortProtocol::Udp, FIRST_PORT + 3)]);
 }
 
 #[test]

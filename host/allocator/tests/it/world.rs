@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use swarmw_allocator::{Addresses, Allocator, Failure, choose_subnets, choose_vni};
+use swarmw_allocator::{Allocator, Failure, choose_subnets, choose_vni};
 use swarmw_model::{
     AddressPools, Availability, Cluster, ClusterId, ClusterSpec, ContainerSpec, DATA_PATH_PORT,
     Driver, EndpointSpec, EnginePlugin, FEATURE_LEVEL, NETWORK_PLUGIN, Network,
@@ -19,17 +19,24 @@ pub struct World {
     pub allocator: Allocator,
     /// Services that lacked something in the last tick.
     pub failures: Vec<Failure>,
+    /// Why tasks of the last tick got no address on the mesh.
+    pub off_mesh: Option<String>,
+    /// The time of the next tick.
+    pub now: Time,
 }
 
 impl World {
     /// A cluster of one node, with these default pools and this size of subnets.
     pub fn new(pools: &[&str], size: u32) -> Self {
         let pools: Vec<_> = pools.iter().map(|pool| (*pool).to_owned()).collect();
-        let address_pools = validate::address_pools(&pools, size).expect("pools");
-        let mut world =
-            Self { state: State::default(), allocator: Allocator::new(), failures: Vec::new() };
+        Self::founded(cluster(validate::address_pools(&pools, size).expect("pools")))
+    }
+
+    pub fn founded(cluster: Cluster) -> Self {
+        let (state, failures, off_mesh, now) = Default::default();
+        let mut world = Self { state, allocator: Allocator::new(), failures, off_mesh, now };
         world.apply(vec![Change::InitCluster {
-            cluster: Box::new(cluster(address_pools)),
+            cluster: Box::new(cluster),
             node: Box::new(node()),
             plugins: Vec::new(),
         }]);
@@ -54,11 +61,12 @@ impl World {
 
     /// What a tick decides, where the scheduler has given these changes nodes.
     pub fn decide(&mut self, scheduled: Vec<Change>) -> Vec<Change> {
-        let mut addresses = Addresses::of(&self.state);
+        let mut addresses = self.allocator.addresses(&self.state, self.now);
         let (mut changes, failures) = self.allocator.services(&mut addresses);
         self.failures = failures;
         changes.extend(scheduled);
-        self.allocator.tasks(&mut addresses, &mut changes, Time::ZERO);
+        let taken_back = self.allocator.tasks(&mut addresses, &mut changes, self.now);
+        self.off_mesh = taken_back.off_mesh.map(|why| why.to_string());
         changes.splice(0..0, addresses.growth());
         changes
     }
@@ -84,6 +92,23 @@ impl World {
             })
             .collect();
         self.make(n, spec)
+    }
+
+    /// A network whose addresses come from a part of each subnet: `(subnet, range)`.
+    pub fn ranged_network(&mut self, n: u128, subnets: &[(&str, &str)]) -> NetworkId {
+        let mut spec = NetworkSpec {
+            name: format!("net{n}"),
+            driver: Driver { name: OVERLAY.into(), ..Driver::default() },
+            enable_ipv6: subnets.iter().any(|(subnet, _)| subnet.contains(':')),
+            ..NetworkSpec::default()
+        };
+        let configs = subnets.iter().map(|(subnet, range)| swarmw_model::IpamConfig {
+            subnet: (*subnet).into(),
+            ip_range: (*range).into(),
+            ..Default::default()
+        });
+        spec.ipam.config = configs.collect();
+        self.make(n, spec).unwrap()
     }
 
     /// A network that nothing leads out of.
@@ -202,7 +227,7 @@ pub fn service_spec(name: &str, networks: &[NetworkId], ports: &[u16]) -> Servic
     }
 }
 
-fn cluster(address_pools: AddressPools) -> Cluster {
+pub fn cluster(address_pools: AddressPools) -> Cluster {
     Cluster {
         id: ClusterId::from_bits(7 << 100),
         version: Version::default(),
@@ -211,6 +236,7 @@ fn cluster(address_pools: AddressPools) -> Cluster {
         spec: ClusterSpec::default(),
         root_ca: Default::default(),
         join_tokens: Default::default(),
+        unlock_key: None,
         removed_nodes: Default::default(),
         feature_level: FEATURE_LEVEL,
         address_pools,

@@ -6,7 +6,7 @@ use std::time::Duration;
 use axum::body::Body;
 use axum::extract::{Path, Request, State};
 use axum::response::{IntoResponse, Response};
-use http::{Method, StatusCode};
+use http::{HeaderValue, Method, StatusCode};
 use serde_json::{Value, json};
 
 use swarmw_model::{Filters, Network, NetworkId, NetworkSpec, Refusal};
@@ -18,6 +18,7 @@ use crate::Standing;
 use crate::api::Host;
 use crate::body::{self, Params};
 use crate::forward::{self, begin};
+use crate::listing::{REVISION, at};
 use crate::reply::{Reply, created, ok};
 
 /// How long the leader is waited for before this manager tells what it last heard.
@@ -33,7 +34,17 @@ pub(crate) async fn list(State(host): State<Host>, request: Request) -> Reply {
     let filters = params.filters(filter::KEYS)?;
     filter::check(&filters)?;
     let state = host.read().await?;
-    ok(found(&state, &filters, params.is_on("verbose")))
+    Ok(at(state.index(), ok(found(&state, &filters, params.is_on("verbose")))?))
+}
+
+/// Whether a network is wanted, by filters that look at it alone.
+pub(crate) fn passes(filters: &Filters, network: &Network) -> bool {
+    filter::passes(filters, &Resource::of(network), false)
+}
+
+/// A network as all its users see it.
+pub(crate) fn resource(network: &Network) -> Value {
+    json!(Resource::of(network))
 }
 
 fn found(state: &Cluster, filters: &Filters, verbose: bool) -> Vec<Resource> {
@@ -97,6 +108,14 @@ pub(crate) async fn remove(
 /// The cluster's networks, the predefined ones too, as the leader knows them; while none
 /// is heard, as this manager last did. `None` on other nodes.
 pub(super) async fn networks(host: &Host, query: Option<&str>) -> Reply<Option<Vec<Resource>>> {
+    Ok(networks_at(host, query).await?.map(|(networks, _)| networks))
+}
+
+/// The same, with the revision that they are of.
+pub(super) async fn networks_at(
+    host: &Host,
+    query: Option<&str>,
+) -> Reply<Option<(Vec<Resource>, Option<HeaderValue>)>> {
     if !matches!(host.standing(), Standing::Manager { ready: true, .. }) {
         return Ok(None);
     }
@@ -106,18 +125,21 @@ pub(super) async fn networks(host: &Host, query: Option<&str>) -> Reply<Option<V
     if let Ok(answer) = tokio::time::timeout(LEADER_PATIENCE, answer).await {
         let answer = answer?;
         if answer.status().is_success() {
+            let revision = answer.headers().get(REVISION).cloned();
             let content = body::bytes(answer.into_body(), LIST_MAX).await?;
             let told = serde_json::from_slice(&content);
-            return Ok(Some(told.map_err(|e| {
+            let told = told.map_err(|e| {
                 Refusal::invalid(format!("the leader's list of networks cannot be read: {e}"))
-            })?));
+            })?;
+            return Ok(Some((told, revision)));
         }
     }
     let Some(state) = host.state() else { return Ok(None) };
     let uri = path.parse().map_err(|_| Refusal::invalid(format!("invalid path {path:?}")))?;
     let params = Params::of(&uri);
     let filters = params.filters(filter::KEYS)?;
-    Ok(Some(found(&state, &filters, params.is_on("verbose"))))
+    let revision = HeaderValue::from(state.index());
+    Ok(Some((found(&state, &filters, params.is_on("verbose")), Some(revision))))
 }
 
 /// One network with its services and nodes.

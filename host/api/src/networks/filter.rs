@@ -4,12 +4,14 @@ use swarmw_model::{Filters, Refusal};
 
 use super::resource::Resource;
 
+/// Those that look at a network alone, not at who is on it.
+pub(crate) const FILTERS_OF_ONE: &[&str] = &["driver", "id", "label", "name", "scope", "type"];
 /// Their keys.
 pub(super) const KEYS: &[&str] = &["dangling", "driver", "id", "label", "name", "scope", "type"];
 const TYPES: [&str; 2] = ["builtin", "custom"];
 
 /// Refuses words that say nothing.
-pub(super) fn check(filters: &Filters) -> Result<(), Refusal> {
+pub(crate) fn check(filters: &Filters) -> Result<(), Refusal> {
     for (key, known) in [("type", &TYPES[..]), ("dangling", &["true", "false", "1", "0"])] {
         let wrong = filters.values(key).iter().find(|value| !known.contains(&value.as_str()));
         if let Some(wrong) = wrong {

@@ -26,6 +26,9 @@ mod join;
 mod remove;
 mod resource;
 
+use std::fmt;
+use std::str::FromStr;
+
 use axum::extract::{Path, Request, State};
 use http::Uri;
 use serde::Serialize;
@@ -36,12 +39,15 @@ use swarmw_model::Refusal;
 use crate::api::Host;
 use crate::body::Params;
 use crate::engine;
+use crate::listing::REVISION;
+use crate::page::{Cut, Page};
 use crate::reply::{Refused, Reply, ok};
 
-pub(crate) use cluster::{list as cluster_list, make, remove as cluster_remove};
+pub(crate) use cluster::{list as cluster_list, make, passes, remove as cluster_remove, resource};
 pub(crate) use containers::{inspect as inspect_container, list as list_containers};
 pub(crate) use create::{create, spec_of};
 pub(crate) use engines::{DRIVER as SHADOWS_DRIVER, exists as engine_has};
+pub(crate) use filter::{FILTERS_OF_ONE, check};
 pub(crate) use join::{connect, create_container, disconnect};
 pub(crate) use remove::{prune, remove};
 use resource::Resource;
@@ -55,14 +61,26 @@ enum Shown {
     Engine(Value),
 }
 
+/// Where a network stands in pages: the cluster's, whose ids are shorter, come first.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+struct Key {
+    length: usize,
+    id: String,
+}
+
 /// `GET /networks`
 pub(crate) async fn list(State(host): State<Host>, request: Request) -> Reply {
     let params = Params::of(request.uri());
+    let page: Page<Key> = Page::of("network", &params)?;
     let filters = params.filters(filter::KEYS)?;
     filter::check(&filters)?;
     let path = request.uri().path_and_query().map_or("/networks", |p| p.as_str());
-    let mut all: Vec<Shown> = match cluster::networks(&host, request.uri().query()).await? {
-        Some(networks) => networks.into_iter().filter(Resource::is_overlay).map(shown).collect(),
+    let mut revision = None;
+    let mut all: Vec<Shown> = match cluster::networks_at(&host, request.uri().query()).await? {
+        Some((networks, at)) => {
+            revision = at;
+            networks.into_iter().filter(Resource::is_overlay).map(shown).collect()
+        }
         None => engines::shadows(&host)
             .await?
             .into_iter()
@@ -77,7 +95,10 @@ pub(crate) async fn list(State(host): State<Host>, request: Request) -> Reply {
         Err(refused) if all.is_empty() => return Err(refused),
         Err(Refused(why)) => tracing::warn!(%why, "networks are listed without the engine's"),
     }
-    ok(all)
+    let Cut { items, head } = page.cut(all, |network| Key::of(network.id()));
+    let mut answer = head.on(ok(items)?);
+    answer.headers_mut().extend(revision.map(|revision| (REVISION, revision)));
+    Ok(answer)
 }
 
 fn shown(network: Resource) -> Shown {
@@ -163,6 +184,31 @@ fn one_of(mut all: Vec<Shown>, reference: &str) -> Reply<Shown> {
         }
     }
     Err(Refusal::not_found("network", reference).into())
+}
+
+// === impl Key ===
+
+impl Key {
+    fn of(id: &str) -> Self {
+        Self { length: id.len(), id: id.to_owned() }
+    }
+}
+
+impl fmt::Display for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.id)
+    }
+}
+
+impl FromStr for Key {
+    type Err = Refusal;
+
+    fn from_str(id: &str) -> Result<Self, Refusal> {
+        match !id.is_empty() && id.bytes().all(|b| b.is_ascii_digit() || b.is_ascii_lowercase()) {
+            true => Ok(Self::of(id)),
+            false => Err(Refusal::invalid(format!("invalid id {id:?}"))),
+        }
+    }
 }
 
 // === impl Shown ===

@@ -1,7 +1,7 @@
 //! `DELETE /networks/{id}` and `POST /networks/prune`.
 
 use axum::extract::{Path, Request, State};
-use http::Uri;
+use http::{StatusCode, Uri};
 use serde_json::{Value, json};
 
 use swarmw_model::{Duration, Filters, Refusal, Time};
@@ -12,7 +12,7 @@ use super::{Shown, cluster, find};
 use crate::api::Host;
 use crate::body::{self, Params};
 use crate::engine;
-use crate::reply::{Reply, ok};
+use crate::reply::{Refused, Reply, message, ok};
 
 /// `DELETE /networks/{id}`
 pub(crate) async fn remove(
@@ -33,7 +33,7 @@ pub(crate) async fn remove(
 pub(crate) async fn prune(State(host): State<Host>, mut request: Request) -> Reply {
     let filters = Params::of(request.uri()).filters(&["label", "label!", "until"])?;
     let until = until(&filters, host.now())?;
-    let mut gone: Vec<Value> = Vec::new();
+    let mut gone = Vec::new();
     let unused = dangling();
     for network in cluster::networks(&host, Some(&unused)).await?.unwrap_or_default() {
         if !network.is_overlay() || !is_pruned(&network, &filters, until) {
@@ -42,20 +42,43 @@ pub(crate) async fn prune(State(host): State<Host>, mut request: Request) -> Rep
         // One that somebody has just begun to use stays.
         let removed = cluster::remove_at_the_leader(&host, &network.id).await;
         if removed.is_ok_and(|answer| answer.status().is_success()) {
-            gone.push(json!(network.name));
+            gone.push(network.name);
         }
     }
     if host.engine().is_some() {
         *request.uri_mut() = sparing_shadows(&filters)?;
-        let answer = engine::pass_on(&host, request).await?;
-        if !answer.status().is_success() {
-            return Ok(answer);
+        match pruned_by_the_engine(&host, request).await {
+            Ok(removed) => gone.extend(removed),
+            Err((status, why)) => return Ok(message(status, &half_done(why, &gone))),
         }
-        let content = body::bytes(answer.into_body(), body::JSON_MAX).await?;
-        let told: Value = serde_json::from_slice(&content).unwrap_or_default();
-        gone.extend(told["NetworksDeleted"].as_array().cloned().unwrap_or_default());
     }
     ok(json!({"NetworksDeleted": gone}))
+}
+
+/// The names of what the engine removed, or how it answers that it does not.
+async fn pruned_by_the_engine(
+    host: &Host,
+    request: Request,
+) -> Result<Vec<String>, (StatusCode, String)> {
+    let failed = |refused: Refused| (refused.status(), refused.0.to_string());
+    let answer = engine::pass_on(host, request).await.map_err(failed)?;
+    let status = answer.status();
+    let content = body::bytes(answer.into_body(), body::JSON_MAX).await.map_err(failed)?;
+    let told: Value = serde_json::from_slice(&content).unwrap_or_default();
+    if !status.is_success() {
+        let said = told["message"].as_str().map(str::to_owned);
+        return Err((status, said.unwrap_or_else(|| format!("the engine answers {status}"))));
+    }
+    let names = told["NetworksDeleted"].as_array().into_iter().flatten();
+    Ok(names.filter_map(Value::as_str).map(str::to_owned).collect())
+}
+
+/// An error with what is gone all the same: nobody else says which networks that were.
+fn half_done(why: String, gone: &[String]) -> String {
+    if gone.is_empty() {
+        return why;
+    }
+    format!("{why}; these networks of the cluster were removed before: {}", gone.join(", "))
 }
 
 fn dangling() -> String {

@@ -325,17 +325,13 @@ impl OfService {
     }
 }
 
-/// What a task has on its networks, each with the whole network, as Swarm's tasks show it.
-pub(crate) fn in_a_task(state: &Cluster, attachments: &[NetworkAttachment]) -> Value {
-    let one = |attachment: &NetworkAttachment| {
-        let network = match state.any_network(attachment.network) {
-            Some(network) => whole(network),
-            // It went after the task had ended.
-            None => json!({"ID": attachment.network}),
-        };
-        json!({"Network": network, "Addresses": attachment.addresses})
-    };
-    attachments.iter().map(one).collect()
+/// A network that a task is on, as Swarm's tasks show it.
+pub(crate) fn in_a_task(state: &Cluster, network: NetworkId) -> Value {
+    match state.any_network(network) {
+        Some(network) => whole(network),
+        // It went after the task had ended.
+        None => json!({"ID": network}),
+    }
 }
 
 fn whole(network: &Network) -> Value {

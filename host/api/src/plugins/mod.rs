@@ -24,6 +24,7 @@ use swarmw_state::{Change, Lookup, State as Cluster};
 use crate::api::{Host, Shared};
 use crate::body::{self, UPLOAD_MAX};
 use crate::forward::begin;
+use crate::listing::at;
 use crate::reply::{Reply, created, ok};
 
 pub(crate) use act::act;
@@ -32,7 +33,7 @@ pub(crate) use offer::add;
 /// `GET /swarmw/plugins`
 pub(crate) async fn list(State(host): State<Host>) -> Reply {
     let state = host.read().await?;
-    ok(state.plugins().collect::<Vec<_>>())
+    Ok(at(state.index(), ok(state.plugins().collect::<Vec<_>>())?))
 }
 
 /// `GET /swarmw/plugins/{id}` and `GET /swarmw/plugins/{id}/logs`. A plugin may be

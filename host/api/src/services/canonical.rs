@@ -14,6 +14,12 @@ pub(crate) fn canonical(spec: &mut ServiceSpec) {
     if let Some(container) = &mut task.container_spec {
         set_if_empty(&mut container.isolation, "default");
         set_if_empty(&mut task.runtime, "container");
+        let hints = container.mounts.iter_mut().map(|mount| &mut mount.consistency);
+        hints.filter(|hint| *hint == "default").for_each(String::clear);
+    }
+    if let Some(policy) = &mut task.restart_policy {
+        // Without end either way; it is answered as 0.
+        policy.max_attempts = policy.max_attempts.filter(|attempts| *attempts > 0);
     }
     match &mut spec.mode {
         ServiceMode::Replicated(replicated) => drop(replicated.replicas.get_or_insert(1)),

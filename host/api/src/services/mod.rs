@@ -11,17 +11,19 @@ pub(crate) use write::{create, remove, spec_of, update};
 use axum::extract::{Path, Request, State};
 use http::Extensions;
 
-use swarmw_model::{Refusal, Service, ServiceMode};
+use swarmw_model::{Filters, Refusal, Service, ServiceMode};
 use swarmw_state::Lookup;
 
 use crate::api::Host;
 use crate::body::Params;
-use crate::listing::prefix;
+use crate::listing::{at, prefix};
 use crate::ordered::Ordered;
+use crate::page::{Cut, Page};
 use crate::reply::{self, Reply, ok};
 use crate::version::ApiVersion;
 
-const FILTERS: &[&str] = &["id", "name", "label", "mode", "runtime"];
+/// Keys of `filters`.
+pub(crate) const FILTERS: &[&str] = &["id", "name", "label", "mode", "runtime"];
 const MODES: [&str; 4] = ["replicated", "global", "replicated-job", "global-job"];
 
 /// First version that answers `status=true`.
@@ -31,33 +33,43 @@ fn speaks(extensions: &Extensions, since: ApiVersion) -> bool {
     extensions.get::<ApiVersion>().is_none_or(|v| *v >= since)
 }
 
+/// Refuses words that say nothing.
+pub(crate) fn check(filters: &Filters) -> Result<(), Refusal> {
+    match filters.values("mode").iter().find(|v| !MODES.contains(&v.as_str())) {
+        Some(wrong) => Err(Refusal::invalid(format!("invalid filter 'mode={wrong}'"))),
+        None => Ok(()),
+    }
+}
+
+/// Whether a service is wanted.
+pub(crate) fn passes(filters: &Filters, service: &Service) -> bool {
+    prefix(filters, "id", &service.id.to_string())
+        && prefix(filters, "name", &service.spec.name)
+        && filters.labels("label", &service.spec.labels)
+        && filters.any("mode", |m| m == mode(service))
+        && filters.any("runtime", |r| r == "container")
+}
+
 /// `GET /services`
 pub(crate) async fn list(State(host): State<Host>, request: Request) -> Reply {
     let params = Params::of(request.uri());
+    let page = Page::of("service", &params)?;
     let filters = params.filters(FILTERS)?;
-    if let Some(wrong) = filters.values("mode").iter().find(|v| !MODES.contains(&v.as_str())) {
-        return Err(Refusal::invalid(format!("invalid filter 'mode={wrong}'")).into());
-    }
+    check(&filters)?;
     let with_status = params.is_on("status") && speaks(request.extensions(), STATUS_SINCE);
     let state = host.read().await?;
-    let found: Vec<_> = state
-        .services()
-        .filter(|service| {
-            prefix(&filters, "id", &service.id.to_string())
-                && prefix(&filters, "name", &service.spec.name)
-                && filters.labels("label", &service.spec.labels)
-                && filters.any("mode", |m| m == mode(service))
-                && filters.any("runtime", |r| r == "container")
-        })
-        .cloned()
-        .collect();
-    reply::list(found, move |service| {
+    let found: Vec<_> =
+        state.services().filter(|service| passes(&filters, service)).cloned().collect();
+    let Cut { items, head } = page.cut(found, |service| service.id);
+    let revision = state.index();
+    let listed = reply::list(items, move |text, service| {
         let mut value = shown(service, false);
         if with_status {
             value["ServiceStatus"] = shape::status(&state, service);
         }
-        value
-    })
+        reply::write(text, &value);
+    })?;
+    Ok(at(revision, head.on(listed)))
 }
 
 fn mode(service: &Service) -> &'static str {

@@ -7,7 +7,8 @@ use serde_json::{Map, Value, json};
 
 use swarmw_model::{
     DEFAULT_MONITOR, DEFAULT_RESTART_DELAY, DEFAULT_STOP_GRACE_PERIOD, DnsConfig, Duration,
-    NodeState, Service, ServiceMode, ServiceSpec, TaskSpec, TaskState, UpdateConfig,
+    Endpoint, NodeState, Service, ServiceMode, ServiceSpec, TaskSpec, TaskState, UpdateConfig,
+    Version,
 };
 use swarmw_state::State;
 
@@ -15,30 +16,70 @@ use swarmw_state::State;
 /// our types leave out because they are defaults, and `with_defaults` for what the
 /// operator left open too.
 pub(crate) fn shown(service: &Service, with_defaults: bool) -> Value {
-    let mut value = json!(service);
-    value["Spec"] = shown_spec(&service.spec, with_defaults);
-    if let Some(previous) = &service.previous_spec {
-        value["PreviousSpec"] = shown_spec(previous, with_defaults);
+    let Service {
+        id,
+        version,
+        created_at,
+        updated_at,
+        spec,
+        previous_spec,
+        endpoint,
+        update_status,
+        job_status,
+        spec_version,
+        previous_spec_version,
+    } = service;
+    let mut shown = Map::new();
+    let mut set = |key: &str, value: Value| shown.insert(key.to_owned(), value);
+    set("ID", json!(id));
+    set("Version", json!(version));
+    set("CreatedAt", json!(created_at));
+    set("UpdatedAt", json!(updated_at));
+    set("Spec", shown_spec(spec, with_defaults));
+    if let Some(previous) = previous_spec {
+        set("PreviousSpec", shown_spec(previous, with_defaults));
     }
-    if let Some(endpoint) = value.get_mut("Endpoint").and_then(Value::as_object_mut) {
+    set("Endpoint", shown_endpoint(endpoint, spec));
+    if let Some(status) = update_status {
+        set("UpdateStatus", json!(status));
+    }
+    if let Some(status) = job_status {
+        set("JobStatus", json!(status));
+    }
+    set("SpecVersion", json!(spec_version));
+    if *previous_spec_version != Version::default() {
+        set("PreviousSpecVersion", json!(previous_spec_version));
+    }
+    Value::Object(shown)
+}
+
+fn shown_endpoint(endpoint: &Endpoint, of: &ServiceSpec) -> Value {
+    let mut value = json!(endpoint);
+    if let Some(fields) = value.as_object_mut() {
         // What only the cluster itself asks of a service that leaves a network.
-        endpoint.remove("Leaving");
+        fields.remove("Leaving");
     }
-    if let Some(endpoint) = value.pointer_mut("/Endpoint/Spec") {
-        set_absent(endpoint, "Mode", "vip");
+    // Docker's is empty where nothing was asked.
+    if let Some(spec) = value.get_mut("Spec").filter(|_| of.endpoint_spec.is_some()) {
+        set_absent(spec, "Mode", json!("vip"));
     }
     value
 }
 
 fn shown_spec(spec: &ServiceSpec, with_defaults: bool) -> Value {
-    let mut spec = spec.clone().without_secrets();
-    if with_defaults {
-        insert_defaults(&mut spec);
+    let mut value = match with_defaults {
+        true => {
+            let mut spec = spec.clone();
+            insert_defaults(&mut spec);
+            json!(spec)
+        }
+        false => json!(spec),
+    };
+    if let Some(template) = value.get_mut("TaskTemplate") {
+        finish_template(template);
     }
-    let mut value = json!(spec);
-    value["TaskTemplate"] = shown_template(&spec.task_template);
     if let Some(endpoint) = value.get_mut("EndpointSpec") {
-        set_absent(endpoint, "Mode", "vip");
+        set_absent(endpoint, "Mode", json!("vip"));
     }
     value
 }
@@ -46,12 +87,23 @@ fn shown_spec(spec: &ServiceSpec, with_defaults: bool) -> Value {
 /// A task's or service's template as it is answered.
 pub(crate) fn shown_template(template: &TaskSpec) -> Value {
     let mut value = json!(template);
+    finish_template(&mut value);
+    value
+}
+
+/// Makes of a template as it is stored one as it is answered: without registry credentials.
+fn finish_template(value: &mut Value) {
     if let Some(map) = value.as_object_mut() {
         map.remove("RegistryAuth");
         map.remove("ContainerOptions");
     }
     if let Some(policy) = value.get_mut("RestartPolicy") {
-        set_absent(policy, "Condition", "any");
+        set_absent(policy, "Condition", json!("any"));
+        set_absent(policy, "MaxAttempts", json!(0));
+    }
+    if let Some(privileges) = value.pointer_mut("/ContainerSpec/Privileges") {
+        set_absent(privileges, "CredentialSpec", Value::Null);
+        set_absent(privileges, "SELinuxContext", Value::Null);
     }
     for mount in value
         .pointer_mut("/ContainerSpec/Mounts")
@@ -59,14 +111,13 @@ pub(crate) fn shown_template(template: &TaskSpec) -> Value {
         .into_iter()
         .flatten()
     {
-        set_absent(mount, "Type", "volume");
+        set_absent(mount, "Type", json!("volume"));
     }
-    value
 }
 
-fn set_absent(object: &mut Value, key: &str, word: &str) {
+fn set_absent(object: &mut Value, key: &str, value: Value) {
     if let Some(map) = object.as_object_mut() {
-        map.entry(key).or_insert_with(|| json!(word));
+        map.entry(key).or_insert(value);
     }
 }
 
@@ -82,7 +133,6 @@ fn insert_defaults(spec: &mut ServiceSpec) {
     let restart = task.restart_policy.get_or_insert_default();
     restart.delay.get_or_insert(DEFAULT_RESTART_DELAY);
     restart.max_attempts.get_or_insert(0);
-    restart.window.get_or_insert(Duration::ZERO);
     for config in [&mut spec.update_config, &mut spec.rollback_config] {
         // A client may write back what it reads, and a job with one is refused.
         if spec.mode.is_job() {
@@ -99,7 +149,6 @@ fn insert_defaults(spec: &mut ServiceSpec) {
             config.monitor = DEFAULT_MONITOR;
         }
     }
-    spec.endpoint_spec.get_or_insert_default();
 }
 
 /// How many tasks of a service run and should, and of a job's present time, in how many

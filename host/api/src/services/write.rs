@@ -6,7 +6,10 @@ use axum::extract::{Path, Request, State};
 use http::HeaderMap;
 use serde_json::{Value, json};
 
-use swarmw_model::{Refusal, RefusalKind, Service, ServiceId, ServiceSpec, Version, validate};
+use swarmw_model::{
+    NetworkAttachmentConfig, Refusal, RefusalKind, Service, ServiceId, ServiceSpec, Version,
+    validate,
+};
 use swarmw_state::{Change, Lookup};
 
 use super::canonical::canonical;
@@ -23,6 +26,7 @@ const ROLLED_BACK_BY_HAND: &str = "manually requested rollback";
 /// `POST /services/create`
 pub(crate) async fn create(State(host): State<Host>, request: Request) -> Reply {
     let begun = begin(&host, request.headers()).await?;
+    let mut warnings = Vec::new();
     let made = match begun.first {
         Some(first) => first?,
         None => {
@@ -32,6 +36,7 @@ pub(crate) async fn create(State(host): State<Host>, request: Request) -> Reply 
                 spec.name = names::random(host.random());
             }
             Arc::make_mut(&mut spec.task_template).registry_auth = auth.unwrap_or_default();
+            warnings = without_effect(&spec);
             networks::resolve(&host, &begun.state, &mut spec).await?;
             check(&host, &spec, None).await?;
             let change = Change::CreateService {
@@ -44,7 +49,7 @@ pub(crate) async fn create(State(host): State<Host>, request: Request) -> Reply 
     let id = made.ok_or_else(|| {
         Refusal::plain(RefusalKind::Unknown, "the cluster gave the new service no id")
     })?;
-    created(json!({"ID": id, "Warnings": []}))
+    created(json!({"ID": id, "Warnings": warnings}))
 }
 
 /// `POST /services/{id}/update`
@@ -73,6 +78,7 @@ pub(crate) async fn update(
         Some(auth) => auth,
         None => stored_auth(&service, &auth_from)?,
     };
+    let mut warnings = Vec::new();
     let change = if rolls_back {
         Change::RollbackService {
             id: service.id,
@@ -87,12 +93,24 @@ pub(crate) async fn update(
             spec.swarmw.clone_from(&service.spec.swarmw);
         }
         check_update(&service, version, &spec)?;
+        warnings = without_effect(&spec);
         networks::resolve(&host, &begun.state, &mut spec).await?;
         check(&host, &spec, Some(&service.spec)).await?;
         Change::UpdateService { id: service.id, version, spec: Box::new(spec) }
     };
     host.write(begun.request, change).await?;
-    ok(json!({"Warnings": []}))
+    ok(json!({"Warnings": warnings}))
+}
+
+/// What is kept and shown, and changes nothing: the overlay has no options of an attachment, and
+/// Docker's takes those that it does not know as well.
+fn without_effect(spec: &ServiceSpec) -> Vec<String> {
+    let attachments = spec.networks_wanted().iter();
+    let options = attachments.flat_map(|on| on.driver_opts.keys().map(move |key| (on, key)));
+    let warning = |(on, key): (&NetworkAttachmentConfig, &String)| {
+        format!("driver option {key} on network {} is kept and has no effect", on.target)
+    };
+    options.map(warning).collect()
 }
 
 /// What will be refused anyway is refused before plugins are asked: a client that

@@ -17,6 +17,7 @@ mod cluster;
 mod create;
 mod df;
 mod expand;
+mod prune;
 mod remove;
 mod show;
 
@@ -37,7 +38,9 @@ pub(crate) use cluster::{change, make};
 pub(crate) use create::create;
 pub(crate) use df::df;
 pub(crate) use expand::expand;
-pub(crate) use remove::{prune, remove};
+pub(crate) use prune::prune;
+pub(crate) use remove::remove;
+pub(crate) use show::of_cluster as shown;
 
 /// `GET /volumes`
 pub(crate) async fn list(State(host): State<Host>, request: Request) -> Reply {
@@ -133,7 +136,8 @@ fn passes_here(filters: &Filters, volume: &NodeVolume) -> bool {
         && filters.labels("label", &volume.labels)
 }
 
-fn passes(filters: &Filters, volume: &ClusterVolume) -> bool {
+/// Whether a volume of the cluster is wanted.
+pub(crate) fn passes(filters: &Filters, volume: &ClusterVolume) -> bool {
     filters.any("name", |name| volume.spec.name.contains(name))
         && filters.any("driver", |driver| volume.spec.driver.name == driver)
         && filters.labels("label", &volume.spec.labels)

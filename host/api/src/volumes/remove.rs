@@ -1,16 +1,16 @@
-//! `DELETE /volumes/{name}` and `POST /volumes/prune`.
+//! `DELETE /volumes/{name}`.
 
 use axum::body::Body;
 use axum::extract::{Path, Request, State};
 use http::{Method, Response, StatusCode};
-use serde_json::{Value, json};
+use serde_json::Value;
 
-use swarmw_model::{ClusterVolume, NodeVolume, Refusal};
+use swarmw_model::{ClusterVolume, Refusal};
 
 use super::{of_cluster, on_this_node, spec, to_leader, unknown};
 use crate::api::Host;
 use crate::body::{self, Params};
-use crate::reply::{Reply, ok};
+use crate::reply::Reply;
 use crate::{engine, forward};
 
 /// `DELETE /volumes/{name}`
@@ -64,57 +64,17 @@ async fn remove_of_cluster(host: &Host, volume: ClusterVolume, force: bool) -> R
 }
 
 /// The refusal that an answer is, if it is one.
-async fn refused(answer: Response<Body>) -> Reply<()> {
+pub(super) async fn refused(answer: Response<Body>) -> Reply<()> {
     if answer.status().is_success() {
         return Ok(());
     }
     let status = answer.status().as_u16();
     let content = body::bytes(answer.into_body(), body::JSON_MAX).await?;
     let told: Value = serde_json::from_slice(&content).unwrap_or_default();
-    let message = told["message"].as_str().unwrap_or("the leader refused").to_owned();
+    let message = told["message"]
+        .as_str()
+        .map_or_else(|| format!("refused with status {status}"), str::to_owned);
     Err(Refusal::plain(forward::kind_of(status), message).into())
-}
-
-/// `POST /volumes/prune`
-pub(crate) async fn prune(State(host): State<Host>, request: Request) -> Reply {
-    let filters = Params::of(request.uri()).filters(&["all", "label", "label!"])?;
-    let all = filters.values("all").iter().any(|all| matches!(all.as_str(), "1" | "true"));
-    let mut told = match host.engine() {
-        Some(_) => {
-            let answer = engine::pass_on(&host, request).await?;
-            if !answer.status().is_success() {
-                return Ok(answer);
-            }
-            let content = body::bytes(answer.into_body(), body::JSON_MAX).await?;
-            serde_json::from_slice(&content).unwrap_or_default()
-        }
-        None => json!({"VolumesDeleted": [], "SpaceReclaimed": 0}),
-    };
-    let mut gone: Vec<Value> = told["VolumesDeleted"].as_array().cloned().unwrap_or_default();
-    // Each of ours was given a name: Docker prunes those only when told `all`.
-    let ours = if all { host.node_volumes().await? } else { Vec::new() };
-    for volume in ours {
-        let of_cluster = of_cluster(&host, &volume.name).is_some();
-        let of_engine = volume.driver == "local" && host.engine().is_some();
-        let unlabelled = filters.values("label!").iter().all(|label| !has(&volume, label));
-        let wanted = filters.labels("label", &volume.labels) && unlabelled;
-        if of_cluster || of_engine || !wanted || !volume.users.is_empty() {
-            continue;
-        }
-        // One that somebody has just begun to use stays.
-        if host.remove_node_volume(spec(&volume), None).await.is_ok() {
-            gone.push(json!(volume.name));
-        }
-    }
-    told["VolumesDeleted"] = json!(gone);
-    ok(told)
-}
-
-fn has(volume: &NodeVolume, label: &str) -> bool {
-    match label.split_once('=') {
-        Some((key, value)) => volume.labels.get(key).is_some_and(|have| have == value),
-        None => volume.labels.contains_key(label),
-    }
 }
 
 fn nothing() -> Response<Body> {

@@ -19,7 +19,7 @@ pub(super) fn here(volume: &NodeVolume) -> Value {
 }
 
 /// One of the cluster, with the nodes whose tasks have it.
-pub(super) fn of_cluster(state: &Cluster, volume: &ClusterVolume) -> Value {
+pub(crate) fn of_cluster(state: &Cluster, volume: &ClusterVolume) -> Value {
     let spec = &volume.spec;
     let published: Vec<Value> = state
         .nodes_with_volume(spec)

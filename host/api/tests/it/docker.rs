@@ -6,6 +6,7 @@ use std::process::Output;
 use serde_json::json;
 
 use swarmw_api::{LogLine, Standing};
+use swarmw_model::{Refusal, RefusalKind};
 
 use crate::fake::{Served, leading, line, serve};
 
@@ -248,6 +249,9 @@ async fn logs_name_their_task_and_node() {
         let task = text("ID");
         *client.served.fake.lines.lock().unwrap() = vec![LogLine {
             service: text("ServiceID").parse().expect("an id"),
+            attributes: [("tier", "back"), ("A", "b, c")]
+                .map(|(key, value)| (key.to_owned(), value.to_owned()))
+                .into(),
             ..line(task.parse().expect("an id"), "hello\n")
         }];
         let logs = run(&client, &["service", "logs", "--timestamps", "web"]).await;
@@ -256,5 +260,30 @@ async fn logs_name_their_task_and_node() {
         assert_eq!(logs, want);
         let raw = run(&client, &["service", "logs", "--raw", "web"]).await;
         assert_eq!(raw, "hello\n");
+        let detailed = run(&client, &["service", "logs", "--details", "web"]).await;
+        let want = format!("web.1.{}@alpha    | A=b, c,tier=back hello\n", &task[..12]);
+        assert_eq!(detailed, want);
+        let unnamed = run(&client, &["service", "logs", "--no-task-ids", "web"]).await;
+        assert_eq!(unnamed, "web.1@alpha    | hello\n");
+    }
+}
+
+#[tokio::test]
+async fn logs_that_are_not_whole_end_with_the_clients_error() {
+    for client in clients(leading).await {
+        let spec = json!({"Name": "web", "TaskTemplate": {"ContainerSpec": {"Image": "redis"}}});
+        client.served.client.post("/services/create", spec).await;
+        let why = "warning: incomplete log stream. some logs could not be retrieved for the \
+                   following reasons: node 0000000000000000000000009 is not available";
+        let refusal = Refusal::rpc(RefusalKind::Unknown, why);
+        *client.served.fake.lines_missing.lock().unwrap() = Some(refusal);
+        let logs = docker(&client, &["service", "logs", "web"]).await;
+        let said = String::from_utf8_lossy(&logs.stderr);
+        let want = format!(
+            "error from daemon in stream: Error grabbing logs: rpc error: code = Unknown \
+             desc = {why}"
+        );
+        assert!(said.contains(&want), "{}: {said}", client.client);
+        assert_eq!(logs.status.code(), Some(1), "{}", client.client);
     }
 }

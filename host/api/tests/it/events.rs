@@ -8,12 +8,12 @@ use http::Request;
 use serde_json::{Value, json};
 
 use swarmw_api::{Node as _, Standing};
-use swarmw_model::PluginState;
+use swarmw_model::{PluginState, Reachability};
 use swarmw_state::Change;
 
 use crate::client::filters;
 use crate::engine::engine;
-use crate::fake::{Served, leader, leading, serve};
+use crate::fake::{SELF, Served, leader, leading, serve};
 
 /// Reads events until `enough`.
 async fn collect(served: &Served, query: &str, enough: usize) -> Vec<Value> {
@@ -98,6 +98,92 @@ async fn the_engines_events_are_told_whole_beside_the_clusters() {
     let mut kinds: Vec<_> = events.iter().map(|e| e["Type"].as_str().expect("a type")).collect();
     kinds.sort_unstable();
     assert_eq!(kinds, ["container", "service", "service", "service"]);
+}
+
+#[tokio::test]
+async fn what_is_past_is_told_between_its_two_moments() {
+    let served = leader().await;
+    let lives = collect(&served, &filters(r#"{"type":["service"]}"#), 3).await;
+    // All of it happened at 1763682093.56.
+    let kind = filters(r#"{"type":["service"]}"#);
+    for (moments, told) in [
+        ("since=1763682093&until=1763682094", 3),
+        ("since=1763682093.56&until=1763682093.56", 3),
+        ("until=1763682093.56", 3),
+        ("since=1763682093.57&until=1763682093.58", 0),
+        ("since=12&until=1763682093.55", 0),
+    ] {
+        let answer = served.client.get(&format!("/events?{moments}&{kind}")).await;
+        let text = String::from_utf8(answer.body.to_vec()).expect("text");
+        let events: Vec<Value> =
+            text.lines().map(|line| serde_json::from_str(line).expect("an event")).collect();
+        assert_eq!(events, lives[..told], "{moments}");
+    }
+    let refused = served.client.get("/events?since=yesterday").await;
+    assert_eq!(refused.status, 400);
+}
+
+#[tokio::test]
+async fn what_comes_follows_what_is_past() {
+    let served = leader().await;
+    let spec = json!({"Name": "before", "Data": "YQ=="});
+    served.client.post("/configs/create", spec).await;
+    let query = filters(r#"{"type":["config"]}"#);
+    let request =
+        Request::get(format!("/events?since=1&{query}")).body(Body::empty()).expect("a request");
+    let mut pieces = served.api.call(request).await.into_body().into_data_stream();
+    let spec = json!({"Name": "after", "Data": "YQ=="});
+    served.client.post("/configs/create", spec).await;
+    let mut names = Vec::new();
+    while names.len() < 2 {
+        let piece = pieces.next().await.expect("more events").expect("a piece");
+        for line in std::str::from_utf8(&piece).expect("text").lines() {
+            let event: Value = serde_json::from_str(line).expect("an event");
+            names.push(event["Actor"]["Attributes"]["name"].as_str().expect("a name").to_owned());
+        }
+    }
+    assert_eq!(names, ["before", "after"]);
+}
+
+#[tokio::test]
+async fn who_leads_and_who_is_reached_is_told_of_nodes() {
+    let served = leader().await;
+    let query = filters(r#"{"type":["node"]}"#);
+    let request = Request::get(format!("/events?{query}")).body(Body::empty()).expect("a request");
+    let mut pieces = served.api.call(request).await.into_body().into_data_stream();
+    let told = async {
+        // Each look is some time after the one before.
+        loop {
+            {
+                let mut statuses = served.fake.shared.statuses.lock().unwrap();
+                let status = statuses.get_mut(&SELF).expect("the leader");
+                status.leader = !status.leader;
+                status.reachability = match status.leader {
+                    true => Reachability::Reachable,
+                    false => Reachability::Unreachable,
+                };
+            }
+            tokio::select! {
+                piece = pieces.next() => break piece.expect("a piece").expect("text"),
+                () = tokio::time::sleep(Duration::from_millis(700)) => {}
+            }
+        }
+    };
+    let told = tokio::time::timeout(Duration::from_secs(30), told).await.expect("an event");
+    let event: Value = serde_json::from_slice(&told).expect("an event");
+    assert_eq!((&event["Type"], &event["Action"]), (&json!("node"), &json!("update")));
+    let attributes = &event["Actor"]["Attributes"];
+    let leads = attributes["leader.new"] == "true";
+    let words = |leads: bool| match leads {
+        true => ("true", "reachable"),
+        false => ("false", "unreachable"),
+    };
+    let ((old, was), (new, is)) = (words(!leads), words(leads));
+    assert_eq!(
+        attributes,
+        &json!({"name": "alpha", "leader.old": old, "leader.new": new,
+            "reachability.old": was, "reachability.new": is})
+    );
 }
 
 #[tokio::test]

@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use swarmw_api::{LogSource, LogsRequest};
-use swarmw_model::{TaskId, Time};
+use swarmw_model::{Refusal, RefusalKind, TaskId, Time};
 
 use crate::fake::{leader, line};
 
@@ -33,13 +33,34 @@ async fn a_services_logs_are_framed_and_a_terminals_are_not() {
 }
 
 #[tokio::test]
+async fn logs_that_are_not_whole_end_with_dockers_warning() {
+    let served = leader().await;
+    *served.fake.lines.lock().unwrap() = vec![line(TaskId::from_bits(3), "one\n")];
+    let why = "warning: incomplete log stream. some logs could not be retrieved for the \
+               following reasons: node 0000000000000000000000009 is not available";
+    *served.fake.lines_missing.lock().unwrap() = Some(Refusal::rpc(RefusalKind::Unknown, why));
+    let said = format!("Error grabbing logs: rpc error: code = Unknown desc = {why}\n");
+    let length = u32::try_from(said.len()).expect("a short text").to_be_bytes();
+    let line = &b"\x01\0\0\0\0\0\0\x04one\n"[..];
+    let framed = [line, &b"\x03\0\0\0"[..], &length[..], said.as_bytes()].concat();
+    let raw = format!("one\n{said}").into_bytes();
+    for (name, tty, body) in [("web", false, framed), ("shell", true, raw)] {
+        let spec = json!({"Name": name,
+            "TaskTemplate": {"ContainerSpec": {"Image": "redis", "TTY": tty}}});
+        served.client.post("/services/create", spec).await;
+        let logs = served.client.get(&format!("/services/{name}/logs?stdout=1")).await;
+        assert_eq!(logs.body[..], body[..], "{name}");
+    }
+}
+
+#[tokio::test]
 async fn what_is_asked_of_logs_reaches_the_daemon() {
     let served = leader().await;
     let spec = json!({"Name": "web", "TaskTemplate": {"ContainerSpec": {"Image": "redis"}}});
     served.client.post("/services/create", spec).await;
     let tasks = served.client.get("/tasks").await.json();
     let task = tasks[0]["ID"].as_str().expect("an id");
-    let path = format!("/tasks/{task}/logs?stderr=1&follow=1&tail=10&since=12.5");
+    let path = format!("/tasks/{task}/logs?stderr=1&follow=1&tail=10&since=12.5&details=1");
     assert_eq!(served.client.get(&path).await.status, 200);
     assert_eq!(
         served.fake.logs_asked.lock().unwrap()[0],
@@ -50,6 +71,7 @@ async fn what_is_asked_of_logs_reaches_the_daemon() {
             since: Time::from_nanos(12_500_000_000),
             stdout: false,
             stderr: true,
+            details: true,
         }
     );
 }

@@ -93,9 +93,10 @@ async fn defaults_are_inserted_only_when_asked_for() {
     assert_eq!(task["ContainerSpec"]["StopGracePeriod"], 10_000_000_000_i64);
     assert_eq!(
         task["RestartPolicy"],
-        json!({"Condition": "any", "Delay": 5_000_000_000_i64, "MaxAttempts": 0, "Window": 0})
+        json!({"Condition": "any", "Delay": 5_000_000_000_i64, "MaxAttempts": 0})
     );
-    assert_eq!(full["Spec"]["EndpointSpec"], json!({"Mode": "vip"}));
+    // Docker inserts none of it.
+    assert_eq!(full["Spec"]["EndpointSpec"], Value::Null);
 }
 
 #[tokio::test]
@@ -167,6 +168,29 @@ async fn registry_credentials_are_kept_and_never_shown() {
         let text = String::from_utf8_lossy(&text).into_owned();
         assert!(!text.contains("c2VjcmV0") && !text.contains("RegistryAuth"), "{path}: {text}");
     }
+    let update = async |credentials: &str, from: &str| {
+        let version = show(&served, "web").await["Version"]["Index"].clone();
+        let path = format!("/services/web/update?version={version}&registryAuthFrom={from}");
+        let request = Request::post(path)
+            .header("host", "docker")
+            .header("content-type", "application/json")
+            .header("x-registry-auth", credentials)
+            .body(Body::from(spec("web").to_string()))
+            .expect("a request");
+        let updated = served.client.send(request).await;
+        assert_eq!(updated.status, 200, "{}", updated.message());
+        stored_auth(&served, &id)
+    };
+    assert_eq!(update("bmV3ZXI", "").await, "bmV3ZXI");
+    assert_eq!(update("", "previous-spec").await, "c2VjcmV0", "of the spec before");
+    assert_eq!(update("", "previous-spec").await, "bmV3ZXI", "each is the other's");
+    assert_eq!(update("", "spec").await, "bmV3ZXI");
+    create(&served, spec("new")).await;
+    let none = served
+        .client
+        .post("/services/new/update?version=99&registryAuthFrom=previous-spec", spec("new"))
+        .await;
+    assert!(none.message().ends_with("does not have a previous spec"), "{}", none.message());
     let none = served
         .client
         .post("/services/web/update?version=99&registryAuthFrom=nowhere", spec("web"))

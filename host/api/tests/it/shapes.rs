@@ -88,6 +88,7 @@ async fn ping_says_where_the_node_stands() {
         (Standing::Inactive, "inactive"),
         (Standing::Pending(membership()), "pending"),
         (error(), "error"),
+        (Standing::Locked, "locked"),
         (Standing::Worker(membership()), "active/worker"),
         (leading(), "active/manager"),
         (following(), "active/manager"),

@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 use swarmw_model::TaskId;
 
 use crate::client::filters;
+use crate::fake::FakeEngine;
 use crate::fake::{Served, leader, serve};
 
 fn names(listed: &Value) -> Vec<&str> {
@@ -166,6 +167,98 @@ async fn pruning_takes_what_this_node_has_and_nobody_uses() {
     let pruned = served.client.post(&path, json!({})).await.json();
     assert_eq!(pruned["VolumesDeleted"], json!(["unused"]));
     assert_eq!(names(&served.client.get("/volumes").await.json()), ["used", "wiki"]);
+}
+
+/// Names as an engine gives them.
+fn anonymous(digit: char) -> String {
+    digit.to_string().repeat(64)
+}
+
+fn with_engine(served: &Served, volumes: &[&str]) -> FakeEngine {
+    let engine = FakeEngine::start(served.folder.path());
+    *served.fake.engine.lock().unwrap() = Some(engine.socket.clone());
+    let local = |name: &&str| json!({"Name": name, "Driver": "local", "Labels": null});
+    *engine.volumes.lock().unwrap() = volumes.iter().map(local).collect();
+    engine
+}
+
+/// What changes something that the engine was asked.
+fn written(engine: &FakeEngine) -> Vec<String> {
+    engine.take_writes().into_iter().map(|(what, _)| what).collect()
+}
+
+#[tokio::test]
+async fn named_volumes_stay_where_the_engine_would_take_them() {
+    let served = leader().await;
+    let (a, b, c) = (anonymous('a'), anonymous('b'), anonymous('c'));
+    let engine = with_engine(&served, &[&a, "wiki", &b, "deadbeef", &c]);
+    engine.volumes.lock().unwrap()[4]["Labels"] = json!({"keep": "1"});
+    engine.holds.lock().unwrap().insert(b.clone(), 409);
+    create(&served, json!({"Name": "disk", "Driver": "image"})).await;
+    engine.take_writes();
+    let spared = filters(r#"{"label!":["keep"]}"#);
+    for (query, taken) in [(&*spared, vec![&a]), ("", vec![&a, &c])] {
+        let pruned = served.client.post(&format!("/v1.47/volumes/prune?{query}"), json!({})).await;
+        let reclaimed = 1000 * taken.len();
+        assert_eq!(
+            pruned.json(),
+            json!({"VolumesDeleted": taken, "SpaceReclaimed": reclaimed}),
+            "{query}"
+        );
+        let asked = taken.iter().copied().chain([&b]).map(|name| format!("DELETE /volumes/{name}"));
+        let mut asked: Vec<_> = asked.collect();
+        asked.sort();
+        assert_eq!(written(&engine), asked, "{query}: one by one, and nothing else");
+    }
+    let listed = filters(r#"{"dangling":{"true":true},"driver":{"local":true}}"#);
+    served.client.post("/volumes/prune", json!({})).await;
+    let reads = engine.take_reads();
+    assert_eq!(reads[0], format!("/volumes?{listed}"));
+}
+
+#[tokio::test]
+async fn an_engine_that_takes_all_is_asked_where_all_is_meant() {
+    let served = leader().await;
+    let engine = with_engine(&served, &["wiki"]);
+    for (path, label, passed) in [
+        ("/v1.47", r#"{"all":["1"],"label":["a=b"]}"#, r#"{"label":{"a=b":true}}"#),
+        ("/v1.41", r#"{"label!":["a"]}"#, r#"{"label!":{"a":true}}"#),
+        ("/v1.41", "{}", "{}"),
+    ] {
+        served.fake.volumes.lock().unwrap().clear();
+        create(&served, json!({"Name": "disk", "Driver": "image", "Labels": {"a": "b"}})).await;
+        engine.take_writes();
+        let path = format!("{path}/volumes/prune?{}", filters(label));
+        let pruned = served.client.post(&path, json!({})).await.json();
+        assert_eq!(written(&engine), [format!("POST /volumes/prune?{}", filters(passed))]);
+        // Those of plugins go by the same rule.
+        let spared = label.contains("label!");
+        let taken = if spared { vec!["engines"] } else { vec!["engines", "disk"] };
+        assert_eq!(pruned, json!({"VolumesDeleted": taken, "SpaceReclaimed": 7}), "{label}");
+    }
+    let path = format!("/volumes/prune?{}", filters(r#"{"all":["yes"]}"#));
+    let refused = served.client.post(&path, json!({})).await;
+    assert_eq!(
+        (refused.status.as_u16(), refused.message().as_str()),
+        (400, "invalid filter 'all=[yes]'")
+    );
+    assert_eq!(written(&engine), [""; 0]);
+}
+
+#[tokio::test]
+async fn a_prune_of_volumes_that_fails_in_the_middle_names_what_is_gone() {
+    let served = leader().await;
+    let (a, b, c) = (anonymous('a'), anonymous('b'), anonymous('c'));
+    let engine = with_engine(&served, &[&a, &b, &c]);
+    engine.holds.lock().unwrap().insert(b.clone(), 500);
+    let failed = served.client.post("/volumes/prune", json!({})).await;
+    assert_eq!(failed.status, 500);
+    let want = format!("remove {b}: busy; these volumes were removed before: {a}");
+    assert_eq!(failed.message(), want);
+    // Without any it is the engine's error and no more.
+    engine.holds.lock().unwrap().insert(a.clone(), 500);
+    let failed = served.client.post("/volumes/prune", json!({})).await;
+    assert_eq!(failed.message(), format!("remove {a}: busy"));
 }
 
 #[tokio::test]

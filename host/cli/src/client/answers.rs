@@ -72,6 +72,13 @@ pub(crate) struct Swarm {
     pub(crate) join_tokens: JoinTokens,
 }
 
+/// What unlocks managers; empty where they do not lock themselves.
+#[derive(Clone, Default, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub(crate) struct UnlockKey {
+    pub(crate) unlock_key: String,
+}
+
 /// What a node says of its daemon.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
@@ -85,6 +92,7 @@ pub(crate) struct Info {
 pub(crate) struct SwarmInfo {
     #[serde(rename = "NodeID")]
     pub(crate) node_id: String,
+    pub(crate) local_node_state: String,
     pub(crate) control_available: bool,
     pub(crate) cluster: Option<ClusterInfo>,
 }
@@ -155,6 +163,7 @@ pub(crate) struct InitRequest {
     pub(crate) subnet_size: u32,
     pub(crate) availability: String,
     pub(crate) force_new_cluster: bool,
+    pub(crate) auto_lock_managers: bool,
     pub(crate) spec: serde_json::Value,
 }
 

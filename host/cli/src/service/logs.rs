@@ -114,9 +114,17 @@ pub(super) async fn run(client: &Client, args: LogsArgs, io: &mut Io) -> Result<
             continue;
         }
         buffered.extend_from_slice(&data);
-        while let Some((is_error, line)) = next_frame(&mut buffered)? {
+        while let Some((output, line)) = next_frame(&mut buffered)? {
+            let out = match output {
+                Output::Stdout => &mut io.stdout,
+                Output::Stderr => &mut io.stderr,
+                Output::Errors => {
+                    let said = String::from_utf8_lossy(&line);
+                    let said = said.trim_end();
+                    return Err(Failure::new(format!("error from daemon in stream: {said}")));
+                }
+            };
             let text = printer.line(&line).await?;
-            let out = if is_error { &mut io.stderr } else { &mut io.stdout };
             out.write_all(&text)?;
             out.flush()?;
         }
@@ -171,14 +179,15 @@ fn digits(number: u64) -> usize {
     number.to_string().len()
 }
 
-/// Takes the next whole piece of output, and whether it is of standard error.
-fn next_frame(buffered: &mut BytesMut) -> Result<Option<(bool, Bytes)>, Failure> {
+/// Takes the next whole piece of output, and what it is of.
+fn next_frame(buffered: &mut BytesMut) -> Result<Option<(Output, Bytes)>, Failure> {
     let Some(header) = buffered.get(..FRAME_HEADER) else {
         return Ok(None);
     };
-    let is_error = match header[0] {
-        0 | 1 => false,
-        2 => true,
+    let output = match header[0] {
+        0 | 1 => Output::Stdout,
+        2 => Output::Stderr,
+        3 => Output::Errors,
         other => {
             return Err(Failure::new(format!("Unrecognized stream: {other}")));
         }
@@ -193,7 +202,16 @@ fn next_frame(buffered: &mut BytesMut) -> Result<Option<(bool, Bytes)>, Failure>
         return Ok(None);
     }
     buffered.advance(FRAME_HEADER);
-    Ok(Some((is_error, buffered.split_to(length).freeze())))
+    Ok(Some((output, buffered.split_to(length).freeze())))
+}
+
+/// What a piece of output is of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Output {
+    Stdout,
+    Stderr,
+    /// What the daemon says itself: why there is no more.
+    Errors,
 }
 
 /// Puts before each line which task on which node wrote it.
@@ -319,10 +337,13 @@ mod tests {
         let mut buffered = BytesMut::from(&[2u8, 0, 0, 0, 0, 0, 0, 3, b'a', b'b'][..]);
         assert!(next_frame(&mut buffered).expect("no frame").is_none());
         buffered.extend_from_slice(b"c\x01");
-        let (is_error, line) = next_frame(&mut buffered).expect("frames").expect("one");
-        assert!(is_error);
+        let (output, line) = next_frame(&mut buffered).expect("frames").expect("one");
+        assert_eq!(output, Output::Stderr);
         assert_eq!(&line[..], b"abc");
         assert_eq!(&buffered[..], b"\x01");
+        let mut ends = BytesMut::from(&[3u8, 0, 0, 0, 0, 0, 0, 1, b'!'][..]);
+        let (output, _) = next_frame(&mut ends).expect("frames").expect("one");
+        assert_eq!(output, Output::Errors);
         let mut bad = BytesMut::from(&[9u8, 0, 0, 0, 0, 0, 0, 0][..]);
         assert!(next_frame(&mut bad).is_err());
     }

@@ -3,8 +3,8 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use swarmw_compose::{IMAGE_LABEL, Stack, StackService};
-use swarmw_model::ServiceSpec;
+use swarmw_compose::{IMAGE_LABEL, PLATFORM_LABEL, Stack, StackService};
+use swarmw_model::{Platform, ServiceSpec, SwarmwOptions};
 
 use super::deploy::is_of_engine;
 use super::{of_stack, wait};
@@ -156,8 +156,8 @@ impl Deployer<'_> {
         Ok(service.id)
     }
 
-    /// Settles which image a service has, and what it keeps of what is there; gives what
-    /// could not be found out about the image.
+    /// Settles which image a service has and for which platform, and what it keeps of what
+    /// is there; gives what could not be found out about the image.
     pub(super) async fn settle(
         &self,
         spec: &mut ServiceSpec,
@@ -168,9 +168,28 @@ impl Deployer<'_> {
             // There is no --force here: tasks stay unless something else has changed.
             Arc::make_mut(&mut spec.task_template).force_update =
                 before.spec.task_template.force_update;
+            keep_options(spec, before);
         }
-        let same =
-            before.filter(|have| have.spec.labels.get(IMAGE_LABEL) == spec.labels.get(IMAGE_LABEL));
+        let wanted = platforms(spec).to_vec();
+        let unresolved = self.settle_image(spec, before, auth).await?;
+        // The image may be built for more than the file wants.
+        if !wanted.is_empty() {
+            let task = Arc::make_mut(&mut spec.task_template);
+            task.placement.get_or_insert_default().platforms = wanted;
+        }
+        Ok(unresolved)
+    }
+
+    async fn settle_image(
+        &self,
+        spec: &mut ServiceSpec,
+        before: Option<&Service>,
+        auth: Option<&str>,
+    ) -> Result<Option<String>, Failure> {
+        let same = before.filter(|have| {
+            let is_same = |label: &&str| have.spec.labels.get(*label) == spec.labels.get(*label);
+            [IMAGE_LABEL, PLATFORM_LABEL].iter().all(is_same)
+        });
         if let Some(before) = same
             && self.resolve != Resolve::Always
         {
@@ -195,6 +214,20 @@ impl Deployer<'_> {
             false => Ok(None),
         }
     }
+}
+
+/// What containers have of their nodes is what the file says. What else a service has that
+/// Docker has no field for is another command's, and stays.
+fn keep_options(spec: &mut ServiceSpec, before: &Service) {
+    if let Some(kept) = &before.spec.swarmw {
+        let container = spec.swarmw.take().unwrap_or_default().container;
+        spec.swarmw = Some(SwarmwOptions { container, ..kept.clone() });
+    }
+}
+
+fn platforms(spec: &ServiceSpec) -> &[Platform] {
+    let placement = spec.task_template.placement.as_ref();
+    placement.map(|placement| placement.platforms.as_slice()).unwrap_or_default()
 }
 
 /// Takes over the image of the last time, with its digest and platforms.

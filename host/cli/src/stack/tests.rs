@@ -292,6 +292,41 @@ async fn a_second_deploy_leaves_the_tasks_templates_as_they_are() {
 }
 
 #[tokio::test]
+async fn what_containers_have_of_their_nodes_is_what_the_file_says_at_each_deploy() {
+    let fake = Fake::start().await;
+    let more = fake.write(
+        "c.yml",
+        "services: {a: {image: x, privileged: true, shm_size: 1m, platform: linux/arm64}}",
+    );
+    let printed = fake.run(&["deploy", "-d", "-c", &more, "st"]).await;
+    assert_eq!((printed.code, printed.stderr.as_str()), (0, ""));
+    let preference = json!([{"Name": "near", "Argument": "x", "After": 0}]);
+    fake.state(|state| {
+        let spec = &mut state.services[0]["Spec"];
+        assert_eq!(spec["Swarmw"], json!({"Container": {"Privileged": true, "ShmSize": 1 << 20}}));
+        assert_eq!(
+            spec["TaskTemplate"]["Placement"]["Platforms"],
+            json!([{"OS": "linux", "Architecture": "arm64"}])
+        );
+        // Another command's settings are none of the file's.
+        spec["Swarmw"]["Preferences"] = preference.clone();
+    });
+    let less = fake.write("c.yml", "services: {a: {image: x}}");
+    for (resolve, platforms) in
+        [("never", Value::Null), ("always", json!([{"OS": "linux", "Architecture": "amd64"}]))]
+    {
+        let printed =
+            fake.run(&["deploy", "-d", "--resolve-image", resolve, "-c", &less, "st"]).await;
+        assert_eq!((printed.code, printed.stderr.as_str()), (0, ""));
+        fake.state(|state| {
+            let spec = &state.services[0]["Spec"];
+            assert_eq!(spec["Swarmw"], json!({"Preferences": preference}));
+            assert_eq!(spec["TaskTemplate"]["Placement"]["Platforms"], platforms, "{resolve}");
+        });
+    }
+}
+
+#[tokio::test]
 async fn prune_removes_what_the_file_no_longer_has() {
     let fake = Fake::start().await;
     let both = fake.write("c.yml", "services: {a: {image: x}, b: {image: x}}");

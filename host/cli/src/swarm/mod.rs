@@ -2,6 +2,7 @@
 //! settings.
 
 mod spec;
+mod unlock;
 
 use ipnet::IpNet;
 use swarmw_model::Availability;
@@ -11,6 +12,7 @@ use crate::failure::Failure;
 use crate::io::Io;
 use crate::parse::{address_pool, boolean, node_address, uint32};
 pub use spec::SpecFlags;
+pub use unlock::UnlockKeyArgs;
 
 /// `swarm …`
 #[derive(clap::Subcommand, Clone, Debug)]
@@ -27,9 +29,15 @@ pub enum SwarmCommand {
     /// Leave the swarm
     #[command(override_usage = "swarmw swarm leave [OPTIONS]")]
     Leave(LeaveArgs),
+    /// Unlock swarm
+    #[command(override_usage = "swarmw swarm unlock")]
+    Unlock,
+    /// Manage the unlock key
+    #[command(override_usage = "swarmw swarm unlock-key [OPTIONS]")]
+    UnlockKey(UnlockKeyArgs),
     /// Update the swarm
     #[command(override_usage = "swarmw swarm update [OPTIONS]")]
-    Update(SpecFlags),
+    Update(UpdateArgs),
 }
 
 /// Addresses and availability of a node that begins or joins.
@@ -57,6 +65,10 @@ pub struct MemberFlags {
 pub struct InitArgs {
     #[command(flatten)]
     member: MemberFlags,
+    /// Enable manager autolocking (requiring an unlock key to start a stopped manager)
+    #[arg(long, num_args(0..=1), require_equals = true, default_value = "false",
+        default_missing_value = "true", value_parser = boolean, hide_default_value = true)]
+    autolock: bool,
     /// Port number to use for data path traffic (1024 - 49151). If no value is set or is set to
     /// 0, the default port (4789) is used.
     #[arg(long, value_name = "uint32", value_parser = uint32, default_value = "0",
@@ -72,6 +84,18 @@ pub struct InitArgs {
     #[arg(long, num_args(0..=1), require_equals = true, default_value = "false",
         default_missing_value = "true", value_parser = boolean, hide_default_value = true)]
     force_new_cluster: bool,
+    #[command(flatten)]
+    spec: SpecFlags,
+}
+
+/// `swarm update`
+#[derive(clap::Args, Clone, Debug, Default, PartialEq, Eq)]
+#[command(args_override_self = true)]
+pub struct UpdateArgs {
+    /// Change manager autolocking setting (true|false)
+    #[arg(long, num_args(0..=1), require_equals = true, default_missing_value = "true",
+        value_parser = boolean, value_name = "bool")]
+    autolock: Option<bool>,
     #[command(flatten)]
     spec: SpecFlags,
 }
@@ -127,7 +151,9 @@ pub(crate) async fn run(
         SwarmCommand::Join(args) => join(client, args, io).await,
         SwarmCommand::JoinToken(args) => join_token(client, args, io).await,
         SwarmCommand::Leave(args) => leave(client, args, io).await,
-        SwarmCommand::Update(flags) => update(client, &flags, io).await,
+        SwarmCommand::Unlock => unlock::unlock(client, io).await,
+        SwarmCommand::UnlockKey(args) => unlock::unlock_key(client, &args, io).await,
+        SwarmCommand::Update(args) => update(client, &args, io).await,
     }
 }
 
@@ -141,15 +167,19 @@ async fn init(client: &Client, args: InitArgs, io: &mut Io) -> Result<(), Failur
         subnet_size: args.default_addr_pool_mask_length,
         availability: args.member.availability()?,
         force_new_cluster: args.force_new_cluster,
+        auto_lock_managers: args.autolock,
         spec: args.spec.to_json(),
     };
     let id: String = client.post("/swarm/init").json(&request)?.read().await.map_err(with_hint)?;
     io.line(format!("Swarm initialized: current node ({id}) is now a manager.\n"))?;
     join_command(client, &client.swarm().await?, &id, "worker", io).await?;
     io.line(
-        "To add a manager to this swarm, run 'swarmw swarm join-token manager' and follow the instructions.\n",
+        "To add a manager to this swarm, run 'swarmw swarm join-token manager' and follow the instructions.",
     )?;
-    Ok(())
+    match args.autolock {
+        true => unlock::show(client, io).await,
+        false => Ok(()),
+    }
 }
 
 /// Several addresses and none chosen: says which flag chooses.
@@ -246,8 +276,8 @@ async fn leave(client: &Client, args: LeaveArgs, io: &mut Io) -> Result<(), Fail
     Ok(())
 }
 
-async fn update(client: &Client, flags: &SpecFlags, io: &mut Io) -> Result<(), Failure> {
-    if flags.is_empty() {
+async fn update(client: &Client, args: &UpdateArgs, io: &mut Io) -> Result<(), Failure> {
+    if *args == UpdateArgs::default() {
         let mut root = crate::command();
         let help = root
             .find_subcommand_mut("swarm")
@@ -258,7 +288,11 @@ async fn update(client: &Client, flags: &SpecFlags, io: &mut Io) -> Result<(), F
         return Ok(());
     }
     let mut swarm = client.swarm().await?;
-    flags.apply(&mut swarm.spec);
+    let was_locking = swarm.spec.encryption.auto_lock_managers;
+    if let Some(autolock) = args.autolock {
+        swarm.spec.encryption.auto_lock_managers = autolock;
+    }
+    args.spec.apply(&mut swarm.spec);
     client
         .post("/swarm/update")
         .query("version", swarm.version.index)
@@ -266,7 +300,10 @@ async fn update(client: &Client, flags: &SpecFlags, io: &mut Io) -> Result<(), F
         .fetch()
         .await?;
     io.line("Swarm updated.")?;
-    Ok(())
+    match swarm.spec.encryption.auto_lock_managers && !was_locking {
+        true => unlock::show(client, io).await,
+        false => Ok(()),
+    }
 }
 
 // === impl MemberFlags ===

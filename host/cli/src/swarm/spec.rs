@@ -35,11 +35,6 @@ pub struct SpecFlags {
 // === impl SpecFlags ===
 
 impl SpecFlags {
-    /// Whether nothing was given.
-    pub(crate) fn is_empty(&self) -> bool {
-        *self == Self::default()
-    }
-
     /// Changes what was given.
     pub(crate) fn apply(&self, spec: &mut ClusterSpec) {
         if let Some(expiry) = self.cert_expiry {
@@ -118,7 +113,6 @@ mod tests {
         flags.apply(&mut spec);
         let sent: ClusterSpec = serde_json::from_value(flags.to_json()).expect("a spec");
         assert_eq!(spec, sent);
-        assert!(SpecFlags::default().is_empty());
         assert_eq!(host_access("none"), Ok(HostAccessList::default()));
         assert!(host_access("device,root").is_err());
     }

@@ -115,7 +115,7 @@ pub(super) fn privileges(
     project: &Project,
     spec: &CredentialSpec,
     namespace: &str,
-) -> Result<Option<Json>, Refused> {
+) -> Result<Json, Refused> {
     let config = match spec.config.as_str() {
         "" => String::new(),
         key => scoped(namespace, key, project.configs.get(key).map_or("", |c| &c.name)),
@@ -125,10 +125,8 @@ pub(super) fn privileges(
         .filter(|(_, text)| !text.is_empty())
         .collect();
     match given.as_slice() {
-        [] => Ok(Some(json!({"NoNewPrivileges": false}))),
-        [(field, text)] => {
-            Ok(Some(json!({"CredentialSpec": {*field: text}, "NoNewPrivileges": false})))
-        }
+        [] => Ok(json!({"NoNewPrivileges": false})),
+        [(field, text)] => Ok(json!({"CredentialSpec": {*field: text}, "NoNewPrivileges": false})),
         [(a, _), (b, _)] => {
             Err(format!("invalid credential spec: cannot specify both {a:?} and {b:?}").into())
         }

@@ -2,6 +2,7 @@
 //! of a stack, under the stack's name and with its labels. What refers to another object
 //! does so by name; whoever deploys finds the ids.
 
+mod access;
 mod data;
 mod mounts;
 mod networks;
@@ -22,6 +23,8 @@ use crate::trouble::{Position, Trouble, Troubles};
 pub const NAMESPACE_LABEL: &str = "com.docker.stack.namespace";
 /// On services: the image as the file has it.
 pub const IMAGE_LABEL: &str = "com.docker.stack.image";
+/// On services whose file names a platform: that one.
+pub const PLATFORM_LABEL: &str = "swarmw.platform";
 /// On services, before the name of one that they depend on: what must be true of it.
 const DEPENDENCY_LABEL: &str = "swarmw.depends_on.";
 
@@ -77,8 +80,8 @@ pub fn dependency_label(name: &str) -> String {
 // === impl Stack ===
 
 impl Stack {
-    /// Takes a project as the stack `namespace`; `read` gives the files of secrets and
-    /// configs.
+    /// Takes a project as the stack `namespace`; `read` gives the files of secrets, configs
+    /// and profiles of system calls.
     pub fn new(
         project: &Project,
         namespace: &str,
@@ -112,7 +115,7 @@ impl Stack {
         });
         for name in names {
             let Some(service) = project.services.get(name) else { continue };
-            match service::spec(project, service, namespace) {
+            match service::spec(project, service, namespace, read) {
                 Ok(converted) => stack.services.push(converted),
                 Err(Refused { at, message }) => troubles.push(Trouble::at(
                     at.as_ref().unwrap_or(&service.at),

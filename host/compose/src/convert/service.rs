@@ -1,18 +1,20 @@
 //! A service's spec.
 
 use std::collections::BTreeSet;
+use std::io;
+use std::path::Path;
 use std::sync::Arc;
 
 use swarmw_model::{
     ContainerSpec, DnsConfig, Driver, EndpointSpec, GenericResource, Global, GlobalJob,
-    HealthCheck, Limit, Placement, PlacementPreference, Replicated, ReplicatedJob, ResolutionMode,
-    ResourceRequirements, Resources, RestartCondition, RestartPolicy, ServiceMode, ServiceSpec,
-    SpreadOver, TaskSpec, Ulimit, UpdateConfig,
+    HealthCheck, Limit, Placement, PlacementPreference, Platform, Replicated, ReplicatedJob,
+    ResolutionMode, ResourceRequirements, Resources, RestartCondition, RestartPolicy, ServiceMode,
+    ServiceSpec, SpreadOver, SwarmwOptions, TaskSpec, Ulimit, UpdateConfig,
 };
 
 use super::{
-    IMAGE_LABEL, Refused, StackService, data, dependency_label, mounts, networks, scoped,
-    with_namespace,
+    IMAGE_LABEL, PLATFORM_LABEL, Refused, StackService, access, data, dependency_label, mounts,
+    networks, scoped, with_namespace,
 };
 use crate::amounts;
 use crate::project::{self, Deploy, Project, Service};
@@ -26,13 +28,20 @@ pub(super) fn spec(
     project: &Project,
     service: &Service,
     namespace: &str,
+    read: &dyn Fn(&Path) -> io::Result<Vec<u8>>,
 ) -> Result<StackService, Refused> {
     if service.image.is_empty() {
         return Err("has no image: a cluster does not build".into());
     }
+    let access = access::of(service, read)?;
+    let mut container = container(project, service, namespace)?;
+    container.privileges = Some(access.privileges(container.privileges));
     let deploy = &service.deploy;
     let mut labels = with_namespace(namespace, &deploy.labels);
     labels.insert(IMAGE_LABEL.to_owned(), service.image.clone());
+    if !service.platform.is_empty() {
+        labels.insert(PLATFORM_LABEL.to_owned(), service.platform.clone());
+    }
     for (name, dependency) in &service.depends_on {
         if dependency.is_long {
             labels.insert(dependency_label(name), dependency.condition.as_str().to_owned());
@@ -46,10 +55,10 @@ pub(super) fn spec(
         update_config: deploy.update_config.as_ref().map(rollout),
         rollback_config: deploy.rollback_config.as_ref().map(rollout),
         task_template: Arc::new(TaskSpec {
-            container_spec: Some(container(project, service, namespace)?),
+            container_spec: Some(container),
             resources: Some(resources(deploy)?),
             restart_policy: restart(service)?,
-            placement: Some(placement(deploy)),
+            placement: Some(placement(service)?),
             networks: networks::attachments(project, service, namespace)?,
             log_driver: service.logging.as_ref().map(|logging| Driver {
                 name: logging.driver.clone(),
@@ -57,6 +66,9 @@ pub(super) fn spec(
             }),
             ..TaskSpec::default()
         }),
+        swarmw: access
+            .options
+            .map(|container| SwarmwOptions { container, ..SwarmwOptions::default() }),
         ..ServiceSpec::default()
     };
     Ok(StackService { key: service.name.clone(), spec, depends_on: service.depends_on.clone() })
@@ -80,7 +92,7 @@ fn container(
         dir: service.working_dir.clone(),
         user: service.user.clone(),
         groups: service.group_add.clone(),
-        privileges: data::privileges(project, &service.credential_spec, namespace)?,
+        privileges: Some(data::privileges(project, &service.credential_spec, namespace)?),
         init: service.init,
         stop_signal: service.stop_signal.clone(),
         tty: service.tty,
@@ -300,14 +312,33 @@ fn old_restart(text: &str) -> Result<Option<RestartPolicy>, Refused> {
     Ok(Some(RestartPolicy { condition, max_attempts, ..RestartPolicy::default() }))
 }
 
-fn placement(deploy: &Deploy) -> Placement {
+fn placement(service: &Service) -> Result<Placement, Refused> {
+    let deploy = &service.deploy;
     let preference = |spread: &String| PlacementPreference {
         spread: Some(SpreadOver { spread_descriptor: spread.clone() }),
     };
-    Placement {
+    Ok(Placement {
         constraints: deploy.constraints.clone(),
         preferences: deploy.preferences.iter().map(preference).collect(),
         max_replicas: deploy.max_replicas_per_node,
-        ..Placement::default()
+        platforms: platform(&service.platform)?.into_iter().collect(),
+    })
+}
+
+/// `OS[/ARCHITECTURE[/VARIANT]]`. Nodes do not tell their variants.
+fn platform(text: &str) -> Result<Option<Platform>, Refused> {
+    if text.is_empty() {
+        return Ok(None);
     }
+    let parts: Vec<_> = text.split('/').collect();
+    let (os, architecture) = match parts[..] {
+        _ if parts.contains(&"") => ("", ""),
+        [os] => (os, ""),
+        [os, architecture] | [os, architecture, _] => (os, architecture),
+        _ => ("", ""),
+    };
+    if os.is_empty() {
+        return Err(format!("invalid platform: {text:?}: want OS/ARCHITECTURE").into());
+    }
+    Ok(Some(Platform { os: os.to_owned(), architecture: architecture.to_owned() }))
 }

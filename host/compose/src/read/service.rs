@@ -95,7 +95,7 @@ fn container(service: &mut Service, fields: &mut Fields<'_>, notes: &mut Notes) 
     }
 }
 
-/// What Docker's client reads, warns of and does not send.
+/// What Docker's client reads, warns of and does not send, or does not know.
 fn host(service: &mut Service, fields: &mut Fields<'_>, notes: &mut Notes) {
     if let Some(found) = fields.take("build") {
         service.build = match &found.node.value {
@@ -116,6 +116,7 @@ fn host(service: &mut Service, fields: &mut Fields<'_>, notes: &mut Notes) {
         ("mac_address", &mut service.mac_address),
         ("network_mode", &mut service.network_mode),
         ("pid", &mut service.pid),
+        ("platform", &mut service.platform),
         ("restart", &mut service.restart),
         ("userns_mode", &mut service.userns_mode),
     ] {

@@ -56,8 +56,8 @@ fn options_that_mean_nothing_here_are_warned_of_by_name() {
     let names: Vec<_> = loaded.unsupported.iter().map(String::as_str).collect();
     assert_eq!(
         names.join(", "),
-        "build, cgroup_parent, devices, domainname, external_links, ipc, links, mac_address, \
-         network_mode, pid, privileged, security_opt, shm_size, userns_mode"
+        "build, cgroup_parent, domainname, external_links, links, mac_address, network_mode, \
+         userns_mode"
     );
     let deprecated: Vec<_> = loaded.deprecated.iter().map(|(k, v)| format!("{k}: {v}")).collect();
     assert_eq!(deprecated, ["container_name: Setting the container name is not supported."]);

@@ -1,6 +1,7 @@
 //! Compose files as users write them, what Docker's client makes of them, and what
 //! becomes of them in the cluster.
 
+mod access;
 mod convert;
 mod current;
 mod docker;

@@ -15,8 +15,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use swarmw_model::{
     Attachment, EndpointId, NetHeard, NetworkAttachment, NetworkEndpoint, NetworkId, NetworkNews,
-    NetworkPeer, Node, NodeId, Service, ServiceId, ServiceOnNetworks, Task, TaskId, TaskState,
-    Version,
+    NetworkPeer, Node, NodeId, Service, ServiceId, ServiceOnNetworks, Task, TaskId, Version,
 };
 use swarmw_state::{Holder, NETWORKS_LEVEL, State};
 
@@ -239,7 +238,7 @@ fn of_task(task: &Task, is_on: impl Fn(&NetworkId) -> bool) -> Option<NetworkEnd
         names: task.assignment().map(|assigned| assigned.name()).into_iter().chain(short).collect(),
         node,
         on,
-        serves: task.status.state == TaskState::Running && task.is_wanted(),
+        serves: task.serves(),
         user_space: task.spec.is_component(),
     })
 }

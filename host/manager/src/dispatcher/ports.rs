@@ -241,7 +241,7 @@ fn own_target(task: &Task, port: &PortConfig) -> u16 {
 
 fn standing(task: &Task) -> Option<Standing> {
     let runs = task.status.state == TaskState::Running;
-    runs.then_some(match task.is_wanted() {
+    runs.then_some(match task.serves() {
         true => Standing::Serves,
         false => Standing::Leaves,
     })

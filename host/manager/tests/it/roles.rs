@@ -9,6 +9,7 @@ use swarmw_ca::{Credentials, Identity, JoinToken, KeyPair, RootCa, Tls};
 use swarmw_manager::{LEADER, ManagerServices};
 use swarmw_model::{ClusterId, Duration, FEATURE_LEVEL, NodeId, NodeRole};
 use swarmw_proto::{Channels, pb};
+use swarmw_seal::Seal;
 use swarmw_state::Change;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -44,7 +45,7 @@ const METHODS: [&str; 19] = [
 
 /// What every node serves, managers or not; whole nodes are needed to call it: see
 /// `tests/sim`.
-const OF_NODES: [&str; 2] = ["Tunnel.Open", "Doctor.Examine"];
+const OF_NODES: [&str; 3] = ["Tunnel.Open", "Doctor.Examine", "Containers.Open"];
 
 #[test]
 fn every_method_of_the_protocol_is_in_these_tables() {
@@ -208,15 +209,16 @@ async fn only_the_clusters_own_tokens_let_a_node_in() {
     ] {
         let refused = swarm.join(&token).await.map(|c| c.identity).unwrap_err();
         assert_eq!(refused.code(), Code::InvalidArgument, "{token}: {refused}");
-        assert_eq!(refused.message(), "invalid join token");
+        assert_eq!(refused.message(), "A valid join token is necessary to join this cluster");
     }
     let state = swarm.leader().await.manager().state();
     assert_eq!(state.node_count(), 1, "nobody was written down");
     let joined = swarm.join(worker).await.unwrap();
     assert_eq!(joined.identity.role, NodeRole::Worker);
     let folder = tempfile::tempdir().unwrap();
-    joined.save(folder.path()).unwrap();
-    let read = Credentials::load(folder.path()).unwrap();
+    let seal = Seal::new([1; 32]);
+    joined.save(folder.path(), None).unwrap();
+    let read = Credentials::load(folder.path(), &seal).unwrap();
     assert_eq!(read.identity, joined.identity, "the certificate says what the answer said");
     assert!(JoinToken::parse(worker).unwrap().matches_root(&root).is_ok());
     let why = JoinToken::parse(&foreign).unwrap().matches_root(&root).unwrap_err().to_string();

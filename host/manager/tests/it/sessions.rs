@@ -136,6 +136,7 @@ async fn only_the_node_of_a_task_may_say_what_it_prints() {
         since: swarmw_model::Time::ZERO,
         stdout: true,
         stderr: true,
+        details: true,
     };
     let mut lines = manager.logs(&request).unwrap();
     const FIRST: u64 = 1;
@@ -144,6 +145,7 @@ async fn only_the_node_of_a_task_may_say_what_it_prints() {
         stream: 1,
         at_nanos: 1,
         text: text.into(),
+        attributes: [("tier".to_owned(), "back".to_owned())].into(),
     };
     let publish = async |channels: &Channels, line: pb::LogLine| {
         let address = swarm.leader().await.address.clone();
@@ -161,7 +163,9 @@ async fn only_the_node_of_a_task_may_say_what_it_prints() {
     let refused = publish(&own, other).await.unwrap_err();
     assert_eq!(refused.code(), Code::PermissionDenied, "{refused}");
     publish(&own, line("it is me")).await.unwrap();
-    assert_eq!(lines.next().await.unwrap().text, b"it is me");
+    let said = lines.next().await.unwrap();
+    assert_eq!(said.text, b"it is me");
+    assert_eq!(said.attributes, [("tier".to_owned(), "back".to_owned())].into());
     assert!(lines.next().await.is_none());
 }
 

@@ -21,6 +21,7 @@ use swarmw_model::{
 use swarmw_plugin_host::Compiler;
 use swarmw_proto::{Channels, pb};
 use swarmw_raft::{Storage, Timing};
+use swarmw_seal::Seal;
 use swarmw_state::Change;
 use tempfile::TempDir;
 use tokio::net::TcpListener;
@@ -106,7 +107,10 @@ impl Seat {
         let before = ["--exact", "child::compiling_child"].map(Into::into).to_vec();
         let cache = Path::new(env!("CARGO_TARGET_TMPDIR")).join("compiled");
         ManagerConfig {
-            storage: Storage::Disk { dir: self.folder.path().join("raft"), key: [1; 32] },
+            storage: Storage::Disk {
+                dir: self.folder.path().join("raft"),
+                seal: Seal::new([1; 32]),
+            },
             blobs: self.folder.path().join("blobs"),
             node: self.tls.identity().node,
             address: self.address.clone(),
@@ -118,6 +122,7 @@ impl Seat {
             peers: Arc::new(GrpcPeers::new(self.channels.clone())),
             handler: Arc::new(|_| async { http::Response::new(stream::empty().boxed()) }.boxed()),
             observer: Arc::new(|_| async { Err("nobody asks here".to_owned()) }.boxed()),
+            lock: Default::default(),
         }
     }
 

@@ -147,6 +147,51 @@ async fn a_port_that_is_taken_is_reported_until_it_is_free() {
     assert_eq!(published.ports.errors(), []);
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_port_that_comes_back_at_once_is_open_at_once() {
+    let (a, b) = (Task::tcp(1).await, Task::tcp(2).await);
+    let published = Published::new(Tcp);
+    let mut refused = published.ports.refused();
+    published.set(&[&a]);
+    let (_, mut held) = published.connected().await;
+    // A listener that ends may answer once more.
+    let answered_by_the_other = async || {
+        let look = async || published.connect().await.filter(|(who, _)| *who == 2);
+        eventually("the other answers", look).await;
+    };
+    for _ in 0..100 {
+        published.ports.set(Vec::new());
+        published.set(&[&b]);
+        answered_by_the_other().await;
+        assert!(!refused.has_changed().unwrap(), "{:?}", *refused.borrow_and_update());
+    }
+    // And once more before it was opened at all.
+    for _ in 0..100 {
+        published.ports.set(Vec::new());
+        published.set(&[&b]);
+    }
+    answered_by_the_other().await;
+    assert!(!refused.has_changed().unwrap(), "{:?}", *refused.borrow_and_update());
+    assert!(echoes(&mut held).await, "a connection from before");
+}
+
+#[tokio::test]
+async fn a_port_that_only_a_machines_own_resolver_has_is_not_told_as_taken() {
+    for (squatted, is_taken) in [([127, 0, 0, 53], false), ([127, 0, 0, 1], true)] {
+        let a = Task::tcp(1).await;
+        let published = Published::at(Ipv4Addr::UNSPECIFIED.into(), Tcp);
+        let _squatter =
+            TcpListener::bind((Ipv4Addr::from(squatted), published.port)).await.unwrap();
+        published.set(&[&a]);
+        eventually("the port is reported", || async {
+            Some(published.ports.errors()).filter(|errors| !errors.is_empty())
+        })
+        .await;
+        let told = published.ports.refused().borrow().contains(&(Tcp, published.port));
+        assert_eq!(told, is_taken, "{squatted:?}");
+    }
+}
+
 #[tokio::test]
 async fn all_addresses_are_those_of_both_families() {
     let a = Task::tcp(1).await;

@@ -66,6 +66,21 @@ async fn a_client_is_served_by_another_task_when_its_own_has_died() {
 }
 
 #[tokio::test]
+async fn a_port_that_comes_back_at_once_is_open_at_once() {
+    let (a, b) = (Task::udp(1).await, Task::udp(2).await);
+    let published = Published::new(Udp);
+    let mut refused = published.ports.refused();
+    published.set(&[&a]);
+    let client = client().await;
+    assert_eq!(ask(&client, &published, b"hello").await, 1);
+    // A session that does not end by itself.
+    published.ports.set(Vec::new());
+    published.set(&[&b]);
+    assert_eq!(ask(&client, &published, b"again").await, 2);
+    assert!(!refused.has_changed().unwrap(), "{:?}", *refused.borrow_and_update());
+}
+
+#[tokio::test]
 async fn a_protocol_that_needs_the_kernel_is_reported() {
     let published = Published::new(Sctp);
     published.set(&[]);

@@ -16,6 +16,7 @@
 //!
 //! - `plan`: what a `DesiredPorts` means in links, routes, rules; pure.
 //! - `table`: the nftables of it, and the smallest change of them; pure.
+//! - `part`: the part of it all that a change touches; pure.
 //! - `policy`, `settings`, `firewall`: rules of routing, kernel settings, the engine's firewall.
 //! - `state`: what is behind the front door.
 //!
@@ -40,6 +41,7 @@ use crate::drift::{Applied, Drift};
 use crate::{Error, Result};
 
 mod firewall;
+mod part;
 mod plan;
 mod policy;
 mod settings;

@@ -11,6 +11,9 @@ use crate::layout::{Destination, Device, Kind, LED, Layout, Tunnel, TunnelEnds, 
 /// The device between nodes.
 pub(super) const DEVICE: &str = "swingress";
 
+/// The group of the device, by which rules know it.
+pub(super) const GROUP: u32 = 0x5357;
+
 /// Marks of connections, and routing tables: of each node, its number is added.
 pub(super) const MARKS: u32 = 0x5357_0000;
 
@@ -24,15 +27,11 @@ pub(super) struct Ends<'a>(&'a DesiredPorts);
 
 /// What should be there but for nftables.
 pub(super) fn layout(desired: &DesiredPorts, mtu: u32) -> Layout {
-    let mut layout = Layout::default();
     if !desired.has_ends() {
-        return layout;
+        return Layout::default();
     }
-    let ends =
-        TunnelEnds { vni: desired.vni, local: desired.address, port: desired.port, learns: false };
-    let tunnel = Tunnel { ends, mac: Mac::of_node(desired.number), mtu };
-    let device = Device { group: 0, up: true, kind: Kind::Tunnel(tunnel) };
-    layout.devices.insert(DEVICE.to_owned(), device);
+    let mut layout = ways(desired);
+    layout.devices.insert(DEVICE.to_owned(), device(desired, mtu));
     // All nodes: connections come by each, whether it has tasks or not.
     for (number, end) in peers(desired) {
         let (hop, mac) = (next_hop(number), Mac::of_node(number));
@@ -48,6 +47,20 @@ pub(super) fn layout(desired: &DesiredPorts, mtu: u32) -> Layout {
             ));
         }
     }
+    layout
+}
+
+/// The device between nodes.
+pub(super) fn device(desired: &DesiredPorts, mtu: u32) -> Device {
+    let ends =
+        TunnelEnds { vni: desired.vni, local: desired.address, port: desired.port, learns: false };
+    let tunnel = Tunnel { ends, mac: Mac::of_node(desired.number), mtu };
+    Device { group: GROUP, up: true, kind: Kind::Tunnel(tunnel) }
+}
+
+/// Of what should be there, the ways to tasks.
+pub(super) fn ways(desired: &DesiredPorts) -> Layout {
+    let mut layout = Layout::default();
     let ends = Ends(desired);
     for (address, remote) in &desired.elsewhere {
         if !ends.leads_to(*address) {

@@ -1,8 +1,12 @@
 //! What is known of the node's published ports, and how they become what they should be.
 
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
 use swarmw_model::NodeId;
 
 use super::firewall::{Correction, Firewall, is_out_of_reach};
+use super::part::Part;
 use super::plan::{self, DEVICE};
 use super::policy::{Policy, Turn};
 use super::settings::{self, Sysctl, Values};
@@ -11,22 +15,27 @@ use super::{DesiredPorts, PortsSettings};
 use crate::difference::{Difference, Step, difference};
 use crate::drift::{Applied, Drift};
 use crate::layout::{Layout, mtu_over};
+use crate::netfilter::{self, Gone};
 use crate::router::Router;
-use crate::{Error, Result, netfilter, nft};
+use crate::{Error, Result, nft};
 
 #[derive(Debug)]
 pub(super) struct State {
     /// The node's own namespace.
     machine: Router,
-    desired: Option<DesiredPorts>,
+    desired: Option<Arc<DesiredPorts>>,
     /// What is there, if nobody else changed it; none: to be read.
     known: Option<Known>,
     /// Nothing is there: this process removed it, and made none since.
     closed: bool,
-    /// The rules that are always there, as they were listed first.
-    rules: Option<String>,
     /// The number of the ruleset when it was last read and found right.
     generation: Option<u32>,
+    /// Whose flows were forgotten since the last look; a packet may have been on its way by
+    /// the rules of before.
+    gone: BTreeSet<Gone>,
+    /// What an earlier process left is taken over: its flows, too, which it may not have come
+    /// to forget.
+    adopted: bool,
 }
 
 /// What is there.
@@ -68,8 +77,9 @@ impl State {
             desired: None,
             known: None,
             closed: false,
-            rules: None,
             generation: None,
+            gone: BTreeSet::new(),
+            adopted: false,
         })
     }
 
@@ -79,16 +89,21 @@ impl State {
         settings: &PortsSettings,
         desired: DesiredPorts,
     ) -> Result<Applied> {
-        self.desired = Some(desired.clone());
+        let desired = Arc::new(desired);
+        let before = self.desired.replace(desired.clone());
         if desired.is_nothing() {
             return self.close(settings).await;
         }
         self.closed = false;
-        let seen = match self.known.take() {
-            Some(known) if known.suffices(&desired) => Seen::of(known, &desired),
-            _ => self.look(settings, &desired).await?,
+        // Until all is done it is not known what is there.
+        let Some(known) = self.known.take().filter(|known| known.suffices(&desired)) else {
+            let seen = self.look(settings, &desired).await?;
+            return self.settle(settings, &desired, seen).await;
         };
-        self.settle(settings, &desired, seen).await
+        match before.and_then(|before| Part::between(&before, &desired)) {
+            Some(part) => self.settle_part(settings, known, part).await,
+            None => self.settle(settings, &desired, Seen::of(known, &desired)).await,
+        }
     }
 
     /// See [`super::Ports::check`].
@@ -101,6 +116,7 @@ impl State {
         &mut self,
         settings: &PortsSettings,
     ) -> Result<(Vec<Drift>, Applied)> {
+        self.forget_again().await?;
         let Some((desired, seen, drifts)) = self.judged(settings).await? else {
             return Ok(Default::default());
         };
@@ -124,7 +140,7 @@ impl State {
         if self.closed {
             return Ok(applied);
         }
-        (self.known, self.rules, self.generation) = (None, None, None);
+        (self.known, self.generation) = (None, None);
         let space = self.machine.inside.clone();
         if let Some(listing) = nft::list(&settings.nft, &space, TABLE).await? {
             // Whatever else it says.
@@ -157,7 +173,7 @@ impl State {
     async fn judged(
         &mut self,
         settings: &PortsSettings,
-    ) -> Result<Option<(DesiredPorts, Seen, Vec<Drift>)>> {
+    ) -> Result<Option<(Arc<DesiredPorts>, Seen, Vec<Drift>)>> {
         let Some(desired) = self.desired.clone().filter(|desired| !desired.is_nothing()) else {
             return Ok(None);
         };
@@ -234,7 +250,7 @@ impl State {
     }
 
     async fn list(
-        &mut self,
+        &self,
         settings: &PortsSettings,
         desired: &DesiredPorts,
     ) -> Result<Option<Listed>> {
@@ -242,17 +258,14 @@ impl State {
         let Some(listing) = nft::list(&settings.nft, space, TABLE).await? else {
             return Ok(None);
         };
-        let mut listed = list(&listing, &Fixed::of(desired)).unwrap_or_else(|said| {
-            let said = format!("nftables lists the table in unknown words: {said}");
-            Listed { broken: vec![said], ..Listed::default() }
-        });
-        if listed.broken.is_empty() {
-            let rules = self.rules.get_or_insert_with(|| listed.rules.clone());
-            if *rules != listed.rules {
-                listed.broken.push("a rule of nftables was changed".to_owned());
-            }
-        }
-        Ok(Some(listed))
+        Ok(Some(list(&listing, &Fixed::of(desired)).unwrap_or_else(|said| Listed::unread(&said))))
+    }
+
+    /// Notes in the table how its rules are listed, now that they were written.
+    async fn seal(&self, settings: &PortsSettings, desired: &DesiredPorts) -> Result<()> {
+        let Some(listed) = self.list(settings, desired).await? else { return Ok(()) };
+        let text = format!("add chain {TABLE} {}\n", listed.seal());
+        nft::change(&settings.nft, &self.machine.inside, text).await
     }
 
     /// Makes what is seen what is desired.
@@ -318,15 +331,15 @@ impl State {
             self.machine.step(step).await?;
             applied.count(step);
         }
-        let gone = Table::gone(&found, &table);
-        if !gone.is_empty() {
-            let forgotten = netfilter::forget(&space, gone).await?;
-            (applied.flows, applied.flows_read) = (forgotten.flows, forgotten.read);
+        self.forget(Table::gone(&found, &table), &mut applied).await?;
+        if !self.adopted {
+            let adopted = table.clone();
+            let forgotten = self.machine.forget_strays(move |flow| adopted.is_astray(flow)).await?;
+            applied.forgot(forgotten);
+            self.adopted = true;
         }
         if !is_whole {
-            // What the rules are, for comparison.
-            self.rules = None;
-            self.list(settings, desired).await?;
+            self.seal(settings, desired).await?;
         }
         let settings = settings::wanted(desired, &seen.advertised);
         let (advertised, mtu) = (seen.advertised, seen.mtu);
@@ -334,9 +347,60 @@ impl State {
         Ok(applied)
     }
 
+    /// The same where only tasks and ports are to be changed.
+    async fn settle_part(
+        &mut self,
+        settings: &PortsSettings,
+        mut known: Known,
+        part: Part,
+    ) -> Result<Applied> {
+        let mut applied = Applied::default();
+        let sides = part.sides().map(|side| Table::of_ends(side, &known.table));
+        let ways = part.sides().map(plan::ways);
+        let (found, there) = (known.table.part(&sides), known.layout.part(&ways));
+        let ([_, table], [_, ways]) = (sides, ways);
+        let (leave, come): (Vec<_>, Vec<_>) =
+            difference(&there, &ways).steps.into_iter().partition(is_of_leaving);
+        for step in &come {
+            self.machine.step(step).await?;
+            applied.count(step);
+        }
+        self.write(settings, &table, Some(&found), &mut applied).await?;
+        for step in &leave {
+            self.machine.step(step).await?;
+            applied.count(step);
+        }
+        self.forget(Table::gone(&found, &table), &mut applied).await?;
+        known.layout.replace(&there, ways);
+        known.table.replace(&found, table);
+        self.known = Some(known);
+        Ok(applied)
+    }
+
+    /// Forgets flows to who went.
+    async fn forget(&mut self, gone: BTreeSet<Gone>, applied: &mut Applied) -> Result<()> {
+        if gone.is_empty() {
+            return Ok(());
+        }
+        self.gone.extend(gone.iter().cloned());
+        applied.forgot(self.machine.forget(gone).await?);
+        Ok(())
+    }
+
+    /// The same once more, but for those that came back.
+    async fn forget_again(&mut self) -> Result<()> {
+        let Some(known) = &self.known else { return Ok(()) };
+        self.gone.retain(|gone| !known.table.serves(gone));
+        if !self.gone.is_empty() {
+            self.machine.forget(self.gone.clone()).await?;
+            self.gone.clear();
+        }
+        Ok(())
+    }
+
     /// Writes nftables: what differs from what was found, or the whole.
     async fn write(
-        &self,
+        &mut self,
         settings: &PortsSettings,
         table: &Table,
         found: Option<&Table>,
@@ -353,7 +417,7 @@ impl State {
         applied.chains += change.chains;
         applied.elements += change.elements;
         applied.bytes += change.text.len();
-        nft::change(&settings.nft, &self.machine.inside, change.text).await
+        self.machine.change(&settings.nft, change.text, change.asked).await
     }
 }
 
@@ -399,9 +463,9 @@ impl Known {
     /// Whether it says all that is needed for a change to what is desired: the rules that
     /// are always there, the device and the settings are not to be changed.
     fn suffices(&self, desired: &DesiredPorts) -> bool {
-        let devices = plan::layout(desired, self.mtu).devices;
+        let device = desired.has_ends().then(|| plan::device(desired, self.mtu));
         self.table.fixed == Fixed::of(desired)
-            && self.layout.devices == devices
+            && self.layout.devices.get(DEVICE) == device.as_ref()
             && self.settings == settings::wanted(desired, &self.advertised)
     }
 }

@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use super::text::{CHAINS, EDITION, SETS, chain_of, edition};
 use super::{Balanced, Table};
+use crate::seal::{self, is_seal, seal_of};
 
 /// What is there.
 #[derive(Debug, Default)]
@@ -15,8 +16,8 @@ pub(crate) struct Listed {
     pub(crate) table: Table,
     /// What does not, in sentences: then the whole is written anew.
     pub(crate) broken: Vec<String>,
-    /// The rules that are always there, for comparison with what was there before.
-    pub(crate) rules: String,
+    /// The rules that are always there.
+    rules: String,
 }
 
 // === impl Listed ===
@@ -25,6 +26,17 @@ impl Listed {
     /// As if it had been listed.
     pub(crate) fn of(table: Table) -> Self {
         Self { table, ..Self::default() }
+    }
+
+    /// Of a listing that is not understood.
+    pub(crate) fn unread(said: &str) -> Self {
+        let said = format!("nftables lists the table in unknown words: {said}");
+        Self { broken: vec![said], ..Self::default() }
+    }
+
+    /// The chain that says that the rules are listed as they were written.
+    pub(crate) fn seal(&self) -> String {
+        seal_of(&self.rules)
     }
 }
 
@@ -99,6 +111,8 @@ impl Seen {
             broken.push("the rules of nftables are those of another release of swarmw".to_owned());
             self.chains.retain(|name, _| !name.starts_with(EDITION));
         }
+        let seal = self.chains.keys().find(|chain| is_seal(chain)).cloned();
+        seal.iter().for_each(|seal| drop(self.chains.remove(seal)));
         let table = self.table(&mut broken);
         for (name, elements) in &self.sets {
             for (key, value) in elements {
@@ -107,6 +121,9 @@ impl Seen {
         }
         for name in self.chains.keys() {
             broken.push(format!("chain {name} of nftables is too much"));
+        }
+        if broken.is_empty() {
+            broken.extend(seal::broken(seal.as_deref(), &self.rules));
         }
         Listed { table, broken, rules: self.rules }
     }

@@ -39,6 +39,53 @@ fn nodes_begin_with_different_backends() {
     assert!(begun(BTreeSet::<IpAddr>::new(), 4).is_empty());
 }
 
+/// A service of three on one network, or no network at all.
+fn desired(number: u16, is_here: bool) -> Desired {
+    let network = crate::DesiredNetwork {
+        vni: 4097,
+        underlay_mtu: None,
+        pools: Vec::new(),
+        here: BTreeMap::new(),
+        elsewhere: BTreeMap::new(),
+        caught: BTreeSet::new(),
+        balanced: [(address("10.0.1.2"), slots("10.0.1.5 10.0.1.6 10.0.1.7"))].into(),
+    };
+    let id = swarmw_model::NetworkId::from_bits(1);
+    Desired {
+        number,
+        address: address("192.168.7.1"),
+        port: 4789,
+        peers: BTreeMap::new(),
+        networks: is_here.then_some((id, network)).into_iter().collect(),
+    }
+}
+
+#[test]
+fn turns_that_begin_anew_begin_with_the_next_backend_and_nobody_loses_its_slot_meanwhile() {
+    let mut beginnings = Beginnings::default();
+    let mut there = Table::default();
+    let mut first = Vec::new();
+    for _ in 0..4 {
+        for is_here in [true, true, false] {
+            let made = Table::of(&desired(3, is_here), &there, &beginnings);
+            let stays = there.balanced.is_empty() || !is_here || made == there;
+            assert!(stays, "{there:?} to {made:?}");
+            beginnings.note(&there, &made);
+            first.extend(made.balanced.values().map(|balanced| balanced.slots[0]));
+            there = made;
+        }
+    }
+    let each = "10.0.1.5 10.0.1.5 10.0.1.6 10.0.1.6 10.0.1.7 10.0.1.7 10.0.1.5 10.0.1.5";
+    assert_eq!(first, slots(each));
+}
+
+#[test]
+fn an_address_that_nobody_served_begins_as_one_that_is_new() {
+    let none = table(&[("10.0.1.2", "")]);
+    let made = Table::of(&desired(4, true), &none, &Beginnings::default());
+    assert_eq!(made.balanced[&address("10.0.1.2")].slots, slots("10.0.1.6 10.0.1.7 10.0.1.5"));
+}
+
 #[test]
 fn one_backend_less_is_a_slot_and_the_count() {
     let before = table(&[("10.0.1.2", "10.0.1.5 10.0.1.6 10.0.1.7"), ("10.0.1.3", "10.0.1.5")]);

@@ -4,7 +4,9 @@ use std::collections::BTreeSet;
 use std::fmt::Write;
 use std::net::IpAddr;
 
-use super::{Balanced, Table};
+use super::{Balanced, Table, messages};
+use crate::netfilter::Asked;
+use crate::seal::fingerprint;
 
 /// The family and name of the table.
 pub(crate) const TABLE: &str = "inet swarmw";
@@ -24,7 +26,7 @@ pub(super) const CHAINS: [Chain; 6] = [
         rules: &[
             ("ip6 saddr fe80::/10 accept", "neighbours on the link"),
             ("ip6 saddr :: accept", "neighbours that have no address yet"),
-            ("iifname \"vx*\" ct state related accept", "errors from routers of other nodes"),
+            ("ct state related iifname \"vx*\" accept", "errors from routers of other nodes"),
             ("fib saddr . iif oif missing drop", "an address is heard from its own device"),
         ],
     },
@@ -54,6 +56,8 @@ pub(super) const CHAINS: [Chain; 6] = [
         name: "unserved",
         hook: "type filter hook prerouting priority -90; policy accept;",
         rules: &[
+            // What is known to be served costs its packets no look at a set.
+            ("ct state established accept", "somebody does"),
             ("meta iifgroup . ip daddr @virtual4 goto refused", "nobody serves it"),
             ("meta iifgroup . ip6 daddr @virtual6 goto refused", "nobody serves it on IPv6"),
         ],
@@ -71,7 +75,7 @@ pub(super) const CHAINS: [Chain; 6] = [
         hook: "type filter hook forward priority filter; policy drop;",
         rules: &[
             (
-                "ct status dnat fib daddr . iif oif exists meta mark set 0x5357",
+                "ct state new ct status dnat fib daddr . iif oif exists meta mark set 0x5357",
                 "a client that is sent to itself",
             ),
             ("meta iifgroup . meta oifgroup @together accept", "within one network"),
@@ -97,14 +101,13 @@ pub(super) const SETS: [(&str, &str, &str); 7] = [
 
 /// The name of the chain that says which release's rules there are begins so.
 pub(super) const EDITION: &str = "rules-";
-/// Of the hash FNV-1a, which is the same in every release.
-const FNV_BASIS: u64 = 0xcbf2_9ce4_8422_2325;
-const FNV_PRIME: u64 = 0x0100_0000_01b3;
 
 /// One transaction, and what is in it.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Change {
     pub(crate) text: String,
+    /// The same for the kernel; none: only `nft` can say it.
+    pub(crate) asked: Option<Vec<Asked>>,
     pub(crate) chains: usize,
     pub(crate) elements: usize,
 }
@@ -131,7 +134,7 @@ impl Table {
         let _ = writeln!(text, "chain {} {{\n}}", edition());
         text.push_str("}\n");
         let rest = self.change_from(&Self::default());
-        Change { text: text + &rest.text, ..rest }
+        Change { text: text + &rest.text, asked: None, ..rest }
     }
 
     /// What leads from another table to this one.
@@ -139,7 +142,8 @@ impl Table {
         let (there, wanted) = (found.elements_unlike(self), self.elements_unlike(found));
         let surplus: Vec<_> = there.difference(&wanted).collect();
         let missing: Vec<_> = wanted.difference(&there).collect();
-        let mut change = Change { elements: surplus.len() + missing.len(), ..Change::default() };
+        let elements = surplus.len() + missing.len();
+        let mut change = Change { elements, asked: Some(Vec::new()), ..Change::default() };
         for (address, balanced) in self.served() {
             let before = found.balanced.get(address).filter(|b| !b.slots.is_empty());
             if before.is_none_or(|before| before.slots.len() != balanced.slots.len()) {
@@ -147,21 +151,30 @@ impl Table {
             }
         }
         change.elements("delete", &surplus, |key, _| key.to_owned());
+        for (set, key, _) in surplus {
+            change.ask(messages::delete_element(set, key));
+        }
         change.elements("add", &missing, |key, value| {
             if value.is_empty() { key.to_owned() } else { format!("{key} : {value}") }
         });
+        for (set, key, value) in missing {
+            change.ask(messages::new_element(set, key, value));
+        }
         // Nothing leads to them any more.
         for (address, _) in found.served() {
             if self.balanced.get(address).is_none_or(|balanced| balanced.slots.is_empty()) {
                 let name = chain_of(*address);
                 let _ = writeln!(change.text, "delete chain {TABLE} {name}");
+                // It may not have rules.
+                change.ask(Some(messages::delete_rules(*address)));
+                change.ask(Some(messages::delete_chain(*address)));
                 change.chains += 1;
             }
         }
         change
     }
 
-    fn served(&self) -> impl Iterator<Item = (&IpAddr, &Balanced)> {
+    pub(super) fn served(&self) -> impl Iterator<Item = (&IpAddr, &Balanced)> {
         self.balanced.iter().filter(|(_, balanced)| !balanced.slots.is_empty())
     }
 
@@ -212,7 +225,18 @@ impl Change {
              add rule {TABLE} {name} dnat {ip} to {ip} daddr . numgen inc mod {count} \
              map @{map} comment \"{count}\""
         );
+        let emptied =
+            if there { messages::delete_rules(*address) } else { messages::new_chain(*address) };
+        self.ask(Some(emptied));
+        self.ask(Some(messages::new_rule(*address, map, count)));
         self.chains += 1;
+    }
+
+    fn ask(&mut self, asked: Option<Asked>) {
+        match (&mut self.asked, asked) {
+            (Some(all), Some(asked)) => all.push(asked),
+            (all, _) => *all = None,
+        }
     }
 
     fn elements(
@@ -233,23 +257,12 @@ impl Change {
 /// A chain without rules, whose name says which rules this table has: those of another
 /// release of this program are written anew.
 pub(super) fn edition() -> String {
-    let mut hash = FNV_BASIS;
-    let mut add = |text: &str| {
-        // Parts are told apart by a byte that no text has.
-        for byte in text.bytes().chain([0xff]) {
-            hash = (hash ^ u64::from(byte)).wrapping_mul(FNV_PRIME);
-        }
-    };
-    for (kind, name, of) in SETS {
-        [kind, name, of].into_iter().for_each(&mut add);
-    }
-    for Chain { name, hook, rules } in CHAINS {
-        [name, hook].into_iter().for_each(&mut add);
-        for (rule, comment) in rules {
-            [*rule, *comment].into_iter().for_each(&mut add);
-        }
-    }
-    format!("{EDITION}{hash:016x}")
+    let sets = SETS.iter().flat_map(|(kind, name, of)| [*kind, *name, *of]);
+    let chains = CHAINS.iter().flat_map(|Chain { name, hook, rules }| {
+        let rules = rules.iter().flat_map(|(rule, comment)| [*rule, *comment]);
+        [*name, *hook].into_iter().chain(rules)
+    });
+    format!("{EDITION}{}", fingerprint(sets.chain(chains)))
 }
 
 /// The chain of a virtual address, in letters that a chain's name may have.

@@ -35,6 +35,7 @@ impl World {
             spec: ClusterSpec::default(),
             root_ca: RootCa::default(),
             join_tokens: JoinTokens::default(),
+            unlock_key: None,
             removed_nodes: BTreeMap::new(),
             feature_level: FEATURE_LEVEL,
             address_pools: AddressPools::default(),

@@ -14,9 +14,9 @@ use std::{io, thread};
 use redb::{
     Database, DatabaseError, ReadableDatabase, ReadableTable, TableDefinition, WriteTransaction,
 };
+use swarmw_seal::Seal;
 
 use crate::error::io as other;
-use crate::seal::Seal;
 use crate::types::{Position, Record, VoteRecord};
 
 /// Operations that may wait for the writer; proposers wait beyond it.
@@ -45,6 +45,8 @@ pub(crate) enum Operation {
     Truncate(u64),
     /// Removes entries up to and including this one.
     Purge(Position),
+    /// Seals everything by the key that is present now.
+    Reseal,
 }
 
 /// What the file held when it was opened.
@@ -223,7 +225,33 @@ fn carry_out(transaction: &WriteTransaction, seal: &Seal, operation: &Operation)
             let mut entries = transaction.open_table(ENTRIES).map_err(other)?;
             entries.retain_in(..=upto.index, |_, _| false).map_err(other)
         }
+        Operation::Reseal => reseal(transaction, seal),
     }
+}
+
+fn reseal(transaction: &WriteTransaction, seal: &Seal) -> io::Result<()> {
+    let anew = |place: &[u8], sealed: &[u8]| -> io::Result<Vec<u8>> {
+        Ok(seal.seal(place, &seal.open(place, sealed).map_err(other)?))
+    };
+    let mut facts = transaction.open_table(FACTS).map_err(other)?;
+    for name in [VOTE, PURGED] {
+        let sealed = facts.get(name).map_err(other)?.map(|fact| fact.value().to_vec());
+        if let Some(sealed) = sealed {
+            facts.insert(name, &*anew(name.as_bytes(), &sealed)?).map_err(other)?;
+        }
+    }
+    let mut entries = transaction.open_table(ENTRIES).map_err(other)?;
+    let indexes = entries.iter().map_err(other)?;
+    let indexes: Vec<u64> = indexes
+        .map(|item| item.map(|(index, _)| index.value()))
+        .collect::<Result<_, _>>()
+        .map_err(other)?;
+    for index in indexes {
+        let sealed = entries.get(index).map_err(other)?.map(|entry| entry.value().to_vec());
+        let sealed = anew(&index.to_be_bytes(), &sealed.unwrap_or_default())?;
+        entries.insert(index, &*sealed).map_err(other)?;
+    }
+    Ok(())
 }
 
 fn encode<T: serde::Serialize>(value: &T) -> io::Result<Vec<u8>> {

@@ -65,6 +65,11 @@ impl LogStore {
         self.log.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Seals what is on disk by the key that is present now.
+    pub(crate) async fn reseal(&self) -> io::Result<()> {
+        self.write(Operation::Reseal).await
+    }
+
     /// Writes and waits until it is on disk.
     async fn write(&self, operation: Operation) -> io::Result<()> {
         let Some(disk) = &self.disk else { return Ok(()) };

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use swarmw_raft::ProposeError;
+use swarmw_state::{Entry, Event, Missed};
 
 use crate::support::{Cluster, create, created, eventually, names, refused, set};
 
@@ -142,4 +143,51 @@ async fn a_manager_that_never_comes_up_gets_no_vote_and_can_be_taken_out() {
     assert_eq!((leader.member_ids(), leader.learner_ids()), (vec![1], vec![]));
     cluster.add(2).await;
     assert_eq!(leader.member_ids(), [1, 2]);
+}
+
+/// What services were made by, as a manager keeps it, and up to where.
+fn made_since(raft: &swarmw_raft::Raft, index: u64) -> (Vec<(u64, String)>, u64) {
+    let Missed::Entries(entries, upto) = raft.past().since(index, usize::MAX) else {
+        panic!("all of it is kept")
+    };
+    let name = |event: &Event| match event {
+        Event::Service { new: Some(service), .. } => Some(service.spec.name.clone()),
+        _ => None,
+    };
+    let made = |entry: &Entry| -> Vec<_> {
+        entry.events.iter().filter_map(name).map(|name| (entry.index, name)).collect()
+    };
+    (entries.iter().flat_map(made).collect(), upto)
+}
+
+#[tokio::test]
+async fn who_watched_the_old_leader_goes_on_at_the_new_one() {
+    let cluster = Cluster::in_memory(3).await;
+    let old = cluster.leader_id().await;
+    for n in 10..20 {
+        cluster.create(&format!("before{n}"), n).await;
+    }
+    let (before, seen) = made_since(&cluster.raft(old), 0);
+    let named = |made: &[(u64, String)]| set(made.iter().map(|(_, name)| name));
+    assert_eq!(before.len(), 11);
+    cluster.stop(old).await;
+    for n in 20..30 {
+        cluster.create(&format!("after{n}"), n).await;
+    }
+    let new = cluster.leader().await;
+    let (after, _) = made_since(&new, seen);
+    assert_eq!(named(&after), set((20..30).map(|n| format!("after{n}"))));
+    let (all, _) = made_since(&new, 0);
+    assert_eq!(all, [before, after].concat(), "in the same order, by the same numbers");
+    assert!(new.past().reaches_more_than(seen).await);
+}
+
+#[tokio::test]
+async fn who_watches_a_manager_that_stops_is_told() {
+    let cluster = Cluster::in_memory(1).await;
+    let past = cluster.leader().await.past();
+    let waits = tokio::spawn(async move { past.reaches_more_than(u64::MAX).await });
+    cluster.stop(1).await;
+    let reached = tokio::time::timeout(Duration::from_secs(60), waits).await;
+    assert!(!reached.expect("it does not wait for ever").unwrap());
 }

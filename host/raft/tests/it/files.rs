@@ -4,6 +4,8 @@ use std::process::Command;
 
 use swarmw_raft::{ProposeError, Raft, RaftConfig, RaftError, Storage, Timing};
 
+use swarmw_seal::{Seal, new_key};
+
 use crate::support::{Cluster, KEY, TIMING, create, created, eventually, names, set};
 
 #[tokio::test]
@@ -68,7 +70,7 @@ async fn another_key_opens_nothing() {
 /// The error with which a manager's files are opened.
 async fn opened(cluster: &Cluster, key: [u8; 32]) -> String {
     eventually("the file is free", || async {
-        match cluster.open(1, key).await {
+        match cluster.open(1, Seal::new(key)).await {
             Ok(raft) => {
                 raft.shutdown().await;
                 Some(String::new())
@@ -78,6 +80,41 @@ async fn opened(cluster: &Cluster, key: [u8; 32]) -> String {
         }
     })
     .await
+}
+
+#[tokio::test]
+async fn what_is_sealed_anew_opens_by_the_new_key_alone() {
+    let often = Timing { snapshot_every: 20, keep_entries: 5, ..TIMING };
+    let cluster = Cluster::with(1, often).await;
+    let mut want = set(["first"]);
+    for n in 10..60 {
+        cluster.create(&format!("s{n}"), n).await;
+        want.insert(format!("s{n}"));
+    }
+    let path = cluster.dir(1).join("snapshot");
+    eventually("a snapshot is kept", || async { path.exists().then_some(()) }).await;
+    cluster.stop(1).await;
+
+    let seal = Seal::new(KEY);
+    let raft = eventually("the file is free", || cluster.opened_by(1, &seal)).await;
+    eventually("it leads", || async { raft.role().leading.then_some(()) }).await;
+    let key = new_key();
+    seal.replace(key.clone());
+    raft.propose(create("between", 90)).await.unwrap();
+    raft.reseal().await.unwrap();
+    seal.forget_before();
+    raft.propose(create("after", 91)).await.unwrap();
+    want.extend(["between".to_owned(), "after".to_owned()]);
+    raft.shutdown().await;
+    assert!(raft.reseal().await.is_err(), "its files are closed");
+
+    let error = opened(&cluster, KEY).await;
+    assert!(error.contains("sealed by another key"), "{error}");
+    let seal = Seal::new(*key);
+    let raft = eventually("the file is free", || cluster.opened_by(1, &seal)).await;
+    eventually("everything is there", || async { (names(&raft.state()) == want).then_some(()) })
+        .await;
+    raft.shutdown().await;
 }
 
 #[tokio::test]
@@ -156,7 +193,7 @@ async fn on_a_full_disk_writes_fail_and_nothing_acknowledged_is_lost() {
         return;
     };
     let config = || RaftConfig {
-        storage: Storage::Disk { dir: disk.0.path().join("raft"), key: KEY },
+        storage: Storage::Disk { dir: disk.0.path().join("raft"), seal: Seal::new(KEY) },
         raft_id: 1,
         address: "m1:2377".to_owned(),
         timing: TIMING,

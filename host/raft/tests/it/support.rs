@@ -13,6 +13,7 @@ use swarmw_model::{Id, RequestId, ServiceId, ServiceSpec, Time};
 use swarmw_raft::{
     Memory, Peer, PeerError, Peers, ProposeError, Raft, RaftConfig, Rpc, Storage, Timing,
 };
+use swarmw_seal::Seal;
 use swarmw_state::{Change, Outcome, State, Transaction};
 use tempfile::TempDir;
 
@@ -176,7 +177,7 @@ impl Cluster {
     /// Starts a manager on what it kept.
     pub async fn start(&self, id: u64) -> Raft {
         let raft = eventually("the file is free", || async {
-            match self.open(id, KEY).await {
+            match self.open(id, Seal::new(KEY)).await {
                 Err(e) if e.to_string().contains("already open") => None,
                 opened => Some(opened.unwrap()),
             }
@@ -189,7 +190,7 @@ impl Cluster {
     /// Starts a manager on what it kept, without the others.
     pub async fn start_alone(&self, id: u64, first: Transaction) -> Raft {
         let raft = eventually("the file is free", || async {
-            let (config, end) = (self.config(id, KEY), self.end(id));
+            let (config, end) = (self.config(id, Seal::new(KEY)), self.end(id));
             match Raft::open_alone(config, end, first.clone()).await {
                 Err(e) if e.to_string().contains("already open") => None,
                 opened => Some(opened.unwrap()),
@@ -201,13 +202,21 @@ impl Cluster {
     }
 
     /// Opens a manager's files, without wiring it.
-    pub async fn open(&self, id: u64, key: [u8; 32]) -> Result<Raft, swarmw_raft::RaftError> {
-        Raft::open(self.config(id, key), self.end(id)).await
+    pub async fn open(&self, id: u64, seal: Seal) -> Result<Raft, swarmw_raft::RaftError> {
+        Raft::open(self.config(id, seal), self.end(id)).await
     }
 
-    fn config(&self, id: u64, key: [u8; 32]) -> RaftConfig {
+    /// The same once whoever had them has let go of them.
+    pub async fn opened_by(&self, id: u64, seal: &Seal) -> Option<Raft> {
+        match self.open(id, seal.clone()).await {
+            Err(e) if e.to_string().contains("already open") => None,
+            opened => Some(opened.unwrap()),
+        }
+    }
+
+    fn config(&self, id: u64, seal: Seal) -> RaftConfig {
         let storage = match &self.folder {
-            Some(_) => Storage::Disk { dir: self.dir(id), key },
+            Some(_) => Storage::Disk { dir: self.dir(id), seal },
             None => Storage::Memory(self.memories.lock().unwrap().entry(id).or_default().clone()),
         };
         RaftConfig { storage, raft_id: id, address: address(id), timing: self.timing }

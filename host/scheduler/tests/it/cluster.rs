@@ -165,6 +165,7 @@ impl Cluster {
                 spec: Default::default(),
                 root_ca: Default::default(),
                 join_tokens: Default::default(),
+                unlock_key: None,
                 removed_nodes: Default::default(),
                 feature_level: FEATURE_LEVEL,
                 address_pools: Default::default(),

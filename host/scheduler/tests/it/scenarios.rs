@@ -207,6 +207,17 @@ fn two_services_with_one_host_port_never_share_a_node_and_a_freed_port_is_reused
 }
 
 #[test]
+fn a_service_with_a_host_port_has_one_task_on_each_node_and_the_rest_say_why_they_wait() {
+    let mut cluster = Cluster::new(vec![node("a"), node("b")]);
+    let web = cluster.run(publishing("web", 8080), 4);
+    assert_eq!(cluster.counts(web, &["a", "b"]), [1, 1]);
+    assert_eq!(cluster.why(web), "no suitable node (host-mode port already in use on 2 nodes)");
+    // The engine chooses the port of one that names none.
+    let any = cluster.run(publishing("any", 0), 4);
+    assert_eq!(cluster.counts(any, &["a", "b"]), [2, 2]);
+}
+
+#[test]
 fn max_replicas_per_node_leaves_the_surplus_waiting() {
     let mut cluster = Cluster::new(vec![node("a"), node("b")]);
     let mut spec = service("web");

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use swarmw_model::{
-    Cluster, ClusterOptions, ClusterSpec, JoinTokens, Node, Plugin, Refusal, RefusalKind, Version,
+    Cluster, ClusterOptions, ClusterSpec, JoinTokens, Node, Plugin, Refusal, RefusalKind,
+    UnlockKey, Version,
 };
 
 use super::{Context, Step};
@@ -60,6 +61,7 @@ impl State {
         version: Version,
         spec: &ClusterSpec,
         rotate: &JoinTokens,
+        unlock_key: Option<&UnlockKey>,
         context: &mut Context<'_>,
     ) -> Step {
         let Some(old) = &self.cluster else {
@@ -82,10 +84,32 @@ impl State {
         if spec.swarmw.is_some() {
             self.host_access_is_known()?;
         }
+        let unlock_key = self.unlock_key(&spec, unlock_key)?;
         self.edit_cluster(context, |c| {
             c.spec = spec;
+            c.unlock_key = unlock_key;
             c.join_tokens = join_tokens;
         })
+    }
+
+    /// The key that goes with the settings: none, another one, or the one that is there.
+    fn unlock_key(
+        &self,
+        spec: &ClusterSpec,
+        new: Option<&UnlockKey>,
+    ) -> Result<Option<UnlockKey>, Refusal> {
+        if !spec.encryption.auto_lock_managers {
+            return Ok(None);
+        }
+        self.autolock_is_known()?;
+        let present = self.cluster.as_ref().and_then(|c| c.unlock_key.as_ref());
+        match new.or(present) {
+            Some(key) => Ok(Some(key.clone())),
+            None => Err(Refusal::rpc(
+                RefusalKind::FailedPrecondition,
+                "managers that lock themselves need an unlock key",
+            )),
+        }
     }
 
     pub(super) fn raise_feature_level(&mut self, level: u32, context: &mut Context<'_>) -> Step {

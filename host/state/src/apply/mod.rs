@@ -77,8 +77,8 @@ impl State {
             Change::InitCluster { cluster, node, plugins } => {
                 self.init_cluster(cluster, node, plugins, context)
             }
-            Change::UpdateCluster { version, spec, rotate } => {
-                self.update_cluster(*version, spec, rotate, context)
+            Change::UpdateCluster { version, spec, rotate, unlock_key } => {
+                self.update_cluster(*version, spec, rotate, unlock_key.as_ref(), context)
             }
             Change::RaiseFeatureLevel(level) => self.raise_feature_level(*level, context),
             Change::AddNode(node) => self.add_node(node, context),

@@ -6,15 +6,18 @@ use std::sync::Arc;
 
 use ipnet::IpNet;
 use swarmw_model::{
-    ContainerOptions, Endpoint, EndpointSpec, HostAccess, Id, JobStatus, NetworkAttachmentConfig,
-    NetworkId, PortConfig, PublishMode, Refusal, RefusalKind, ResolutionMode, Service,
-    ServiceFacts, ServiceId, ServiceSpec, SwarmwOptions, TaskState, UpdateState, UpdateStatus,
-    Version, VirtualIp,
+    ContainerOptions, Endpoint, EndpointSpec, HostAccess, Id, ImageReference, JobStatus,
+    NetworkAttachmentConfig, NetworkId, PortConfig, PortProtocol, PublishMode, Refusal,
+    RefusalKind, ResolutionMode, Service, ServiceFacts, ServiceId, ServiceSpec, SwarmwOptions,
+    TaskSpec, TaskState, UpdateState, UpdateStatus, Version, VirtualIp,
 };
 
 use super::{Context, Step, Stop};
 use crate::network::networks_with_address;
 use crate::{Dropped, Event, Holder, State};
+
+/// Where nodes talk to each other, if their operators name no other port.
+const NODE_PORT: u16 = 2377;
 
 impl State {
     pub(super) fn create_service(
@@ -132,13 +135,16 @@ impl State {
         if version.is_some_and(|read| read != old.version) {
             return Err(Refusal::out_of_sequence().into());
         }
-        let Some(previous) = old.previous_spec.clone() else {
+        let Some(mut previous) = old.previous_spec.clone() else {
             return Err(Refusal::rpc(
                 RefusalKind::FailedPrecondition,
                 format!("service {id} does not have a previous spec"),
             )
             .into());
         };
+        if self.rollbacks_keep_credentials() {
+            keep_credentials(&mut previous, &old.spec);
+        }
         self.check_ports(id, &previous)?;
         let by_operator = version.is_some();
         // A policy's word counts all the same: what is missing is told by the tasks.
@@ -277,10 +283,12 @@ impl State {
 
     /// Refuses ports that another service publishes on every node, and ports for
     /// every node that another service publishes on its own. Two services that
-    /// publish a port on their nodes are kept apart by the scheduler.
+    /// publish a port on their nodes are kept apart by the scheduler. What nodes talk to
+    /// each other by is published by nobody.
     fn check_ports(&self, id: ServiceId, spec: &ServiceSpec) -> Result<(), Stop> {
         let wanted = spec.endpoint_spec.iter().flat_map(|e| &e.ports);
         for port in wanted.filter(|p| p.published_port != 0) {
+            self.check_port_of_nodes(id, port)?;
             let holder = self.ports.get(&(port.protocol, port.published_port));
             if let Some(holder) = holder.filter(|h| **h != id) {
                 return Err(self.port_in_use(port, *holder, "an ingress port").into());
@@ -292,6 +300,31 @@ impl State {
             }
         }
         Ok(())
+    }
+
+    /// Refuses a port that the nodes need for themselves. A service that was given it by an
+    /// older swarmw keeps it: to take it away is an update of the service.
+    fn check_port_of_nodes(&self, id: ServiceId, port: &PortConfig) -> Result<(), Stop> {
+        let data_path = self.cluster.as_ref().map(|cluster| cluster.data_path_port);
+        let what = match (port.protocol, port.published_port) {
+            (PortProtocol::Udp, number) if Some(number) == data_path => "containers' traffic",
+            (PortProtocol::Tcp, NODE_PORT) => "what nodes say to each other",
+            _ => return Ok(()),
+        };
+        let (number, protocol) = (port.published_port, port.protocol);
+        let same = |p: &PortConfig| (p.protocol, p.published_port) == (protocol, number);
+        let has_it = self.services.get(&id).is_some_and(|s| s.endpoint.ports.iter().any(same));
+        if has_it || !self.ports_of_nodes_are_refused() {
+            return Ok(());
+        }
+        Err(Refusal::rpc(
+            RefusalKind::InvalidArgument,
+            format!(
+                "port '{number}' is already in use by the cluster: {number}/{protocol} between \
+                 nodes is {what}; publish another port"
+            ),
+        )
+        .into())
     }
 
     fn host_port_holder(&self, but: ServiceId, port: &PortConfig) -> Option<ServiceId> {
@@ -431,6 +464,19 @@ fn replaces_tasks(old: &ServiceSpec, new: &ServiceSpec) -> bool {
     old.task_template != new.task_template
         || old.endpoint_spec != new.endpoint_spec
         || old.swarmw != new.swarmw
+}
+
+/// A spec that comes back takes the credentials of the one that goes: its own may have ended
+/// since, and the image that it had is to be pulled again. Those for another registry are of
+/// no use to it.
+fn keep_credentials(restored: &mut ServiceSpec, left: &ServiceSpec) {
+    let (had, newest) = (&restored.task_template, &left.task_template);
+    let domain = |template: &TaskSpec| ImageReference::parse(template.image()).domain().to_owned();
+    let is_newer = !newest.registry_auth.is_empty() && newest.registry_auth != had.registry_auth;
+    if is_newer && domain(had) == domain(newest) {
+        let auth = newest.registry_auth.clone();
+        Arc::make_mut(&mut restored.task_template).registry_auth = auth;
+    }
 }
 
 /// Keeps one copy of a template that did not change.

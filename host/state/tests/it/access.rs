@@ -24,6 +24,7 @@ fn set(log: &Log, options: Option<ClusterOptions>) -> Change {
         version: log.state.cluster().unwrap().version,
         spec: Box::new(ClusterSpec { swarmw: options, ..ClusterSpec::default() }),
         rotate: JoinTokens::default(),
+        unlock_key: None,
     }
 }
 

@@ -125,6 +125,7 @@ pub fn cluster() -> Cluster {
         spec: ClusterSpec::default(),
         root_ca: Default::default(),
         join_tokens: JoinTokens { worker: "w".into(), manager: "m".into() },
+        unlock_key: None,
         removed_nodes: Default::default(),
         feature_level: 1,
         address_pools: Default::default(),

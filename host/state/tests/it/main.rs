@@ -2,6 +2,7 @@
 //! in it, and the rules by which changes are carried out, dropped or refused.
 
 mod access;
+mod autolock;
 mod build;
 mod consent;
 mod data;

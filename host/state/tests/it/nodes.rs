@@ -139,6 +139,7 @@ fn cluster_settings_have_versions_and_tokens_rotate_one_by_one() {
         version,
         spec: Box::new(ClusterSpec::default()),
         rotate: JoinTokens { worker: worker.into(), manager: String::new() },
+        unlock_key: None,
     };
     let read = log.state.cluster().unwrap().version;
     log.done(update(read, "w2"));

@@ -1,7 +1,14 @@
 //! Rules of services: names, versions, ports, rollback.
 
-use swarmw_model::{Global, PublishMode, ServiceMode, TaskState, Time, UpdateState, UpdateStatus};
-use swarmw_state::{Change, Dropped, Outcome, TaskChange};
+use std::sync::Arc;
+
+use swarmw_model::{
+    Cluster, Global, NodeRole, PortConfig, PortProtocol, PublishMode, ServiceMode, ServiceSpec,
+    TaskSpec, TaskState, Time, UpdateState, UpdateStatus,
+};
+use swarmw_state::{
+    CREDENTIALS_LEVEL, Change, Dropped, NODE_PORTS_LEVEL, Outcome, State, TaskChange,
+};
 
 use crate::build::*;
 
@@ -111,6 +118,62 @@ fn an_ingress_port_belongs_to_one_service() {
 }
 
 #[test]
+fn ports_that_nodes_talk_to_each_other_by_are_published_by_nobody() {
+    let udp = |n, mode| PortConfig { protocol: PortProtocol::Udp, ..port(n, mode) };
+    let (vxlan, words) = ("containers' traffic", "what nodes say to each other");
+    for mode in [PublishMode::Ingress, PublishMode::Host] {
+        for (data_path, wanted, refused) in [
+            (4789, udp(4789, mode), Some(("4789/udp", vxlan))),
+            (4789, port(4789, mode), None),
+            (7777, udp(7777, mode), Some(("7777/udp", vxlan))),
+            (7777, udp(4789, mode), None),
+            (4789, port(2377, mode), Some(("2377/tcp", words))),
+            (4789, udp(2377, mode), None),
+        ] {
+            let mut log = Log { state: State::default() };
+            log.done(Change::InitCluster {
+                cluster: Box::new(Cluster {
+                    data_path_port: data_path,
+                    feature_level: NODE_PORTS_LEVEL,
+                    ..cluster()
+                }),
+                node: Box::new(node(N1, NodeRole::Manager)),
+                plugins: Vec::new(),
+            });
+            let number = wanted.published_port;
+            let created = log.one(create(WEB, publishing("web", vec![wanted.clone()])));
+            let got = match created {
+                Outcome::Refused(why) => Some(why.to_string()),
+                _ => None,
+            };
+            let want = refused.map(|(which, what)| {
+                format!(
+                    "rpc error: code = InvalidArgument desc = port '{number}' is already in use \
+                     by the cluster: {which} between nodes is {what}; publish another port"
+                )
+            });
+            assert_eq!(got, want, "{wanted:?}");
+        }
+    }
+}
+
+#[test]
+fn who_has_a_port_of_the_nodes_from_before_may_be_updated_with_it() {
+    let mut log = Log::founded();
+    log.done(Change::RaiseFeatureLevel(NODE_PORTS_LEVEL - 1));
+    let taken = || vec![port(2377, PublishMode::Host)];
+    log.done(create(WEB, publishing("web", taken())));
+    log.done(Change::RaiseFeatureLevel(NODE_PORTS_LEVEL));
+    log.update(WEB, |spec| spec.labels = [("a".into(), "b".into())].into());
+    assert!(log.refusal(create(API, publishing("api", taken()))).contains("2377/tcp"));
+    log.update(WEB, |spec| spec.endpoint_spec = None);
+    let version = log.version(WEB);
+    let again = Box::new(publishing("web", taken()));
+    let again = log.refusal(Change::UpdateService { id: WEB, version, spec: again });
+    assert!(again.contains("2377/tcp"), "{again}");
+}
+
+#[test]
 fn a_port_is_free_again_when_its_service_gives_it_up() {
     let mut log = Log::founded();
     let spec = |name| publishing(name, vec![port(80, PublishMode::Ingress)]);
@@ -154,6 +217,51 @@ fn chosen_ports_stay_while_the_service_publishes_them() {
         Change::SetEndpoint { service: API, version, ports, virtual_ips: None },
         Dropped::Changed,
     );
+}
+
+#[test]
+fn a_rollback_keeps_the_newest_credentials_for_the_same_registry() {
+    for (level, images, updated, want) in [
+        (CREDENTIALS_LEVEL, ["hub.example/a:1", "hub.example/a:2"], "new", "new"),
+        (CREDENTIALS_LEVEL, ["hub.example/a:1", "hub.example/b:2"], "new", "new"),
+        (CREDENTIALS_LEVEL, ["a:1", "docker.io/library/a:2"], "new", "new"),
+        (CREDENTIALS_LEVEL, ["hub.example/a:1", "other.example/a:1"], "new", "old"),
+        // Who wrote without any has none to keep.
+        (CREDENTIALS_LEVEL, ["hub.example/a:1", "hub.example/a:2"], "", "old"),
+        // All managers must do the same with the same entry of the log.
+        (CREDENTIALS_LEVEL - 1, ["hub.example/a:1", "hub.example/a:2"], "new", "old"),
+    ] {
+        let mut log = Log::founded();
+        log.done(Change::RaiseFeatureLevel(level));
+        let with = |image: &str, auth: &str| {
+            let mut task = TaskSpec::clone(&template(image));
+            task.registry_auth = auth.to_owned();
+            Arc::new(task)
+        };
+        let spec = ServiceSpec { task_template: with(images[0], "old"), ..service("web") };
+        log.done(create(WEB, spec));
+        log.update(WEB, |s| s.task_template = with(images[1], updated));
+        let has = |log: &Log| {
+            let task = &log.state.service(WEB).unwrap().spec.task_template;
+            (task.image().to_owned(), task.registry_auth.clone())
+        };
+        let back = |log: &Log| Change::RollbackService {
+            id: WEB,
+            version: Some(log.version(WEB)),
+            message: String::new(),
+        };
+        let change = back(&log);
+        log.done(change);
+        assert_eq!(has(&log), (images[0].to_owned(), want.to_owned()), "{images:?} {level}");
+        // And forth again: what was newest still is.
+        let change = back(&log);
+        log.done(change);
+        let newest = if updated.is_empty() { "old" } else { updated };
+        assert_eq!(has(&log).0, images[1]);
+        if level == CREDENTIALS_LEVEL {
+            assert_eq!(has(&log).1, newest, "{images:?}");
+        }
+    }
 }
 
 #[test]

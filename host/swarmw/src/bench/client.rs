@@ -24,7 +24,7 @@ impl Connection {
         Ok(Self(BufReader::new(stream)))
     }
 
-    /// One request; its answer is read and dropped.
+    /// One request, and the body of its answer.
     ///
     /// # Errors
     /// The connection breaks, or the status is another one than `want`.
@@ -34,7 +34,7 @@ impl Connection {
         path: &str,
         body: &str,
         want: u16,
-    ) -> Result<()> {
+    ) -> Result<Vec<u8>> {
         let request = format!(
             "{method} {path} HTTP/1.1\r\nHost: swarmw\r\nContent-Type: application/json\r\n\
              Content-Length: {}\r\n\r\n{body}",
@@ -44,7 +44,7 @@ impl Connection {
         let mut line = String::new();
         self.0.read_line(&mut line).await?;
         let status = line.split(' ').nth(1).and_then(|word| word.parse::<u16>().ok());
-        let mut length = 0;
+        let mut length = None;
         loop {
             let mut header = String::new();
             if self.0.read_line(&mut header).await? == 0 {
@@ -55,14 +55,37 @@ impl Connection {
                 break;
             }
             if let Some(value) = header.strip_prefix("content-length:") {
-                length = value.trim().parse().context("a length")?;
+                length = Some(value.trim().parse().context("a length")?);
             }
         }
-        let mut answer = vec![0; length];
-        self.0.read_exact(&mut answer).await?;
+        let answer = match length {
+            Some(length) => self.exactly(length).await?,
+            None => self.chunks().await?,
+        };
         if status != Some(want) {
             bail!("{method} {path}: {} {}", line.trim_end(), String::from_utf8_lossy(&answer));
         }
-        Ok(())
+        Ok(answer)
+    }
+
+    async fn exactly(&mut self, length: usize) -> Result<Vec<u8>> {
+        let mut body = vec![0; length];
+        self.0.read_exact(&mut body).await?;
+        Ok(body)
+    }
+
+    /// A body in chunks: each after a line with its length, the last one empty.
+    async fn chunks(&mut self) -> Result<Vec<u8>> {
+        let mut body = Vec::new();
+        loop {
+            let mut line = String::new();
+            self.0.read_line(&mut line).await?;
+            let length = usize::from_str_radix(line.trim_end(), 16).context("a chunk's length")?;
+            body.extend(self.exactly(length).await?);
+            self.exactly("\r\n".len()).await?;
+            if length == 0 {
+                return Ok(body);
+            }
+        }
     }
 }

@@ -178,7 +178,11 @@ async fn fail_over(cluster: &mut Cluster, round: usize) -> Result<Duration> {
     Ok(took)
 }
 
-async fn leader(cluster: &Cluster) -> Result<usize> {
+/// The number of the node that leads.
+///
+/// # Errors
+/// There is none, and none comes.
+pub(super) async fn leader(cluster: &Cluster) -> Result<usize> {
     let shell = cluster.shell(cluster.up().next().context("no node is up")?);
     let look = || async {
         let listed =

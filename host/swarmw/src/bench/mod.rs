@@ -3,6 +3,7 @@
 mod client;
 mod cluster;
 mod creates;
+mod lists;
 mod scheduler;
 mod tasks;
 
@@ -27,6 +28,9 @@ enum What {
     /// Starts three managers and two workers on 127.0.0.2 to 127.0.0.6 and measures
     /// them at rest, writing, and losing their leader
     Cluster(cluster::ClusterArgs),
+    /// Starts the same nodes, gives them 10,000 tasks that wait and 5,000 services, and
+    /// measures how soon lists of them are answered by the leader and by another manager
+    Lists(lists::ListsArgs),
     /// Starts tasks of an HTTP component on this machine, without a cluster
     Tasks(tasks::TasksArgs),
 }
@@ -46,6 +50,7 @@ pub fn run(args: BenchArgs) -> Result<()> {
         What::Scheduler(args) => scheduler::run(&args),
         What::Creates(args) => creates::run(&args),
         What::Cluster(args) => cluster::run(&args),
+        What::Lists(args) => lists::run(&args),
         What::Tasks(args) => tasks::run(&args),
     }
 }

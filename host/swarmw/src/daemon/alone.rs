@@ -4,8 +4,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use anyhow::Context as _;
 use swarmw_api::InitRequest;
-use swarmw_model::{Availability, ClusterSpec, NodeId, Refusal};
+use swarmw_model::{Availability, ClusterSpec, NodeId, Refusal, UnlockKey};
 use swarmw_node::{Member, Membership};
 use tracing::warn;
 
@@ -38,13 +39,14 @@ impl Daemon {
         }
         let membership = moved(member.membership(), request)?;
         member.stop().await;
-        let begun = self.begin_alone(&membership).await;
+        let unlock_key = member.unlock_key().await;
+        let begun = self.begin_alone(&membership, unlock_key.as_ref()).await;
         match begun {
             Ok(alone) => self.active.store(Some(alone)),
             Err(e) => {
                 // Back to where it was, or to saying why not.
                 self.active.store(None);
-                self.resume().await;
+                self.resume(unlock_key.as_ref()).await;
                 return Err(failed(e));
             }
         }
@@ -52,10 +54,15 @@ impl Daemon {
         Ok(membership.node)
     }
 
-    async fn begin_alone(self: &Arc<Self>, membership: &Membership) -> anyhow::Result<Arc<Member>> {
+    async fn begin_alone(
+        self: &Arc<Self>,
+        membership: &Membership,
+        unlock_key: Option<&UnlockKey>,
+    ) -> anyhow::Result<Arc<Member>> {
         let mut tries = TRIES;
         loop {
-            match Member::alone(self.parts()?, membership.clone()).await {
+            let parts = self.parts(unlock_key)?.context("its files are locked by another key")?;
+            match Member::alone(parts, membership.clone()).await {
                 Err(e) if tries > 0 && format!("{e:#}").contains("already open") => {
                     warn!("the manager before has not let go of its files yet");
                     tries -= 1;

@@ -9,6 +9,7 @@ mod registry;
 mod tls;
 
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
 
 use anyhow::{Context, Result, bail};
@@ -18,8 +19,8 @@ use swarmw_agent::AgentConfig;
 use swarmw_ambient::Ambient;
 use swarmw_api::{Api, Listener};
 use swarmw_manager::Handler;
-use swarmw_model::{EngineSocket, Given};
-use swarmw_node::{Ground, Member, Parts, StateDir};
+use swarmw_model::{EngineSocket, Given, UnlockKey};
+use swarmw_node::{Ground, Keyring, Member, Parts, StateDir};
 use swarmw_registry::{Registries, TrustedKey};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
@@ -50,6 +51,8 @@ pub struct Daemon {
     active: ArcSwapOption<Member>,
     /// One init, join or leave at a time.
     changing: tokio::sync::Mutex<()>,
+    /// Whether the node, though a member, waits for the key that unlocks its files.
+    locked: AtomicBool,
     /// Why the node, though a member, takes no part.
     trouble: ArcSwapOption<String>,
     /// The router, for requests that other managers pass on.
@@ -80,6 +83,7 @@ pub async fn run(args: DaemonArgs) -> Result<()> {
         plugin_keys,
         active: ArcSwapOption::empty(),
         changing: tokio::sync::Mutex::new(()),
+        locked: AtomicBool::new(false),
         trouble: ArcSwapOption::empty(),
         api: OnceLock::new(),
     });
@@ -97,7 +101,7 @@ pub async fn run(args: DaemonArgs) -> Result<()> {
     if let Some(listener) = contained {
         servers.spawn(listener.serve(api.clone(), cancel.clone()));
     }
-    daemon.resume().await;
+    daemon.resume(None).await;
     drop(turn);
 
     let mut terminate = signal(SignalKind::terminate()).context("cannot wait for SIGTERM")?;
@@ -268,27 +272,46 @@ async fn named_engine(socket: &std::path::Path, member: bool) -> Result<()> {
 // === impl Daemon ===
 
 impl Daemon {
-    /// Takes the node's place in its cluster again, if it has one.
-    async fn resume(self: &Arc<Self>) {
+    /// Takes the node's place in its cluster again, if it has one; by this unlock key where
+    /// its files are locked.
+    async fn resume(self: &Arc<Self>, unlock_key: Option<&UnlockKey>) {
         let resumed = async {
-            self.active.store(Member::resume(self.parts()?).await?);
-            anyhow::Ok(())
+            if self.dir.membership()?.is_none() {
+                return Ok(None);
+            }
+            match self.parts(unlock_key)? {
+                Some(parts) => Member::resume(parts).await,
+                None => {
+                    warn!("this manager's files are locked: unlock it with `swarmw swarm unlock`");
+                    self.locked.store(true, Ordering::Relaxed);
+                    Ok(None)
+                }
+            }
         };
-        if let Err(e) = resumed.await {
-            error!(error = %format!("{e:#}"), "this node cannot take part in its cluster");
-            self.trouble.store(Some(Arc::new(format!("{e:#}"))));
+        match resumed.await {
+            Ok(member) => self.active.store(member),
+            Err(e) => {
+                error!(error = %format!("{e:#}"), "this node cannot take part in its cluster");
+                self.trouble.store(Some(Arc::new(format!("{e:#}"))));
+            }
         }
     }
 
-    fn parts(self: &Arc<Self>) -> Result<Parts> {
+    /// `None` where the node's files are locked, and not by this key.
+    fn parts(self: &Arc<Self>, unlock_key: Option<&UnlockKey>) -> Result<Option<Parts>> {
+        let Some(keys) = Keyring::open(&self.dir, unlock_key)? else { return Ok(None) };
         let daemon = Arc::downgrade(self);
         let handler: Handler = Arc::new(move |request| {
             let daemon = daemon.upgrade();
             Box::pin(async move { node::answer_forwarded(daemon, request).await })
         });
-        let ground =
-            Ground { ambient: self.ambient.clone(), ..Ground::machine(&self.dir, &self.exe)? };
-        Ok(Parts { dir: self.dir.clone(), ground, agent: self.agent.clone(), handler })
+        let machine = Ground::machine(&self.dir, &keys, &self.exe)?;
+        let ground = Ground { ambient: self.ambient.clone(), ..machine };
+        Ok(Some(Parts { dir: self.dir.clone(), keys, ground, agent: self.agent.clone(), handler }))
+    }
+
+    fn is_locked(&self) -> bool {
+        self.locked.load(Ordering::Relaxed)
     }
 }
 

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use axum::body::Body;
@@ -13,7 +14,8 @@ use futures::{FutureExt, StreamExt, TryStreamExt};
 use http::{Request, Response};
 use rand::Rng;
 use swarmw_api::{
-    Answer, Fetched, InitRequest, JoinRequest, LogLine, LogsRequest, Node, RemoteManager, Standing,
+    Answer, Connection, Fetched, InitRequest, JoinRequest, LogLine, LogsRequest, Node, Past,
+    RemoteManager, Standing,
 };
 use swarmw_ca::JoinToken;
 use swarmw_manager::{Founding, Manager, StreamedResponse, WholeRequest};
@@ -21,17 +23,19 @@ use swarmw_model::{
     Blob, Consent, EngineSocket, Id, ManagerStatus, NetReport, Network, NetworkId, NetworkSpec,
     NodeDescription, NodeId, NodeRole, NodeVolume, Outlook, Plugin, PluginAct, PluginId,
     PluginLine, PluginOffer, PluginReport, PluginUse, Refusal, RefusalKind, RequestId, ServiceSpec,
-    ShadowReport, Time, VolumeId, VolumeScope, VolumeSpec, Wish,
+    ShadowReport, TaskId, Time, UnlockKey, VolumeId, VolumeScope, VolumeSpec, Wish,
 };
-use swarmw_node::{Member, Membership};
+use swarmw_node::{Member, Membership, Parts};
 use swarmw_raft::Received;
-use swarmw_state::{Change, Event, State};
+use swarmw_state::{Change, Event, Missed, State};
 
 use super::{Daemon, logs, registry};
 use crate::address;
 
 /// Swarm's daemon answers a join after this time and goes on trying.
 const JOIN_PATIENCE: Duration = Duration::from_secs(20);
+/// An unlocked manager is waited for so long; without the others it may take for ever.
+const UNLOCK_PATIENCE: Duration = Duration::from_secs(3);
 /// Between looks at whether a joining node has arrived.
 const JOIN_LOOK: Duration = Duration::from_millis(100);
 
@@ -64,7 +68,8 @@ impl Daemon {
     }
 
     fn free(&self) -> Result<(), Refusal> {
-        match self.active.load().is_none() && self.trouble.load().is_none() {
+        let is_member = self.active.load().is_some() || self.is_locked();
+        match !is_member && self.trouble.load().is_none() {
             true => Ok(()),
             false => Err(swarmw_api::already_in_swarm()),
         }
@@ -74,6 +79,9 @@ impl Daemon {
         let _turn = self.changing.lock().await;
         if let Some(active) = self.active.load_full().filter(|_| request.force_new_cluster) {
             return self.go_on_alone(&active, &request).await;
+        }
+        if self.is_locked() && request.force_new_cluster {
+            return Err(swarmw_api::locked());
         }
         self.free()?;
         self.dir.clear().map_err(failed)?;
@@ -87,7 +95,7 @@ impl Daemon {
             data_path_port: request.data_path_port,
             data_path: address::data_path(&request.data_path_addr)?,
         };
-        let parts = self.parts().map_err(failed)?;
+        let parts = self.new_parts()?;
         let member = Member::found(parts, &founding, &listen.to_string()).await.map_err(failed)?;
         let node = member.membership().node;
         self.active.store(Some(member));
@@ -113,7 +121,7 @@ impl Daemon {
         let advertise = address::advertise(&request.advertise_addr, listen, remote)?;
         let data_path = address::data_path(&request.data_path_addr)?;
         let told = advertise.to_string();
-        let parts = self.parts().map_err(failed)?;
+        let parts = self.new_parts()?;
         let joined = swarmw_node::ask_to_join(
             &remotes,
             &request.join_token,
@@ -163,6 +171,28 @@ impl Daemon {
             )
     }
 
+    /// Of a node that is about to be in a cluster: nothing of it is locked.
+    fn new_parts(self: &Arc<Self>) -> Result<Parts, Refusal> {
+        self.parts(None).map_err(failed)?.ok_or_else(swarmw_api::locked)
+    }
+
+    async fn do_unlock(self: Arc<Self>, key: UnlockKey) -> Result<(), Refusal> {
+        let _turn = self.changing.lock().await;
+        if !self.is_locked() {
+            return Err(swarmw_api::not_locked());
+        }
+        let parts = self.parts(Some(&key)).map_err(failed)?;
+        let parts = parts.ok_or_else(swarmw_api::invalid_unlock_key)?;
+        let member = Member::resume(parts)
+            .await
+            .map_err(|e| failed(e.context("swarm component could not be started")))?;
+        self.active.store(member);
+        self.locked.store(false, Ordering::Relaxed);
+        // Without a majority it is unlocked all the same.
+        let _ = tokio::time::timeout(UNLOCK_PATIENCE, self.arrive()).await;
+        Ok(())
+    }
+
     async fn do_leave(self: Arc<Self>, force: bool) -> Result<(), Refusal> {
         let _turn = self.changing.lock().await;
         match self.active.load_full() {
@@ -170,9 +200,12 @@ impl Daemon {
                 active.leave(force).await.map_err(failed)?;
                 self.active.store(None);
             }
-            None if self.trouble.load().is_some() => self.dir.forget().map_err(failed)?,
+            None if self.is_locked() || self.trouble.load().is_some() => {
+                self.dir.forget().map_err(failed)?
+            }
             None => return Err(swarmw_api::not_in_swarm()),
         }
+        self.locked.store(false, Ordering::Relaxed);
         self.trouble.store(None);
         Ok(())
     }
@@ -205,6 +238,7 @@ impl Node for Daemon {
     fn standing(&self) -> Standing {
         let Some(active) = self.active.load_full() else {
             return match self.trouble.load_full() {
+                _ if self.is_locked() => Standing::Locked,
                 Some(why) => Standing::Error(why.to_string()),
                 None => Standing::Inactive,
             };
@@ -322,6 +356,15 @@ impl Node for Daemon {
     fn leave(&self, force: bool) -> Answer<'_, ()> {
         let this = self.handle();
         async move { this?.do_leave(force).await }.boxed()
+    }
+
+    fn unlock(&self, key: UnlockKey) -> Answer<'_, ()> {
+        let this = self.handle();
+        async move { this?.do_unlock(key).await }.boxed()
+    }
+
+    fn new_unlock_key(&self) -> UnlockKey {
+        UnlockKey::random(&mut self.ambient.chance())
     }
 
     fn add_plugin(
@@ -467,8 +510,20 @@ impl Node for Daemon {
         .boxed()
     }
 
-    fn logs(&self, request: LogsRequest) -> Answer<'_, BoxStream<'static, LogLine>> {
+    fn logs(
+        &self,
+        request: LogsRequest,
+    ) -> Answer<'_, BoxStream<'static, Result<LogLine, Refusal>>> {
         async move { logs::read(self.manager()?, request) }.boxed()
+    }
+
+    fn open_container(&self, task: TaskId) -> Answer<'_, Box<dyn Connection>> {
+        async move {
+            let opened = self.manager()?.open_container(task).await?;
+            let opened: Box<dyn Connection> = Box::new(opened);
+            Ok(opened)
+        }
+        .boxed()
     }
 
     fn look_up_image(&self, image: String, auth: String) -> Answer<'_, serde_json::Value> {
@@ -498,5 +553,26 @@ impl Node for Daemon {
             }
         });
         Some(batches.flat_map(stream::iter).boxed())
+    }
+
+    fn past(&self) -> Option<Box<dyn Past>> {
+        Some(Box::new(PastOfManager(self.manager().ok()?.past())))
+    }
+}
+
+/// What changed in this manager's state.
+struct PastOfManager(swarmw_raft::Past);
+
+impl Past for PastOfManager {
+    fn since(&self, revision: u64, most: usize) -> Missed {
+        self.0.since(revision, most)
+    }
+
+    fn state(&self) -> Arc<State> {
+        self.0.state()
+    }
+
+    fn reaches_more_than(&self, revision: u64) -> BoxFuture<'_, bool> {
+        self.0.reaches_more_than(revision).boxed()
     }
 }

@@ -14,7 +14,8 @@ async fn a_node_renews_its_certificate_before_it_ends() {
     let mut spec = known.spec.clone();
     spec.ca = CaConfig { node_cert_expiry: span(3_600) };
     let (version, rotate) = (known.version, Default::default());
-    let change = Change::UpdateCluster { version, spec: Box::new(spec), rotate };
+    let spec = Box::new(spec);
+    let change = Change::UpdateCluster { version, spec, rotate, unlock_key: None };
     cluster.write(change).await.expect("nobody else changes it");
 
     // Who joins from now on has a certificate of one hour.

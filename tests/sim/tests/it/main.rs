@@ -3,6 +3,7 @@
 mod callers;
 mod certificates;
 mod compilers;
+mod containers;
 mod doctor;
 mod faults;
 mod jobs;

@@ -3,7 +3,7 @@
 use swarmw_model::{Availability, NodeState, RestartCondition, RestartPolicy};
 use swarmw_sim::{Cluster, Image, Settings, What, replicated};
 
-use crate::support::{secs, settings, small, span};
+use crate::support::{cluster, secs, settings, small, span};
 
 #[tokio::test(start_paused = true)]
 async fn a_silent_worker_is_down_after_three_heartbeats_and_stops_its_stale_tasks_when_back() {
@@ -30,6 +30,16 @@ async fn a_silent_worker_is_down_after_three_heartbeats_and_stops_its_stale_task
     cluster.ready("n2").await;
     cluster.settle().await;
     assert_eq!(cluster.node("n2").machine.running(), [], "and gets nothing back by itself");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_new_leader_calls_nodes_unknown_until_it_hears_of_them_or_they_are_late() {
+    let cluster = cluster(2).await;
+    cluster.isolate(&["n4"]);
+    cluster.leader().await.crash();
+    cluster.node_is("n4", NodeState::Unknown).await;
+    cluster.node_is("n5", NodeState::Ready).await;
+    cluster.node_is("n4", NodeState::Down).await;
 }
 
 #[tokio::test(start_paused = true)]

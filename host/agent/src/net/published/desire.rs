@@ -112,8 +112,8 @@ pub(super) fn why_in_user_space(
     let node = hostname.filter(|name| !name.is_empty()).unwrap_or_else(|| left.node.to_string());
     let why = if left.ingress.is_none() {
         "no kernel leads to it: a component, on host or bridge, older than the service's ports, \
-         or on a node without root, nftables or engine, with --publish-addr, or behind an \
-         address that is translated"
+         made while no address was free on the ingress network, or on a node without root, \
+         nftables or engine, with --publish-addr, or behind an address that is translated"
     } else if left.node == here.node {
         "its container has no address on docker_gwbridge that is known"
     } else if let Some(task) = left.ingress.filter(|task| is_taken(task, here)) {

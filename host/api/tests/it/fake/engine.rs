@@ -1,5 +1,6 @@
 //! A container engine that answers what it was told to, and remembers what it was asked.
 
+use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
@@ -16,13 +17,19 @@ use tokio::net::UnixListener;
 /// Method and path with its query, and the body.
 pub type Asked = (String, Value);
 
-/// It knows networks and containers.
+/// It knows networks, containers and volumes.
 #[derive(Clone)]
 pub struct FakeEngine {
     pub socket: PathBuf,
     pub networks: Arc<Mutex<Vec<Value>>>,
     pub containers: Arc<Mutex<Vec<Value>>>,
     pub events: Arc<Mutex<Vec<Value>>>,
+    /// What it says instead of removing networks.
+    pub prunes_no_more: Arc<Mutex<Option<String>>>,
+    /// Volumes that no container uses.
+    pub volumes: Arc<Mutex<Vec<Value>>>,
+    /// Volumes that it does not remove, each with the status of its answer.
+    pub holds: Arc<Mutex<BTreeMap<String, u16>>>,
     asked: Arc<Mutex<Vec<Asked>>>,
 }
 
@@ -36,6 +43,9 @@ impl FakeEngine {
             networks: Arc::default(),
             containers: Arc::default(),
             events: Arc::default(),
+            prunes_no_more: Arc::default(),
+            volumes: Arc::default(),
+            holds: Arc::default(),
             asked: Arc::default(),
         };
         let listener = UnixListener::bind(&socket).expect("binds");
@@ -74,7 +84,7 @@ impl FakeEngine {
         let rest = whole.strip_prefix("/v1.41").unwrap_or(&whole).to_owned();
         let content = body.collect().await.expect("a body").to_bytes();
         let posted = serde_json::from_slice(&content).unwrap_or_default();
-        if rest != "/_ping" {
+        if !matches!(&*rest, "/_ping" | "/version") {
             self.asked.lock().unwrap().push((format!("{} {rest}", parts.method), posted));
         }
         let path = rest.split('?').next().unwrap_or_default();
@@ -104,7 +114,25 @@ impl FakeEngine {
             },
             ("GET", ["containers", "json"]) => (200, json!(*self.containers.lock().unwrap())),
             ("GET", ["containers", _, "json"]) => (200, self.containers.lock().unwrap()[0].clone()),
-            ("POST", ["networks", "prune"]) => (200, json!({"NetworksDeleted": ["old"]})),
+            ("POST", ["networks", "prune"]) => match &*self.prunes_no_more.lock().unwrap() {
+                Some(why) => (500, json!({"message": why})),
+                None => (200, json!({"NetworksDeleted": ["old"]})),
+            },
+            ("GET", ["volumes"]) => (200, json!({"Volumes": *self.volumes.lock().unwrap()})),
+            ("GET", ["system", "df"]) => {
+                let mut volumes = self.volumes.lock().unwrap().clone();
+                for volume in &mut volumes {
+                    volume["UsageData"] = json!({"Size": 1000, "RefCount": 0});
+                }
+                (200, json!({"Volumes": volumes}))
+            }
+            ("POST", ["volumes", "prune"]) => {
+                (200, json!({"VolumesDeleted": ["engines"], "SpaceReclaimed": 7}))
+            }
+            ("DELETE", ["volumes", name]) => match self.holds.lock().unwrap().get(*name) {
+                Some(status) => (*status, json!({"message": format!("remove {name}: busy")})),
+                None => (204, Value::Null),
+            },
             ("POST", [_, "create"]) => (201, json!({"Id": "made"})),
             ("DELETE", _) => (204, Value::Null),
             _ => (200, Value::Null),

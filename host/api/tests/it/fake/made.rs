@@ -1,5 +1,7 @@
 //! Objects as tests need them.
 
+use std::collections::BTreeMap;
+
 use bytes::Bytes;
 
 use swarmw_api::{LogLine, LogOutput};
@@ -68,5 +70,6 @@ pub fn line(task: TaskId, text: &'static str) -> LogLine {
         output: LogOutput::Stdout,
         at: NOW,
         text: Bytes::from_static(text.as_bytes()),
+        attributes: BTreeMap::new(),
     }
 }

@@ -3,12 +3,12 @@
 
 mod engine;
 mod made;
-mod network;
+pub mod network;
 mod node;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -21,12 +21,14 @@ use swarmw_api::{
     RemoteManager, Standing,
 };
 use swarmw_model::{
-    AddressPools, Base64, Cluster, ClusterId, ClusterSpec, Consent, DATA_PATH_PORT, EngineSocket,
-    FEATURE_LEVEL, Id, JoinTokens, ManagerStatus, NodeId, NodeRole, NodeVolume, Plugin,
-    PluginOffer, Reachability, Refusal, RequestId, RootCa, Slot, TaskId, TaskState, TaskStatus,
-    Time, Version, Wish,
+    Base64, Cluster, ClusterId, Consent, DATA_PATH_PORT, EngineSocket, FEATURE_LEVEL, Id,
+    JoinTokens, ManagerStatus, NodeDescription, NodeId, NodeRole, NodeVolume, Plugin, PluginOffer,
+    Reachability, Refusal, RequestId, RootCa, Slot, TaskId, TaskState, TaskStatus, Time, Version,
+    Wish,
 };
-use swarmw_state::{Change, Event, NewTask, Outcome, State, TaskChange, Transaction};
+use swarmw_state::{
+    Change, Dropped, Event, History, NewTask, Outcome, State, TaskChange, Transaction,
+};
 
 use crate::client::Client;
 pub use engine::FakeEngine;
@@ -44,6 +46,9 @@ pub struct Shared {
     random: AtomicU64,
     pub statuses: Mutex<BTreeMap<NodeId, ManagerStatus>>,
     pub watchers: Mutex<Vec<tokio::sync::mpsc::UnboundedSender<Event>>>,
+    pub history: Mutex<History>,
+    /// The last revision.
+    pub reached: tokio::sync::watch::Sender<u64>,
 }
 
 pub struct Fake {
@@ -57,7 +62,15 @@ pub struct Fake {
     pub wishes: Mutex<Vec<Wish>>,
     pub inits: Mutex<Vec<InitRequest>>,
     pub logs_asked: Mutex<Vec<LogsRequest>>,
+    /// Where tasks are put that are made from now on.
+    pub place: Mutex<NodeId>,
+    /// What the agents of other nodes lead to; nobody else is reached.
+    pub engines_of: Mutex<BTreeMap<NodeId, PathBuf>>,
+    /// The tasks whose containers were asked for on other nodes.
+    pub opened: Mutex<Vec<TaskId>>,
     pub lines: Mutex<Vec<LogLine>>,
+    /// How logs end.
+    pub lines_missing: Mutex<Option<Refusal>>,
     pub volumes: Mutex<Vec<NodeVolume>>,
     pub leader: Mutex<Option<Api>>,
     pub forwarded: Mutex<Vec<(String, String)>>,
@@ -67,6 +80,10 @@ pub struct Fake {
     pub lost: Mutex<Vec<Standing>>,
     /// How long each write takes until it is done.
     pub slow: Mutex<Duration>,
+    /// What the node says of itself.
+    pub describes: Mutex<NodeDescription>,
+    /// Whether nothing is done for services: they get no tasks and no addresses.
+    pub rests: AtomicBool,
 }
 
 /// A daemon, served on a unix socket until dropped.
@@ -118,13 +135,19 @@ pub async fn serve_with(standing: Standing, shared: Arc<Shared>) -> Served {
         wishes: Mutex::default(),
         inits: Mutex::default(),
         logs_asked: Mutex::default(),
+        place: Mutex::new(SELF),
+        engines_of: Mutex::default(),
+        opened: Mutex::default(),
         lines: Mutex::default(),
+        lines_missing: Mutex::default(),
         volumes: Mutex::default(),
         leader: Mutex::default(),
         forwarded: Mutex::default(),
         shadows: Mutex::default(),
         lost: Mutex::default(),
         slow: Mutex::default(),
+        describes: Mutex::new(made::description("alpha")),
+        rests: AtomicBool::new(false),
     });
     let api = Api::new(fake.clone());
     let listener = Listener::unix(&socket, 0o660).await.expect("listens");
@@ -161,12 +184,17 @@ impl Fake {
     }
 
     pub fn found(&self) {
+        self.found_as(InitRequest { data_path_port: DATA_PATH_PORT, ..InitRequest::default() });
+    }
+
+    /// Founds a cluster with these settings.
+    pub fn found_as(&self, request: InitRequest) {
         let cluster = Cluster {
             id: ClusterId::from_bits(1),
             version: Version::default(),
             created_at: NOW,
             updated_at: NOW,
-            spec: ClusterSpec::default(),
+            spec: request.spec,
             root_ca: RootCa {
                 certificate: "the root's certificate".to_owned(),
                 key: Base64(ROOT_KEY.as_bytes().to_vec()),
@@ -175,10 +203,11 @@ impl Fake {
                 worker: "SWMTKN-1-root-worker".to_owned(),
                 manager: "SWMTKN-1-root-manager".to_owned(),
             },
+            unlock_key: None,
             removed_nodes: BTreeMap::new(),
             feature_level: FEATURE_LEVEL,
-            address_pools: AddressPools::default(),
-            data_path_port: DATA_PATH_PORT,
+            address_pools: request.address_pools,
+            data_path_port: request.data_path_port,
         };
         self.apply(
             None,
@@ -201,6 +230,21 @@ impl Fake {
 
     /// Applies one change, and lets what it wants run.
     pub fn apply(&self, request: Option<RequestId>, change: Change) -> Result<Option<Id>, Refusal> {
+        match self.outcome(request, change) {
+            Outcome::Done(id) => Ok(id),
+            Outcome::Refused(refusal) => Err(refusal),
+            Outcome::Dropped(why) => panic!("dropped: {why:?}"),
+        }
+    }
+
+    /// Applies a change where there is something to change.
+    pub fn apply_if_new(&self, change: Change) {
+        let outcome = self.outcome(None, change.clone());
+        let is_fine = matches!(outcome, Outcome::Done(_) | Outcome::Dropped(Dropped::Stale));
+        assert!(is_fine, "{outcome:?} of {change:?}");
+    }
+
+    fn outcome(&self, request: Option<RequestId>, change: Change) -> Outcome {
         let mut state = self.shared.state.lock().unwrap();
         let transaction = Transaction { at: NOW, request, changes: vec![change] };
         let index = state.index() + 1;
@@ -208,13 +252,13 @@ impl Fake {
         if !applied.events.is_empty() {
             self.shared.applied.fetch_add(1, Ordering::SeqCst);
         }
+        self.shared.history.lock().unwrap().push(index, NOW, &applied.events);
         self.tell(applied.events);
-        self.reconcile(&mut state);
-        match applied.outcomes.into_iter().next().expect("an outcome") {
-            Outcome::Done(id) => Ok(id),
-            Outcome::Refused(refusal) => Err(refusal),
-            Outcome::Dropped(why) => panic!("dropped: {why:?}"),
+        if !self.rests.load(Ordering::SeqCst) {
+            self.reconcile(&mut state);
         }
+        self.shared.reached.send_replace(state.index());
+        applied.outcomes.into_iter().next().expect("an outcome")
     }
 
     fn tell(&self, events: Vec<Event>) {
@@ -245,7 +289,7 @@ impl Fake {
                         service: service.id,
                         spec_version: service.spec_version,
                         slot: Slot::Replica(slot),
-                        node: Some(SELF),
+                        node: Some(*self.place.lock().unwrap()),
                         desired: TaskState::Running,
                         error: "".into(),
                         attachments: network::attachments(
@@ -285,7 +329,8 @@ impl Fake {
         if !changes.is_empty() {
             let index = state.index() + 1;
             let transaction = Transaction { at: NOW, request: None, changes };
-            state.apply(index, &transaction);
+            let applied = state.apply(index, &transaction);
+            self.shared.history.lock().unwrap().push(index, NOW, &applied.events);
         }
     }
 }

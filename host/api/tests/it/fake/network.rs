@@ -12,15 +12,17 @@ use swarmw_state::{Change, State, VNI_FIRST};
 /// Addresses that the changes being made give.
 pub type Given = BTreeSet<(NetworkId, IpAddr)>;
 
-/// A network with the subnets that it names, or the next of 10.0.0.0/8.
+/// A network with the subnets that it names, or the next of the cluster's.
 pub fn made(state: &State, id: NetworkId, spec: NetworkSpec) -> Result<Network, Refusal> {
     let mut pools = spec.pools()?;
-    let count = u8::try_from(state.networks().count()).expect("few networks");
+    let count = state.networks().count();
     if pools.is_empty() {
-        let subnet = format!("10.0.{count}.0/24").parse().expect("a subnet");
-        pools.push(Pool::of(subnet).expect("room"));
+        let of_cluster = &state.cluster().expect("a cluster").address_pools;
+        let subnets = of_cluster.pools[0].subnets(of_cluster.subnet_size).expect("subnets");
+        pools.push(subnets.into_iter().nth(count).and_then(Pool::of).expect("room"));
     }
-    let vni = VNI_FIRST + u32::from(count);
+    let overlays = state.networks().filter(|network| network.is_overlay()).count();
+    let vni = VNI_FIRST + u32::try_from(overlays).expect("few networks");
     let (created_at, updated_at) = (Time::ZERO, Time::ZERO);
     Ok(Network { id, version: Version::default(), created_at, updated_at, spec, pools, vni })
 }

@@ -10,22 +10,24 @@ use bytes::Bytes;
 use futures::StreamExt;
 use futures::future::BoxFuture;
 use futures::stream::{self, BoxStream};
-use http::{Request, Response};
+use http::{Method, Request, Response};
+use tokio::net::UnixStream;
 
 use swarmw_api::{
-    Answer, Fetched, InitRequest, JoinRequest, LogLine, LogsRequest, Node as Daemon, Standing,
+    Answer, Connection, Fetched, InitRequest, JoinRequest, LogLine, LogsRequest, Node as Daemon,
+    Past, Standing,
 };
 use swarmw_model::{
     Blob, Breaker, CallUse, CandidateState, Comparison, Consent, EngineSocket, Id, LineLevel,
     ManagerStatus, NetFindings, NetReport, NetworkId, NetworkSpec, NodeDescription, NodeId,
     NodeVolume, Outlook, PlannedAct, Plugin, PluginAct, PluginId, PluginLine, PluginOffer,
     PluginRelease, PluginReport, PluginState, PluginUse, Refusal, RefusalKind, RequestId, RowUse,
-    ServiceOutlook, ServiceSpec, ShadowReport, Time, VolumeId, VolumeScope, VolumeSpec, Wish,
+    ServiceOutlook, ServiceSpec, ShadowReport, TaskId, Time, UnlockKey, VolumeId, VolumeScope,
+    VolumeSpec, Wish,
 };
-use swarmw_state::{Change, Event, State};
+use swarmw_state::{Change, Event, Missed, State};
 
-use super::made::description;
-use super::{Fake, NOW, SELF, leading, membership, network};
+use super::{Fake, NOW, SELF, Shared, leading, membership, network};
 
 impl Daemon for Fake {
     fn standing(&self) -> Standing {
@@ -33,7 +35,7 @@ impl Daemon for Fake {
     }
 
     fn description(&self) -> NodeDescription {
-        description("alpha")
+        self.describes.lock().unwrap().clone()
     }
 
     fn engine(&self) -> Option<PathBuf> {
@@ -215,8 +217,8 @@ impl Daemon for Fake {
 
     fn init(&self, request: InitRequest) -> Answer<'_, NodeId> {
         Box::pin(async move {
-            self.inits.lock().unwrap().push(request);
-            self.found();
+            self.inits.lock().unwrap().push(request.clone());
+            self.found_as(request);
             self.set(leading());
             Ok(SELF)
         })
@@ -235,6 +237,22 @@ impl Daemon for Fake {
             self.set(Standing::Inactive);
             Ok(())
         })
+    }
+
+    fn unlock(&self, key: UnlockKey) -> Answer<'_, ()> {
+        Box::pin(async move {
+            let state = self.shared.state.lock().unwrap().clone();
+            if state.cluster().and_then(|c| c.unlock_key.as_ref()) != Some(&key) {
+                return Err(swarmw_api::invalid_unlock_key());
+            }
+            self.set(leading());
+            Ok(())
+        })
+    }
+
+    fn new_unlock_key(&self) -> UnlockKey {
+        let n = self.shared.random.fetch_add(1, Ordering::SeqCst);
+        format!("SWMKEY-1-{n:042}0").parse().expect("a key")
     }
 
     fn add_plugin(
@@ -385,15 +403,34 @@ impl Daemon for Fake {
         })
     }
 
-    fn logs(&self, request: LogsRequest) -> Answer<'_, BoxStream<'static, LogLine>> {
+    fn open_container(&self, task: TaskId) -> Answer<'_, Box<dyn Connection>> {
         Box::pin(async move {
-            self.logs_asked.lock().unwrap().push(request);
-            let lines = self.lines.lock().unwrap().clone();
-            Ok(stream::iter(lines).boxed())
+            self.opened.lock().unwrap().push(task);
+            let node = self.shared.state.lock().unwrap().task(task).and_then(|task| task.node_id);
+            let node = node.expect("a task that has a node");
+            let engine = self.engines_of.lock().unwrap().get(&node).cloned();
+            let engine = engine.ok_or_else(|| {
+                Refusal::plain(RefusalKind::Unavailable, format!("node {node} is down"))
+            })?;
+            let stream = UnixStream::connect(engine).await.expect("connects");
+            let stream: Box<dyn Connection> = Box::new(stream);
+            Ok(stream)
         })
     }
 
-    /// Twice, as a forwarder does whose first answer got lost.
+    fn logs(
+        &self,
+        request: LogsRequest,
+    ) -> Answer<'_, BoxStream<'static, Result<LogLine, Refusal>>> {
+        Box::pin(async move {
+            self.logs_asked.lock().unwrap().push(request);
+            let lines = self.lines.lock().unwrap().clone();
+            let missing = self.lines_missing.lock().unwrap().clone();
+            Ok(stream::iter(lines.into_iter().map(Ok).chain(missing.map(Err))).boxed())
+        })
+    }
+
+    /// A write twice, as a forwarder does whose first answer got lost.
     fn forward(&self, request: Request<Bytes>) -> Answer<'_, Response<Body>> {
         Box::pin(async move {
             let leader = self.leader.lock().unwrap().clone();
@@ -401,9 +438,10 @@ impl Daemon for Fake {
             let id = request.headers()["x-swarmw-request-id"].to_str().unwrap();
             let seen = (request.uri().to_string(), id.to_owned());
             self.forwarded.lock().unwrap().push(seen);
-            let again = request.clone();
-            drop(leader.forwarded(request).await);
-            Ok(leader.forwarded(again).await)
+            if request.method() != Method::GET {
+                drop(leader.forwarded(request.clone()).await);
+            }
+            Ok(leader.forwarded(request).await)
         })
     }
 
@@ -417,5 +455,27 @@ impl Daemon for Fake {
             })
             .boxed()
         })
+    }
+
+    fn past(&self) -> Option<Box<dyn Past>> {
+        let controls = matches!(self.standing(), Standing::Manager { .. });
+        controls.then(|| Box::new(FakePast(self.shared.clone())) as Box<dyn Past>)
+    }
+}
+
+struct FakePast(Arc<Shared>);
+
+impl Past for FakePast {
+    fn since(&self, revision: u64, most: usize) -> Missed {
+        self.0.history.lock().unwrap().since(revision, most)
+    }
+
+    fn state(&self) -> Arc<State> {
+        Arc::new(self.0.state.lock().unwrap().clone())
+    }
+
+    fn reaches_more_than(&self, revision: u64) -> BoxFuture<'_, bool> {
+        let mut reached = self.0.reached.subscribe();
+        Box::pin(async move { reached.wait_for(|reached| *reached > revision).await.is_ok() })
     }
 }

@@ -188,6 +188,28 @@ async fn networks_are_removed_and_pruned() {
 }
 
 #[tokio::test]
+async fn a_prune_that_the_engine_fails_in_names_what_is_gone() {
+    let served = leader().await;
+    let engine = with_engine(&served, Vec::new());
+    let prune = async || {
+        let answer = served.client.post("/networks/prune", json!({})).await;
+        (answer.status.as_u16(), answer.message())
+    };
+    *engine.prunes_no_more.lock().unwrap() = Some("no space left on device".to_owned());
+    create(&served, overlay("idle")).await;
+    let why = "no space left on device; these networks of the cluster were removed before: idle";
+    assert_eq!(prune().await, (500, why.to_owned()));
+    // Without any it is the engine's error and no more.
+    assert_eq!(prune().await, (500, "no space left on device".to_owned()));
+    // One that does not answer at all, neither.
+    create(&served, overlay("idle")).await;
+    std::fs::remove_file(&engine.socket).expect("removed");
+    let (status, why) = prune().await;
+    assert_eq!(status, 503, "{why}");
+    assert!(why.ends_with("these networks of the cluster were removed before: idle"), "{why}");
+}
+
+#[tokio::test]
 async fn a_follower_asks_the_leader_and_without_one_tells_what_it_knows() {
     let leader = leader().await;
     let follower = serve_with(following(), leader.fake.shared.clone()).await;

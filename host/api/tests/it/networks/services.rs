@@ -53,6 +53,27 @@ async fn verbose_shows_services_tasks_and_nodes() {
 }
 
 #[tokio::test]
+async fn driver_options_of_an_attachment_are_kept_and_shown_with_a_warning() {
+    let served = leader().await;
+    create(&served, overlay("web")).await;
+    let mut posted = service("api", &["web"]);
+    posted["TaskTemplate"]["Networks"][0]["DriverOpts"] = json!({"a": "b"});
+    let made = served.client.post("/services/create", posted).await;
+    assert_eq!(made.status, 201, "{}", made.message());
+    let warning = json!(["driver option a on network web is kept and has no effect"]);
+    assert_eq!(made.json()["Warnings"], warning);
+    let shown = served.client.get("/services/api").await.json();
+    let attachment = &shown["Spec"]["TaskTemplate"]["Networks"][0];
+    assert_eq!(attachment["DriverOpts"], json!({"a": "b"}));
+
+    let mut spec = shown["Spec"].clone();
+    spec["TaskTemplate"]["Networks"][0]["DriverOpts"] = json!({});
+    let path = format!("/services/api/update?version={}", shown["Version"]["Index"]);
+    let updated = served.client.post(&path, spec).await;
+    assert_eq!(updated.json()["Warnings"], json!([]));
+}
+
+#[tokio::test]
 async fn services_name_networks_and_are_answered_with_addresses() {
     let served = leader().await;
     let (web, db) = (create(&served, overlay("web")).await, create(&served, overlay("db")).await);

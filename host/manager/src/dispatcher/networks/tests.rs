@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use swarmw_model::{
     AttachmentId, ContainerSpec, DATA_PATH_PORT, Driver, Network, NetworkAttachmentConfig,
-    NetworkSpec, NodeDescription, NodeRole, OVERLAY, Pool, ServiceSpec, Slot, TaskSpec, TaskStatus,
-    Time, VirtualIp,
+    NetworkSpec, NodeDescription, NodeRole, OVERLAY, Pool, ServiceSpec, Slot, TaskSpec, TaskState,
+    TaskStatus, Time, VirtualIp,
 };
 use swarmw_state::{Change, NewTask, Outcome, TaskChange, Transaction};
 
@@ -407,6 +407,23 @@ fn what_the_first_state_has_is_not_counted_again() {
     late.observe(index + 1, &ended.events);
     assert!(late.nodes.is_empty());
     assert_eq!(late.take().keys().copied().collect::<Vec<_>>(), [NODES[0]]);
+}
+
+#[test]
+fn a_task_that_is_ill_is_led_to_no_more_while_it_runs() {
+    let mut world = World::new();
+    world.task(1, FRONT, 0, &["10.1.0.5/24"]);
+    world.task(2, FRONT, 1, &["10.1.0.6/24"]);
+    world.report(2, TaskState::Running);
+    let serves = |world: &World| {
+        let known = &world.known[0];
+        known.endpoints[&EndpointId::Task(TaskId::from_bits(2))].serves
+    };
+    assert!(serves(&world));
+    let ill = TaskStatus { state: TaskState::Running, leaves: true, ..TaskStatus::default() };
+    let ill = TaskChange { status: Some(ill), ..TaskChange::of(TaskId::from_bits(2)) };
+    assert_eq!(world.change(Change::Task(ill)), [0, 1]);
+    assert!(!serves(&world));
 }
 
 #[test]

@@ -164,6 +164,18 @@ fn a_task_serves_while_it_runs_and_is_told_of_until_it_has_ended() {
 }
 
 #[test]
+fn a_task_that_is_ill_takes_no_new_connections_while_it_runs() {
+    let mut world = World::new();
+    world.task(1, WEB, 1, Some("10.0.0.7/24"));
+    world.report(1, TaskState::Running);
+    let ill = TaskStatus { state: TaskState::Running, leaves: true, ..TaskStatus::default() };
+    let ill = TaskChange { status: Some(ill), ..TaskChange::of(TaskId::from_bits(1)) };
+    assert!(world.change(Change::Task(ill)));
+    let port = world.port(8080);
+    assert_eq!((tasks(&port.backends), tasks(&port.leaving)), (vec![], vec![1]));
+}
+
+#[test]
 fn connections_go_on_until_a_task_has_ended_whose_service_or_ports_are_gone() {
     let leaving = |world: &World| {
         let ingress = world.told.ingress(&world.state, NODES[0]).expect("a mesh");

@@ -136,6 +136,7 @@ impl<P: UpdatePolicies> World<P> {
                 spec: ClusterSpec::default(),
                 root_ca: RootCa::default(),
                 join_tokens: JoinTokens::default(),
+                unlock_key: None,
                 removed_nodes: BTreeMap::new(),
                 feature_level: FEATURE_LEVEL,
                 address_pools: Default::default(),

@@ -133,7 +133,8 @@ impl<P: UpdatePolicies> World<P> {
         spec.orchestration.task_history_retention_limit = limit;
         let version = cluster.version;
         let rotate = JoinTokens::default();
-        self.commit(Change::UpdateCluster { version, spec: Box::new(spec), rotate });
+        let spec = Box::new(spec);
+        self.commit(Change::UpdateCluster { version, spec, rotate, unlock_key: None });
     }
 
     /// Another manager leads; it knows nothing but the state.

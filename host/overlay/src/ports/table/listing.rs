@@ -7,8 +7,9 @@ use serde_json::Value;
 use swarmw_model::NodeId;
 
 use super::rules::{Fixed, owned_by};
-use super::text::SETS;
-use super::{Element, Key, Table, Turns};
+use super::text::{BACKENDS, SETS};
+use super::{Element, Key, Table, Turns, name_of};
+use crate::seal::{self, is_seal, seal_of};
 use crate::table::unlike;
 
 /// What is there.
@@ -18,8 +19,8 @@ pub(in crate::ports) struct Listed {
     pub(in crate::ports) table: Table,
     /// What does not, in sentences: then the whole is written anew.
     pub(in crate::ports) broken: Vec<String>,
-    /// The rules that are always there, for comparison with what was there before.
-    pub(in crate::ports) rules: String,
+    /// The rules that are always there.
+    rules: String,
 }
 
 /// Reads a listing, of a table that should have certain rules; an error says what is not
@@ -48,8 +49,8 @@ pub(in crate::ports) fn is_of(listing: &str, node: NodeId) -> bool {
 struct Seen {
     sets: BTreeSet<String>,
     elements: BTreeSet<Element>,
-    /// Chains with their rules: each in full, and its comment.
-    chains: BTreeMap<String, Vec<(String, String)>>,
+    /// Chains with their rules: what each does, and its comment.
+    chains: BTreeMap<String, Vec<(Value, String)>>,
     hooks: BTreeMap<String, String>,
 }
 
@@ -59,6 +60,17 @@ impl Listed {
     /// As if it had been listed.
     pub(in crate::ports) fn of(table: Table) -> Self {
         Self { table, ..Self::default() }
+    }
+
+    /// Of a listing that is not understood.
+    pub(in crate::ports) fn unread(said: &str) -> Self {
+        let said = format!("nftables lists the table in unknown words: {said}");
+        Self { broken: vec![said], ..Self::default() }
+    }
+
+    /// The chain that says that the rules are listed as they were written.
+    pub(in crate::ports) fn seal(&self) -> String {
+        seal_of(&self.rules)
     }
 }
 
@@ -78,7 +90,7 @@ impl Seen {
             self.hooks.insert(name.clone(), said.join(" "));
             self.chains.entry(name).or_default();
         } else if let Some(rule) = object.get("rule") {
-            let said = (rule["expr"].to_string(), text(&rule["comment"]));
+            let said = (rule["expr"].clone(), text(&rule["comment"]));
             self.chains.entry(text(&rule["chain"])).or_default().push(said);
         }
         Ok(())
@@ -102,11 +114,16 @@ impl Seen {
             let comments: Vec<_> = rules.iter().map(|(_, comment)| comment.clone()).collect();
             let wanted: Vec<_> = chain.rules.iter().map(|(_, comment)| *comment).collect();
             listed.broken.extend(unlike(&chain.name, &comments, &wanted));
-            rules.into_iter().for_each(|(rule, _)| listed.rules += &(rule + "\n"));
+            rules.into_iter().for_each(|(rule, _)| listed.rules += &format!("{rule}\n"));
         }
+        let seal = self.chains.keys().find(|chain| is_seal(chain)).cloned();
+        seal.iter().for_each(|seal| drop(self.chains.remove(seal)));
         self.take_ports(&mut listed);
         for name in self.chains.keys() {
             listed.broken.push(format!("chain {name} of nftables is too much"));
+        }
+        if listed.broken.is_empty() {
+            listed.broken.extend(seal::broken(seal.as_deref(), &listed.rules));
         }
         listed.table.elements = self.elements;
         listed
@@ -133,12 +150,12 @@ impl Seen {
                 None => listed.broken.push(format!("port {key} is not served as it should be")),
             }
         }
-        let left: Vec<_> =
-            self.elements.iter().filter(|e| e.set.starts_with("backends")).cloned().collect();
+        let is_left = |element: &Element| BACKENDS.contains(&&element.set[..]);
+        let left: Vec<_> = self.elements.iter().filter(|e| is_left(e)).cloned().collect();
         for Element { set, key, value } in &left {
             listed.broken.push(format!("{key} : {value} of {set} of nftables is too much"));
         }
-        self.elements.retain(|element| !element.set.starts_with("backends"));
+        self.elements.retain(|element| !is_left(element));
     }
 
     fn turns(&mut self, key: Key, entry: &Element) -> Option<Turns> {
@@ -148,19 +165,14 @@ impl Seen {
         let [(rule, comment)] = &rules[..] else { return None };
         let (count, snat) = Turns::parse(comment)?;
         // What the rule does is as its comment says.
-        let modulus = format!("\"mod\":{count},");
-        let is_marked = match key.mark(snat) {
-            Some(mark) => rule.contains(&format!("\"value\":{mark}}}")),
-            None => !rule.contains("\"mark\""),
-        };
-        if !rule.contains(&modulus) || !is_marked {
+        if !takes_turns(rule, key, count, snat) {
             return None;
         }
-        let set = if key.v6 { "backends6" } else { "backends4" };
+        let set = key.backends();
         let mut slots = Vec::new();
         for slot in 0..count {
-            let wanted = format!("{} . {slot}", entry.key);
-            let first = Element { set: set.to_owned(), key: wanted, value: String::new() };
+            let wanted = format!("{} . {slot}", key.port);
+            let first = Element { set: set.clone(), key: wanted, value: String::new() };
             let there = self.elements.range(&first..).next();
             let there = there.filter(|e| e.set == first.set && e.key == first.key)?.clone();
             self.elements.remove(&there);
@@ -169,6 +181,34 @@ impl Seen {
         }
         Some(Turns { slots, snat })
     }
+}
+
+/// Whether a rule marks connections to a port as it should, sends each to the next of so many
+/// backends, and does nothing else.
+fn takes_turns(rule: &Value, key: Key, count: usize, snat: bool) -> bool {
+    let steps = rule.as_array().map_or(&[][..], Vec::as_slice);
+    let (mark, dnat) = match steps {
+        [step] => (None, &step["dnat"]),
+        [first, step] => {
+            let mangle = &first["mangle"];
+            let is_mark = mangle["key"]["meta"]["key"] == "mark";
+            (is_mark.then(|| text(&mangle["value"])), &step["dnat"])
+        }
+        _ => return false,
+    };
+    let wanted = key.mark(snat).map(|mark| mark.to_string());
+    let map = &dnat["addr"]["map"];
+    let [port, turn] = [0, 1].map(|part| &map["key"]["concat"][part]);
+    mark == wanted
+        && (steps.len() == 2) == wanted.is_some()
+        && dnat["family"] == if key.v6 { "ip6" } else { "ip" }
+        && dnat["flags"].is_null()
+        && map["data"] == format!("@{}", key.backends())
+        && port["payload"]["protocol"] == name_of(key.protocol)
+        && port["payload"]["field"] == "dport"
+        && turn["numgen"]["mode"] == "inc"
+        && text(&turn["numgen"]["mod"]) == count.to_string()
+        && text(&turn["numgen"]["offset"]) == "0"
 }
 
 fn key_of(entry: &Element) -> Option<Key> {

@@ -21,10 +21,11 @@ use super::plan::{Ends, MARKS, mark_of};
 use super::{DesiredPorts, PublishedEnds, ingress_v6};
 use crate::device::Mac;
 use crate::layout::LED;
-use crate::netfilter::Gone;
+use crate::netfilter::{Flow, Gone};
 use crate::table::{begun, settled};
 
 mod listing;
+mod messages;
 mod rules;
 mod text;
 
@@ -72,13 +73,20 @@ impl Table {
     /// What should be there, changed as little as possible from what is. `opened`: the bridge
     /// takes packets to 127.0.0.0/8 because of this table.
     pub(super) fn of(desired: &DesiredPorts, found: &Self, opened: bool) -> Self {
-        let mut table = Self { fixed: Fixed::of(desired), ..Self::default() };
-        table.add_tasks(desired);
+        let mut table = Self::of_ends(desired, found);
+        table.fixed = Fixed::of(desired);
         table.add_peers(desired);
-        table.add_homes(desired);
         if opened {
             table.add("opened", &desired.bridge, "");
         }
+        table
+    }
+
+    /// Of what should be there, what tasks and ports have.
+    pub(super) fn of_ends(desired: &DesiredPorts, found: &Self) -> Self {
+        let mut table = Self { fixed: found.fixed.clone(), ..Self::default() };
+        table.add_tasks(desired);
+        table.add_homes(desired);
         let ends = Ends::of(desired);
         for ((protocol, port), published) in &desired.ports {
             let protocol = number_of(*protocol);
@@ -94,13 +102,45 @@ impl Table {
                 let key = Key { protocol, port: *port, v6 };
                 let slots = match found.ports.get(&key).filter(|there| !there.slots.is_empty()) {
                     Some(there) => settled(&there.slots, wanted),
-                    None => begun(wanted, desired.number),
+                    None => begun(wanted, desired.number.into()),
                 };
                 let snat = published.snat && !slots.is_empty();
                 table.ports.insert(key, Turns { slots, snat });
             }
         }
         table
+    }
+
+    /// What there is where two others have something.
+    pub(super) fn part(&self, others: &[Self; 2]) -> Self {
+        let mut part = Self { fixed: self.fixed.clone(), ..Self::default() };
+        for other in others {
+            for Element { set, key, .. } in &other.elements {
+                part.elements.extend(self.element(set, key).cloned());
+            }
+            let ports = other.ports.keys();
+            part.ports.extend(ports.filter_map(|key| Some((*key, self.ports.get(key)?.clone()))));
+        }
+        part
+    }
+
+    /// Puts something in the place of a part.
+    pub(super) fn replace(&mut self, part: &Self, by: Self) {
+        for element in &part.elements {
+            self.elements.remove(element);
+        }
+        for key in part.ports.keys() {
+            self.ports.remove(key);
+        }
+        self.elements.extend(by.elements);
+        self.ports.extend(by.ports);
+    }
+
+    fn element(&self, set: &str, key: &str) -> Option<&Element> {
+        let (set, key) = (set.to_owned(), key.to_owned());
+        let least = Element { set, key, value: String::new() };
+        let found = self.elements.range(&least..).next();
+        found.filter(|found| (&found.set, &found.key) == (&least.set, &least.key))
     }
 
     fn add_tasks(&mut self, desired: &DesiredPorts) {
@@ -143,11 +183,13 @@ impl Table {
 
     /// The addresses of a node with those of its own tasks.
     fn add_homes(&mut self, desired: &DesiredPorts) {
-        let ends = desired.peers.iter().map(|(number, address)| (*address, *number));
-        let addresses: BTreeSet<_> =
-            ends.chain(desired.nodes.iter().map(|(address, number)| (*address, *number))).collect();
+        let ends = desired.peers.iter().map(|(number, address)| (*number, *address));
+        let others = desired.nodes.iter().map(|(address, number)| (*number, *address));
+        let addresses: BTreeSet<_> = ends.chain(others).collect();
+        let least = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
         for (task, remote) in &desired.elsewhere {
-            for (address, _) in addresses.iter().filter(|(_, number)| *number == remote.node) {
+            let of_its = addresses.range((remote.node, least)..);
+            for (_, address) in of_its.take_while(|(number, _)| *number == remote.node) {
                 match address {
                     IpAddr::V4(v4) => self.add("homes4", format!("{v4} . {task}"), ""),
                     IpAddr::V6(v6) => {
@@ -193,6 +235,33 @@ impl Table {
         }
         // Of sets, there is no value.
         unlike.into_iter().map(|said| said.replace("  ", " ")).collect()
+    }
+
+    /// Whether somebody serves what went once.
+    pub(super) fn serves(&self, gone: &Gone) -> bool {
+        match *gone {
+            Gone::Port { protocol, port, end, target } => {
+                let key = Key { protocol, port, v6: end.is_ipv6() };
+                self.ports.get(&key).is_some_and(|turns| turns.slots.contains(&(end, target)))
+            }
+            Gone::Pair { to, by } => {
+                let set = if to.is_ipv4() { "here4" } else { "here6" };
+                let there = self.element(set, &to.to_string());
+                there.is_some_and(|there| there.value == by.to_string())
+            }
+        }
+    }
+
+    /// Whether a flow goes where nobody serves. Those to ports that are not published may be
+    /// others'.
+    pub(super) fn is_astray(&self, flow: &Flow) -> bool {
+        let Flow { protocol, to, port, answered_by: end, target, .. } = *flow;
+        let set = if to.is_ipv4() { "here4" } else { "here6" };
+        if self.element(set, &to.to_string()).is_some() {
+            return !self.serves(&Gone::Pair { to, by: end });
+        }
+        let is_published = self.ports.contains_key(&Key { protocol, port, v6: end.is_ipv6() });
+        is_published && !self.serves(&Gone::Port { protocol, port, end, target })
     }
 
     /// Flows that go where nobody serves them any more.

@@ -1,13 +1,13 @@
 //! The rules that are always there.
 
-use std::hash::{DefaultHasher, Hash, Hasher};
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 use swarmw_model::NodeId;
 
 use super::{DesiredPorts, MARKS, MASK, sources};
 use crate::layout::LED;
-use crate::ports::plan::DEVICE;
+use crate::ports::plan::GROUP;
+use crate::seal::fingerprint;
 
 /// What the rules that are always there depend on.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,6 +35,16 @@ pub(super) fn owned_by(node: NodeId) -> String {
     format!("of-{node}")
 }
 
+// === impl Chain ===
+
+impl Chain {
+    /// All that it is made of.
+    fn texts(&self) -> impl Iterator<Item = &str> {
+        let rules = self.rules.iter().flat_map(|(rule, comment)| [&rule[..], comment]);
+        [&self.name[..], self.hook].into_iter().chain(rules)
+    }
+}
+
 // === impl Fixed ===
 
 impl Default for Fixed {
@@ -53,62 +63,51 @@ impl Fixed {
     /// All chains but those of ports. The last two have no rules: their names say whose this
     /// table is, and of which rules it was made.
     pub(super) fn chains(&self) -> Vec<Chain> {
-        let mut chains = vec![self.guard(), self.arrive(), self.publish(), publish_own()];
-        chains.extend([lead(), lead_own()]);
-        chains.extend([unserved(), unserved_own(), refuse(), apart(), apart_own()]);
+        let mut chains = vec![guard(), guard_nodes(), self.arrive(), arrive_nodes()];
+        chains.extend([self.publish(), publish_own(), lead_own()]);
+        chains.extend([refuse(), apart(), apart_own()]);
         chains.extend([self.back(), arrived()]);
-        chains.extend([self.mask(), clamp(), leave()]);
-        let mut hasher = DefaultHasher::new();
-        for chain in &chains {
-            (&chain.name, chain.hook, &chain.rules).hash(&mut hasher);
-        }
-        for name in [owned_by(self.node), format!("made-{:016x}", hasher.finish())] {
+        chains.extend([self.mask(), self.mask_away(), mask_near(), leave()]);
+        let made = format!("made-{}", fingerprint(chains.iter().flat_map(Chain::texts)));
+        for name in [owned_by(self.node), made] {
             chains.push(Chain { name, hook: "", rules: Vec::new() });
         }
         chains
     }
 
-    fn guard(&self) -> Chain {
-        chain(
-            "guard",
-            "type filter hook prerouting priority raw; policy accept;",
-            [
-                (on("ip daddr 127.0.0.0/8 drop"), "nobody else is this machine"),
-                ("iifname @opened ip daddr 127.0.0.0/8 drop".to_owned(), "nor are containers"),
-                (on("ip saddr 127.0.0.0/8 drop"), "nor does it send from elsewhere"),
-                ("iifname @opened ip saddr 127.0.0.0/8 drop".to_owned(), "nor do containers"),
-                (
-                    on("ct original zone set ether saddr map @zones accept"),
-                    "one client by two nodes is two connections",
-                ),
-                (on("drop"), "of no node"),
-            ],
-        )
-    }
-
+    /// After what translates, which is at -100 whatever a chain of it says. It is one chain, as
+    /// each costs every packet.
     fn arrive(&self) -> Chain {
         let bridge = &self.bridge;
         chain(
             "arrive",
-            "type filter hook prerouting priority mangle + 5; policy accept;",
+            "type filter hook prerouting priority -95; policy accept;",
             [
-                (
-                    on(&format!(
-                        "meta nfproto ipv4 ct direction reply ct status dnat meta mark set {LED:#x}"
-                    )),
-                    "an answer comes from where it should",
-                ),
-                (
-                    on("ct direction original ct state new ct mark set ether saddr map @entries"),
-                    "a connection by another node",
-                ),
+                (on("goto arrive-nodes"), "by other nodes"),
                 (
                     format!(
-                        "iifname {{ \"{bridge}\", \"{DEVICE}\" }} ct mark & {MASK:#x} == {MARKS:#x} \
-                     meta mark set ct mark"
+                        "{} iifname \"{bridge}\" meta mark set ct mark accept",
+                        came_by_another()
                     ),
                     "is answered by that node",
                 ),
+                (
+                    format!(
+                        "ct direction original ct status dnat ip daddr @there4 \
+                     meta mark & {MASK:#x} != {LED:#x} meta mark set {LED:#x} accept"
+                    ),
+                    "to a task elsewhere",
+                ),
+                (
+                    format!(
+                        "meta mark {LED:#x} ct direction original ip daddr != @there4 \
+                     meta mark set 0"
+                    ),
+                    "a task here needs no leading",
+                ),
+                (of_others(), "left to who has it"),
+                (refused(4), "nobody serves it"),
+                (refused(6), "nobody serves it on IPv6"),
             ],
         )
     }
@@ -157,32 +156,102 @@ impl Fixed {
 
     fn mask(&self) -> Chain {
         let bridge = &self.bridge;
-        let four = self.source4.map_or("masquerade".to_owned(), |by| format!("snat ip to {by}"));
-        let six = format!("snat ip6 to {}", self.source6);
-        let away =
-            |what: &str, by: &str| format!("oifname \"{DEVICE}\" ct status dnat {what} {by}");
-        let near = |what: &str| format!("oifname \"{bridge}\" ct status dnat {what} masquerade");
-        let inner = format!("iifname {{ \"{bridge}\", \"docker0\", \"br-*\" }}");
-        let masked = format!("meta mark {MASKED:#x}");
-        let v4 = |what: &str| format!("meta nfproto ipv4 {what}");
-        let v6 = |what: &str| format!("meta nfproto ipv6 {what}");
         chain(
             "mask",
             "type nat hook postrouting priority srcnat - 5; policy accept;",
             [
-                (away("ip saddr 127.0.0.0/8", &four), "this machine by 127.0.0.1"),
-                (away("ip saddr . ip daddr @homes4", &four), "a node led back to itself"),
-                (away("ip6 saddr . ip6 daddr @homes6", &six), "a node led back by IPv6"),
-                (away(&v4(&inner), &four), "a container here"),
-                (away(&v6(&inner), &six), "a container here of IPv6"),
-                (away(&v4(&masked), &four), "a service that wants it"),
-                (away(&v6(&masked), &six), "a service that wants it of IPv6"),
-                (near("ip saddr 127.0.0.0/8"), "this machine by 127.0.0.1, to a container here"),
-                (near(&format!("meta mark {BACK:#x}")), "a container to one beside it"),
-                (near(&format!("meta mark {MASKED:#x}")), "a service here that wants it"),
+                (to("ct status dnat goto mask-away"), "to other nodes"),
+                (format!("oifname \"{bridge}\" ct status dnat goto mask-near"), "to those here"),
             ],
         )
     }
+
+    fn mask_away(&self) -> Chain {
+        let four = self.source4.map_or("masquerade".to_owned(), |by| format!("snat ip to {by}"));
+        let six = format!("snat ip6 to {}", self.source6);
+        let inner = format!("iifname {{ \"{}\", \"docker0\", \"br-*\" }}", self.bridge);
+        let masked = format!("meta mark {MASKED:#x}");
+        let v4 = |what: &str| format!("meta nfproto ipv4 {what} {four}");
+        let v6 = |what: &str| format!("meta nfproto ipv6 {what} {six}");
+        chain(
+            "mask-away",
+            "",
+            [
+                (format!("ip saddr 127.0.0.0/8 {four}"), "this machine by 127.0.0.1"),
+                (format!("ip saddr . ip daddr @homes4 {four}"), "a node led back to itself"),
+                (format!("ip6 saddr . ip6 daddr @homes6 {six}"), "a node led back by IPv6"),
+                (v4(&inner), "a container here"),
+                (v6(&inner), "a container here of IPv6"),
+                (v4(&masked), "a service that wants it"),
+                (v6(&masked), "a service that wants it of IPv6"),
+            ],
+        )
+    }
+}
+
+/// Before what the kernel knows of connections.
+fn guard() -> Chain {
+    chain(
+        "guard",
+        "type filter hook prerouting priority raw; policy accept;",
+        [
+            (on("goto guard-nodes"), "from other nodes"),
+            ("ip daddr 127.0.0.0/8 iifname @opened drop".to_owned(), "not for containers"),
+            ("ip saddr 127.0.0.0/8 iifname @opened drop".to_owned(), "nor do they send so"),
+        ],
+    )
+}
+
+fn guard_nodes() -> Chain {
+    chain(
+        "guard-nodes",
+        "",
+        [
+            ("ip daddr 127.0.0.0/8 drop".to_owned(), "nobody else is this machine"),
+            ("ip saddr 127.0.0.0/8 drop".to_owned(), "nor does it send from elsewhere"),
+            (
+                "ct original zone set ether saddr map @zones accept".to_owned(),
+                "one client by two nodes is two connections",
+            ),
+            ("drop".to_owned(), "of no node"),
+        ],
+    )
+}
+
+fn arrive_nodes() -> Chain {
+    chain(
+        "arrive-nodes",
+        "",
+        [
+            (
+                format!(
+                    "meta nfproto ipv4 ct direction reply ct status dnat meta mark set {LED:#x}"
+                ),
+                "an answer comes from where it should",
+            ),
+            (
+                "ct direction original ct state new ct mark set ether saddr map @entries"
+                    .to_owned(),
+                "a connection by another node",
+            ),
+            (format!("{} meta mark set ct mark", came_by_another()), "it stays with that node"),
+        ],
+    )
+}
+
+fn mask_near() -> Chain {
+    chain(
+        "mask-near",
+        "",
+        [
+            (
+                "ip saddr 127.0.0.0/8 masquerade".to_owned(),
+                "this machine by 127.0.0.1, to a container here",
+            ),
+            (format!("meta mark {BACK:#x} masquerade"), "a container to one beside it"),
+            (format!("meta mark {MASKED:#x} masquerade"), "a service here that wants it"),
+        ],
+    )
 }
 
 fn publish_own() -> Chain {
@@ -191,31 +260,9 @@ fn publish_own() -> Chain {
         "type nat hook output priority -105; policy accept;",
         [
             ("ip6 daddr ::1 accept".to_owned(), "the kernel has no way out of it"),
+            (of_others(), "left to who has it, as resolvers have 127.0.0.53"),
             (published(4), "this machine's connections, too"),
             (published(6), "this machine's connections of IPv6, too"),
-        ],
-    )
-}
-
-/// After what translates, which is at -100 whatever a chain of it says.
-fn lead() -> Chain {
-    chain(
-        "lead",
-        "type filter hook prerouting priority -95; policy accept;",
-        [
-            (
-                format!(
-                    "ct direction original ct status dnat ip daddr @there4 \
-                     meta mark & {MASK:#x} != {LED:#x} meta mark set {LED:#x}"
-                ),
-                "to a task elsewhere",
-            ),
-            (
-                format!(
-                    "ct direction original ip daddr != @there4 meta mark {LED:#x} meta mark set 0"
-                ),
-                "a task here needs no leading",
-            ),
         ],
     )
 }
@@ -236,26 +283,6 @@ fn lead_own() -> Chain {
     )
 }
 
-fn unserved() -> Chain {
-    chain(
-        "unserved",
-        "type filter hook prerouting priority -90; policy accept;",
-        [(refused(4), "nobody serves it"), (refused(6), "nobody serves it on IPv6")],
-    )
-}
-
-fn unserved_own() -> Chain {
-    chain(
-        "unserved-own",
-        "type filter hook output priority filter; policy accept;",
-        [
-            ("ip6 daddr ::1 accept".to_owned(), "left to user space"),
-            (refused(4), "nobody serves it"),
-            (refused(6), "nobody serves it on IPv6"),
-        ],
-    )
-}
-
 fn refuse() -> Chain {
     chain(
         "refuse",
@@ -268,7 +295,7 @@ fn refuse() -> Chain {
 }
 
 fn apart() -> Chain {
-    let other = format!("iifname != \"{DEVICE}\" oifname != \"{DEVICE}\" goto back");
+    let other = format!("iifgroup != {GROUP} oifgroup != {GROUP} goto back");
     chain(
         "apart",
         "type filter hook forward priority filter; policy accept;",
@@ -281,13 +308,16 @@ fn apart() -> Chain {
 }
 
 fn apart_own() -> Chain {
-    let to = |rule: &str| format!("oifname \"{DEVICE}\" {rule}");
     chain(
         "apart-own",
         "type filter hook output priority filter; policy accept;",
         [
             (to("ct status dnat accept"), "this machine's connections to published ports"),
             (to("drop"), "and none to others of the tasks"),
+            ("ip6 daddr ::1 accept".to_owned(), "left to user space"),
+            (of_others(), "left to who has it"),
+            (refused(4), "nobody serves it"),
+            (refused(6), "nobody serves it on IPv6"),
         ],
     )
 }
@@ -303,25 +333,24 @@ fn arrived() -> Chain {
     )
 }
 
-fn clamp() -> Chain {
-    let lower = "tcp flags & (syn | rst) == syn tcp option maxseg size set rt mtu";
-    chain(
-        "clamp",
-        "type filter hook postrouting priority mangle; policy accept;",
-        [(format!("oifname \"{DEVICE}\" {lower}"), "segments fit between nodes")],
-    )
-}
-
 /// After what masks. VXLAN would hand the mark on to its own packets.
 fn leave() -> Chain {
+    // Both marks differ in one bit.
+    let (mask, mark) = (MASK & !(MARKS ^ LED), MARKS & LED);
+    let lower = "tcp flags & (syn | rst) == syn tcp option maxseg size set rt mtu";
     chain(
         "leave",
         "type filter hook postrouting priority 105; policy accept;",
-        [(
-            format!("meta mark & {MASK:#x} {{ {MARKS:#x}, {LED:#x} }} meta mark set 0"),
-            "the way is found",
-        )],
+        [
+            (format!("meta mark & {mask:#x} == {mark:#x} meta mark set 0"), "the way is found"),
+            (to(lower), "segments fit between nodes"),
+        ],
     )
+}
+
+/// Addresses of the loopback device besides the usual one, which some program or other has.
+fn of_others() -> String {
+    "ip daddr 127.0.0.2-127.255.255.255 accept".to_owned()
 }
 
 fn published(family: u8) -> String {
@@ -338,9 +367,19 @@ fn refused(family: u8) -> String {
     )
 }
 
-/// A rule for what arrives by the device.
+/// A rule for what arrives by the device. Its group is a number, which costs each packet of
+/// the machine less than a name.
 fn on(rule: &str) -> String {
-    format!("iifname \"{DEVICE}\" {rule}")
+    format!("iifgroup {GROUP} {rule}")
+}
+
+/// A rule for what leaves by the device.
+fn to(rule: &str) -> String {
+    format!("oifgroup {GROUP} {rule}")
+}
+
+fn came_by_another() -> String {
+    format!("ct mark & {MASK:#x} == {MARKS:#x}")
 }
 
 fn chain<const N: usize>(

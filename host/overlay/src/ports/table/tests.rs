@@ -76,9 +76,9 @@ fn one_backend_less_is_a_slot_and_the_count() {
     let after = table(&desired, &before);
     let wanted = "\
 flush chain inet swarmw_ports tcp-8080
-add rule inet swarmw_ports tcp-8080 meta mark set 0x535f0000 dnat ip to meta l4proto . th dport . numgen inc mod 2 map @backends4 comment \"2\"
-delete element inet swarmw_ports backends4 { 6 . 8080 . 0, 6 . 8080 . 2 }
-add element inet swarmw_ports backends4 { 6 . 8080 . 0 : 10.0.0.12 . 80 }
+add rule inet swarmw_ports tcp-8080 meta mark set 0x535f0000 dnat ip to tcp dport . numgen inc mod 2 map @tcp4 comment \"2\"
+delete element inet swarmw_ports tcp4 { 8080 . 0, 8080 . 2 }
+add element inet swarmw_ports tcp4 { 8080 . 0 : 10.0.0.12 . 80 }
 ";
     let change = after.change_from(&before);
     assert_eq!(change.text, wanted);

@@ -4,27 +4,24 @@ use std::collections::BTreeSet;
 use std::fmt::Write;
 
 use super::rules::{Chain, MASKED};
-use super::{Element, Key, Table, Turns, name_of};
+use super::{Element, Key, Table, Turns, messages, name_of};
 use crate::layout::LED;
+use crate::netfilter::Asked;
 
 /// The family and name of the table.
 pub(in crate::ports) const TABLE: &str = "inet swarmw_ports";
 
-/// Sets and maps: name and type. (`tcp dport` stands for any port: nft 1.0.6 does not know
-/// `th dport` again when it reads it from the kernel.)
-pub(super) const SETS: [(&str, &str, &str); 16] = [
+/// Sets and maps: name and type. Backends are apart by protocol: to nft 1.0.6, a port of a
+/// map's type is one of its protocol alone, and so is the first rule that it reads with it.
+pub(super) const SETS: [(&str, &str, &str); 20] = [
     ("map", "ports4", "type inet_proto . inet_service : verdict"),
     ("map", "ports6", "type inet_proto . inet_service : verdict"),
-    (
-        "map",
-        "backends4",
-        "typeof meta l4proto . tcp dport . numgen inc mod 2 : ip daddr . tcp dport",
-    ),
-    (
-        "map",
-        "backends6",
-        "typeof meta l4proto . tcp dport . numgen inc mod 2 : ip6 daddr . tcp dport",
-    ),
+    ("map", "tcp4", "typeof tcp dport . numgen inc mod 2 : ip daddr . tcp dport"),
+    ("map", "tcp6", "typeof tcp dport . numgen inc mod 2 : ip6 daddr . tcp dport"),
+    ("map", "udp4", "typeof udp dport . numgen inc mod 2 : ip daddr . udp dport"),
+    ("map", "udp6", "typeof udp dport . numgen inc mod 2 : ip6 daddr . udp dport"),
+    ("map", "sctp4", "typeof sctp dport . numgen inc mod 2 : ip daddr . sctp dport"),
+    ("map", "sctp6", "typeof sctp dport . numgen inc mod 2 : ip6 daddr . sctp dport"),
     ("map", "here4", "type ipv4_addr : ipv4_addr"),
     ("map", "here6", "type ipv6_addr : ipv6_addr"),
     ("set", "there4", "type ipv4_addr"),
@@ -39,10 +36,15 @@ pub(super) const SETS: [(&str, &str, &str); 16] = [
     ("set", "opened", "type ifname"),
 ];
 
+/// Of them, those of backends.
+pub(super) const BACKENDS: [&str; 6] = ["tcp4", "tcp6", "udp4", "udp6", "sctp4", "sctp6"];
+
 /// One transaction, and what is in it.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(in crate::ports) struct Change {
     pub(in crate::ports) text: String,
+    /// The same for the kernel; none: only `nft` can say it.
+    pub(in crate::ports) asked: Option<Vec<Asked>>,
     pub(in crate::ports) chains: usize,
     pub(in crate::ports) elements: usize,
 }
@@ -68,7 +70,7 @@ impl Table {
         }
         text.push_str("}\n");
         let rest = self.change_from(&Self::default());
-        Change { text: text + &rest.text, ..rest }
+        Change { text: text + &rest.text, asked: None, ..rest }
     }
 
     /// What leads from another table to this one; both of the same rules.
@@ -76,7 +78,8 @@ impl Table {
         let (there, wanted) = (found.elements_unlike(self), self.elements_unlike(found));
         let surplus: Vec<_> = there.difference(&wanted).collect();
         let missing: Vec<_> = wanted.difference(&there).collect();
-        let mut change = Change { elements: surplus.len() + missing.len(), ..Change::default() };
+        let elements = surplus.len() + missing.len();
+        let mut change = Change { elements, asked: Some(Vec::new()), ..Change::default() };
         for (key, turns) in self.served() {
             let before = found.ports.get(key).filter(|before| !before.slots.is_empty());
             if before.is_none_or(|before| before.comment() != turns.comment()) {
@@ -84,11 +87,20 @@ impl Table {
             }
         }
         change.elements("delete", &surplus);
+        for element in surplus {
+            change.ask(messages::delete_element(element));
+        }
         change.elements("add", &missing);
+        for element in missing {
+            change.ask(messages::new_element(element));
+        }
         // Nothing leads to them any more.
         for (key, _) in found.served() {
             if self.ports.get(key).is_none_or(|turns| turns.slots.is_empty()) {
                 let _ = writeln!(change.text, "delete chain {TABLE} {}", key.chain());
+                // It may not have rules.
+                change.ask(Some(messages::delete_rules(*key)));
+                change.ask(Some(messages::delete_chain(*key)));
                 change.chains += 1;
             }
         }
@@ -130,6 +142,11 @@ impl Key {
         }
     }
 
+    /// The map of backends.
+    pub(super) fn backends(&self) -> String {
+        self.set(name_of(self.protocol))
+    }
+
     fn set(&self, name: &str) -> String {
         format!("{name}{}", if self.v6 { 6 } else { 4 })
     }
@@ -140,8 +157,8 @@ impl Key {
             return vec![Element { set: self.set("refused"), key, value: String::new() }];
         }
         let slots = turns.slots.iter().enumerate().map(|(slot, (end, target))| Element {
-            set: self.set("backends"),
-            key: format!("{key} . {slot}"),
+            set: self.backends(),
+            key: format!("{} . {slot}", self.port),
             value: format!("{end} . {target}"),
         });
         let mut elements: Vec<_> = slots.collect();
@@ -182,14 +199,25 @@ impl Change {
         let ip = if key.v6 { "ip6" } else { "ip" };
         let mark = key.mark(turns.snat).map(|mark| format!("meta mark set {mark:#x} "));
         let mark = mark.unwrap_or_default();
-        let (count, map, comment) = (turns.slots.len(), key.set("backends"), turns.comment());
+        let (count, map, comment) = (turns.slots.len(), key.backends(), turns.comment());
+        let protocol = name_of(key.protocol);
         let _ = writeln!(
             self.text,
             "{verb} chain {TABLE} {name}\n\
-             add rule {TABLE} {name} {mark}dnat {ip} to meta l4proto . th dport . \
+             add rule {TABLE} {name} {mark}dnat {ip} to {protocol} dport . \
              numgen inc mod {count} map @{map} comment \"{comment}\""
         );
+        let emptied = if there { messages::delete_rules(key) } else { messages::new_chain(key) };
+        self.ask(Some(emptied));
+        self.ask(Some(messages::new_rule(key, turns)));
         self.chains += 1;
+    }
+
+    fn ask(&mut self, asked: Option<Asked>) {
+        match (&mut self.asked, asked) {
+            (Some(all), Some(asked)) => all.push(asked),
+            (all, _) => *all = None,
+        }
     }
 
     fn elements(&mut self, verb: &str, elements: &[&Element]) {

@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 use std::io::ErrorKind;
 
-use super::peers::{Flow, ask, ask_often, by, echo, sctp_init, serve};
-use super::world::World;
+use super::peers::{Flow, SERVED, ask, ask_often, by, echo, serve};
+use super::sctp;
+use super::world::{Container, World, ip, path};
 
 const BOTH: [&str; 2] = ["10.0.1.0/24", "fd00:1::/64"];
 
@@ -17,6 +18,7 @@ async fn served() -> World {
         let (four, six) = (format!("10.0.1.1{machine}"), format!("fd00:1::1{machine}"));
         let server = world.container(machine, web, &[&four, &six]).await;
         serve(&world.containers[server]);
+        sctp::serve_on(&world.containers[server], SERVED);
     }
     world.balance(web, "10.0.1.2", &[1, 2, 3]);
     world.balance(web, "fd00:1::2", &[1, 2, 3]);
@@ -75,17 +77,35 @@ async fn what_nobody_serves_is_refused_at_once() {
             let refused = Flow::open(client, to).ask().expect_err("nobody").kind();
             assert_eq!(refused, ErrorKind::ConnectionRefused, "UDP to {to}");
         }
+        let refused = sctp::ask(client, to).expect_err("nobody").kind();
+        assert_eq!(refused, ErrorKind::ConnectionRefused, "SCTP to {to}");
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn sctp_is_balanced_as_well() {
     let mut world = served().await;
+    for (to, from) in [("10.0.1.2", "10.0.1.5"), ("fd00:1::2", "fd00:1::5")] {
+        let each = ["c1", "c2", "c3"].map(|name| (by(name, from), 2));
+        let answers = sctp::ask_often(&world.containers[0], to, 6);
+        assert_eq!(answers, BTreeMap::from(each), "to {to}");
+    }
+    // A server that is its own client.
+    for (to, from, gateway) in
+        [("10.0.1.2", "10.0.1.10", "10.0.1.1"), ("fd00:1::2", "fd00:1::10", "fd00:1::1")]
+    {
+        let all = [(by("c1", gateway), 1), (by("c2", from), 1), (by("c3", from), 1)];
+        let answers = sctp::ask_often(&world.containers[1], to, 3);
+        assert_eq!(answers, BTreeMap::from(all), "to {to} from one of them");
+    }
+    // One that goes is led to no more.
     world.balance(0, "10.0.1.2", &[3]);
+    world.balance(0, "fd00:1::2", &[3]);
     world.apply().await;
-    let (client, server) = (&world.containers[0], &world.containers[3]);
-    let seen = sctp_init(client, server, "10.0.1.2").expect("it arrives");
-    assert_eq!(seen.to_string(), "10.0.1.5");
+    for (to, from) in [("10.0.1.2", "10.0.1.5"), ("fd00:1::2", "fd00:1::5")] {
+        let answers = sctp::ask_often(&world.containers[0], to, 3);
+        assert_eq!(answers, BTreeMap::from([(by("c3", from), 3)]), "to {to}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -103,4 +123,29 @@ async fn clients_on_several_nodes_do_not_all_begin_with_one_backend() {
         .collect();
     answers.sort();
     assert_eq!(answers, ["c1", "c2", "c3"]);
+}
+
+/// Each is the only one of its network on its node: with it the network comes and goes.
+#[tokio::test(flavor = "multi_thread")]
+async fn containers_that_come_one_by_one_go_to_each_backend_in_turn() {
+    let mut world = World::new(2).await;
+    let web = world.network(4097, &["10.0.1.0/24"]);
+    for server in 0..3 {
+        let server = world.container(1, web, &[&format!("10.0.1.1{server}")]).await;
+        serve(&world.containers[server]);
+    }
+    world.balance(web, "10.0.1.2", &[0, 1, 2]);
+    let mut counted = BTreeMap::new();
+    for _ in 0..6 {
+        let client = world.container(0, web, &["10.0.1.5"]).await;
+        world.apply().await;
+        let answer = ask(&world.containers[client], "10.0.1.2").expect("an answer");
+        *counted.entry(answer.by).or_insert(0) += 1;
+        let Container { space, veth, .. } = world.containers.remove(client);
+        world.apply().await;
+        world.machines[0].overlay.unlink(&veth).await.expect("unlinked");
+        ip(&format!("netns delete {space}"));
+        assert!(!path(world.router(0)).exists(), "its router is left");
+    }
+    assert_eq!(counted, ["c0", "c1", "c2"].map(|server| (server.to_owned(), 2)).into());
 }

@@ -2,7 +2,7 @@
 
 use std::io::ErrorKind;
 
-use swarmw_overlay::{Applied, extend};
+use swarmw_overlay::{Applied, Overlay, extend};
 
 use super::peers::{Connection, Flow, ask, by, serve};
 use super::world::{Container, World, path, pool, within};
@@ -92,6 +92,31 @@ async fn a_udp_flow_goes_elsewhere_when_its_backend_goes() {
     world.balance(0, "10.0.1.2", &[]);
     world.apply_on(0).await;
     assert_eq!(flow.ask().expect_err("nobody").kind(), ErrorKind::ConnectionRefused);
+}
+
+/// Whoever changed the table did not come to forget the flow: here it is begun by a rule that
+/// comes and goes.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_udp_flow_that_an_earlier_process_should_have_forgotten_is_by_the_next() {
+    let mut world = served().await;
+    world.balance(0, "10.0.1.2", &[2, 3]);
+    world.apply_on(0).await;
+    let router = world.router(0).to_owned();
+    within(&router, "nft add table ip late");
+    within(&router, "nft add chain ip late pre { type nat hook prerouting priority -105 ; }");
+    within(&router, "nft add rule ip late pre udp dport 80 dnat to 10.0.1.10");
+    let flow = Flow::open(&world.containers[0], "10.0.1.2");
+    assert_eq!(flow.ask().expect("an answer").by, "c1");
+    within(&router, "nft delete table ip late");
+    let served = Flow::open(&world.containers[0], "10.0.1.2");
+    let by = served.ask().expect("an answer");
+    let settings = world.machines[0].settings.clone();
+    world.machines[0].overlay = Overlay::open(settings).await.expect("opened");
+    let applied = world.apply_on(0).await;
+    assert_eq!(applied, Applied { flows: 1, flows_read: applied.flows_read, ..Applied::default() });
+    assert_ne!(flow.ask().expect("an answer").by, "c1");
+    assert_eq!(served.ask().expect("an answer"), by, "one that is served stays");
+    assert!(world.apply_on(0).await.is_nothing());
 }
 
 #[tokio::test(flavor = "multi_thread")]

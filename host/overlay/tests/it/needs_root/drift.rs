@@ -199,6 +199,27 @@ async fn rules_of_another_release_are_written_anew() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_rule_that_was_changed_while_no_process_was_there_is_written_anew() {
+    let world = served().await;
+    let settings = world.machines[0].settings.clone();
+    let open = || async { swarmw_overlay::Overlay::open(settings.clone()).await.expect("opened") };
+    within(
+        world.router(0),
+        "nft flush chain inet swarmw hairpin ; add rule inet swarmw hairpin \
+         drop comment \"is answered by way of its gateway\"",
+    );
+    let overlay = open().await;
+    let applied = overlay.apply(world.desired(0)).await.expect("applied");
+    assert_eq!(applied.tables, 1, "{applied:?}");
+    assert!(within(world.router(0), "nft list chain inet swarmw hairpin").contains("masquerade"));
+    let answers = ask_often(&world.containers[0], "10.0.1.2", 4);
+    assert_eq!(answers.into_values().collect::<Vec<_>>(), [2, 2]);
+    // What was written is known to the next one.
+    let applied = open().await.apply(world.desired(0)).await.expect("applied");
+    assert!(applied.is_nothing(), "{applied:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_namespace_that_lost_its_name_gets_it_back_with_all_that_is_in_it() {
     let world = served().await;
     let path = world.machines[0].settings.path();

@@ -109,6 +109,24 @@ async fn nothing_is_left_after_the_last_network() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn who_is_told_of_no_network_any_more_leaves_nothing_once_its_containers_left() {
+    let world = served().await;
+    let first = &world.machines[0];
+    first.overlay.clear().await.expect("looked");
+    assert!(first.settings.path().exists(), "a container has its link");
+    first.overlay.unlink(&world.containers[0].veth).await.expect("unlinked");
+    assert!(first.settings.path().exists(), "its network is still wanted");
+    let applied = first.overlay.clear().await.expect("cleared");
+    assert_eq!(applied.namespaces, 1, "{applied:?}");
+    assert!(!first.settings.path().exists());
+    assert_eq!(devices(&first.space), ["eth0"]);
+    assert!(first.overlay.clear().await.expect("once more").is_nothing());
+    // And from the beginning.
+    world.apply_on(0).await;
+    assert!(first.settings.path().exists());
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn closing_removes_containers_links_too() {
     let mut world = served().await;
     let machine = world.machines.remove(0);

@@ -7,5 +7,6 @@ mod drift;
 mod life;
 mod peers;
 mod ports;
+mod sctp;
 mod traffic;
 mod world;

@@ -12,7 +12,7 @@ use super::world::{Container, inside};
 const PATIENCE: Duration = Duration::from_secs(2);
 
 /// The port of servers.
-const SERVED: u16 = 80;
+pub const SERVED: u16 = 80;
 
 /// Who answered, and which client it saw.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -144,7 +144,8 @@ impl Flow {
     }
 }
 
-fn read(said: &str) -> io::Result<Answer> {
+/// What a server said.
+pub fn read(said: &str) -> io::Result<Answer> {
     let (by, seen) = said.trim().split_once(' ').ok_or(ErrorKind::UnexpectedEof)?;
     Ok(Answer { by: by.to_owned(), seen: seen.parse().map_err(io::Error::other)? })
 }
@@ -179,37 +180,4 @@ pub fn echo(client: &Container, to: &str) -> io::Result<()> {
             }
         }
     })
-}
-
-/// Sends an SCTP INIT and says whom its receiver saw as the client.
-pub fn sctp_init(client: &Container, server: &Container, to: &str) -> io::Result<IpAddr> {
-    let sctp = rustix::net::Protocol::from_raw(132_u32.try_into().expect("not zero"));
-    let raw = || rustix::net::socket(AddressFamily::INET, SocketType::RAW, Some(sctp));
-    let receiver = inside(&server.space, raw)?;
-    sockopt::set_socket_timeout(&receiver, sockopt::Timeout::Recv, Some(PATIENCE))?;
-    let to = SocketAddr::new(to.parse().expect("an address"), 0);
-    inside(&client.space, || {
-        let sender = raw()?;
-        rustix::net::sendto(&sender, &init(), SendFlags::empty(), &to)
-    })?;
-    let mut bytes = [0; 200];
-    rustix::net::recv(&receiver, &mut bytes[..], RecvFlags::empty())?;
-    let source: [u8; 4] = bytes[12..16].try_into().expect("four");
-    Ok(source.into())
-}
-
-/// RFC 9260: ports, tag 0, checksum; an INIT chunk.
-fn init() -> Vec<u8> {
-    let mut packet = vec![0x30, 0x39, 0x00, 0x50, 0, 0, 0, 0, 0, 0, 0, 0];
-    packet.extend([1, 0, 0, 20]);
-    packet.extend([0, 0, 0, 7, 0, 1, 0, 0, 0, 1, 0, 1, 0, 0, 0, 9]);
-    let mut sum = u32::MAX;
-    for byte in &packet {
-        sum ^= u32::from(*byte);
-        for _ in 0..8 {
-            sum = (sum >> 1) ^ (0x82f6_3b78 & (sum & 1).wrapping_neg());
-        }
-    }
-    packet[8..12].copy_from_slice(&(!sum).to_le_bytes());
-    packet
 }

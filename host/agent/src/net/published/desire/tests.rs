@@ -253,6 +253,7 @@ fn a_port_in_user_space_says_whose_task_keeps_it_there() {
     let told = why(&world);
     let who = format!("of task {} on {OTHER}: no kernel leads to it", task(2));
     assert!(told.starts_with(&who), "{told}");
+    assert!(told.contains("no address was free on the ingress network"), "{told}");
 
     world.taken = vec!["10.0.0.3/32".parse().expect("a network")];
     world.publish(vec![backend(3, THIRD)], Vec::new());

@@ -3,7 +3,8 @@
 use std::io::ErrorKind;
 use std::net::UdpSocket;
 
-use swarmw_overlay::Applied;
+use swarmw_model::PortProtocol::Udp;
+use swarmw_overlay::{Applied, Ports};
 
 use super::super::peers::Flow;
 use super::super::world::{inside, within};
@@ -77,6 +78,70 @@ async fn a_udp_flow_goes_elsewhere_when_its_backend_goes() {
         world.publish(&[]);
         world.apply_on(0).await;
         assert_eq!(flow.ask().expect_err("nobody").kind(), ErrorKind::ConnectionRefused);
+    }
+}
+
+/// A packet that was on its way by the rules of before: here by a rule that comes and goes.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_flow_that_begins_as_its_backend_goes_is_forgotten_by_the_next_look() {
+    let mut world = served().await;
+    world.publish(&[1, 2]);
+    world.apply_on(0).await;
+    let machine = world.machine(0);
+    within(machine, "nft add table ip late");
+    within(machine, "nft add chain ip late pre { type nat hook prerouting priority -106 ; }");
+    within(machine, "nft add rule ip late pre udp dport 80 dnat to 172.18.0.5:8080");
+    let flow = Flow::open(&world.client, "192.168.7.1");
+    assert_eq!(flow.ask().expect("an answer").by, "c0");
+    within(machine, "nft delete table ip late");
+    assert_eq!(flow.ask().expect("an answer").by, "c0", "a flow stays");
+    let (drifts, _) = world.machines[0].ports.repair().await.expect("looked");
+    assert_eq!(drifts, []);
+    assert_ne!(flow.ask().expect("an answer").by, "c0");
+}
+
+/// Whoever changed the rules did not come to forget the flow.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_flow_that_an_earlier_process_should_have_forgotten_is_by_the_next() {
+    let mut world = served().await;
+    world.publish(&[1, 2]);
+    world.apply_on(0).await;
+    let machine = world.machine(0).to_owned();
+    within(&machine, "nft add table ip late");
+    within(&machine, "nft add chain ip late pre { type nat hook prerouting priority -106 ; }");
+    within(&machine, "nft add rule ip late pre udp dport 80 dnat to 172.18.0.5:8080");
+    let flow = Flow::open(&world.client, "192.168.7.1");
+    assert_eq!(flow.ask().expect("an answer").by, "c0");
+    within(&machine, "nft delete table ip late");
+    let served = Flow::open(&world.client, "192.168.7.1");
+    let by = served.ask().expect("an answer");
+    let settings = world.machines[0].settings.clone();
+    world.machines[0].ports = Ports::open(settings).await.expect("opened");
+    let applied = world.apply_on(0).await;
+    assert_eq!(applied, Applied { flows: 1, flows_read: applied.flows_read, ..Applied::default() });
+    assert_ne!(flow.ask().expect("an answer").by, "c0");
+    assert_eq!(served.ask().expect("an answer"), by, "one that is served stays");
+    assert!(world.apply_on(0).await.is_nothing());
+}
+
+/// `nft` once took such a port for one of TCP. The table is written as a whole, then changed.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_port_of_udp_alone_comes_and_changes() {
+    let mut world = World::new(2).await;
+    for machine in [0, 1, 1] {
+        world.task(machine);
+    }
+    for tasks in [&[0, 1, 2][..], &[1, 2], &[], &[0]] {
+        world.publish(tasks);
+        world.published.retain(|(protocol, _), _| *protocol == Udp);
+        world.apply().await;
+        for to in ["192.168.7.1", "fd77::1"] {
+            let asked = Flow::open(&world.client, to).ask();
+            match tasks {
+                [] => assert_eq!(asked.expect_err("nobody").kind(), ErrorKind::ConnectionRefused),
+                _ => drop(asked.expect("an answer")),
+            }
+        }
     }
 }
 

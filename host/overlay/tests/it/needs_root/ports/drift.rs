@@ -1,5 +1,7 @@
 //! What others do to the kernel is seen, said and made good.
 
+use swarmw_overlay::Ports;
+
 use super::super::peers::ask_often;
 use super::super::world::within;
 use super::world::World;
@@ -118,22 +120,28 @@ async fn nftables_come_back() {
     for (harm, said) in [
         ("nft delete table inet swarmw_ports", "table inet swarmw_ports of nftables is missing"),
         (
-            "nft flush chain inet swarmw_ports arrive",
-            "rule \"a connection by another node\" of chain arrive of nftables is missing",
+            "nft flush chain inet swarmw_ports arrive-nodes",
+            "rule \"a connection by another node\" of chain arrive-nodes of nftables is missing",
         ),
         (
             "nft delete element inet swarmw_ports there4 { 10.0.0.11 }",
             "10.0.0.11 of there4 of nftables is missing",
         ),
         ("nft chain inet swarmw_ports apart { policy drop ; }", "a rule of nftables was changed"),
+        (
+            "nft flush chain inet swarmw_ports tcp-80 ; add rule inet swarmw_ports tcp-80 \
+             meta mark set 0x535f0000 dnat ip to tcp dport . numgen random mod 2 map @tcp4 \
+             comment \"2\"",
+            "port 80/tcp is not served as it should be",
+        ),
         ("nft flush chain inet swarmw_ports tcp-80", "port 80/tcp is not served as it should be"),
         (
-            "nft delete element inet swarmw_ports backends4 { tcp . 80 . 1 }",
+            "nft delete element inet swarmw_ports tcp4 { 80 . 1 }",
             "port 80/tcp is not served as it should be",
         ),
         (
-            "nft add element inet swarmw_ports backends6 { tcp . 80 . 7 : fd00::9 . 80 }",
-            "6 . 80 . 7 : fd00::9 . 80 of backends6 of nftables is too much",
+            "nft add element inet swarmw_ports tcp6 { 80 . 7 : fd00::9 . 80 }",
+            "80 . 7 : fd00::9 . 80 of tcp6 of nftables is too much",
         ),
         (
             "nft delete element inet swarmw_ports here4 { 10.0.0.10 }",
@@ -147,6 +155,29 @@ async fn nftables_come_back() {
         ("nft add chain inet swarmw_ports mine", "chain mine of nftables is too much"),
     ] {
         healed(&world, harm, said).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rule_that_was_changed_while_no_process_was_there_is_written_anew() {
+    let mut world = served().await;
+    let settings = world.machines[0].settings.clone();
+    for harm in [
+        "nft flush chain inet swarmw_ports lead-own ; add rule inet swarmw_ports lead-own \
+         drop comment \"from this machine to a task elsewhere\"",
+        "nft chain inet swarmw_ports apart { policy drop ; }",
+    ] {
+        within(world.machine(0), harm);
+        world.machines[0].ports = Ports::open(settings.clone()).await.expect("opened");
+        let applied = world.apply_on(0).await;
+        assert_eq!(applied.tables, 1, "{harm}: {applied:?}");
+        let answers = ask_often(&world.machines[0].own, "192.168.7.1", 4);
+        assert_eq!(answers.into_values().collect::<Vec<_>>(), [2, 2], "{harm}");
+        assert_eq!(world.machines[0].ports.check().await.expect("checked"), []);
+        // What was written is known to the next one.
+        world.machines[0].ports = Ports::open(settings.clone()).await.expect("opened");
+        let applied = world.apply_on(0).await;
+        assert!(applied.is_nothing(), "{harm}: {applied:?}");
     }
 }
 

@@ -42,6 +42,23 @@ async fn the_loopback_of_ipv6_is_left_to_who_listens() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn other_addresses_of_the_loopback_device_are_left_to_who_listens() {
+    let mut world = served().await;
+    let machine = world.machines[0].own.clone();
+    serve_on(&machine, PUBLISHED);
+    for tasks in [&[0, 1, 2][..], &[]] {
+        world.publish(tasks);
+        world.apply().await;
+        for _ in 0..3 {
+            assert_eq!(ask(&machine, "127.0.0.53").expect("an answer").by, "m1");
+        }
+        // The usual one is led to tasks, or refused.
+        let is_led = ask(&machine, "127.0.0.1").is_ok_and(|answer| answer.by != "m1");
+        assert_eq!(is_led, !tasks.is_empty());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_machine_is_a_client_by_another_that_may_send_it_back() {
     let world = served().await;
     let machine = &world.machines[0].own;

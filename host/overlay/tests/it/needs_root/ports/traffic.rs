@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use rustix::net::sockopt;
 
-use super::super::peers::{Answer, Connection, Flow, ask, ask_often, by, sctp_init, serve_on};
+use super::super::peers::{Answer, Connection, Flow, ask, ask_often, by, serve_on};
+use super::super::sctp;
 use super::super::world::{inside, ip, within};
 use super::world::{PUBLISHED, Service, TARGET, World};
 
@@ -48,13 +49,25 @@ async fn each_entry_spreads_over_all_backends_and_they_see_the_client() {
 #[tokio::test(flavor = "multi_thread")]
 async fn sctp_is_passed_on_as_well() {
     let mut world = served().await;
-    world.publish(&[1]);
+    for task in &world.tasks {
+        sctp::serve_on(&task.container, TARGET);
+    }
+    for number in 1..=3 {
+        for (to, from) in [("192.168.7.", "192.168.7.100"), ("fd77::", "fd77::100")] {
+            let to = format!("{to}{number}");
+            assert_eq!(sctp::ask_often(&world.client, &to, 6), each(from, 2), "to {to}");
+        }
+    }
+    // The machines themselves are clients.
+    for to in ["127.0.0.1", "192.168.7.1", "fd77::1"] {
+        let answers = sctp::ask_often(&world.machines[0].own, to, 3).into_keys();
+        assert_eq!(answers.map(|a| a.by).collect::<Vec<_>>(), ["c0", "c1", "c2"], "to {to}");
+    }
+    // For a service that wants it, the entry node is the client.
+    world.publish_as(Service { tasks: vec![0, 1], snat: true, user_space: false });
     world.apply().await;
-    let server = &world.tasks[1].container;
-    let seen = sctp_init(&world.client, server, "192.168.7.1").expect("by another node");
-    assert_eq!(seen.to_string(), "192.168.7.100");
-    let seen = sctp_init(&world.client, server, "192.168.7.2").expect("by its own");
-    assert_eq!(seen.to_string(), "192.168.7.100");
+    let seen = [(by("c0", "172.18.0.1"), 1), (by("c1", "192.168.7.1"), 1)];
+    assert_eq!(sctp::ask_often(&world.client, "192.168.7.1", 2), BTreeMap::from(seen));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,8 +1,10 @@
 //! `/events`: the engine's stream and the cluster's, in one.
 
+mod seats;
+mod told;
+
 use std::convert::Infallible;
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::body::Body;
 use axum::extract::{Request, State};
@@ -28,28 +30,35 @@ use crate::engine;
 use crate::logs::unix_time;
 use crate::networks;
 use crate::reply::Reply;
+use told::Told;
 
 /// The longest event of an engine; a longer one ends its part of the stream.
 const EVENT_MAX: usize = 1 << 20;
-
-/// How often a reader's stream looks whether this node has become a manager.
-const MANAGER_LOOK: Duration = Duration::from_millis(100);
 
 /// Filters that can only mean an engine's objects: with one of them the cluster has
 /// nothing to tell.
 const ENGINES_FILTERS: [&str; 4] = ["container", "image", "volume", "daemon"];
 
-/// `GET /events`. The engine's past events are told from `since` on; the cluster's
-/// only as they come.
+/// `GET /events`. Past events are told from `since` on, the engine's as far back as it keeps
+/// them and the cluster's as far as the history of this manager goes; each of the two in its
+/// order.
 pub(crate) async fn events(State(host): State<Host>, request: Request) -> Reply {
     let params = Params::of(request.uri());
     let filters = Filters::parse(params.get("filters"))
         .map_err(|error| Refusal::invalid(error.to_string()))?;
-    let until = params.get("until");
-    let until_time = unix_time(until).ok_or_else(|| {
-        Refusal::invalid(format!("invalid value for \"until\": {until:?}: want seconds since 1970"))
-    })?;
-    let of_cluster = of_cluster(host.clone(), filters);
+    let (since, until) = (moment(&params, "since")?, moment(&params, "until")?);
+    // Before the engine is asked, so that nothing falls between the request and its answer.
+    // What is not in the replicated state has no past.
+    let of_managers = seats::changes(host.clone(), filters.clone());
+    let of_managers = match until {
+        Some(until) => {
+            let left = until.since(host.now()).to_std();
+            of_managers.take_until(tokio::time::sleep(left)).boxed()
+        }
+        None => of_managers,
+    };
+    let of_cluster = Told::new(host.clone(), filters, since, until).lines();
+    let of_cluster = stream::select(of_cluster, of_managers.map(Some));
     let path = request.uri().path_and_query().map_or("/events", |p| p.as_str());
     // A manager whose engine is away still tells the cluster's events.
     let engines = engine::stream(&host, path).await.unwrap_or_else(|refusal| {
@@ -57,49 +66,36 @@ pub(crate) async fn events(State(host): State<Host>, request: Request) -> Reply 
         None
     });
     let of_engine = of_engine(host.clone(), engines);
+    let of_engine = match until {
+        Some(_) => of_engine,
+        // The cluster's events go on when an engine's have ended.
+        None => of_engine.chain(stream::pending()).boxed(),
+    };
     // A reader that fell behind is told so by the end of the whole stream.
-    let of_cluster = of_cluster.map(Some).chain(stream::iter([None]));
-    let both = stream::select(of_cluster, of_engine.map(Some))
+    let lines = stream::select(of_cluster, of_engine.map(Some))
         .take_while(|line| std::future::ready(line.is_some()))
         .filter_map(std::future::ready);
-    let lines: BoxStream<'static, Bytes> = if until.is_empty() {
-        both.boxed()
-    } else {
-        let left = until_time.since(host.now()).to_std();
-        both.take_until(tokio::time::sleep(left)).boxed()
-    };
     let mut response = Response::new(Body::from_stream(lines.map(Ok::<_, Infallible>)));
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     Ok(response)
 }
 
-fn of_cluster(host: Host, filters: Filters) -> BoxStream<'static, Bytes> {
-    // Without a cluster the stream stays silent and open, as an engine's does.
-    let changes = host
-        .changes()
-        .unwrap_or_else(|| stream::once(changes_of_a_manager(host.clone())).flatten().boxed());
-    changes
-        .filter_map(move |event| {
-            let told = message(&event, host.now()).filter(|m| passes(&filters, m));
-            std::future::ready(told.map(|m| Bytes::from(format!("{m}\n"))))
-        })
-        .boxed()
-}
-
-/// What changes in the cluster, once this node is one of its managers: whoever listens before
-/// `swarm init` hears what comes after.
-async fn changes_of_a_manager(host: Host) -> BoxStream<'static, Event> {
-    loop {
-        if let Some(changes) = host.changes() {
-            return changes;
-        }
-        tokio::time::sleep(MANAGER_LOOK).await;
+/// A moment that a request names, if it does.
+fn moment(params: &Params<'_>, name: &str) -> Result<Option<Time>, Refusal> {
+    match params.get(name) {
+        "" => Ok(None),
+        text => unix_time(text).map(Some).ok_or_else(|| {
+            Refusal::invalid(format!(
+                "invalid value for \"{name}\": {text:?}: want seconds since 1970"
+            ))
+        }),
     }
 }
 
+/// The engine's events; none where there is no engine.
 fn of_engine(host: Host, body: Option<Body>) -> BoxStream<'static, Bytes> {
     let Some(body) = body else {
-        return stream::pending().boxed();
+        return stream::empty().boxed();
     };
     let reader = StreamReader::new(body.into_data_stream().map_err(std::io::Error::other));
     FramedRead::new(reader, LinesCodec::new_with_max_length(EVENT_MAX))
@@ -110,8 +106,6 @@ fn of_engine(host: Host, body: Option<Body>) -> BoxStream<'static, Bytes> {
             let line = line.and_then(|line| of_a_shadow(&host, line));
             std::future::ready(line.map(|line| Bytes::from(line + "\n")))
         })
-        // The cluster's events go on when an engine's have ended.
-        .chain(stream::pending())
         .boxed()
 }
 
@@ -142,7 +136,7 @@ fn of_a_shadow(host: &Host, line: String) -> Option<String> {
 
 /// An event of the cluster in Docker's shape; `None` for what Docker does not tell:
 /// tasks and settings.
-fn message(event: &Event, now: Time) -> Option<Value> {
+fn message(event: &Event, at: Time) -> Option<Value> {
     let (kind, id, attributes, action) = match event {
         Event::Service { old, new } => {
             let service = new.as_ref().or(old.as_ref())?;
@@ -178,14 +172,19 @@ fn message(event: &Event, now: Time) -> Option<Value> {
         Event::Config { old, new } => named(old, new, "config")?,
         Event::Cluster | Event::Task { .. } | Event::Attachment { .. } => return None,
     };
-    Some(json!({
+    Some(told_as(kind, action, &id, attributes, at))
+}
+
+/// An event in Docker's shape.
+fn told_as(kind: &str, action: &str, id: &str, attributes: Map<String, Value>, at: Time) -> Value {
+    json!({
         "Type": kind,
         "Action": action,
         "Actor": {"ID": id, "Attributes": attributes},
         "scope": "swarm",
-        "time": now.as_nanos() / 1_000_000_000,
-        "timeNano": now.as_nanos(),
-    }))
+        "time": at.as_nanos() / 1_000_000_000,
+        "timeNano": at.as_nanos(),
+    })
 }
 
 type Data<I> = Option<Arc<swarmw_model::Data<I>>>;

@@ -1,0 +1,119 @@
+//! The names of tasks on a node that is no manager: those on it are found at its engine, by
+//! what their containers are called. The others are not reached from here, as a worker may
+//! be a machine that is trusted with its own tasks alone.
+
+use axum::extract::Request;
+use serde_json::{Value, json};
+
+use swarmw_model::{ContainerCall, Refusal, RefusalKind, TaskId};
+
+use super::{about, by_the_engine, engine_has, find};
+use crate::api::Host;
+use crate::reply::Reply;
+use crate::{Membership, Standing, engine};
+
+/// Managers that a refusal names.
+const MANAGERS_MAX: usize = 3;
+
+/// Answers by the engine of this node, whose containers of tasks have their short names too.
+pub(super) async fn answer(
+    host: &Host,
+    name: &str,
+    call: ContainerCall,
+    request: Request,
+) -> Reply {
+    let is_worker = matches!(host.standing(), Standing::Worker(_));
+    if !is_worker || !find::is_a_tasks(name) || engine_has(host, name).await {
+        return by_the_engine(host, call, request).await;
+    }
+    let mut names = here(host, name).await?;
+    match (names.len(), names.pop()) {
+        (1, Some(container)) => by_the_engine(host, call, about(request, &container, call)?).await,
+        (_, None) => Err(not_reached(host, name).into()),
+        (count, Some(last)) => {
+            names.push(last);
+            let message = format!(
+                "{count} tasks called {name} run on this node: {}; name one of them",
+                names.join(", ")
+            );
+            Err(Refusal::plain(RefusalKind::AlreadyExists, message).into())
+        }
+    }
+}
+
+/// That a worker does not reach what is not on itself.
+pub(super) fn not_reached(host: &Host, name: &str) -> Refusal {
+    let standing = host.standing();
+    let managers = standing.membership().map(managers).unwrap_or_default();
+    let message = format!(
+        "No such container: {name}: this node is no manager, and reaches the tasks on itself \
+         alone; ask a manager{managers}"
+    );
+    Refusal::plain(RefusalKind::NotFound, message)
+}
+
+fn managers(membership: &Membership) -> String {
+    let known: Vec<_> =
+        membership.managers.iter().take(MANAGERS_MAX).map(|known| known.addr.as_str()).collect();
+    if known.is_empty() { String::new() } else { format!(" (on {})", known.join(", ")) }
+}
+
+/// Containers of tasks in a slot, as this node's engine calls them: those that run, or else
+/// the newest.
+async fn here(host: &Host, slot: &str) -> Reply<Vec<String>> {
+    let filters = json!({ "label": ["com.docker.swarm.task.id"], "name": [format!("{slot}.")] });
+    let query = form_urlencoded::Serializer::new(String::new())
+        .append_pair("all", "1")
+        .append_pair("filters", &filters.to_string())
+        .finish();
+    let listed = engine::ask_in_version(host, &format!("/containers/json?{query}")).await?;
+    let listed = listed.unwrap_or_default();
+    Ok(of_slot(listed.as_array().map_or(&[], Vec::as_slice), slot))
+}
+
+/// Of an engine's list, the newest first.
+fn of_slot(listed: &[Value], slot: &str) -> Vec<String> {
+    let called = |container: &Value| {
+        let mut names = container["Names"].as_array()?.iter().filter_map(Value::as_str);
+        let is_of_slot = |name: &&str| {
+            let task = name.strip_prefix(slot).and_then(|rest| rest.strip_prefix('.'));
+            task.is_some_and(|task| task.parse::<TaskId>().is_ok())
+        };
+        names.by_ref().map(|name| name.trim_start_matches('/')).find(is_of_slot).map(str::to_owned)
+    };
+    let runs = |container: &&Value| container["State"] == "running";
+    let running: Vec<_> = listed.iter().filter(runs).filter_map(called).collect();
+    match running.is_empty() {
+        true => listed.iter().find_map(called).into_iter().collect(),
+        false => running,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn container(name: &str, state: &str) -> Value {
+        json!({ "Names": [format!("/{name}")], "State": state })
+    }
+
+    #[test]
+    fn containers_of_a_slot_are_told_by_their_names() {
+        let [one, two] = [1, 2].map(|n| format!("web.1.{}", TaskId::from_bits(n)));
+        let other = format!("web.10.{}", TaskId::from_bits(3));
+        let listed = [
+            container(&other, "running"),
+            container("web.1.mine", "running"),
+            container(&one, "exited"),
+            container(&two, "exited"),
+        ];
+        assert_eq!(
+            of_slot(&listed, "web.1"),
+            std::slice::from_ref(&one),
+            "the engine lists the newest first"
+        );
+        let listed = [container(&one, "exited"), container(&two, "running")];
+        assert_eq!(of_slot(&listed, "web.1"), [two], "one that runs goes before");
+        assert!(of_slot(&listed, "web").is_empty());
+    }
+}

@@ -1,0 +1,1 @@
+"""What record.py asks, in groups."""
