@@ -14,12 +14,14 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
 use serde::{Deserialize, Serialize};
+use swarmw_ca::Credentials;
 use swarmw_manager::Lock;
-use swarmw_model::{Base64, UnlockKey, Version};
+use swarmw_model::{Base64, NodeRole, UnlockKey, Version};
 use swarmw_seal::{Key, Seal, new_key};
 use zeroize::Zeroizing;
 
 use crate::StateDir;
+use crate::member::CERTIFICATES;
 use crate::state_dir::{UNFINISHED, write_whole};
 
 /// Its name among the node's keys.
@@ -79,15 +81,27 @@ impl Keyring {
         let (lock, plain) = match serde_json::from_slice::<File>(&written).with_context(damaged)? {
             File::Open { version, keys } => (Lock { version, key: None }, keys.0),
             File::Locked { version, sealed } => {
-                let Some(key) = unlock_key else { return Ok(None) };
-                match Seal::new(*key.bytes()).open(&place(version), &sealed.0) {
-                    Ok(plain) => (Lock { version, key: Some(key.clone()) }, plain),
-                    Err(_) => return Ok(None),
+                let opened = unlock_key.and_then(|key| {
+                    let plain = Seal::new(*key.bytes()).open(&place(version), &sealed.0).ok()?;
+                    Some((Lock { version, key: Some(key.clone()) }, plain))
+                });
+                match opened {
+                    Some(opened) => opened,
+                    None if is_left_over(dir) => return Self::anew(path).map(Some),
+                    None => return Ok(None),
                 }
             }
         };
         let keys = Keys::parse(&Zeroizing::new(plain)).with_context(damaged)?;
         Ok(Some(Self::of(path, keys, lock)))
+    }
+
+    /// In the place of one whose manager is put away.
+    fn anew(path: PathBuf) -> Result<Self> {
+        let keys = Keys { present: new_key(), worn: None };
+        let mut ring = Self::of(path, keys, Lock::default());
+        ring.reset()?;
+        Ok(ring)
     }
 
     fn of(path: PathBuf, keys: Keys, lock: Lock) -> Self {
@@ -188,6 +202,14 @@ impl Keys {
     }
 }
 
+/// Whether a crash came between a worker's key in the open and the end of the lock that it
+/// had as a manager (`Member::drop_lock`): what the lock was for is erased by then.
+fn is_left_over(dir: &StateDir) -> bool {
+    let opens_nothing = Seal::replacing(new_key(), None);
+    Credentials::load(&dir.join(CERTIFICATES), &opens_nothing)
+        .is_ok_and(|open| open.identity.role == NodeRole::Worker)
+}
+
 fn place(version: Version) -> Vec<u8> {
     format!("{PLACE} {}", version.index).into_bytes()
 }
@@ -203,6 +225,9 @@ fn remove(path: &Path) -> Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use swarmw_ca::{Identity, KeyPair, RootCa};
+    use swarmw_model::{ClusterId, Duration, NodeId, Time};
+
     use super::*;
 
     struct Folder {
@@ -331,6 +356,36 @@ mod tests {
         let other = String::from_utf8(good).expect("JSON").replace(":7}", ":8}");
         fs::write(&ring.path, other).expect("ours");
         assert!(folder.open(Some(&key(1))).is_none());
+    }
+
+    #[test]
+    fn a_crash_before_the_end_of_a_workers_lock_leaves_a_worker_that_starts_by_itself() {
+        let (cluster, now) = (ClusterId::from_bits(1), Time::from_nanos(1 << 60));
+        let credentials = |role| {
+            let identity = Identity { node: NodeId::from_bits(2), cluster, role };
+            let root = RootCa::generate(cluster, now).expect("a root");
+            let key = KeyPair::generate().expect("a key");
+            let life = Duration::from_secs(3_600);
+            let chain_pem = root.sign(&key.csr_pem, &identity, life, now).expect("signed");
+            let root_pem = root.certificate_pem;
+            Credentials { identity, chain_pem, key_pem: key.key_pem, root_pem }
+        };
+        let folder = Folder::new();
+        let mut ring = folder.open(None).expect("open");
+        ring.lock(&key(1), at(7)).expect("locked");
+        let certificates = folder.dir.join(CERTIFICATES);
+        for (role, seal) in
+            [(NodeRole::Worker, Some(ring.seal())), (NodeRole::Manager, None)]
+        {
+            credentials(role).save(&certificates, seal.as_ref()).expect("written");
+            assert!(folder.open(None).is_none(), "{role}");
+        }
+        credentials(NodeRole::Worker).save(&certificates, None).expect("written");
+        let anew = folder.open(None).expect("a worker's");
+        assert!(anew.unlock_key().is_none());
+        assert_ne!(*anew.keys.present, *ring.keys.present);
+        let again = folder.open(None).expect("written");
+        assert_eq!(*again.keys.present, *anew.keys.present);
     }
 
     #[test]

@@ -54,7 +54,7 @@ impl Member {
     }
 
     /// Puts the lock on, or another one, where that is news; whether something is to be
-    /// sealed anew. The private key comes first: it is never in the open beside a lock.
+    /// sealed anew. The private key comes first: no manager has it in the open beside a lock.
     async fn put_lock(&self, told: &Lock) -> Result<bool> {
         let mut keys = self.keys.lock().await;
         // A worker locks nothing. One that was just demoted has put its manager away before
@@ -90,14 +90,15 @@ impl Member {
         Ok(())
     }
 
-    /// A worker has nothing to lock: its node starts by itself.
+    /// A worker has nothing to lock: its node starts by itself. The private key comes first:
+    /// the keyring that begins anew opens nothing that was sealed before.
     pub(crate) async fn drop_lock(&self) -> Result<()> {
         let mut keys = self.keys.lock().await;
         if keys.unlock_key().is_some() {
+            self.tls.credentials().save(&self.certificates(), None)?;
             keys.reset()?;
             // Promoted again it hears what is so then.
             self.lock.send_replace(Lock::default());
-            self.tls.credentials().save(&self.certificates(), None)?;
         }
         Ok(())
     }

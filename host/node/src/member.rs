@@ -24,7 +24,7 @@ pub(crate) const RETRY: Duration = Duration::from_secs(2);
 /// How long an orderly stop waits for its parts.
 const STOP_PATIENCE: Duration = Duration::from_secs(10);
 /// The folder that holds the certificate, its key and the root.
-const CERTIFICATES: &str = "certificates";
+pub(crate) const CERTIFICATES: &str = "certificates";
 /// The founder's seat.
 const FIRST_SEAT: u64 = 1;
 

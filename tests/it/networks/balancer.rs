@@ -35,7 +35,7 @@ defaults
     timeout client 30s
     timeout server 10s
     timeout check 2s
-    retries 10
+    retries 30
     option redispatch 1
     retry-on conn-failure empty-response response-timeout
 ";
@@ -67,8 +67,8 @@ impl Drop for Balancer {
 }
 
 /// In front of the published port of each node that has an engine. Until the leader gives a
-/// lost node up, every third connection is led to its task, by whichever node: that alone
-/// takes no node away.
+/// lost node up, every third connection is led to its task, by whichever node: eight checks
+/// that fail in a row are a node that is gone.
 fn before_nodes(cluster: &Cluster) -> String {
     let mut text = format!(
         "{DEFAULTS}
@@ -188,6 +188,13 @@ fn one_before_the_nodes_does_without_any_of_them(cluster: &mut Cluster) {
     cluster.nodes[0].run("node update --availability drain n2");
     tasks_leave(cluster, 1);
     cluster.nodes[0].run("node update --availability active n2");
+    // One on each again, or most connections would be led to the one that is lost.
+    cluster.nodes[0].run("service update --force --detach web");
+    eventually("each node has a task again", || {
+        let tasks = running(&cluster.nodes[0], "web", REPLICAS);
+        let nodes: BTreeSet<_> = tasks.iter().map(|task| node_of(cluster, task)).collect();
+        if nodes.len() == REPLICAS { Ok(()) } else { Err(format!("tasks on {nodes:?}")) }
+    });
 
     // The third is lost: no daemon, no engine, no cable.
     cluster.nodes[2].kill();
