@@ -182,5 +182,7 @@ pub fn run(id: Option<&str>) -> Result<()> {
 
 /// What cargo runs of a test, whether it is for every day or not; it prints what it sees.
 fn of_test(name: &str) -> String {
-    format!("test --release --quiet --workspace --test it -- {name} --include-ignored --nocapture")
+    format!(
+        "test --release --quiet --workspace --test clusters -- {name} --include-ignored --nocapture"
+    )
 }

@@ -1,8 +1,10 @@
 //! Running other programs.
 
 use std::ffi::OsStr;
+use std::fs::File;
+use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 
 use anyhow::{Context, Result, bail};
 
@@ -26,6 +28,40 @@ pub fn run_command(command: &mut Command) -> Result<()> {
         bail!("failed ({status}): {shown}");
     }
     Ok(())
+}
+
+/// A command that runs beside others. What it says goes to a file, and is shown in one piece
+/// when it ends.
+pub struct Beside {
+    shown: String,
+    process: Child,
+    log: PathBuf,
+}
+
+impl Beside {
+    /// Starts it; `log` is where its output goes.
+    pub fn start(command: &mut Command, log: PathBuf) -> Result<Self> {
+        let shown = display(command);
+        eprintln!("+ {shown} (beside what follows; see {})", log.display());
+        let said = File::create(&log).with_context(|| format!("cannot write {}", log.display()))?;
+        let process = command
+            .stdout(said.try_clone()?)
+            .stderr(said)
+            .spawn()
+            .with_context(|| format!("cannot start: {shown}"))?;
+        Ok(Self { shown, process, log })
+    }
+
+    /// Waits for its end, which must be a good one.
+    pub fn end(mut self) -> Result<()> {
+        let status = self.process.wait()?;
+        eprintln!("+ {} (ran beside the above)", self.shown);
+        std::io::stderr().write_all(&std::fs::read(&self.log)?)?;
+        if !status.success() {
+            bail!("failed ({status}): {}", self.shown);
+        }
+        Ok(())
+    }
 }
 
 /// Whether a program runs and exits with 0, without showing anything.

@@ -5,7 +5,7 @@ use std::process::Command;
 
 use anyhow::{Result, ensure};
 
-use crate::shell::{root, run_command};
+use crate::shell::{Beside, root, run_command};
 use crate::{clients, lint, system, whales};
 
 /// Workspaces of plugins, whose own tests play their cases natively.
@@ -17,6 +17,10 @@ const NIGHTLY_CASES: &str = "2000";
 /// Networks that come and go at night; by day the test says so itself.
 const NIGHTLY_CYCLES: &str = "1000";
 
+/// Tests of clusters on machines with engines of their own. They take turns, and wait more
+/// than they work: everything else runs beside them.
+const ENGINES: [&str; 3] = ["clients::", "docker::", "networks::"];
+
 /// Installs what is missing, lints, runs every test, the plugins' own included, and then
 /// the demo.
 pub fn run() -> Result<()> {
@@ -24,19 +28,15 @@ pub fn run() -> Result<()> {
     let clients = clients::found()?;
     lint::run()?;
     let whales = whales::python();
-    // One selection for everything: another one resolves other features and
-    // builds the dependencies again.
-    // One that fails hides no other.
-    let all = ["test", "--workspace", "--locked", "--no-fail-fast"];
-    run_command(&mut with_whales(&all, whales.as_deref()))?;
-    for workspace in PLUGINS {
-        run_command(
-            Command::new("cargo")
-                .args(["test", "--workspace", "--locked", "--quiet"])
-                .env("CARGO_TARGET_DIR", root().join("target/plugins"))
-                .current_dir(root().join(workspace)),
-        )?;
-    }
+    let tests = Tests { whales: whales.as_deref() };
+    run_command(&mut tests.cargo(&["--no-run"]))?;
+    let log = root().join("target/engines.log");
+    let engines = Beside::start(tests.cargo(&CLUSTERS).arg("--").args(ENGINES), log)?;
+    let others = tests.without_engines();
+    // What fails in one hides nothing of the other.
+    let engines = engines.end();
+    others?;
+    engines?;
     // What the README begins with, as it is typed but for the profile.
     run_command(Command::new("cargo").args(["run", "--locked", "--", "demo"]).current_dir(root()))?;
     nothing_is_left()?;
@@ -45,14 +45,44 @@ pub fn run() -> Result<()> {
     Ok(())
 }
 
-/// A command of cargo whose tests know of a Python with python-on-whales, where there is one.
-fn with_whales(arguments: &[&str], python: Option<&Path>) -> Command {
-    let mut cargo = Command::new("cargo");
-    cargo.args(arguments).current_dir(root());
-    if let Some(python) = python {
-        cargo.env(whales::WHALES, python);
+/// The target that has the tests of clusters.
+const CLUSTERS: [&str; 2] = ["--test", "clusters"];
+
+/// Tests of the workspace.
+struct Tests<'a> {
+    /// A Python with python-on-whales, where there is one.
+    whales: Option<&'a Path>,
+}
+
+impl Tests<'_> {
+    /// `cargo test` with these arguments: of everything, as another selection resolves other
+    /// features and builds the dependencies again; and one that fails hides no other.
+    fn cargo(&self, arguments: &[&str]) -> Command {
+        let mut cargo = Command::new("cargo");
+        cargo.args(["test", "--workspace", "--locked", "--no-fail-fast"]);
+        cargo.args(arguments).current_dir(root());
+        if let Some(python) = self.whales {
+            cargo.env(whales::WHALES, python);
+        }
+        cargo
     }
-    cargo
+
+    /// The rooms' tests, those of clusters without engines, and those of plugins.
+    fn without_engines(&self) -> Result<()> {
+        let rooms = run_command(&mut self.cargo(&["--lib", "--bins", "--test", "it"]));
+        let examples = run_command(&mut self.cargo(&["--doc"]));
+        let skip = ENGINES.iter().flat_map(|name| ["--skip", name]);
+        let clusters = run_command(self.cargo(&CLUSTERS).arg("--").args(skip));
+        for workspace in PLUGINS {
+            run_command(
+                Command::new("cargo")
+                    .args(["test", "--workspace", "--locked", "--quiet"])
+                    .env("CARGO_TARGET_DIR", root().join("target/plugins"))
+                    .current_dir(root().join(workspace)),
+            )?;
+        }
+        rooms.and(examples).and(clusters)
+    }
 }
 
 /// Every cluster, of the tests and of the demo, takes its processes with it.
@@ -82,7 +112,8 @@ pub fn nightly() -> Result<()> {
     eprintln!("PROPTEST_RNG_SEED={seed}");
     for arguments in [&["--ignored"][..], &[]] {
         run_command(
-            with_whales(&["test", "--workspace", "--locked", "--"], whales.as_deref())
+            Tests { whales: whales.as_deref() }
+                .cargo(&["--"])
                 .args(arguments)
                 .env("PROPTEST_RNG_SEED", seed.to_string())
                 .env("PROPTEST_CASES", NIGHTLY_CASES)
