@@ -160,7 +160,7 @@ fn check(words: &[Word], body: &mut Value) -> Result<(), Refusal> {
 }
 
 /// Every value at `path`.
-fn at<'a>(value: &'a mut Value, path: &[&str]) -> Vec<&'a mut Value> {
+pub(crate) fn at<'a>(value: &'a mut Value, path: &[&str]) -> Vec<&'a mut Value> {
     let Some((first, rest)) = path.split_first() else {
         return vec![value];
     };

@@ -81,6 +81,29 @@ async fn the_cluster_is_shown_without_its_key() {
 }
 
 #[tokio::test]
+async fn an_older_version_is_answered_without_what_came_later() {
+    let served = leader().await;
+    let node = format!("/nodes/{SELF}");
+    for (path, part, field, since) in [
+        ("/nodes", "/0/Status", "Addr", 25),
+        (&*node, "/Status", "Addr", 25),
+        ("/networks", "/0", "Created", 25),
+        ("/networks/ingress", "", "Ingress", 29),
+        ("/swarm", "", "TLSInfo", 30),
+        ("/swarm", "", "RootRotationInProgress", 30),
+        ("/swarm", "", "SubnetSize", 39),
+        ("/info", "/Swarm/Cluster", "DefaultAddrPool", 39),
+        ("/info", "/Swarm/Cluster", "DataPathPort", 40),
+    ] {
+        for (minor, want) in [(since - 1, false), (since, true)] {
+            let told = served.client.get(&format!("/v1.{minor}{path}")).await.json();
+            let whole = told.pointer(part).unwrap_or_else(|| panic!("{path}: {told}"));
+            assert_eq!(whole.get(field).is_some(), want, "{path} in 1.{minor}: {whole}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn ping_says_where_the_node_stands() {
     let served = serve(Standing::Inactive).await;
     let error = || Standing::Error("no disk".to_owned());
