@@ -68,7 +68,7 @@ pub(crate) struct Hello {
     /// Which builder clients should use, where it says so.
     pub(crate) builder: Option<HeaderValue>,
     /// Whether it has what is not settled yet.
-    pub(crate) experimental: Option<HeaderValue>,
+    experimental: Option<HeaderValue>,
 }
 
 /// What the engine last said of itself.
@@ -377,6 +377,14 @@ impl LastHello {
         let hello = hello.unwrap_or_else(|_| Err(silent(socket, "it takes too long")))?;
         *self.lock() = Some((Instant::now(), hello.clone()));
         Ok(hello)
+    }
+
+    /// What it last said of what is not settled yet; where nobody asked it so far, that it has
+    /// none.
+    pub(crate) fn experimental(&self) -> HeaderValue {
+        let last = self.lock();
+        let said = last.as_ref().and_then(|(_, hello)| hello.experimental.clone());
+        said.unwrap_or(HeaderValue::from_static("false"))
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Option<(Instant, Hello)>> {

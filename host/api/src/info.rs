@@ -22,10 +22,7 @@ pub(crate) async fn ping(State(host): State<Host>, request: Request) -> Response
         other => other.local_node_state(),
     };
     let text = if request.method() == Method::HEAD { "" } else { "OK" };
-    let (builder, experimental) = match engine::hello(&host).await {
-        Some(hello) => (hello.builder, hello.experimental),
-        None => (None, None),
-    };
+    let hello = engine::hello(&host).await;
     let mut response = text.into_response();
     let headers = response.headers_mut();
     for (name, value) in [
@@ -35,11 +32,9 @@ pub(crate) async fn ping(State(host): State<Host>, request: Request) -> Response
     ] {
         headers.insert(name, HeaderValue::from_static(value));
     }
-    if let Some(builder) = builder {
+    if let Some(builder) = hello.and_then(|hello| hello.builder) {
         headers.insert(HeaderName::from_static("builder-version"), builder);
     }
-    let experimental = experimental.unwrap_or(HeaderValue::from_static("false"));
-    headers.insert(HeaderName::from_static("docker-experimental"), experimental);
     response
 }
 

@@ -133,6 +133,26 @@ async fn ping_says_where_the_node_stands() {
 }
 
 #[tokio::test]
+async fn every_answer_to_a_request_that_is_known_has_dockers_headers() {
+    let served = leader().await;
+    for (path, experimental, version) in [
+        ("/services", "false", "1.47"),
+        ("/v1.41/services/none", "false", "1.47"),
+        ("/v1.99/services", "", "1.47"),
+        ("/v1.41/swarms", "", ""),
+    ] {
+        let answer = served.client.get(path).await;
+        assert_eq!(answer.header("docker-experimental"), experimental, "{path}");
+        assert_eq!(answer.header("api-version"), version, "{path}");
+        let (os, server) = match version {
+            "" => (String::new(), String::new()),
+            _ => ("linux".to_owned(), format!("Docker/{} (linux)", env!("CARGO_PKG_VERSION"))),
+        };
+        assert_eq!((answer.header("ostype"), answer.header("server")), (&*os, &*server), "{path}");
+    }
+}
+
+#[tokio::test]
 async fn lists_are_never_null() {
     let served = leader().await;
     for path in ["/services", "/tasks", "/secrets", "/configs"] {
