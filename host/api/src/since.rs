@@ -49,13 +49,11 @@ const TEMPLATE: &[Field] = &[
 /// Of a service, beside its specs. A job keeps its mode, or it would seem to be none.
 const SERVICE: &[Field] = &[Field { place: &["JobStatus"], since: JOBS }];
 
-/// Of a node.
-pub(crate) const NODE: &[Field] =
-    &[field(&["Status", "Addr"], 25), field(&["Description", "TLSInfo"], 30)];
+/// Of a node. `Status.Addr` (1.25) stays: Traefik asks in 1.24 for it, and Docker answers.
+pub(crate) const NODE: &[Field] = &[field(&["Description", "TLSInfo"], 30)];
 
-/// Of a network.
-pub(crate) const NETWORK: &[Field] =
-    &[field(&["Created"], 25), field(&["Peers"], 25), field(&["Ingress"], 29)];
+/// Of a network. `Ingress` (1.29) stays, or the ingress network would seem to be any other.
+pub(crate) const NETWORK: &[Field] = &[field(&["Created"], 25), field(&["Peers"], 25)];
 
 /// Of the cluster, in `/swarm` and in `/info`.
 const CLUSTER: &[Field] = &[
@@ -230,16 +228,17 @@ mod tests {
         #[derive(serde::Serialize)]
         #[serde(rename_all = "PascalCase")]
         struct Network {
-            name: u8,
-            ingress: bool,
+            scope: u8,
             created: u8,
+            name: u8,
         }
-        let network = Network { name: 1, ingress: true, created: 2 };
+        let network = Network { scope: 1, created: 2, name: 3 };
         let told = |minor: u32| {
             let network = In::version(ApiVersion::v1(minor), NETWORK, &network);
             serde_json::to_string(&network).expect("JSON")
         };
-        assert_eq!(told(29), r#"{"Name":1,"Ingress":true,"Created":2}"#);
-        assert_eq!(told(24), r#"{"Name":1}"#);
+        assert_eq!(told(25), r#"{"Scope":1,"Created":2,"Name":3}"#);
+        let old: Value = serde_json::from_str(&told(24)).expect("JSON");
+        assert_eq!(old, json!({"Scope": 1, "Name": 3}));
     }
 }

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use swarmw_api::Standing;
-use swarmw_model::{NodeId, NodeRole};
+use swarmw_model::{NodeId, NodeRole, TlsInfo};
 use swarmw_state::Change;
 
 use crate::client::filters;
@@ -83,12 +83,15 @@ async fn the_cluster_is_shown_without_its_key() {
 #[tokio::test]
 async fn an_older_version_is_answered_without_what_came_later() {
     let served = leader().await;
-    let node = format!("/nodes/{SELF}");
+    let mut worker = node(NodeId::from_bits(7), "beta", NodeRole::Worker);
+    worker.description.tls_info = Some(TlsInfo::default());
+    served.fake.apply(None, Change::AddNode(Box::new(worker))).expect("added");
+    let beta = format!("/nodes?{}", filters(r#"{"name":["beta"]}"#));
     for (path, part, field, since) in [
-        ("/nodes", "/0/Status", "Addr", 25),
-        (&*node, "/Status", "Addr", 25),
+        (&*beta, "/0/Description", "TLSInfo", 30),
+        ("/nodes/beta", "/Description", "TLSInfo", 30),
         ("/networks", "/0", "Created", 25),
-        ("/networks/ingress", "", "Ingress", 29),
+        ("/networks/ingress", "", "Created", 25),
         ("/swarm", "", "TLSInfo", 30),
         ("/swarm", "", "RootRotationInProgress", 30),
         ("/swarm", "", "SubnetSize", 39),
@@ -101,6 +104,11 @@ async fn an_older_version_is_answered_without_what_came_later() {
             assert_eq!(whole.get(field).is_some(), want, "{path} in 1.{minor}: {whole}");
         }
     }
+    // What clients read that keep to 1.24, and Docker answers them.
+    let node = served.client.get("/v1.24/nodes/alpha").await.json();
+    assert_eq!(node["Status"]["Addr"], "127.0.0.1");
+    let network = served.client.get("/v1.24/networks/ingress").await.json();
+    assert_eq!(network["Ingress"], true);
 }
 
 #[tokio::test]
