@@ -23,9 +23,13 @@ use crate::{Node, body, routes};
 /// Components and blobs read into memory at a time; more wait for their turn.
 pub(crate) const UPLOADS_MAX: usize = 2;
 
+/// Whether the engine has what is not settled yet: in each answer since 1.25.
+const EXPERIMENTAL: HeaderName = HeaderName::from_static("docker-experimental");
+
 /// Answers requests of the Docker Engine API for one node.
 #[derive(Clone)]
 pub struct Api {
+    host: Host,
     router: Router,
 }
 
@@ -49,14 +53,16 @@ impl Api {
             uploads: Semaphore::new(UPLOADS_MAX),
             last_hello: LastHello::default(),
         });
-        Self { router: routes::router(host) }
+        Self { router: routes::router(host.clone()), host }
     }
 
     /// Answers a client's request.
     pub async fn call(&self, mut request: Request<Body>) -> Response<Body> {
         let (method, uri) = (request.method().clone(), request.uri().clone());
         let (asked, rest) = version::split(&uri);
-        let mut response = match asked.map_or(Ok(MAXIMUM), version::check) {
+        let version = asked.map_or(Ok(MAXIMUM), version::check);
+        let is_answered = version.is_ok();
+        let mut response = match version {
             Err(refusal) => Refused(refusal).into_response(),
             Ok(version) => {
                 // What was a path before is one after its first segment went.
@@ -75,6 +81,11 @@ impl Api {
         };
         if response.extensions().get::<Unrouted>().is_none() {
             mark(&mut response);
+            // As Docker's engine: a version that is refused hears nothing else.
+            if is_answered {
+                let experimental = response.headers_mut().entry(EXPERIMENTAL);
+                experimental.or_insert_with(|| self.host.last_hello.experimental());
+            }
         }
         tracing::debug!(%method, path = uri.path(), status = response.status().as_u16(), "answered");
         response

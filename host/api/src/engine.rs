@@ -10,7 +10,7 @@ use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
 use http::header::{CONTENT_LENGTH, HOST, TRANSFER_ENCODING, UPGRADE};
-use http::{HeaderValue, Method, StatusCode, Uri};
+use http::{HeaderName, HeaderValue, Method, StatusCode, Uri};
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
 use serde_json::Value;
@@ -34,6 +34,9 @@ const PING_PATIENCE: Duration = Duration::from_secs(1);
 /// How long what the engine says of itself is taken to stay what it was: an engine may be
 /// replaced under us.
 const HELLO_KEPT: Duration = Duration::from_secs(60);
+
+/// A client's credentials for a registry.
+const REGISTRY_AUTH: HeaderName = HeaderName::from_static("x-registry-auth");
 
 /// Paths that are Swarm's: never the engine's, whatever comes after.
 const SWARMS: [&str; 7] = ["swarm", "swarmw", "nodes", "services", "tasks", "secrets", "configs"];
@@ -65,7 +68,7 @@ pub(crate) struct Hello {
     /// Which builder clients should use, where it says so.
     pub(crate) builder: Option<HeaderValue>,
     /// Whether it has what is not settled yet.
-    pub(crate) experimental: Option<HeaderValue>,
+    experimental: Option<HeaderValue>,
 }
 
 /// What the engine last said of itself.
@@ -97,7 +100,7 @@ pub(crate) async fn anything(State(host): State<Host>, request: Request) -> Resp
 /// without an engine answers it itself.
 fn image_looked_up(request: &Request) -> Option<(String, String)> {
     let image = request.uri().path().strip_prefix("/distribution/")?.strip_suffix("/json")?;
-    let auth = request.headers().get("x-registry-auth").and_then(|value| value.to_str().ok());
+    let auth = request.headers().get(REGISTRY_AUTH).and_then(|value| value.to_str().ok());
     (request.method() == Method::GET)
         .then(|| (image.to_owned(), auth.unwrap_or_default().to_owned()))
 }
@@ -115,6 +118,23 @@ fn silent(socket: &Path, why: impl std::fmt::Display) -> Refusal {
         RefusalKind::Unavailable,
         format!("the container engine at unix://{} does not answer: {why}", socket.display()),
     )
+}
+
+/// What an image is, as its registry tells the engine, or this node where it has none.
+pub(crate) async fn image(host: &Host, image: &str, auth: &str) -> Reply<Value> {
+    let Some(socket) = host.engine() else {
+        return Ok(host.look_up_image(image.to_owned(), auth.to_owned()).await?);
+    };
+    let path = format!("/distribution/{image}/json");
+    let mut request = get(&path)?;
+    let auth = HeaderValue::from_str(auth).ok().filter(|auth| !auth.is_empty());
+    request.headers_mut().extend(auth.map(|auth| (REGISTRY_AUTH, auth)));
+    let answer = pass(host, &socket, request).await?;
+    if !answer.status().is_success() {
+        return Err(silent(&socket, format!("{path} gives {}", answer.status())).into());
+    }
+    let whole = body::bytes(answer.into_body(), body::JSON_MAX).await?;
+    Ok(serde_json::from_slice(&whole).map_err(|error| silent(&socket, error))?)
 }
 
 /// Passes a request on to the engine, where there is one.
@@ -357,6 +377,14 @@ impl LastHello {
         let hello = hello.unwrap_or_else(|_| Err(silent(socket, "it takes too long")))?;
         *self.lock() = Some((Instant::now(), hello.clone()));
         Ok(hello)
+    }
+
+    /// What it last said of what is not settled yet; where nobody asked it so far, that it has
+    /// none.
+    pub(crate) fn experimental(&self) -> HeaderValue {
+        let last = self.lock();
+        let said = last.as_ref().and_then(|(_, hello)| hello.experimental.clone());
+        said.unwrap_or(HeaderValue::from_static("false"))
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Option<(Instant, Hello)>> {

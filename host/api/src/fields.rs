@@ -44,7 +44,7 @@ const FIELDS: &[&str] = &[
     // Networks.
     "Aliases", "Attachable", "AuxiliaryAddresses", "Config", "ConfigFrom", "ConfigOnly",
     "DriverOpts", "EnableIPv4", "EnableIPv6", "Gateway", "IPAM", "IPRange", "Ingress",
-    "Internal", "Network", "Scope", "Subnet",
+    "Internal", "Network", "NetworkAttachmentSpec", "Scope", "Subnet",
     // Mounts.
     "BindOptions", "Consistency", "CreateMountpoint", "DriverConfig", "Mounts", "NoCopy",
     "NonRecursive", "Propagation", "ReadOnlyForceRecursive", "ReadOnlyNonRecursive",

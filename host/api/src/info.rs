@@ -6,12 +6,12 @@ use http::header::{CACHE_CONTROL, PRAGMA};
 use http::{HeaderName, HeaderValue, Method};
 use serde_json::{Value, json};
 
-use swarmw_model::NodeRole;
+use swarmw_model::{NodeRole, Refusal};
 
 use crate::api::Host;
-use crate::reply::{Reply, ok};
-use crate::version::{MAXIMUM, MINIMUM};
-use crate::{Standing, engine, refusals, swarm};
+use crate::reply::{Refused, Reply, ok};
+use crate::version::{ApiVersion, MAXIMUM, MINIMUM};
+use crate::{Standing, engine, refusals, since, swarm};
 
 /// `GET` and `HEAD /_ping`. Clients build as the engine recommends; where there is none,
 /// nothing is recommended.
@@ -22,10 +22,7 @@ pub(crate) async fn ping(State(host): State<Host>, request: Request) -> Response
         other => other.local_node_state(),
     };
     let text = if request.method() == Method::HEAD { "" } else { "OK" };
-    let (builder, experimental) = match engine::hello(&host).await {
-        Some(hello) => (hello.builder, hello.experimental),
-        None => (None, None),
-    };
+    let hello = engine::hello(&host).await;
     let mut response = text.into_response();
     let headers = response.headers_mut();
     for (name, value) in [
@@ -35,11 +32,9 @@ pub(crate) async fn ping(State(host): State<Host>, request: Request) -> Response
     ] {
         headers.insert(name, HeaderValue::from_static(value));
     }
-    if let Some(builder) = builder {
+    if let Some(builder) = hello.and_then(|hello| hello.builder) {
         headers.insert(HeaderName::from_static("builder-version"), builder);
     }
-    let experimental = experimental.unwrap_or(HeaderValue::from_static("false"));
-    headers.insert(HeaderName::from_static("docker-experimental"), experimental);
     response
 }
 
@@ -83,8 +78,9 @@ fn go_architecture() -> &'static str {
 
 /// `GET /info`: the engine's words where there is an engine, and the cluster as
 /// this node sees it.
-pub(crate) async fn info(State(host): State<Host>) -> Reply {
-    let mut whole = match engine::ask(&host, "/info").await {
+pub(crate) async fn info(State(host): State<Host>, request: Request) -> Reply {
+    let version = engine::asked_in(&request);
+    let mut whole = match of_engine(&host, version).await {
         Ok(Some(theirs)) if theirs.is_object() => theirs,
         Ok(_) => without_engine(&host),
         Err(refusal) => {
@@ -99,7 +95,19 @@ pub(crate) async fn info(State(host): State<Host>) -> Reply {
         whole["GenericResources"] = json!(generic);
     }
     whole["Swarm"] = swarm(&host);
+    if let Some(cluster) = whole.pointer_mut("/Swarm/Cluster") {
+        since::tell_cluster(version, cluster);
+    }
     ok(whole)
+}
+
+/// The engine leaves out itself what is later than the request.
+async fn of_engine(host: &Host, asked: ApiVersion) -> Result<Option<Value>, Refusal> {
+    match engine::spoken(host, asked).await {
+        Ok(Some(version)) => engine::ask(host, &format!("/v{version}/info")).await,
+        Ok(None) => Ok(None),
+        Err(Refused(why)) => Err(why),
+    }
 }
 
 /// What a node without an engine says of itself, in an engine's words.

@@ -40,6 +40,7 @@ mod reply;
 mod routes;
 mod serve;
 mod services;
+mod since;
 mod sockets;
 mod swarm;
 mod tasks;

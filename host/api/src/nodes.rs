@@ -15,10 +15,12 @@ use swarmw_state::{Change, Lookup};
 
 use crate::api::Host;
 use crate::body::{self, Params};
+use crate::engine::asked_in;
 use crate::forward::begin;
 use crate::listing::{at, prefix};
 use crate::page::{Cut, Page};
 use crate::reply::{self, Reply, done, ok};
+use crate::since::{self, In};
 use crate::words;
 
 /// Keys of `filters`.
@@ -100,15 +102,23 @@ pub(crate) async fn list(State(host): State<Host>, request: Request) -> Reply {
     let managers = host.manager_statuses().await;
     let nodes: Vec<_> = state.nodes().filter(|node| passes(&filters, node)).cloned().collect();
     let Cut { items, head } = page.cut(nodes, |node| node.id);
-    let listed = reply::list(items, move |text, node| reply::write(text, &shown(node, &managers)))?;
+    let version = asked_in(&request);
+    let listed = reply::list(items, move |text, node| {
+        reply::write(text, &In::version(version, since::NODE, &shown(node, &managers)));
+    })?;
     Ok(at(state.index(), head.on(listed)))
 }
 
 /// `GET /nodes/{id}`
-pub(crate) async fn inspect(State(host): State<Host>, Path(reference): Path<String>) -> Reply {
+pub(crate) async fn inspect(
+    State(host): State<Host>,
+    Path(reference): Path<String>,
+    request: Request,
+) -> Reply {
     let state = host.read().await?;
     let node = Node::find(&state, &reference)?;
-    ok(shown(&node, &host.manager_statuses().await))
+    let shown = shown(&node, &host.manager_statuses().await);
+    ok(In::version(asked_in(&request), since::NODE, &shown))
 }
 
 /// `POST /nodes/{id}/update`

@@ -12,11 +12,12 @@ use swarmw_state::Change;
 
 use crate::api::Host;
 use crate::body::{self, Params};
+use crate::engine::asked_in;
 use crate::forward::begin;
 use crate::listing::at;
 use crate::refusals::{self, not_supported};
 use crate::reply::{Reply, done, ok};
-use crate::{InitRequest, JoinRequest, Standing, words};
+use crate::{InitRequest, JoinRequest, Standing, since, words};
 
 /// What an init or a join says, as posted.
 #[derive(Default, Deserialize)]
@@ -36,7 +37,9 @@ struct Entry {
 }
 
 async fn entry(request: Request) -> Reply<(Entry, ClusterSpec)> {
+    let version = asked_in(&request);
     let mut whole = body::json(request).await?;
+    since::ask_founding(version, &mut whole);
     words::of_entry(&mut whole)?;
     let spec = match whole.get_mut("Spec").map(Value::take) {
         Some(spec) => self::spec(spec)?,
@@ -173,10 +176,11 @@ async fn manager_stays(host: &Host) -> Refusal {
 }
 
 /// `GET /swarm`
-pub(crate) async fn inspect(State(host): State<Host>) -> Reply {
+pub(crate) async fn inspect(State(host): State<Host>, request: Request) -> Reply {
     let state = host.read().await?;
     let cluster = state.cluster().ok_or_else(refusals::no_swarm)?;
     let mut whole = shown(&host, cluster);
+    since::tell_cluster(asked_in(&request), &mut whole);
     whole["JoinTokens"] = json!(cluster.join_tokens);
     Ok(at(state.index(), ok(whole)?))
 }

@@ -105,6 +105,7 @@ pub(crate) fn of_entry(body: &mut Value) -> Result<(), Refusal> {
 pub(crate) fn of_service(body: &mut Value) -> Result<(), Refusal> {
     check(SERVICE, body)?;
     mode(body)?;
+    attachment(body)?;
     for mount in at(body, &["TaskTemplate", "ContainerSpec", "Mounts", "*"]) {
         let options = mount.pointer("/TmpfsOptions/Options");
         if options.is_some_and(|o| o.as_array().is_none_or(|list| !list.is_empty())) {
@@ -112,6 +113,20 @@ pub(crate) fn of_service(body: &mut Value) -> Result<(), Refusal> {
         }
     }
     Ok(())
+}
+
+/// What a container that joins a network is to Docker's engine, and no service is.
+fn attachment(body: &Value) -> Result<(), Refusal> {
+    let asked = |field: &str| body.pointer(&format!("/TaskTemplate/{field}"));
+    let is_attachment = asked("Runtime").is_some_and(|runtime| runtime == "attachment");
+    match asked("NetworkAttachmentSpec") {
+        Some(_) if is_attachment => Err(Refusal::invalid(
+            "invalid task spec: spec type \"attachment\" not supported: containers join attachable \
+             networks by themselves (docker run --network, docker network connect), and what runs \
+             as a service has a ContainerSpec",
+        )),
+        _ => Ok(()),
+    }
 }
 
 /// `{}` is replicated, one mode stands, two are refused.
@@ -160,7 +175,7 @@ fn check(words: &[Word], body: &mut Value) -> Result<(), Refusal> {
 }
 
 /// Every value at `path`.
-fn at<'a>(value: &'a mut Value, path: &[&str]) -> Vec<&'a mut Value> {
+pub(crate) fn at<'a>(value: &'a mut Value, path: &[&str]) -> Vec<&'a mut Value> {
     let Some((first, rest)) = path.split_first() else {
         return vec![value];
     };
@@ -205,6 +220,23 @@ mod tests {
         assert_eq!(of_node(&mut node).unwrap_err().message, "invalid Availability: \"foo\"");
         let mut node = json!({"Availability": "active"});
         assert_eq!(of_node(&mut node).unwrap_err().message, "invalid Role: \"\"");
+    }
+
+    #[test]
+    fn an_attachment_of_a_network_is_no_service() {
+        let mut body = json!({"TaskTemplate": {
+            "Runtime": "attachment", "NetworkAttachmentSpec": {"ContainerID": "x"},
+        }});
+        let refused = of_service(&mut body).unwrap_err().message;
+        let want = "invalid task spec: spec type \"attachment\" not supported: containers join";
+        assert!(refused.starts_with(want), "{refused}");
+        // Where the two do not go together, that is what is said, or Docker reads one alone.
+        for fine in [
+            json!({"TaskTemplate": {"Runtime": "attachment"}}),
+            json!({"TaskTemplate": {"Runtime": "container", "NetworkAttachmentSpec": {}}}),
+        ] {
+            of_service(&mut fine.clone()).expect("not refused here");
+        }
     }
 
     #[test]

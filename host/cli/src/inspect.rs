@@ -95,6 +95,14 @@ fn render(text: &str, template: &Compiled, look: Look, object: &str) -> Result<S
     }
 }
 
+/// One object through the template of `--format`, or as JSON on one line.
+pub(crate) fn one(format: &str, look: Look, object: &str) -> Result<String, Failure> {
+    match format {
+        "json" => Ok(object.to_owned()),
+        template => render(template, &Compiled::inspecting(template)?, look, object),
+    }
+}
+
 /// Indents JSON by four blanks and changes nothing else: fields keep their order
 /// and spelling, whatever they are.
 pub(crate) fn reindent(json: &str) -> String {

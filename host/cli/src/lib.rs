@@ -17,6 +17,7 @@ mod explain;
 mod failure;
 mod filter;
 mod flags;
+mod info;
 mod inspect;
 mod io;
 mod lines;
@@ -37,6 +38,7 @@ mod tasks;
 mod terminal;
 #[cfg(test)]
 mod testing;
+mod version;
 mod volume;
 mod watch;
 
@@ -97,6 +99,9 @@ pub enum DaemonCommand {
     /// Get real time events of the cluster and of this node
     #[command(override_usage = "swarmw events [OPTIONS]")]
     Events(events::EventsArgs),
+    /// Display what this node is and its part in the swarm
+    #[command(override_usage = "swarmw info [OPTIONS]")]
+    Info(info::InfoArgs),
     /// Look after the networks between nodes
     #[command(subcommand, override_usage = "swarmw net COMMAND", arg_required_else_help = true)]
     Net(net::NetCommand),
@@ -121,6 +126,9 @@ pub enum DaemonCommand {
     /// Manage plugins: placement, update policies, volume drivers
     #[command(subcommand, override_usage = "swarmw plugin COMMAND", arg_required_else_help = true)]
     Plugin(plugin::PluginCommand),
+    /// Show the versions of this program and of the daemon
+    #[command(override_usage = "swarmw version [OPTIONS]")]
+    Version(version::VersionArgs),
     /// Manage volumes of this node and of the cluster
     #[command(subcommand, override_usage = "swarmw volume COMMAND", arg_required_else_help = true)]
     Volume(volume::VolumeCommand),
@@ -208,6 +216,8 @@ async fn ask(client: &Client, command: DaemonCommand, io: &mut Io) -> Result<(),
             swarm::run(client, swarm::SwarmCommand::Leave(args), io).await
         }
         DaemonCommand::Events(args) => events::run(client, args, io).await,
+        DaemonCommand::Info(args) => info::run(client, &args, io).await,
+        DaemonCommand::Version(args) => version::run(client, &args, io).await,
         DaemonCommand::Watch(args) => watch::run(client, args, io).await,
         DaemonCommand::Net(command) => net::run(client, command, io).await,
         DaemonCommand::Network(command) => network::run(client, command, io).await,

@@ -12,7 +12,7 @@ use swarmw_template::{Field, Map, Struct, Value};
 
 use crate::table::go_time;
 
-pub(crate) use types::{CONFIG, EVENT, NETWORK, NODE, SECRET, SERVICE, VOLUME};
+pub(crate) use types::{CONFIG, EVENT, INFO, NETWORK, NODE, SECRET, SERVICE, VERSION_INFO, VOLUME};
 
 /// Go's moment that is none.
 const NO_MOMENT: &str = "0001-01-01T00:00:00Z";

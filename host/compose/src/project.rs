@@ -30,6 +30,8 @@ pub struct Project {
     pub(crate) secrets: BTreeMap<String, FileObject>,
     /// By name.
     pub(crate) configs: BTreeMap<String, FileObject>,
+    /// Where each model is that the files describe, by its name.
+    pub(crate) models: BTreeMap<String, Position>,
     /// The user's own keys.
     pub(crate) extras: Extras,
 }
@@ -72,6 +74,8 @@ pub(crate) struct Service {
     pub links: Vec<String>,
     pub logging: Option<Logging>,
     pub mac_address: String,
+    /// Where it says that it uses some.
+    pub models: Option<Position>,
     pub network_mode: String,
     pub networks: BTreeMap<String, Option<ServiceNetwork>>,
     pub oom_score_adj: i64,

@@ -20,7 +20,7 @@ const IGNORED: [&str; 10] = [
 ];
 
 /// Keys of the present specification alone that services have no settings for.
-pub(crate) const SPEC_ONLY: [&str; 30] = [
+pub(crate) const SPEC_ONLY: [&str; 29] = [
     "annotations",
     "attach",
     "blkio_config",
@@ -38,7 +38,6 @@ pub(crate) const SPEC_ONLY: [&str; 30] = [
     "gpus",
     "mem_swappiness",
     "memswap_limit",
-    "models",
     "oom_kill_disable",
     "post_start",
     "pre_stop",
@@ -52,6 +51,11 @@ pub(crate) const SPEC_ONLY: [&str; 30] = [
     "volume_driver",
     "volumes_from",
 ];
+
+/// Why nothing can have a model: who ignored it would start a service that cannot work.
+pub(crate) const NO_MODELS: &str = "models are not supported by swarmw, as no node of a cluster \
+     runs them: run the model as a service with an image of its own, or outside, and say where it \
+     is in `environment`";
 
 /// Keys whose values may name a container or a service whose namespace is to be shared.
 const NAMESPACES: [&str; 2] = ["ipc", "pid"];

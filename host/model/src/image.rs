@@ -135,6 +135,17 @@ impl fmt::Display for ImageReference<'_> {
     }
 }
 
+/// What whoever creates a service is told where nobody could find out what its image is: words
+/// of Docker's.
+pub fn no_digest(image: &str) -> String {
+    format!(
+        "image {image} could not be accessed on a registry to record\n\
+         its digest. Each node will access {image} independently,\n\
+         possibly leading to different nodes running different\n\
+         versions of the image.\n"
+    )
+}
+
 impl Platform {
     /// The platform of Wasm components.
     pub fn wasm() -> Self {

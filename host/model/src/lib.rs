@@ -58,7 +58,7 @@ pub use engine_socket::*;
 pub use filters::{Filters, InvalidFilters};
 pub use generic::*;
 pub use id::*;
-pub use image::{ImageKind, ImageReference, WASM_PLATFORM};
+pub use image::{ImageKind, ImageReference, WASM_PLATFORM, no_digest};
 pub use json::Base64;
 pub use later::Later;
 pub use mount::*;

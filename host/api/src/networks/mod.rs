@@ -42,6 +42,7 @@ use crate::engine;
 use crate::listing::REVISION;
 use crate::page::{Cut, Page};
 use crate::reply::{Refused, Reply, ok};
+use crate::since::{self, In};
 
 pub(crate) use cluster::{list as cluster_list, make, passes, remove as cluster_remove, resource};
 pub(crate) use containers::{inspect as inspect_container, list as list_containers};
@@ -96,7 +97,9 @@ pub(crate) async fn list(State(host): State<Host>, request: Request) -> Reply {
         Err(Refused(why)) => tracing::warn!(%why, "networks are listed without the engine's"),
     }
     let Cut { items, head } = page.cut(all, |network| Key::of(network.id()));
-    let mut answer = head.on(ok(items)?);
+    let version = engine::asked_in(&request);
+    let shown = items.iter().map(|network| In::version(version, since::NETWORK, network));
+    let mut answer = head.on(ok(shown.collect::<Vec<_>>())?);
     answer.headers_mut().extend(revision.map(|revision| (REVISION, revision)));
     Ok(answer)
 }
@@ -123,7 +126,7 @@ pub(crate) async fn inspect(
                 Ok(containers) => network.containers = containers,
                 Err(Refused(why)) => tracing::warn!(%why, "a network is shown without containers"),
             }
-            ok(network)
+            ok(In::version(engine::asked_in(&request), since::NETWORK, &network))
         }
         engines => {
             *request.uri_mut() = engines.path(request.uri().query())?;

@@ -2,6 +2,7 @@
 
 mod canonical;
 mod networks;
+mod pin;
 mod shape;
 mod write;
 
@@ -9,17 +10,18 @@ pub(crate) use shape::{shown, shown_template};
 pub(crate) use write::{create, remove, spec_of, update};
 
 use axum::extract::{Path, Request, State};
-use http::Extensions;
 
 use swarmw_model::{Filters, Refusal, Service, ServiceMode};
 use swarmw_state::Lookup;
 
 use crate::api::Host;
 use crate::body::Params;
+use crate::engine::asked_in;
 use crate::listing::{at, prefix};
 use crate::ordered::Ordered;
 use crate::page::{Cut, Page};
 use crate::reply::{self, Reply, ok};
+use crate::since;
 use crate::version::ApiVersion;
 
 /// Keys of `filters`.
@@ -28,10 +30,6 @@ const MODES: [&str; 4] = ["replicated", "global", "replicated-job", "global-job"
 
 /// First version that answers `status=true`.
 const STATUS_SINCE: ApiVersion = ApiVersion::v1(41);
-
-fn speaks(extensions: &Extensions, since: ApiVersion) -> bool {
-    extensions.get::<ApiVersion>().is_none_or(|v| *v >= since)
-}
 
 /// Refuses words that say nothing.
 pub(crate) fn check(filters: &Filters) -> Result<(), Refusal> {
@@ -56,7 +54,8 @@ pub(crate) async fn list(State(host): State<Host>, request: Request) -> Reply {
     let page = Page::of("service", &params)?;
     let filters = params.filters(FILTERS)?;
     check(&filters)?;
-    let with_status = params.is_on("status") && speaks(request.extensions(), STATUS_SINCE);
+    let version = asked_in(&request);
+    let with_status = params.is_on("status") && version >= STATUS_SINCE;
     let state = host.read().await?;
     let found: Vec<_> =
         state.services().filter(|service| passes(&filters, service)).cloned().collect();
@@ -64,6 +63,7 @@ pub(crate) async fn list(State(host): State<Host>, request: Request) -> Reply {
     let revision = state.index();
     let listed = reply::list(items, move |text, service| {
         let mut value = shown(service, false);
+        since::tell_service(version, &mut value);
         if with_status {
             value["ServiceStatus"] = shape::status(&state, service);
         }
@@ -90,5 +90,7 @@ pub(crate) async fn inspect(
     let with_defaults = Params::of(request.uri()).is_on("insertDefaults");
     let state = host.read().await?;
     let service = Service::find(&state, &reference)?;
-    ok(Ordered(&shown(&service, with_defaults)))
+    let mut shown = shown(&service, with_defaults);
+    since::tell_service(asked_in(&request), &mut shown);
+    ok(Ordered(&shown))
 }

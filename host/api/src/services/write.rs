@@ -13,12 +13,13 @@ use swarmw_model::{
 use swarmw_state::{Change, Lookup};
 
 use super::canonical::canonical;
-use super::networks;
+use super::{networks, pin};
 use crate::api::Host;
 use crate::body::{self, Params};
+use crate::engine::asked_in;
 use crate::forward::begin;
 use crate::reply::{Reply, created, done, ok};
-use crate::{names, words};
+use crate::{names, since, words};
 
 /// Becomes the message of a service that its operator rolls back.
 const ROLLED_BACK_BY_HAND: &str = "manually requested rollback";
@@ -31,6 +32,7 @@ pub(crate) async fn create(State(host): State<Host>, request: Request) -> Reply 
         Some(first) => first?,
         None => {
             let auth = registry_auth(request.headers())?;
+            let asked_in = asked_in(&request);
             let mut spec = read_spec(request).await?;
             if spec.name.is_empty() {
                 spec.name = names::random(host.random());
@@ -38,6 +40,7 @@ pub(crate) async fn create(State(host): State<Host>, request: Request) -> Reply 
             Arc::make_mut(&mut spec.task_template).registry_auth = auth.unwrap_or_default();
             warnings = without_effect(&spec);
             networks::resolve(&host, &begun.state, &mut spec).await?;
+            warnings.extend(pin::pin(&host, asked_in, &mut spec).await);
             check(&host, &spec, None).await?;
             let change = Change::CreateService {
                 id: ServiceId::from_bits(host.random()),
@@ -86,6 +89,7 @@ pub(crate) async fn update(
             message: ROLLED_BACK_BY_HAND.to_owned(),
         }
     } else {
+        let asked_in = asked_in(&request);
         let mut spec = read_spec(request).await?;
         Arc::make_mut(&mut spec.task_template).registry_auth = auth;
         // Plugins judge the spec as it will stand.
@@ -95,6 +99,7 @@ pub(crate) async fn update(
         check_update(&service, version, &spec)?;
         warnings = without_effect(&spec);
         networks::resolve(&host, &begun.state, &mut spec).await?;
+        warnings.extend(pin::pin(&host, asked_in, &mut spec).await);
         check(&host, &spec, Some(&service.spec)).await?;
         Change::UpdateService { id: service.id, version, spec: Box::new(spec) }
     };
@@ -142,7 +147,10 @@ pub(crate) async fn remove(
 }
 
 async fn read_spec(request: Request) -> Reply<ServiceSpec> {
-    spec_of(body::json(request).await?)
+    let version = asked_in(&request);
+    let mut posted = body::json(request).await?;
+    since::ask_service(version, &mut posted)?;
+    spec_of(posted)
 }
 
 /// The spec of a service, as a client posts it.

@@ -12,6 +12,7 @@ use swarmw_state::{Lookup, State as Cluster};
 
 use crate::api::Host;
 use crate::body::Params;
+use crate::engine::asked_in;
 use crate::listing::{at, prefix};
 use crate::page::{Cut, Page};
 use crate::reply::{self, Reply, ok};
@@ -61,7 +62,7 @@ pub(crate) async fn list(State(host): State<Host>, request: Request) -> Reply {
     let found = Wanted::of(&state, filters)?.all(&state);
     let Cut { items, head } = page.cut(found, |task| task.id);
     let revision = state.index();
-    let mut writer = Writer::new(state);
+    let mut writer = Writer::new(state, asked_in(&request));
     let listed = reply::list(items, move |text, task| writer.write(text, task))?;
     Ok(at(revision, head.on(listed)))
 }
@@ -93,10 +94,14 @@ pub(crate) fn name(task: &Task) -> String {
 }
 
 /// `GET /tasks/{id}`
-pub(crate) async fn inspect(State(host): State<Host>, Path(reference): Path<String>) -> Reply {
+pub(crate) async fn inspect(
+    State(host): State<Host>,
+    Path(reference): Path<String>,
+    request: Request,
+) -> Reply {
     let state = host.read().await?;
     let task = Task::find(&state, &reference)?;
-    ok(shown(&state, &task))
+    ok(shown(&state, &task, asked_in(&request)))
 }
 
 // === impl Wanted ===

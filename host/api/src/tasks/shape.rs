@@ -18,6 +18,8 @@ use swarmw_state::State as Cluster;
 use crate::networks;
 use crate::reply;
 use crate::services::shown_template;
+use crate::since;
+use crate::version::ApiVersion;
 
 /// Templates and networks of each that are kept in JSON; then all are made anew.
 const TEXTS_KEPT: usize = 1_024;
@@ -25,6 +27,8 @@ const TEXTS_KEPT: usize = 1_024;
 /// Puts tasks of one state into JSON.
 pub(crate) struct Writer {
     state: Arc<Cluster>,
+    /// Of the request.
+    version: ApiVersion,
     /// By address, which is nobody else's while the template is held.
     templates: HashMap<usize, (Arc<TaskSpec>, Vec<u8>)>,
     networks: HashMap<NetworkId, Vec<u8>>,
@@ -74,10 +78,10 @@ struct Status<'t> {
     port_status: Option<BTreeMap<(), ()>>,
 }
 
-/// A task of `state` by itself.
-pub(crate) fn shown(state: &Arc<Cluster>, task: &Task) -> Value {
+/// A task of `state` by itself, as this version of the API has it.
+pub(crate) fn shown(state: &Arc<Cluster>, task: &Task, version: ApiVersion) -> Value {
     let mut text = Vec::new();
-    Writer::new(state.clone()).write(&mut text, task);
+    Writer::new(state.clone(), version).write(&mut text, task);
     // What was written just now is JSON.
     serde_json::from_slice(&text).unwrap_or_default()
 }
@@ -85,9 +89,9 @@ pub(crate) fn shown(state: &Arc<Cluster>, task: &Task) -> Value {
 // === impl Writer ===
 
 impl Writer {
-    /// Of tasks of this state.
-    pub(crate) fn new(state: Arc<Cluster>) -> Self {
-        Self { state, templates: HashMap::new(), networks: HashMap::new() }
+    /// Of tasks of this state, as this version of the API has them.
+    pub(crate) fn new(state: Arc<Cluster>, version: ApiVersion) -> Self {
+        Self { state, version, templates: HashMap::new(), networks: HashMap::new() }
     }
 
     /// Adds a task to a text.
@@ -99,7 +103,7 @@ impl Writer {
         text.push(b',');
         // Without the brace that opens it.
         let begun = text.len();
-        reply::write(text, &Tail::of(task));
+        reply::write(text, &Tail::of(task, self.version));
         text.remove(begun);
         if !task.attachments.is_empty() {
             text.pop();
@@ -114,8 +118,13 @@ impl Writer {
         if self.templates.len() >= TEXTS_KEPT && !self.templates.contains_key(&address) {
             self.templates.clear();
         }
-        let kept = self.templates.entry(address);
-        &kept.or_insert_with(|| (template.clone(), reply::json(&shown_template(template)))).1
+        let version = self.version;
+        let kept = self.templates.entry(address).or_insert_with(|| {
+            let mut shown = shown_template(template);
+            since::tell_template(version, &mut shown);
+            (template.clone(), reply::json(&shown))
+        });
+        &kept.1
     }
 
     fn write_attachments(&mut self, text: &mut Vec<u8>, attachments: &[NetworkAttachment]) {
@@ -156,7 +165,7 @@ impl Head {
 // === impl Tail ===
 
 impl<'t> Tail<'t> {
-    fn of(task: &'t Task) -> Self {
+    fn of(task: &'t Task, version: ApiVersion) -> Self {
         let has_ports = task.status.port_status.is_some();
         Self {
             service_id: task.service_id,
@@ -166,7 +175,7 @@ impl<'t> Tail<'t> {
             desired_state: task.desired_state,
             spec_version: task.spec_version,
             service_annotations: &task.service,
-            job_iteration: task.job_iteration,
+            job_iteration: task.job_iteration.filter(|_| version >= since::JOBS),
             generic_resources: &task.generic_resources,
         }
     }
@@ -175,6 +184,7 @@ impl<'t> Tail<'t> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::version::MAXIMUM;
     use serde_json::json;
 
     fn task() -> Task {
@@ -200,7 +210,7 @@ mod tests {
     #[test]
     fn every_field_of_a_task_is_answered_but_for_what_is_ours_alone() {
         let task = task();
-        let shown = shown(&Arc::default(), &task);
+        let shown = shown(&Arc::default(), &task, MAXIMUM);
         let stored = json!(task);
         for (key, value) in stored.as_object().expect("an object") {
             match key.as_str() {
@@ -222,7 +232,7 @@ mod tests {
 
     #[test]
     fn each_task_has_its_own_template_however_many_there_are() {
-        let mut writer = Writer::new(Arc::default());
+        let mut writer = Writer::new(Arc::default(), MAXIMUM);
         let mut tasks = Vec::new();
         for n in 0..TEXTS_KEPT + 10 {
             let mut task = task();

@@ -12,6 +12,7 @@ use crate::api::Host;
 use crate::body::Params;
 use crate::data::{self, Answered};
 use crate::reply::Reply;
+use crate::version::MAXIMUM;
 use crate::{listing, networks, nodes, services, swarm, tasks, volumes};
 
 /// A kind of objects.
@@ -130,7 +131,7 @@ impl Wanted {
                 Kind::Task,
                 (old, new),
                 |task| self.tasks.passes(state, task),
-                |task| tasks::shown(state, task),
+                |task| tasks::shown(state, task, MAXIMUM),
             ),
             Event::Network { old, new } => self.told(
                 Kind::Network,

@@ -209,6 +209,8 @@ async fn clients_build_as_the_engine_recommends() {
         );
         assert_eq!(pong.header("api-version"), "1.47", "of the API here, not the engine's");
     }
+    let listed = served.client.get("/v1.41/services").await;
+    assert_eq!(listed.header("docker-experimental"), "true", "what the engine said last");
     // Without an engine nothing can be built, and one that is away hides nobody else.
     for engine in [None, Some("/nowhere/docker.sock".into())] {
         let served = leader().await;

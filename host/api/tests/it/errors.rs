@@ -269,6 +269,18 @@ async fn refusals_have_swarms_status_and_text() {
         ),
         (
             "POST",
+            "/services/create".into(),
+            with(
+                "TaskTemplate",
+                json!({"Runtime": "attachment", "networkAttachmentSpec": {"ContainerID": "x"}}),
+            ),
+            400,
+            "invalid task spec: spec type \"attachment\" not supported: containers join attachable \
+             networks by themselves (docker run --network, docker network connect), and what runs \
+             as a service has a ContainerSpec",
+        ),
+        (
+            "POST",
             "/services/web/update".into(),
             Some(spec("web")),
             400,

@@ -370,3 +370,71 @@ async fn fields_in_the_wrong_letter_case_are_read_as_docker_reads_them() {
     assert_eq!(shown["Spec"]["Mode"], json!({"Replicated": {"Replicas": 3}}));
     assert_eq!(shown["Spec"]["Labels"], json!({"name": "kept"}));
 }
+
+#[tokio::test]
+async fn an_older_version_reads_and_answers_what_it_has() {
+    let served = leader().await;
+    let mut posted = spec("web");
+    posted["TaskTemplate"]["ContainerSpec"]["Sysctls"] = json!({"net.core.somaxconn": "9"});
+    posted["TaskTemplate"]["ContainerSpec"]["OomScoreAdj"] = json!(7);
+    posted["TaskTemplate"]["Placement"] = json!({"MaxReplicas": 2});
+    create(&served, posted.clone()).await;
+    let path = "/Spec/TaskTemplate/ContainerSpec/Sysctls";
+    for (version, is_there) in [("/v1.39", false), ("/v1.40", true), ("", true)] {
+        let get = async |path: &str| served.client.get(&format!("{version}{path}")).await.json();
+        let (one, all) = (get("/services/web").await, get("/services").await);
+        assert_eq!(one.pointer(path).is_some(), is_there, "{version}: {one}");
+        assert_eq!(all[0].pointer(path).is_some(), is_there, "{version}: {all}");
+        let tasks = get("/tasks").await;
+        let task = get(&format!("/tasks/{}", tasks[0]["ID"].as_str().expect("an id"))).await;
+        for task in [&tasks[0], &task] {
+            let sysctls = task.pointer("/Spec/ContainerSpec/Sysctls");
+            assert_eq!(sysctls.is_some(), is_there, "{version}: {task}");
+        }
+    }
+    posted["Name"] = json!("old");
+    let made = served.client.post("/v1.39/services/create", posted).await;
+    assert_eq!(made.status, 201, "{}", made.message());
+    let template = show(&served, "old").await["Spec"]["TaskTemplate"].clone();
+    assert_eq!(
+        template["ContainerSpec"],
+        json!({"Image": "redis:3.0.6", "Isolation": "default"}),
+        "{template}"
+    );
+    assert_eq!(template["Placement"]["MaxReplicas"], Value::Null, "{template}");
+    let mut job = spec("count");
+    job["Mode"] = json!({"ReplicatedJob": {}});
+    let refused = served.client.post("/v1.40/services/create", job.clone()).await;
+    assert_eq!(refused.status, 400);
+    assert!(refused.message().starts_with("service mode ReplicatedJob wants version 1.41"));
+    create(&served, job).await;
+    let shown = served.client.get("/v1.40/services/count").await.json();
+    assert_eq!(shown["JobStatus"], Value::Null, "{shown}");
+}
+
+#[tokio::test]
+async fn images_are_pinned_for_clients_that_cannot_ask_what_they_are() {
+    let served = leader().await;
+    let image = |shown: &Value| shown["Spec"]["TaskTemplate"]["ContainerSpec"]["Image"].clone();
+    let mut posted = spec("old");
+    posted["TaskTemplate"]["ContainerSpec"]["Image"] = json!("reg.example/hello:1");
+    let made = served.client.post("/v1.29/services/create", posted.clone()).await;
+    assert_eq!((made.status.as_u16(), &made.json()["Warnings"]), (201, &json!([])));
+    assert_eq!(image(&show(&served, "old").await), "reg.example/hello:1@sha256:ab");
+    posted["Name"] = json!("new");
+    let made = served.client.post("/v1.30/services/create", posted.clone()).await;
+    assert_eq!((made.status.as_u16(), &made.json()["Warnings"]), (201, &json!([])));
+    let new = show(&served, "new").await;
+    assert_eq!(image(&new), "reg.example/hello:1", "such a client has asked itself");
+    let version = &new["Version"]["Index"];
+    let path = format!("/v1.29/services/new/update?version={version}");
+    let written = served.client.post(&path, posted.clone()).await;
+    assert_eq!(written.status, 200, "{}", written.message());
+    assert_eq!(image(&show(&served, "new").await), "reg.example/hello:1@sha256:ab");
+    posted["Name"] = json!("unknown");
+    posted["TaskTemplate"]["ContainerSpec"]["Image"] = json!("redis");
+    let made = served.client.post("/v1.29/services/create", posted).await.json();
+    let warning = made["Warnings"][0].as_str().expect("a warning");
+    assert!(warning.starts_with("image redis:latest could not be accessed on a registry"));
+    assert_eq!(image(&show(&served, "unknown").await), "redis");
+}

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use swarmw_api::Standing;
-use swarmw_model::{NodeId, NodeRole};
+use swarmw_model::{NodeId, NodeRole, TlsInfo};
 use swarmw_state::Change;
 
 use crate::client::filters;
@@ -81,6 +81,37 @@ async fn the_cluster_is_shown_without_its_key() {
 }
 
 #[tokio::test]
+async fn an_older_version_is_answered_without_what_came_later() {
+    let served = leader().await;
+    let mut worker = node(NodeId::from_bits(7), "beta", NodeRole::Worker);
+    worker.description.tls_info = Some(TlsInfo::default());
+    served.fake.apply(None, Change::AddNode(Box::new(worker))).expect("added");
+    let beta = format!("/nodes?{}", filters(r#"{"name":["beta"]}"#));
+    for (path, part, field, since) in [
+        (&*beta, "/0/Description", "TLSInfo", 30),
+        ("/nodes/beta", "/Description", "TLSInfo", 30),
+        ("/networks", "/0", "Created", 25),
+        ("/networks/ingress", "", "Created", 25),
+        ("/swarm", "", "TLSInfo", 30),
+        ("/swarm", "", "RootRotationInProgress", 30),
+        ("/swarm", "", "SubnetSize", 39),
+        ("/info", "/Swarm/Cluster", "DefaultAddrPool", 39),
+        ("/info", "/Swarm/Cluster", "DataPathPort", 40),
+    ] {
+        for (minor, want) in [(since - 1, false), (since, true)] {
+            let told = served.client.get(&format!("/v1.{minor}{path}")).await.json();
+            let whole = told.pointer(part).unwrap_or_else(|| panic!("{path}: {told}"));
+            assert_eq!(whole.get(field).is_some(), want, "{path} in 1.{minor}: {whole}");
+        }
+    }
+    // What clients read that keep to 1.24, and Docker answers them.
+    let node = served.client.get("/v1.24/nodes/alpha").await.json();
+    assert_eq!(node["Status"]["Addr"], "127.0.0.1");
+    let network = served.client.get("/v1.24/networks/ingress").await.json();
+    assert_eq!(network["Ingress"], true);
+}
+
+#[tokio::test]
 async fn ping_says_where_the_node_stands() {
     let served = serve(Standing::Inactive).await;
     let error = || Standing::Error("no disk".to_owned());
@@ -107,6 +138,26 @@ async fn ping_says_where_the_node_stands() {
     served.fake.set(error());
     let info = served.client.get("/info").await.json();
     assert_eq!(info["Swarm"]["Error"], "no disk");
+}
+
+#[tokio::test]
+async fn every_answer_to_a_request_that_is_known_has_dockers_headers() {
+    let served = leader().await;
+    for (path, experimental, version) in [
+        ("/services", "false", "1.47"),
+        ("/v1.41/services/none", "false", "1.47"),
+        ("/v1.99/services", "", "1.47"),
+        ("/v1.41/swarms", "", ""),
+    ] {
+        let answer = served.client.get(path).await;
+        assert_eq!(answer.header("docker-experimental"), experimental, "{path}");
+        assert_eq!(answer.header("api-version"), version, "{path}");
+        let (os, server) = match version {
+            "" => (String::new(), String::new()),
+            _ => ("linux".to_owned(), format!("Docker/{} (linux)", env!("CARGO_PKG_VERSION"))),
+        };
+        assert_eq!((answer.header("ostype"), answer.header("server")), (&*os, &*server), "{path}");
+    }
 }
 
 #[tokio::test]

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE};
 use serde_json::{Value, json};
-use swarmw_model::{ImageKind, ImageReference, Platform, ServiceSpec, component};
+use swarmw_model::{ImageKind, ImageReference, Platform, ServiceSpec, component, no_digest};
 
 use super::flags::ImageFlags;
 use crate::client::{Client, ClientError};
@@ -71,7 +71,7 @@ pub(crate) async fn resolve(
         Err(error @ (ClientError::Unreachable(_) | ClientError::Forbidden(_))) => {
             return Err(error.into());
         }
-        Ok(_) | Err(_) => resolved.warning = Some(warning(&resolved.image)),
+        Ok(_) | Err(_) => resolved.warning = Some(no_digest(&resolved.image)),
     }
     Ok(resolved)
 }
@@ -116,15 +116,6 @@ async fn upload(client: &Client, path: &Path) -> Result<Resolved, Failure> {
         platforms: Some(vec![Platform::wasm()]),
         warning: None,
     })
-}
-
-fn warning(image: &str) -> String {
-    format!(
-        "image {image} could not be accessed on a registry to record\n\
-         its digest. Each node will access {image} independently,\n\
-         possibly leading to different nodes running different\n\
-         versions of the image.\n"
-    )
 }
 
 /// The header with the credentials for an image's registry, when they are to be
@@ -276,6 +267,6 @@ mod tests {
 
     #[test]
     fn the_warning_has_dockers_five_lines() {
-        assert_eq!(format!("{}\n", warning("busybox:latest")).lines().count(), 5);
+        assert_eq!(format!("{}\n", no_digest("busybox:latest")).lines().count(), 5);
     }
 }

@@ -493,3 +493,157 @@ pub(crate) const EVENT: Type = Type {
 
 const ACTOR: Type =
     Type { pointer: "*events.Actor", fields: &[("ID", Text), ("Attributes", LABELS)] };
+
+// === the daemon ===
+
+/// `info`
+pub(crate) const INFO: Type = Type {
+    pointer: "*system.dockerInfo",
+    fields: &[
+        ("ID", Text),
+        ("Containers", Number),
+        ("ContainersRunning", Number),
+        ("ContainersPaused", Number),
+        ("ContainersStopped", Number),
+        ("Images", Number),
+        ("Driver", Text),
+        ("OperatingSystem", Text),
+        ("OSType", Text),
+        ("Architecture", Text),
+        ("KernelVersion", Text),
+        ("NCPU", Number),
+        ("MemTotal", Number),
+        ("GenericResources", List(&Any)),
+        ("Name", Text),
+        ("Labels", TEXTS),
+        ("ServerVersion", Text),
+        ("Swarm", Struct(&SWARM_INFO)),
+        ("Warnings", TEXTS),
+        ("ClientInfo", Struct(&CLIENT_INFO)),
+    ],
+};
+
+const CLIENT_INFO: Type = Type { pointer: "*system.clientInfo", fields: &[("Version", Text)] };
+
+const SWARM_INFO: Type = Type {
+    pointer: "*swarm.Info",
+    fields: &[
+        ("NodeID", Text),
+        ("NodeAddr", Text),
+        ("LocalNodeState", Text),
+        ("ControlAvailable", Bool),
+        ("Error", Text),
+        ("RemoteManagers", List(&Struct(&PEER))),
+        ("Nodes", Number),
+        ("Managers", Number),
+        ("Cluster", Pointer(&CLUSTER)),
+        ("Warnings", TEXTS),
+    ],
+};
+
+const PEER: Type = Type { pointer: "*swarm.Peer", fields: &[("NodeID", Text), ("Addr", Text)] };
+
+const CLUSTER: Type = Type {
+    pointer: "*swarm.ClusterInfo",
+    fields: &[
+        ("ID", Text),
+        ("Meta", Embedded(&META)),
+        ("Spec", Struct(&CLUSTER_SPEC)),
+        ("TLSInfo", Struct(&TLS_INFO)),
+        ("RootRotationInProgress", Bool),
+        ("DefaultAddrPool", TEXTS),
+        ("SubnetSize", Number),
+        ("DataPathPort", Number),
+    ],
+};
+
+const CLUSTER_SPEC: Type = Type {
+    pointer: "*swarm.Spec",
+    fields: &[
+        ("Annotations", Embedded(&ANNOTATIONS)),
+        ("Orchestration", Struct(&ORCHESTRATION)),
+        ("Raft", Struct(&RAFT)),
+        ("Dispatcher", Struct(&DISPATCHER)),
+        ("CAConfig", Struct(&CA_CONFIG)),
+        ("TaskDefaults", Struct(&TASK_DEFAULTS)),
+        ("EncryptionConfig", Struct(&ENCRYPTION)),
+    ],
+};
+
+const ORCHESTRATION: Type = Type {
+    pointer: "*swarm.OrchestrationConfig",
+    fields: &[("TaskHistoryRetentionLimit", Maybe("*int64", &Number))],
+};
+
+const RAFT: Type = Type {
+    pointer: "*swarm.RaftConfig",
+    fields: &[
+        ("SnapshotInterval", Number),
+        ("KeepOldSnapshots", COUNT),
+        ("LogEntriesForSlowFollowers", Number),
+        ("ElectionTick", Number),
+        ("HeartbeatTick", Number),
+    ],
+};
+
+const DISPATCHER: Type =
+    Type { pointer: "*swarm.DispatcherConfig", fields: &[("HeartbeatPeriod", Span)] };
+
+const CA_CONFIG: Type = Type {
+    pointer: "*swarm.CAConfig",
+    fields: &[
+        ("NodeCertExpiry", Span),
+        ("ExternalCAs", List(&Any)),
+        ("SigningCACert", Text),
+        ("SigningCAKey", Text),
+        ("ForceRotate", Number),
+    ],
+};
+
+const TASK_DEFAULTS: Type =
+    Type { pointer: "*swarm.TaskDefaults", fields: &[("LogDriver", Pointer(&DRIVER))] };
+
+const ENCRYPTION: Type =
+    Type { pointer: "*swarm.EncryptionConfig", fields: &[("AutoLockManagers", Bool)] };
+
+/// `version`
+pub(crate) const VERSION_INFO: Type = Type {
+    pointer: "*system.versionInfo",
+    fields: &[("Client", Struct(&CLIENT_VERSION)), ("Server", Pointer(&SERVER_VERSION))],
+};
+
+const CLIENT_VERSION: Type = Type {
+    pointer: "*system.clientVersion",
+    fields: &[
+        ("Version", Text),
+        ("APIVersion", Text),
+        ("DefaultAPIVersion", Text),
+        ("Os", Text),
+        ("Arch", Text),
+    ],
+};
+
+const SERVER_VERSION: Type = Type {
+    pointer: "*types.Version",
+    fields: &[
+        ("Platform", Struct(&PLATFORM_NAME)),
+        ("Components", List(&Struct(&COMPONENT))),
+        ("Version", Text),
+        ("APIVersion", Text),
+        ("MinAPIVersion", Text),
+        ("GitCommit", Text),
+        ("GoVersion", Text),
+        ("Os", Text),
+        ("Arch", Text),
+        ("KernelVersion", Text),
+        ("Experimental", Bool),
+        ("BuildTime", Text),
+    ],
+};
+
+const PLATFORM_NAME: Type = Type { pointer: "*types.Platform", fields: &[("Name", Text)] };
+
+const COMPONENT: Type = Type {
+    pointer: "*types.ComponentVersion",
+    fields: &[("Name", Text), ("Version", Text), ("Details", LABELS)],
+};

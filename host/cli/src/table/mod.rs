@@ -9,7 +9,7 @@ mod when;
 pub(crate) use format::{Column, Format, List, Row, render};
 pub(crate) use natural::natural;
 pub(crate) use template::{Compiled, LABEL};
-pub(crate) use when::{ago, bytes_size, go_time, now};
+pub(crate) use when::{ago, bytes_size, go_time, human, now};
 
 /// Characters of a shortened id.
 const SHORT_ID: usize = 12;

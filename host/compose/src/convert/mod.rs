@@ -18,6 +18,7 @@ use swarmw_model::{DataSpec, ServiceSpec};
 
 use crate::project::{Dependency, Project};
 use crate::trouble::{Position, Trouble, Troubles};
+use crate::unsupported::NO_MODELS;
 
 /// On everything that belongs to a stack: its name.
 pub const NAMESPACE_LABEL: &str = "com.docker.stack.namespace";
@@ -108,6 +109,9 @@ impl Stack {
                      the volume with `swarmw volume create --scope`, and say external: true here"
                 )));
             }
+        }
+        for (key, at) in &project.models {
+            troubles.push(Trouble::at(at, format!("model {key}: {NO_MODELS}")));
         }
         let names = order::ordered(project).unwrap_or_else(|trouble| {
             troubles.push(trouble);

@@ -19,6 +19,7 @@ use super::{
 use crate::amounts;
 use crate::project::{self, Deploy, Project, Service};
 use crate::read::absolute;
+use crate::unsupported::NO_MODELS;
 
 const ALL: &str = "ALL";
 const RESET: &str = "RESET";
@@ -32,6 +33,9 @@ pub(super) fn spec(
 ) -> Result<StackService, Refused> {
     if service.image.is_empty() {
         return Err("has no image: a cluster does not build".into());
+    }
+    if let Some(at) = &service.models {
+        return Err(Refused { at: Some(at.clone()), message: NO_MODELS.to_owned() });
     }
     let access = access::of(service, read)?;
     let mut container = container(project, service, namespace)?;

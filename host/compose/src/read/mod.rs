@@ -54,9 +54,13 @@ pub(crate) fn project(node: &Node, around: &Around<'_>, notes: &mut Notes) -> Pr
             project.configs.insert(name, object);
         }
     }
-    // Both are dealt with before.
+    if let Some(found) = fields.take("models") {
+        for (name, at, _) in named(&found, notes) {
+            project.models.insert(name, at.clone());
+        }
+    }
+    // What it includes is in it by now.
     fields.take_any("include");
-    fields.take_any("models");
     project.extras = fields.extras();
     fields.finish(notes);
     project

@@ -48,6 +48,10 @@ pub(super) fn service(
             service.unused.insert(key.to_owned(), found.node.to_json());
         }
     }
+    if let Some(found) = fields.take("models") {
+        service.models = Some(found.at().clone());
+        service.unused.insert("models".to_owned(), found.node.to_json());
+    }
     // What it extends is in it by now.
     fields.take_any("extends");
     service.extras = fields.extras();

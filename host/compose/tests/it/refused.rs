@@ -187,6 +187,17 @@ fn what_a_cluster_cannot_do_is_refused_when_it_becomes_a_stack() {
     ] {
         assert_eq!(Case::of(&format!("services: {{a: {service}}}")).refused(), want, "{service}");
     }
+    let why = "models are not supported by swarmw, as no node of a cluster runs them: run the model \
+               as a service with an image of its own, or outside, and say where it is in \
+               `environment`";
+    let models = "services: {a: {image: x, models: [llm]}}\nmodels:\n  llm: {model: ai/smol}\n";
+    assert_eq!(
+        Case::of(models).refused(),
+        format!("c.yml:3:3: model llm: {why}\nc.yml:1:34: service a: {why}")
+    );
+    let long = "services:\n  a:\n    image: x\n    models: {llm: {endpoint_var: URL}}\n";
+    assert_eq!(Case::of(long).refused(), format!("c.yml:4:13: service a: {why}"));
+    assert_eq!(Case::of("services: {a: {image: x}}\nmodels: {}").stack().err(), None);
     let volumes = "volumes: {v: {driver: x, x-cluster-spec: {access_mode: {}}}, w: {x-mine: 1}}";
     assert_eq!(
         Case::of(volumes).refused(),
