@@ -15,18 +15,35 @@ mod tutorials;
 mod volumes;
 mod walk;
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Condvar, Mutex, PoisonError};
 
 use serde_json::Value;
 
 use crate::support::{Cluster, Node, RootFs, eventually};
 
-/// Engines are heavy: the tests of one process take turns. (Under nextest a test
-/// group does that.)
-static TURN: Mutex<()> = Mutex::new(());
+/// Engines are heavy, and their tests wait half of their time: so many of them run at a time.
+const TURNS: usize = 2;
 
-pub fn take_turn() -> MutexGuard<'static, ()> {
-    TURN.lock().unwrap_or_else(PoisonError::into_inner)
+/// Tests that have a turn.
+static TAKEN: Mutex<usize> = Mutex::new(0);
+static GIVEN_BACK: Condvar = Condvar::new();
+
+/// A test's turn; it ends with the test.
+pub struct Turn(());
+
+/// Waits until few enough tests have engines.
+pub fn take_turn() -> Turn {
+    let taken = TAKEN.lock().unwrap_or_else(PoisonError::into_inner);
+    let free = GIVEN_BACK.wait_while(taken, |taken| *taken == TURNS);
+    *free.unwrap_or_else(PoisonError::into_inner) += 1;
+    Turn(())
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        *TAKEN.lock().unwrap_or_else(PoisonError::into_inner) -= 1;
+        GIVEN_BACK.notify_one();
+    }
 }
 
 /// Makes images on every engine of the cluster.

@@ -5,7 +5,7 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 /// Generous: it exists only so that a test ends. Nothing is judged by its time.
-const DEADLINE: Duration = Duration::from_secs(120);
+const DEADLINE: Duration = Duration::from_secs(240);
 const EVERY: Duration = Duration::from_millis(50);
 
 /// Waits until `look` finds what it looks for; what it saw last, when it never does.
