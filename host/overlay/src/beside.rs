@@ -3,7 +3,8 @@
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
-/// What differs, by key.
+/// What differs, by key. A value that both share, as an [`Arc`](std::sync::Arc), is not looked
+/// into.
 pub(crate) fn unlike<'a, K: Ord, V: PartialEq>(
     before: &'a BTreeMap<K, V>,
     after: &'a BTreeMap<K, V>,
@@ -28,4 +29,40 @@ pub(crate) fn pairs<'a, K: Ord, V>(
         let (key, _) = was.or(is)?;
         Some((key, was.map(|(_, value)| value), is.map(|(_, value)| value)))
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+
+    use super::*;
+
+    /// Counts how often it is compared.
+    #[derive(Eq)]
+    struct Counted {
+        value: u32,
+        compared: Arc<AtomicUsize>,
+    }
+
+    // === impl Counted ===
+
+    impl PartialEq for Counted {
+        fn eq(&self, other: &Self) -> bool {
+            self.compared.fetch_add(1, Relaxed);
+            self.value == other.value
+        }
+    }
+
+    #[test]
+    fn what_two_maps_share_is_not_looked_into() {
+        let compared = Arc::<AtomicUsize>::default();
+        let counted = |value| Counted { value, compared: compared.clone() };
+        let before: BTreeMap<_, _> = (0..100).map(|key| (key, Arc::new(counted(key)))).collect();
+        let mut after = before.clone();
+        after.insert(7, Arc::new(counted(8)));
+        after.insert(9, Arc::new(counted(9)));
+        let keys: Vec<_> = unlike(&before, &after).map(|(key, ..)| *key).collect();
+        assert_eq!((keys, compared.load(Relaxed)), (vec![7], 2), "of which one is alike");
+    }
 }

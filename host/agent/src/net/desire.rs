@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use ipnet::IpNet;
 use swarmw_engine_driver::{Endpoint, EndpointId as EngineEndpointId};
@@ -42,7 +43,7 @@ pub(crate) fn desired(known: &Known, here: &Here<'_>) -> Option<Desired> {
         address: own.address,
         port: known.port,
         peers: others.map(|peer| (peer.number, peer.address)).collect(),
-        networks: networks.map(|n| (n.id, network(n, known, here, &members))).collect(),
+        networks: networks.map(|n| (n.id, Arc::new(network(n, known, here, &members)))).collect(),
     })
 }
 
