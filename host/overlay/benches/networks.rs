@@ -6,6 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use ipnet::IpNet;
@@ -93,7 +94,9 @@ fn change(desired: &mut Desired, number: usize) {
     let place = u8::try_from(turn % networks).expect("few");
     let service = 1 + u8::try_from(turn % usize::from(SERVICES_PER_NETWORK)).expect("few");
     let task = 1 + u8::try_from(turn % usize::from(BACKENDS)).expect("few");
-    let network = desired.networks.values_mut().nth(turn % networks).expect("it");
+    // The others are those of before, as an agent keeps them.
+    let network =
+        desired.networks.values_mut().nth(turn % networks).map(Arc::make_mut).expect("it");
     let address = IpAddr::from([10, place, service, task]);
     let backends = network.balanced.get_mut(&virtual_address(place, service)).expect("it");
     if number.is_multiple_of(2) {
@@ -116,7 +119,7 @@ fn desired(networks: u8) -> Desired {
         address: Ipv4Addr::LOCALHOST.into(),
         port: 4789,
         peers: (2..PEERS + 2).map(peer).collect(),
-        networks: (0..networks).map(|place| (id(place), network(place))).collect(),
+        networks: (0..networks).map(|place| (id(place), Arc::new(network(place)))).collect(),
     }
 }
 

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::{Duration, Instant};
 
+use imbl::OrdMap;
 use swarmw_model::NodeId;
 use swarmw_model::PortProtocol::Tcp;
 use swarmw_overlay::{DesiredPorts, Local, Ports, PortsSettings, PublishedEnds, Remote};
@@ -98,7 +99,7 @@ async fn measure(machine: &Machine, published: u16) -> Duration {
 }
 
 /// A task behind one port goes, or comes again: its end and the way to it. Each time another
-/// port's.
+/// port's. The rest is that of before, as an agent keeps it.
 fn change(desired: &mut DesiredPorts, published: u16, number: usize) {
     let turn = u16::try_from(number / 2).expect("few");
     let (port, which) = (turn * 7 % published, turn % BACKENDS);
@@ -130,8 +131,8 @@ fn desired(published: u16) -> DesiredPorts {
         peers: (2..=PEERS).map(peer).collect(),
         nodes: BTreeMap::new(),
         here: [(here, local)].into(),
-        elsewhere: BTreeMap::new(),
-        ports: BTreeMap::new(),
+        elsewhere: OrdMap::new(),
+        ports: OrdMap::new(),
     };
     for port in 0..published {
         let mut ends = PublishedEnds::default();

@@ -92,6 +92,11 @@ impl Catch {
         Ok(elements)
     }
 
+    /// Whether the last `settle` is all that there is to do for what was desired then.
+    pub(crate) fn is_settled(&self) -> bool {
+        self.known.is_some() && !self.is_changed
+    }
+
     /// Whether somebody changed what is there; it is then written anew by the next `settle`.
     /// The table is looked at where some table may have been changed; the way of what is
     /// caught is made again without a word.
@@ -137,7 +142,7 @@ fn ordered(listing: &str) -> String {
 
 fn caught(desired: &Desired) -> Caught {
     let networks = desired.networks.values();
-    networks.flat_map(|n| n.caught.iter().map(|address| (n.vni, *address))).collect()
+    networks.flat_map(|n| n.caught.iter().map(move |address| (n.vni, *address))).collect()
 }
 
 /// The table as a whole, whatever is there.

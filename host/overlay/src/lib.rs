@@ -28,6 +28,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use swarmw_model::{NetworkId, Pool};
 
@@ -74,8 +75,9 @@ pub struct Desired {
     pub port: u16,
     /// Other nodes, by number.
     pub peers: BTreeMap<u16, IpAddr>,
-    /// Networks with tasks here.
-    pub networks: BTreeMap<NetworkId, DesiredNetwork>,
+    /// Networks with tasks here. One that is as it was in what was desired before is best the
+    /// same one: then nothing of it is looked at.
+    pub networks: BTreeMap<NetworkId, Arc<DesiredNetwork>>,
 }
 
 /// What a node's kernel should have of one network.

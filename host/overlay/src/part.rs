@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use ipnet::IpNet;
 
@@ -15,6 +16,9 @@ use crate::{Desired, DesiredNetwork, Veth};
 pub(crate) struct Part {
     pub(crate) before: Desired,
     pub(crate) after: Desired,
+    /// Other addresses are [caught](DesiredNetwork::caught) than before, which is no part of
+    /// either.
+    pub(crate) is_caught_otherwise: bool,
 }
 
 /// Addresses of one network.
@@ -28,7 +32,7 @@ struct Touched {
 /// Whether no two networks have anything in common, so that what one means does not depend
 /// on the others; and all nodes can be reached, which is said of all of them at once.
 pub(crate) fn is_plain(desired: &Desired) -> bool {
-    is_apart(desired) && desired.networks.values().all(keeps_to_its_pools)
+    is_apart(desired) && desired.networks.values().all(|network| keeps_to_its_pools(network))
 }
 
 // === impl Part ===
@@ -38,26 +42,34 @@ impl Part {
     /// the whole.
     pub(crate) fn between(before: &Desired, after: &Desired) -> Option<Self> {
         let own = |desired: &Desired| (desired.number, desired.address, desired.port);
-        if own(before) != own(after) || !is_apart(after) {
-            return None;
-        }
         let peers: BTreeSet<_> =
             unlike(&before.peers, &after.peers).map(|(number, ..)| *number).collect();
-        let mut part = Self { before: without_networks(before), after: without_networks(after) };
-        for (id, was, is) in pairs(&before.networks, &after.networks) {
-            if was == is && peers.is_empty() {
-                continue;
-            }
-            if !is.is_none_or(keeps_to_its_pools) {
+        // Who is on a node that moves is looked for in all networks.
+        let networks: Vec<_> = pairs(&before.networks, &after.networks)
+            .filter(|(_, was, is)| was != is || !peers.is_empty())
+            .collect();
+        let stay_apart =
+            peers.is_empty() && networks.iter().all(|(_, was, is)| stays_apart(*was, *is));
+        if own(before) != own(after) || !(stay_apart || is_apart(after)) {
+            return None;
+        }
+        let mut part = Self {
+            before: without_networks(before),
+            after: without_networks(after),
+            is_caught_otherwise: false,
+        };
+        for (id, was, is) in networks {
+            if !is.is_none_or(|is| keeps_to_its_pools(is)) {
                 return None;
             }
+            part.is_caught_otherwise |= !caught(was).eq(caught(is));
             let (was, is) = match (was, is) {
                 (Some(was), Some(is)) if (was.vni, &was.pools) == (is.vni, &is.pools) => {
                     let touched = Touched::between(was, is, &peers);
                     if touched.is_empty() {
                         continue;
                     }
-                    (Some(touched.of(was)), Some(touched.of(is)))
+                    (Some(Arc::new(touched.of(was))), Some(Arc::new(touched.of(is))))
                 }
                 whole => (whole.0.cloned(), whole.1.cloned()),
             };
@@ -131,6 +143,22 @@ fn without_networks(desired: &Desired) -> Desired {
 
 fn some_of<V: Clone>(all: &BTreeMap<IpAddr, V>, keys: &BTreeSet<IpAddr>) -> BTreeMap<IpAddr, V> {
     keys.iter().filter_map(|key| Some((*key, all.get(key)?.clone()))).collect()
+}
+
+/// Addresses that are caught, each with the number of the network.
+fn caught(network: Option<&Arc<DesiredNetwork>>) -> impl Iterator<Item = (u32, IpAddr)> {
+    let networks = network.into_iter();
+    networks.flat_map(|network| network.caught.iter().map(move |address| (network.vni, *address)))
+}
+
+/// Whether a network that had nothing in common with another has nothing now: what two could
+/// have is as it was, or goes.
+fn stays_apart(was: Option<&Arc<DesiredNetwork>>, is: Option<&Arc<DesiredNetwork>>) -> bool {
+    match (was, is) {
+        (_, None) => true,
+        (None, Some(_)) => false,
+        (Some(was), Some(is)) => (was.vni, &was.pools, &was.here) == (is.vni, &is.pools, &is.here),
+    }
 }
 
 /// Whether nodes are of one family, and networks have their own numbers, subnets and links.

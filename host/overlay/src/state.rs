@@ -334,7 +334,9 @@ impl State {
         let found = known.found(&part);
         let seen = Seen::of(found.clone(), known.mtu());
         let (mut applied, made) = self.make(settings, &part.after, seen).await?;
-        self.settle_catch(settings, desired, &mut applied).await;
+        if part.is_caught_otherwise || !self.catch.is_settled() {
+            self.settle_catch(settings, desired, &mut applied).await;
+        }
         if applied.failed.is_empty() {
             known.take_over(&found, made);
             self.known = Some(known);
@@ -470,7 +472,7 @@ impl Layout {
         let device = step.device();
         // One that goes is of no network that stays.
         let group = device.and_then(|name| self.devices.get(name)).map(|device| device.group);
-        let of = |(id, network): (&NetworkId, &DesiredNetwork)| {
+        let of = |(id, network): (&NetworkId, &Arc<DesiredNetwork>)| {
             let is_of = match step {
                 Step::SetRoute { to, .. } | Step::RemoveRoute { to, .. } if group.is_none() => {
                     network.pools.iter().any(|pool| pool.subnet.contains(&to.to))

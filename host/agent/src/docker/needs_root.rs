@@ -1,6 +1,5 @@
 //! With a real engine, and a driver that wires containers in its own namespace.
 
-use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
@@ -47,7 +46,7 @@ impl Node {
     fn shadows(&self, networks: &[&Network], grace: Duration) -> Arc<Shadows> {
         let shadows = Shadows::with_grace(self.engine.clone(), true, grace);
         shadows.serve(self.memory.clone());
-        shadows.tell(networks.iter().map(|n| (n.id, (*n).clone())).collect::<BTreeMap<_, _>>());
+        shadows.tell(networks.iter().map(|n| (n.id, (*n).clone())).collect());
         shadows
     }
 

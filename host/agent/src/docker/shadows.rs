@@ -6,7 +6,7 @@
 //! the widest there is, and the driver answers every request for an address with the
 //! cluster's subnet: an address of any subnet fits, today's and tomorrow's.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -16,6 +16,7 @@ use bollard::models::{Network as EngineNetwork, NetworkDisconnectRequest};
 use bollard::query_parameters::{
     InspectNetworkOptions, ListContainersOptions, ListNetworksOptions,
 };
+use imbl::OrdMap;
 use swarmw_engine_driver::Memory;
 use swarmw_model::{Network, NetworkId, NetworkNews, TaskId};
 use swarmw_overlay::Local;
@@ -34,7 +35,7 @@ use crate::executor::TaskError;
 /// Networks of the cluster, as this node was told of them, and their shadows on its engine.
 pub struct Shadows {
     pub(super) engine: Arc<Engine>,
-    pub(super) told: watch::Sender<BTreeMap<NetworkId, Network>>,
+    pub(super) told: watch::Sender<OrdMap<NetworkId, Network>>,
     /// When each shadow was last promised to somebody, by the engine's id. Shadows are made
     /// one at a time: an engine makes two of one name without a word.
     named: Mutex<HashMap<String, Instant>>,
@@ -160,7 +161,7 @@ impl Shadows {
     }
 
     /// All networks of this node's tasks, predefined ones included.
-    pub fn tell(&self, networks: BTreeMap<NetworkId, Network>) {
+    pub fn tell(&self, networks: OrdMap<NetworkId, Network>) {
         self.told.send_replace(networks);
     }
 

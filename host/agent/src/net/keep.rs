@@ -11,7 +11,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use super::desire::{Here, desired};
+use super::desire::{Here, Kept};
 use super::sandboxes::is_namespace;
 use super::{Done, Networks};
 use crate::docker::Standing;
@@ -49,13 +49,14 @@ impl Networks {
         let mut look = Instant::now() + LOOK_EVERY;
         let mut pause = RETRY;
         let mut subnets = BTreeMap::new();
+        let mut kept = Kept::default();
         loop {
             let number = *wanted.borrow_and_update();
             let before = std::mem::replace(&mut subnets, self.subnets());
             if before.keys().any(|id| !subnets.contains_key(id)) {
                 tokio::spawn(self.clone().tidy());
             }
-            let outcome = self.make_it_so().await.map_err(|error| error.to_string());
+            let outcome = self.make_it_so(&mut kept).await.map_err(|error| error.to_string());
             let is_done = outcome.as_ref().is_ok_and(|applied| applied.failed.is_empty());
             self.say(&outcome);
             self.listen().await;
@@ -82,13 +83,13 @@ impl Networks {
         }
     }
 
-    async fn make_it_so(&self) -> swarmw_overlay::Result<Applied> {
+    async fn make_it_so(&self, kept: &mut Kept) -> swarmw_overlay::Result<Applied> {
         let known = self.0.heard.known();
         let joined = self.0.memory.endpoints();
         let ended = self.0.ended.borrow().clone();
         let here = Here { node: self.0.node, joined: &joined, ended: &ended };
         let overlay = self.0.overlay.read().await;
-        match (&*overlay, desired(&known, &here)) {
+        match (&*overlay, kept.desired(&known, &here)) {
             (Some(overlay), Some(desired)) => overlay.apply(desired).await,
             // A node whose tasks have ended is told of nobody any more, itself included; the
             // last of their containers may have left only now.

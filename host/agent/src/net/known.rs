@@ -1,27 +1,41 @@
 //! What the leader has said of networks, merged: a node goes on by it when no manager is
 //! reached, and begins with it after a restart.
 
-use std::collections::BTreeMap;
-
+use imbl::OrdMap;
+use imbl::ordmap::DiffItem;
 use serde::{Deserialize, Serialize};
 use swarmw_model::{
     DATA_PATH_PORT, EndpointId, Network, NetworkEndpoint, NetworkId, NetworkNews, NetworkPeer,
     NodeId, ServiceId, ServiceOnNetworks,
 };
 
-/// All that a node knows of networks.
+/// All that a node knows of networks. A copy costs nothing, and shares with this one what stays
+/// as it is.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Known {
     /// The cluster's port for VXLAN.
     pub(crate) port: u16,
     /// Networks with tasks here.
-    pub(crate) networks: BTreeMap<NetworkId, Network>,
+    pub(crate) networks: OrdMap<NetworkId, Network>,
     /// All nodes.
-    pub(crate) peers: BTreeMap<NodeId, NetworkPeer>,
+    pub(crate) peers: OrdMap<NodeId, NetworkPeer>,
     /// Services on these networks.
-    pub(crate) services: BTreeMap<ServiceId, ServiceOnNetworks>,
+    pub(crate) services: OrdMap<ServiceId, ServiceOnNetworks>,
     /// Who has addresses on them.
-    pub(crate) endpoints: BTreeMap<EndpointId, NetworkEndpoint>,
+    pub(crate) endpoints: OrdMap<EndpointId, NetworkEndpoint>,
+}
+
+/// What differs, before and after, of two that share what is alike: of that next to nothing is
+/// looked at.
+pub(super) fn differing<'a, K: Ord, V: PartialEq>(
+    before: &'a OrdMap<K, V>,
+    after: &'a OrdMap<K, V>,
+) -> impl Iterator<Item = (Option<&'a V>, Option<&'a V>)> {
+    before.diff(after).map(|item| match item {
+        DiffItem::Add(_, is) => (None, Some(is)),
+        DiffItem::Update { old: (_, was), new: (_, is) } => (Some(was), Some(is)),
+        DiffItem::Remove(_, was) => (Some(was), None),
+    })
 }
 
 /// Joins what is said in parts: all of it, once the last part is here.
@@ -80,10 +94,10 @@ impl Default for Known {
     fn default() -> Self {
         Self {
             port: DATA_PATH_PORT,
-            networks: BTreeMap::new(),
-            peers: BTreeMap::new(),
-            services: BTreeMap::new(),
-            endpoints: BTreeMap::new(),
+            networks: OrdMap::new(),
+            peers: OrdMap::new(),
+            services: OrdMap::new(),
+            endpoints: OrdMap::new(),
         }
     }
 }

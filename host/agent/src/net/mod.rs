@@ -15,6 +15,7 @@ mod heard;
 mod keep;
 mod known;
 mod leader;
+mod members;
 mod naming;
 #[cfg(test)]
 mod needs_root;

@@ -138,6 +138,7 @@ impl KernelPorts {
         let mut refused = self.0.refused.clone();
         let mut look = Instant::now() + LOOK_EVERY;
         let mut pause = RETRY;
+        let mut last = None;
         let mut standing = Standing::of(self.0.description.borrow().kernel_ports);
         loop {
             // What changes from here on is made so the next time.
@@ -146,7 +147,7 @@ impl KernelPorts {
             ended.mark_unchanged();
             bridged.mark_unchanged();
             refused.mark_unchanged();
-            let is_done = self.make_it_so().await;
+            let is_done = self.make_it_so(&mut last).await;
             standing.tried(is_done);
             // Whoever cannot is not led to, and goes on to try.
             self.say_able(self.has_data_path() && standing.is_able);
@@ -276,10 +277,16 @@ impl KernelPorts {
         self.0.taken.keep_only(&taken.into_iter().copied().collect());
     }
 
-    /// Whether it is so.
-    async fn make_it_so(&self) -> bool {
+    /// Whether it is so. What was desired last is kept: the kernel's room sees what is not as
+    /// it was by what both share.
+    async fn make_it_so(&self, last: &mut Option<DesiredPorts>) -> bool {
         let bridged = self.0.bridged.borrow().keys().copied().collect();
-        let desired = self.desired();
+        let anew = self.desired();
+        let desired = match last.take() {
+            Some(last) => anew.sharing(&last),
+            None => anew,
+        };
+        *last = Some(desired.clone());
         let ports = self.0.ports.read().await;
         let Some(ports) = &*ports else { return true };
         match ports.apply(desired).await {

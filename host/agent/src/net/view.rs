@@ -7,7 +7,7 @@ use swarmw_engine_driver::Endpoint;
 use swarmw_model::{Assignment, Ingress, NetworkAttachment, NetworkNews, NodeId, PortNews, TaskId};
 use swarmw_overlay::{Desired, DesiredPorts, Local};
 
-use super::desire::{Here, desired};
+use super::desire::{Here, Kept};
 use super::known::whole;
 use super::published::{HereOnPorts, desired_ports};
 use super::{Known, Listed};
@@ -32,6 +32,9 @@ pub struct NetworkView {
     /// Containers on the engine's bridge.
     bridged: Bridged,
     ended: BTreeSet<TaskId>,
+    /// What was worked out last.
+    kept: Kept,
+    kept_ports: Option<DesiredPorts>,
 }
 
 // === impl NetworkView ===
@@ -48,6 +51,8 @@ impl NetworkView {
             joined: Vec::new(),
             bridged: Bridged::new(),
             ended: BTreeSet::new(),
+            kept: Kept::default(),
+            kept_ports: None,
         }
     }
 
@@ -86,13 +91,13 @@ impl NetworkView {
 
     /// What the kernel should have of overlay networks; `None` before the leader has said what
     /// the node is to the others.
-    pub fn desired(&self) -> Option<Desired> {
+    pub fn desired(&mut self) -> Option<Desired> {
         let here = Here { node: self.node, joined: &self.joined, ended: &self.ended };
-        desired(&self.known, &here)
+        self.kept.desired(&self.known, &here)
     }
 
     /// What the kernel should have of published ports.
-    pub fn desired_ports(&self) -> DesiredPorts {
+    pub fn desired_ports(&mut self) -> DesiredPorts {
         let here = HereOnPorts {
             node: self.node,
             known: &self.known,
@@ -101,7 +106,13 @@ impl NetworkView {
             refused: &BTreeSet::new(),
             taken: &[],
         };
-        desired_ports(&self.listed, &here)
+        let anew = desired_ports(&self.listed, &here);
+        let desired = match self.kept_ports.take() {
+            Some(last) => anew.sharing(&last),
+            None => anew,
+        };
+        self.kept_ports = Some(desired.clone());
+        desired
     }
 
     /// The routing mesh has none of its own: it leads to the engine's bridge.

@@ -1,4 +1,5 @@
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use proptest::collection::vec;
 use proptest::option;
@@ -144,16 +145,17 @@ impl World {
                 let pools = pools(number, shape, self.leader);
                 let vni =
                     if is_careful { number + 4 * (shape % 2) } else { number / 2 + shape / 2 };
-                let network =
-                    self.desired.networks.entry(id(number)).or_insert_with(|| DesiredNetwork {
-                        vni: 0,
-                        underlay_mtu: None,
-                        pools: Vec::new(),
-                        here: BTreeMap::new(),
-                        elsewhere: BTreeMap::new(),
-                        caught: BTreeSet::new(),
-                        balanced: BTreeMap::new(),
-                    });
+                let nothing = || DesiredNetwork {
+                    vni: 0,
+                    underlay_mtu: None,
+                    pools: Vec::new(),
+                    here: BTreeMap::new(),
+                    elsewhere: BTreeMap::new(),
+                    caught: BTreeSet::new(),
+                    balanced: BTreeMap::new(),
+                };
+                let network = self.desired.networks.entry(id(number));
+                let network = Arc::make_mut(network.or_insert_with(|| Arc::new(nothing())));
                 (network.vni, network.pools) = (4097 + u32::from(vni), pools);
             }
             Op::Peer(number, None) => {
@@ -169,7 +171,7 @@ impl World {
             Op::Port(port) => self.desired.port = port,
             Op::Elsewhere(number, on, node) => {
                 let on = self.address(number, on);
-                let Some(network) = self.desired.networks.get_mut(&id(number)) else { return };
+                let Some(network) = self.network(number) else { return };
                 network.elsewhere.remove(&on);
                 network.elsewhere.extend(node.map(|node| (on, node)));
             }
@@ -179,10 +181,10 @@ impl World {
                     for (_, other) in
                         self.desired.networks.iter_mut().filter(|(other, _)| **other != id(number))
                     {
-                        other.here.retain(|_, there| *there != veth(link));
+                        Arc::make_mut(other).here.retain(|_, there| *there != veth(link));
                     }
                 }
-                let Some(network) = self.desired.networks.get_mut(&id(number)) else { return };
+                let Some(network) = self.network(number) else { return };
                 network.here.remove(&on);
                 network.here.extend(link.map(|link| (on, veth(link))));
             }
@@ -190,12 +192,16 @@ impl World {
                 let on = self.address(number, on);
                 let by = by.as_ref();
                 let by = by.map(|by| by.iter().map(|by| self.address(number, *by)).collect());
-                let Some(network) = self.desired.networks.get_mut(&id(number)) else { return };
+                let Some(network) = self.network(number) else { return };
                 network.balanced.remove(&on);
                 network.balanced.extend(by.map(|by| (on, by)));
             }
             Op::Link(..) | Op::Unlink(_) | Op::Lose(_) => {}
         }
+    }
+
+    fn network(&mut self, number: u8) -> Option<&mut DesiredNetwork> {
+        self.desired.networks.get_mut(&id(number)).map(Arc::make_mut)
     }
 
     /// Every third is of IPv6; without care, the last are another network's.

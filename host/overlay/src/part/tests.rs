@@ -33,14 +33,18 @@ fn desired() -> Desired {
         address: address("192.168.7.1"),
         port: 4789,
         peers: [2, 3].map(|node: u8| (node.into(), [192, 168, 7, node].into())).into(),
-        networks: [1, 2].map(|number| (id(number.into()), network(number))).into(),
+        networks: [1, 2].map(|number| (id(number.into()), Arc::new(network(number)))).into(),
     }
+}
+
+fn first(desired: &mut Desired) -> &mut DesiredNetwork {
+    Arc::make_mut(desired.networks.get_mut(&id(1)).expect("it"))
 }
 
 /// What of the first network a change touches, after it.
 fn touched(change: impl FnOnce(&mut DesiredNetwork)) -> Vec<String> {
     let mut after = desired();
-    change(after.networks.get_mut(&id(1)).expect("it"));
+    change(first(&mut after));
     let part = Part::between(&desired(), &after).expect("a part");
     assert!(part.sides().iter().all(|side| side.networks.keys().eq([&id(1)])));
     let network = &part.after.networks[&id(1)];
@@ -79,6 +83,22 @@ fn what_is_as_it_was_is_not_touched() {
 }
 
 #[test]
+fn a_change_of_what_is_caught_is_told() {
+    let mut after = desired();
+    first(&mut after).caught.insert(address("10.0.1.9"));
+    let part = Part::between(&desired(), &after).expect("a part");
+    assert!(part.is_caught_otherwise);
+    let mut without = after.clone();
+    without.networks.remove(&id(1));
+    let part = Part::between(&after, &without).expect("a part");
+    assert!(part.is_caught_otherwise);
+    let mut other = after.clone();
+    first(&mut other).elsewhere.insert(address("10.0.1.9"), 3);
+    let part = Part::between(&after, &other).expect("a part");
+    assert!(!part.is_caught_otherwise);
+}
+
+#[test]
 fn a_node_that_moves_touches_who_is_on_it_in_all_networks() {
     let mut after = desired();
     after.peers.insert(3, address("192.168.7.9"));
@@ -106,7 +126,7 @@ fn what_networks_share_has_no_part() {
     ];
     for (what, harm) in harms {
         let mut after = desired();
-        harm(after.networks.get_mut(&id(1)).expect("it"));
+        harm(first(&mut after));
         assert_eq!(Part::between(&desired(), &after), None, "{what}");
         assert!(!is_plain(&after), "{what}");
     }

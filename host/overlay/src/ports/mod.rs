@@ -16,7 +16,7 @@
 //!
 //! - `plan`: what a `DesiredPorts` means in links, routes, rules; pure.
 //! - `table`: the nftables of it, and the smallest change of them; pure.
-//! - `part`: the part of it all that a change touches; pure.
+//! - `part`, `index`: the part of it all that a change touches; pure.
 //! - `policy`, `settings`, `firewall`: rules of routing, kernel settings, the engine's firewall.
 //! - `state`: what is behind the front door.
 //!
@@ -34,13 +34,16 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::PathBuf;
 
+use imbl::OrdMap;
 use swarmw_model::{NodeId, PortProtocol};
 use tokio::sync::Mutex;
 
+use crate::beside::sharing;
 use crate::drift::{Applied, Drift};
 use crate::{Error, Result};
 
 mod firewall;
+mod index;
 mod part;
 mod plan;
 mod policy;
@@ -50,7 +53,8 @@ mod table;
 
 use state::State;
 
-/// What a node's kernel should have of published ports.
+/// What a node's kernel should have of published ports. What comes of one by a few changes
+/// shares the rest with it, and of that nothing is looked at.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DesiredPorts {
     /// This node: what is in the kernel has its name, by which a later process knows it.
@@ -74,9 +78,9 @@ pub struct DesiredPorts {
     /// Ingress addresses of tasks here, drained ones too.
     pub here: BTreeMap<Ipv4Addr, Local>,
     /// Ingress addresses of tasks elsewhere, drained ones too.
-    pub elsewhere: BTreeMap<Ipv4Addr, Remote>,
+    pub elsewhere: OrdMap<Ipv4Addr, Remote>,
     /// What is published.
-    pub ports: BTreeMap<(PortProtocol, u16), PublishedEnds>,
+    pub ports: OrdMap<(PortProtocol, u16), PublishedEnds>,
 }
 
 /// A task here: its container's addresses on the bridge.
@@ -140,6 +144,14 @@ impl DesiredPorts {
     /// Neither ports nor tasks: nothing should be there.
     pub fn is_nothing(&self) -> bool {
         self.ports.is_empty() && !self.has_ends()
+    }
+
+    /// The same, which shares with another what is alike: for one that was made anew.
+    #[must_use]
+    pub fn sharing(self, with: &Self) -> Self {
+        let elsewhere = sharing(&self.elsewhere, &with.elsewhere);
+        let ports = sharing(&self.ports, &with.ports);
+        Self { elsewhere, ports, ..self }
     }
 
     /// Whether there is any task, here or elsewhere.

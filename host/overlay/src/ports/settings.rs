@@ -6,6 +6,7 @@ use std::io;
 use std::path::PathBuf;
 
 use super::DesiredPorts;
+use super::index::Index;
 use super::plan::DEVICE;
 use crate::namespace::Namespace;
 use crate::{Error, Result};
@@ -20,17 +21,15 @@ pub(super) struct Sysctl {
 /// What settings are; none: there is no such setting, as there is no such device.
 pub(super) type Values = BTreeMap<String, Option<String>>;
 
-/// What settings should be, in an order that works.
-pub(super) fn wanted(desired: &DesiredPorts, advertised: &[String]) -> Vec<Sysctl> {
+/// What settings should be, in an order that works; the index is of what is desired.
+pub(super) fn wanted(desired: &DesiredPorts, index: &Index, advertised: &[String]) -> Vec<Sysctl> {
     let mut wanted = Vec::new();
     if !desired.has_ends() {
         return wanted;
     }
     let mut add = |path: String, value| wanted.push(Sysctl { path, value });
     add("ipv4/ip_forward".to_owned(), "1");
-    let v6 = desired.here.values().any(|local| local.v6.is_some())
-        || desired.elsewhere.values().any(|remote| remote.v6);
-    if v6 {
+    if index.has_v6() {
         // Before it forwards: then these would lose their routes at once.
         for device in advertised {
             add(format!("ipv6/conf/{device}/accept_ra"), "2");

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use swarmw_model::NodeId;
 
 use super::firewall::{Correction, Firewall, is_out_of_reach};
+use super::index::Index;
 use super::part::Part;
 use super::plan::{self, DEVICE};
 use super::policy::{Policy, Turn};
@@ -24,6 +25,8 @@ pub(super) struct State {
     /// The node's own namespace.
     machine: Router,
     desired: Option<Arc<DesiredPorts>>,
+    /// Of what is desired.
+    index: Index,
     /// What is there, if nobody else changed it; none: to be read.
     known: Option<Known>,
     /// Nothing is there: this process removed it, and made none since.
@@ -75,6 +78,7 @@ impl State {
         Ok(Self {
             machine: Router::of_machine(&settings.machine).await?,
             desired: None,
+            index: Index::default(),
             known: None,
             closed: false,
             generation: None,
@@ -90,20 +94,34 @@ impl State {
         desired: DesiredPorts,
     ) -> Result<Applied> {
         let desired = Arc::new(desired);
-        let before = self.desired.replace(desired.clone());
+        let part = self.desire(desired.clone());
         if desired.is_nothing() {
             return self.close(settings).await;
         }
         self.closed = false;
         // Until all is done it is not known what is there.
-        let Some(known) = self.known.take().filter(|known| known.suffices(&desired)) else {
+        let Some(known) = self.known.take().filter(|known| known.suffices(&desired, &self.index))
+        else {
             let seen = self.look(settings, &desired).await?;
             return self.settle(settings, &desired, seen).await;
         };
-        match before.and_then(|before| Part::between(&before, &desired)) {
+        match part {
             Some(part) => self.settle_part(settings, known, part).await,
             None => self.settle(settings, &desired, Seen::of(known, &desired)).await,
         }
+    }
+
+    /// From now on this is desired. What of it differs from what was, as far as a part says it.
+    fn desire(&mut self, desired: Arc<DesiredPorts>) -> Option<Part> {
+        let Some(before) = &self.desired else {
+            self.index = Index::of(&desired);
+            self.desired = Some(desired);
+            return None;
+        };
+        let part = Part::between(before, &desired, &self.index);
+        self.index.follow(before, &desired);
+        self.desired = Some(desired);
+        part
     }
 
     /// See [`super::Ports::check`].
@@ -202,7 +220,7 @@ impl State {
             _ => self.list(settings, desired).await?,
         };
         let advertised = self.strict(advertised).await?;
-        let wanted = settings::wanted(desired, &advertised);
+        let wanted = settings::wanted(desired, &self.index, &advertised);
         let values =
             settings::read(&space, wanted.iter().map(|wanted| wanted.path.clone()).collect());
         let values = values.await?;
@@ -341,7 +359,7 @@ impl State {
         if !is_whole {
             self.seal(settings, desired).await?;
         }
-        let settings = settings::wanted(desired, &seen.advertised);
+        let settings = settings::wanted(desired, &self.index, &seen.advertised);
         let (advertised, mtu) = (seen.advertised, seen.mtu);
         self.known = Some(Known { layout, policy, table, settings, advertised, mtu });
         Ok(applied)
@@ -462,11 +480,11 @@ impl PortsSettings {
 impl Known {
     /// Whether it says all that is needed for a change to what is desired: the rules that
     /// are always there, the device and the settings are not to be changed.
-    fn suffices(&self, desired: &DesiredPorts) -> bool {
+    fn suffices(&self, desired: &DesiredPorts, index: &Index) -> bool {
         let device = desired.has_ends().then(|| plan::device(desired, self.mtu));
         self.table.fixed == Fixed::of(desired)
             && self.layout.devices.get(DEVICE) == device.as_ref()
-            && self.settings == settings::wanted(desired, &self.advertised)
+            && self.settings == settings::wanted(desired, index, &self.advertised)
     }
 }
 

@@ -56,7 +56,7 @@ fn desired(number: u16, is_here: bool) -> Desired {
         address: address("192.168.7.1"),
         port: 4789,
         peers: BTreeMap::new(),
-        networks: is_here.then_some((id, network)).into_iter().collect(),
+        networks: is_here.then_some((id, std::sync::Arc::new(network))).into_iter().collect(),
     }
 }
 

@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
+use imbl::OrdMap;
 use ipnet::Ipv4Net;
 use swarmw_model::{
     Backend, Ingress, NetworkAttachment, NodeId, PortProtocol, PublishedPort, TaskId,
@@ -205,8 +206,8 @@ fn nothing() -> DesiredPorts {
         peers: BTreeMap::new(),
         nodes: BTreeMap::new(),
         here: BTreeMap::new(),
-        elsewhere: BTreeMap::new(),
-        ports: BTreeMap::new(),
+        elsewhere: OrdMap::new(),
+        ports: OrdMap::new(),
     }
 }
 

@@ -12,7 +12,7 @@ use crate::layout::Layout;
 use crate::netfilter::Gone;
 use crate::ports::plan;
 use crate::ports::table::Table;
-use crate::ports::{Local, Remote};
+use crate::ports::{Local, PublishedEnds, Remote};
 
 const MTU: u32 = 1450;
 const PROTOCOLS: [PortProtocol; 3] = [Tcp, Udp, Sctp];
@@ -36,6 +36,7 @@ struct World {
     table: Table,
     layout: Layout,
     desired: DesiredPorts,
+    index: Index,
 }
 
 /// What leads from what is found to what is desired.
@@ -84,8 +85,8 @@ fn desired() -> DesiredPorts {
         peers: (1..4).map(|number| (number, end(number))).collect(),
         nodes: BTreeMap::new(),
         here: [(task(9), local)].into(),
-        elsewhere: BTreeMap::new(),
-        ports: BTreeMap::new(),
+        elsewhere: OrdMap::new(),
+        ports: OrdMap::new(),
     }
 }
 
@@ -95,7 +96,8 @@ impl World {
     fn new() -> Self {
         let desired = desired();
         let table = Table::of(&desired, &Table::default(), true);
-        Self { table, layout: plan::layout(&desired, MTU), desired }
+        let index = Index::of(&desired);
+        Self { table, layout: plan::layout(&desired, MTU), desired, index }
     }
 
     /// Makes one change by its part and as a whole.
@@ -107,7 +109,11 @@ impl World {
         let table = Table::of(&self.desired, &self.table, true);
         let layout = plan::layout(&self.desired, MTU);
         let whole = changed((&self.table, &self.layout), (&table, &layout));
-        if let Some(part) = Part::between(&before, &self.desired) {
+        let part = Part::between(&before, &self.desired, &self.index);
+        self.index.follow(&before, &self.desired);
+        let index = Index::of(&self.desired);
+        prop_assert_eq!(&self.index, &index);
+        if let Some(part) = part {
             let sides = part.sides().map(|side| Table::of_ends(side, &self.table));
             let ways = part.sides().map(plan::ways);
             let (found, there) = (self.table.part(&sides), self.layout.part(&ways));
@@ -173,19 +179,21 @@ fn changed(found: (&Table, &Layout), wanted: (&Table, &Layout)) -> Changed {
 fn a_task_that_serves_a_port_touches_those_beside_it_and_no_others() {
     let remote = |node| Remote { node, v4: true, v6: false };
     let mut before = desired();
-    before.elsewhere = [(task(1), remote(2)), (task(2), remote(3)), (task(3), remote(2))].into();
+    before.elsewhere =
+        vec![(task(1), remote(2)), (task(2), remote(3)), (task(3), remote(2))].into();
     let served = |by: &[u8]| PublishedEnds {
         backends: by.iter().map(|number| (task(*number), 80)).collect(),
         ..PublishedEnds::default()
     };
-    before.ports = [((Tcp, 8080), served(&[1, 2])), ((Tcp, 8081), served(&[3]))].into();
+    before.ports = vec![((Tcp, 8080), served(&[1, 2])), ((Tcp, 8081), served(&[3]))].into();
     let mut after = before.clone();
     after.elsewhere.insert(task(1), remote(3));
-    let part = Part::between(&before, &after).expect("a part");
+    let index = Index::of(&before);
+    let part = Part::between(&before, &after, &index).expect("a part");
     assert!(part.after.elsewhere.keys().eq(&[task(1), task(2)]));
     assert!(part.after.ports.keys().eq([&(Tcp, 8080)]));
     after.peers.remove(&3);
-    assert_eq!(Part::between(&before, &after), None);
+    assert_eq!(Part::between(&before, &after, &index), None);
 }
 
 proptest! {

@@ -22,8 +22,8 @@ fn desired() -> DesiredPorts {
         peers: [(1, address(1)), (2, address(2)), (3, address(3))].into(),
         nodes: BTreeMap::new(),
         here: [(task(1), local)].into(),
-        elsewhere: [remote(2), remote(3)].into(),
-        ports: [((Tcp, 8080), served_by(&[1, 2, 3]))].into(),
+        elsewhere: vec![remote(2), remote(3)].into(),
+        ports: vec![((Tcp, 8080), served_by(&[1, 2, 3]))].into(),
     }
 }
 

@@ -6,6 +6,7 @@ use std::fs::File;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use ipnet::IpNet;
@@ -189,7 +190,7 @@ impl World {
                     }
                 }
             }
-            networks.insert(id(place), desired);
+            networks.insert(id(place), Arc::new(desired));
         }
         let peers = self.machines.iter().map(|machine| (machine.number, machine.address));
         Desired {

@@ -116,10 +116,10 @@ fn a_port_leads_to_tasks_here_and_elsewhere() {
     assert_eq!(desired.peers, [(2, [192, 168, 5, 2].into())].into());
     assert_eq!(desired.here, [(ingress(5), local(5))].into());
     let remote = Remote { node: 2, v4: true, v6: false };
-    assert_eq!(desired.elsewhere, [(ingress(6), remote)].into());
+    assert_eq!(desired.elsewhere, OrdMap::unit(ingress(6), remote));
     let backends = [(ingress(5), 80), (ingress(6), 80)].into();
     let ends = PublishedEnds { backends, snat: false, user_space: true };
-    assert_eq!(desired.ports, [(WEB, ends)].into());
+    assert_eq!(desired.ports, OrdMap::unit(WEB, ends));
     assert!(desired.nodes.is_empty(), "agents are where VXLAN ends");
 }
 

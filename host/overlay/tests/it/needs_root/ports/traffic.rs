@@ -203,8 +203,9 @@ async fn much_is_carried_both_ways_though_packets_between_nodes_are_smaller() {
     });
     for machine in 0..2 {
         let mut desired = world.desired(machine);
-        for ends in desired.ports.values_mut() {
-            ends.backends = [(world.tasks[1].ingress, TARGET + 1)].into();
+        let published: Vec<_> = desired.ports.keys().copied().collect();
+        for port in published {
+            desired.ports[&port].backends = [(world.tasks[1].ingress, TARGET + 1)].into();
         }
         world.machines[machine].ports.apply(desired).await.expect("applied");
     }

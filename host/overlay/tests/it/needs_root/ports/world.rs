@@ -5,6 +5,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::process::Command;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use imbl::OrdMap;
 use swarmw_model::NodeId;
 use swarmw_model::PortProtocol::{self, Sctp, Tcp, Udp};
 use swarmw_overlay::{
@@ -169,7 +170,7 @@ impl World {
     pub fn desired(&self, machine: usize) -> DesiredPorts {
         let own = &self.machines[machine];
         let address = |machine: &Machine| IpAddr::from([192, 168, 7, machine.number as u8]);
-        let (mut here, mut elsewhere) = (BTreeMap::new(), BTreeMap::new());
+        let (mut here, mut elsewhere) = (BTreeMap::new(), OrdMap::new());
         for task in &self.tasks {
             if task.machine == machine {
                 here.insert(task.ingress, task.local);
