@@ -127,6 +127,11 @@ impl State {
         self.tasks.values()
     }
 
+    /// The same with their ids, which say their order without a look at a task.
+    pub fn tasks_by_id(&self) -> impl Iterator<Item = (TaskId, &Arc<Task>)> {
+        self.tasks.iter().map(|(id, task)| (*id, task))
+    }
+
     /// How many tasks there are.
     pub fn task_count(&self) -> usize {
         self.tasks.len()

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use axum::extract::{Path, Request, State};
 
-use swarmw_model::{Filters, Node, NodeId, Refusal, Service, ServiceId, Task};
+use swarmw_model::{Filters, Node, NodeId, Refusal, Service, ServiceId, Task, TaskId};
 use swarmw_state::{Lookup, State as Cluster};
 
 use crate::api::Host;
@@ -60,7 +60,8 @@ pub(crate) async fn list(State(host): State<Host>, request: Request) -> Reply {
     let filters = params.filters(FILTERS)?;
     let state = host.read().await?;
     let found = Wanted::of(&state, filters)?.all(&state);
-    let Cut { items, head } = page.cut(found, |task| task.id);
+    let Cut { items, head } = page.cut(found, |(id, _)| *id);
+    let items: Vec<_> = items.into_iter().map(|(_, task)| task.clone()).collect();
     let revision = state.index();
     let mut writer = Writer::new(state, asked_in(&request));
     let listed = reply::list(items, move |text, task| writer.write(text, task))?;
@@ -126,6 +127,9 @@ impl Wanted {
     /// Whether a task is wanted.
     pub(crate) fn passes(&self, state: &Cluster, task: &Task) -> bool {
         let filters = &self.filters;
+        if filters.is_empty() {
+            return true;
+        }
         let on_a_node = |nodes: &HashSet<NodeId>| task.node_id.is_some_and(|n| nodes.contains(&n));
         let is_up_to_date = || {
             let service = state.service(task.service_id);
@@ -141,23 +145,20 @@ impl Wanted {
             && (!self.is_up_to_date || is_up_to_date())
     }
 
-    /// All that are: of a few services or nodes by their index, not out of all tasks.
-    fn all(&self, state: &Cluster) -> Vec<Arc<Task>> {
-        let is_wanted = |task: &&Arc<Task>| self.passes(state, task);
+    /// All that are: of a few services or nodes by their index, not out of all tasks. With
+    /// their ids, so that a page of many is found without a look at the others.
+    fn all<'s>(&self, state: &'s Cluster) -> Vec<(TaskId, &'s Arc<Task>)> {
+        let is_wanted = |(_, task): &(TaskId, &Arc<Task>)| self.passes(state, task);
         match (&self.services, &self.nodes) {
-            (Some(services), _) => services
-                .iter()
-                .flat_map(|id| state.tasks_of_service(*id))
-                .filter(is_wanted)
-                .cloned()
-                .collect(),
-            (None, Some(nodes)) => nodes
-                .iter()
-                .flat_map(|id| state.tasks_of_node(*id))
-                .filter(is_wanted)
-                .cloned()
-                .collect(),
-            (None, None) => state.tasks().filter(is_wanted).cloned().collect(),
+            (Some(services), _) => {
+                let tasks = services.iter().flat_map(|id| state.tasks_of_service(*id));
+                tasks.map(|task| (task.id, task)).filter(is_wanted).collect()
+            }
+            (None, Some(nodes)) => {
+                let tasks = nodes.iter().flat_map(|id| state.tasks_of_node(*id));
+                tasks.map(|task| (task.id, task)).filter(is_wanted).collect()
+            }
+            (None, None) => state.tasks_by_id().filter(is_wanted).collect(),
         }
     }
 }
