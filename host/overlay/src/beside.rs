@@ -70,7 +70,7 @@ mod tests {
     use super::*;
 
     /// Counts how often it is compared.
-    #[derive(Clone, Eq)]
+    #[derive(Clone)]
     struct Counted {
         value: u32,
         compared: Arc<AtomicUsize>,
@@ -85,6 +85,8 @@ mod tests {
         }
     }
 
+    impl Eq for Counted {}
+
     #[test]
     fn what_two_maps_share_is_not_looked_into() {
         let compared = Arc::<AtomicUsize>::default();
@@ -96,6 +98,7 @@ mod tests {
         let keys: Vec<_> = unlike(&before, &after).map(|(key, ..)| *key).collect();
         assert_eq!((keys, compared.load(Relaxed)), (vec![7], 2), "of which one is alike");
     }
+
     #[test]
     fn of_maps_that_share_what_is_alike_little_is_looked_at() {
         let compared = Arc::<AtomicUsize>::default();
