@@ -183,7 +183,7 @@ async fn a_container_that_outlives_its_engine_keeps_its_network() {
 
     bench.engine.end();
     bench.driver_ends().await;
-    assert!(bench.engine.run(&["ping", "-c", "1", "-w", "5", "10.65.1.5"]).is_ok());
+    assert!(bench.engine.run(&["busybox", "ping", "-c", "1", "-w", "5", "10.65.1.5"]).is_ok());
     bench.driver_is_back().await;
     bench.engine.start(&["--live-restore"]);
 
