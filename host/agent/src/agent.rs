@@ -9,7 +9,7 @@ use swarmw_ambient::Ambient;
 use swarmw_ca::Tls;
 use swarmw_engine_driver::Serving;
 use swarmw_model::{
-    EngineSocket, GenericResource, Network, Node, NodeDescription, NodeId, NodeVolume,
+    EngineSocket, GenericResource, Network, NetworkNews, Node, NodeDescription, NodeId, NodeVolume,
     PortProtocol, Refusal, RefusalKind, Secret, VolumeId, VolumeScope, VolumeSpec,
 };
 use swarmw_names::Counts as NameQueries;
@@ -101,6 +101,7 @@ pub struct Agent {
     ports: PublishedPorts,
     kernel_ports: Option<KernelPorts>,
     networks: Option<Networks>,
+    heard: Heard,
     examiner: Examiner,
     forward: Forward,
     containers: ContainersService,
@@ -236,7 +237,7 @@ impl Agent {
             listed: Mutex::default(),
             kernel_ports: kernel_ports.clone(),
             networks: networks.clone(),
-            heard,
+            heard: heard.clone(),
             leader,
             description: described,
             welcomed: welcome,
@@ -251,6 +252,7 @@ impl Agent {
             ports,
             kernel_ports,
             networks,
+            heard,
             examiner,
             forward,
             containers,
@@ -387,6 +389,11 @@ impl Agent {
                  nftables",
             )),
         }
+    }
+
+    /// What the leader last said of networks that somebody of this node is on.
+    pub fn networks_heard(&self) -> NetworkNews {
+        self.heard.known().as_news()
     }
 
     /// What became of containers' questions for names; `None`: the node joins no networks.

@@ -14,10 +14,10 @@ use tokio::io::{AsyncRead, AsyncWrite};
 
 use swarmw_model::{
     AddressPools, Availability, Blob, ClusterId, ClusterSpec, Consent, EngineSocket, Id,
-    ManagerStatus, NetReport, NetworkId, NetworkSpec, NodeDescription, NodeId, NodeVolume, Outlook,
-    Plugin, PluginAct, PluginId, PluginLine, PluginOffer, PluginReport, PluginUse, Refusal,
-    RequestId, ServiceId, ServiceSpec, ShadowReport, TaskId, Time, UnlockKey, VolumeId,
-    VolumeScope, VolumeSpec, Wish,
+    ManagerStatus, NetReport, NetworkId, NetworkNews, NetworkSpec, NodeDescription, NodeId,
+    NodeVolume, Outlook, Plugin, PluginAct, PluginId, PluginLine, PluginOffer, PluginReport,
+    PluginUse, Refusal, RequestId, ServiceId, ServiceSpec, ShadowReport, TaskId, Time, UnlockKey,
+    VolumeId, VolumeScope, VolumeSpec, Wish,
 };
 use swarmw_state::{Change, Event, Missed, State};
 
@@ -90,6 +90,10 @@ pub trait Node: Send + Sync + 'static {
     /// network; refuses with [`swarmw_model::RefusalKind::PermissionDenied`] where it is
     /// not attachable.
     fn shadow_network(&self, network: String) -> Answer<'_, Option<String>>;
+
+    /// What this node was last told of the cluster's networks: of those that somebody of it
+    /// is on, and who else is. Nothing outside a cluster.
+    fn networks_heard(&self) -> NetworkNews;
 
     /// The leader's: how each manager stands.
     fn manager_statuses(&self) -> BoxFuture<'_, BTreeMap<NodeId, ManagerStatus>>;

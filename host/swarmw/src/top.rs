@@ -149,3 +149,34 @@ fn failed(error: &anyhow::Error) -> ExitCode {
 fn exit(code: i32) -> ExitCode {
     ExitCode::from(u8::try_from(code).unwrap_or(FAILED))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::daemon::EngineChoice;
+
+    #[test]
+    fn the_unit_of_systemd_starts_a_daemon_before_the_engine_that_it_names() {
+        let unit = include_str!("../../../examples/systemd/swarmw.service");
+        let of = |line: &'static str, key: &str| line.strip_prefix(key)?.strip_prefix('=');
+        let values = |key: &str| unit.lines().filter_map(|line| of(line, key)).collect::<Vec<_>>();
+        for (key, want) in [
+            ("Type", "notify"),
+            ("Before", "docker.service"),
+            ("After", "network-online.target"),
+            ("Restart", "always"),
+            ("KillMode", "process"),
+        ] {
+            assert_eq!(values(key), [want], "{key}");
+        }
+        let starts = values("ExecStart");
+        assert_eq!(starts.len(), 1, "{starts:?}");
+        let read = root().try_get_matches_from(starts[0].split_whitespace());
+        let matches = read.unwrap_or_else(|error| panic!("{}: {error}", starts[0]));
+        let own = Own::from_arg_matches(&matches).expect("a command that runs here");
+        let Own::Daemon(args) = own else { panic!("{} is no daemon", starts[0]) };
+        // An engine that is not named is looked for, and starts later than this.
+        assert_eq!(args.engine, Some(EngineChoice::Unix("/var/run/docker.sock".into())));
+        assert_eq!(args.hosts.len(), 1, "where clients look for it");
+    }
+}

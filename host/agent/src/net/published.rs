@@ -23,6 +23,7 @@ use super::Networks;
 use super::keep::{LOOK_EVERY, RETRY};
 use super::said::{About, Mended};
 use crate::docker::Bridged;
+use crate::store::Kept;
 use desire::{Here, desired};
 
 pub(crate) use desire::Listed;
@@ -221,16 +222,13 @@ impl KernelPorts {
         }
     }
 
-    /// Tasks that may be on the bridge.
+    /// Tasks that are expected on the bridge.
     fn ran_before(&self) -> BTreeSet<TaskId> {
         let kept = self.0.networks.0.store.load().unwrap_or_else(|error| {
             warn!(%error, "the tasks that ran before could not be read");
             Vec::new()
         });
-        let ran = kept.iter().filter(|kept| {
-            kept.status.state == TaskState::Running && !kept.assignment.attachments.is_empty()
-        });
-        ran.map(|kept| kept.assignment.id).collect()
+        on_bridge(&kept)
     }
 
     fn desired(&self) -> DesiredPorts {
@@ -346,6 +344,17 @@ impl KernelPorts {
     }
 }
 
+/// Tasks whose containers ran on networks. No engine says where components are: whoever waited
+/// for its word about one would wait for nothing.
+fn on_bridge(kept: &[Kept]) -> BTreeSet<TaskId> {
+    let ran = kept.iter().filter(|kept| {
+        let task = &kept.assignment;
+        let is_container = !task.spec.is_component();
+        kept.status.state == TaskState::Running && is_container && !task.attachments.is_empty()
+    });
+    ran.map(|kept| kept.assignment.id).collect()
+}
+
 // === impl Standing ===
 
 impl Standing {
@@ -363,7 +372,49 @@ impl Standing {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+    use swarmw_model::{
+        Assignment, NetworkAttachment, NetworkId, ServiceFacts, ServiceId, TaskStatus,
+    };
+
     use super::*;
+
+    /// What is remembered of a task of this image.
+    fn kept(number: u128, image: &str, state: TaskState, is_on_network: bool) -> Kept {
+        let spec = json!({"ContainerSpec": {"Image": image}});
+        let address = "10.0.0.5/24".parse().expect("an address");
+        let on = NetworkAttachment { network: NetworkId::from_bits(9), addresses: vec![address] };
+        Kept {
+            assignment: Assignment {
+                id: TaskId::from_bits(number),
+                service_id: ServiceId::from_bits(2),
+                service: Arc::new(ServiceFacts::default()),
+                slot: 1,
+                node_id: NodeId::from_bits(3),
+                spec: Arc::new(serde_json::from_value(spec).expect("a spec")),
+                desired_state: TaskState::Running,
+                status: TaskStatus::default(),
+                job_iteration: None,
+                attachments: is_on_network.then_some(on).into_iter().collect(),
+                generic_resources: Vec::new(),
+            },
+            status: TaskStatus { state, ..TaskStatus::default() },
+        }
+    }
+
+    #[test]
+    fn a_daemon_that_begins_waits_for_its_containers_and_for_no_component() {
+        let component = format!("hello.wasm@sha256:{}", "a".repeat(64));
+        let all = [
+            kept(1, "nginx", TaskState::Running, true),
+            kept(2, "nginx", TaskState::Running, false),
+            kept(3, "nginx", TaskState::Starting, true),
+            kept(4, "nginx", TaskState::Failed, true),
+            kept(5, &component, TaskState::Running, true),
+        ];
+        assert!(all[4].assignment.spec.is_component());
+        assert_eq!(on_bridge(&all), [TaskId::from_bits(1)].into());
+    }
 
     #[test]
     fn others_lead_here_once_the_kernel_took_it_until_it_refuses_for_a_while() {

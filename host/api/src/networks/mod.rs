@@ -14,14 +14,15 @@
 //! What the cluster has is asked of the leader, as `/swarmw/networks`. For each network of
 //! the cluster that containers of this node are on, the engine has a *shadow* whose
 //! driver is swarmw: it carries the network's name and, as an option, its id. Shadows
-//! are shown to nobody; on a worker, which has no other word of the cluster's networks,
-//! they are shown as what they stand for.
+//! are shown to nobody. A worker shows the networks that the leader has told it of, those
+//! that somebody of it is on, and its shadows as what they stand for.
 
 mod cluster;
 mod containers;
 mod create;
 mod engines;
 mod filter;
+mod here;
 mod join;
 mod remove;
 mod resource;
@@ -82,10 +83,9 @@ pub(crate) async fn list(State(host): State<Host>, request: Request) -> Reply {
             revision = at;
             networks.into_iter().filter(Resource::is_overlay).map(shown).collect()
         }
-        None => engines::shadows(&host)
+        None => here::networks(&host)
             .await?
             .into_iter()
-            .map(|shadow| shadow.network)
             // Whoever has a task on it here uses it.
             .filter(|network| filter::passes(&filters, network, true))
             .map(shown)
@@ -141,7 +141,7 @@ async fn find(host: &Host, reference: &str, scope: &str) -> Reply<Shown> {
     let of_cluster = match scope {
         "" | "swarm" => match cluster::networks(host, None).await? {
             Some(networks) => networks,
-            None => engines::shadows(host).await?.into_iter().map(|s| s.network).collect(),
+            None => here::networks(host).await?,
         },
         _ => Vec::new(),
     };

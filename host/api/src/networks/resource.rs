@@ -9,8 +9,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use swarmw_model::{
-    Network, NetworkAttachment, NetworkId, NodeId, OVERLAY, Pool, ResolutionMode, Service, Task,
-    TaskState,
+    Network, NetworkAttachment, NetworkId, NetworkNews, NodeId, OVERLAY, Pool, ResolutionMode,
+    Service, Task, TaskState,
 };
 use swarmw_state::State as Cluster;
 
@@ -173,11 +173,22 @@ impl Resource {
             let shown = OnNetwork { vip: NO_ADDRESS.into(), tasks: alone, ..OnNetwork::default() };
             shown_services.insert(String::new(), shown);
         }
-        let peers = nodes.into_iter().map(|node| Peer {
-            name: node.to_string()[..PEER_NAME].to_owned(),
-            ip: address_of(state, node),
-        });
+        let peers = nodes.into_iter().map(|node| Peer::of(node, address_of(state, node)));
         Self { peers: Some(peers.collect()), services: Some(shown_services), ..Self::of(network) }
+    }
+
+    /// A network as a node knows it that somebody of it is on, with the nodes that it
+    /// reaches to. Of the routing mesh, which is on every node, none is told.
+    pub(super) fn heard(network: &Network, news: &NetworkNews) -> Self {
+        let is_on = |node: NodeId| {
+            let mut there = news.endpoints.iter().filter(|endpoint| endpoint.node == node);
+            there.any(|endpoint| on(&endpoint.on, network.id).is_some())
+        };
+        let peers = || {
+            let peers = news.peers.iter().filter(|peer| is_on(peer.node));
+            peers.map(|peer| Peer::of(peer.node, peer.address.to_string())).collect::<Vec<_>>()
+        };
+        Self { peers: (!network.spec.ingress).then(peers), ..Self::of(network) }
     }
 
     /// Turns what an engine says of a shadow into what it stands for, as far as that can
@@ -275,6 +286,14 @@ impl Subnet {
             gateway: pool.gateway.to_string(),
             auxiliary: auxiliary.collect(),
         }
+    }
+}
+
+// === impl Peer ===
+
+impl Peer {
+    fn of(node: NodeId, ip: String) -> Self {
+        Self { name: node.to_string()[..PEER_NAME].to_owned(), ip }
     }
 }
 

@@ -5,6 +5,7 @@ mod args;
 mod defaults;
 mod logs;
 mod node;
+mod notify;
 mod registry;
 mod tls;
 
@@ -69,6 +70,10 @@ pub async fn run(args: DaemonArgs) -> Result<()> {
         None => state_dir()?,
     };
     let dir = Arc::new(StateDir::open(&folder)?);
+    if dir.membership()?.is_none() {
+        // Nobody's driver. The engine, which is asked next, may be about to start after this.
+        notify::ready();
+    }
     allow_descriptors();
     let exe = std::env::current_exe().context("cannot find this binary")?;
     let mut agent = agent_config(&args, &dir).await?;
@@ -101,9 +106,18 @@ pub async fn run(args: DaemonArgs) -> Result<()> {
     if let Some(listener) = contained {
         servers.spawn(listener.serve(api.clone(), cancel.clone()));
     }
-    daemon.resume(None).await;
+    notify::ready_after(daemon.resume(None)).await;
     drop(turn);
+    until_signal(&mut servers).await?;
+    cancel.cancel();
+    if let Some(active) = daemon.active.swap(None) {
+        active.stop().await;
+    }
+    servers.shutdown().await;
+    Ok(())
+}
 
+async fn until_signal(servers: &mut tokio::task::JoinSet<()>) -> Result<()> {
     let mut terminate = signal(SignalKind::terminate()).context("cannot wait for SIGTERM")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("cannot wait for SIGINT")?;
     tokio::select! {
@@ -114,11 +128,6 @@ pub async fn run(args: DaemonArgs) -> Result<()> {
             bail!("the API is not served any more");
         }
     }
-    cancel.cancel();
-    if let Some(active) = daemon.active.swap(None) {
-        active.stop().await;
-    }
-    servers.shutdown().await;
     Ok(())
 }
 
@@ -253,15 +262,15 @@ async fn usual_engine(dir: &StateDir, socket: PathBuf) -> Result<Option<PathBuf>
     Ok(Some(socket))
 }
 
-/// Looks whether the engine that the user named is there. A node of a cluster starts
-/// all the same: what else it does must not wait for its engine.
+/// Looks whether the engine that the user named is there. A node of a cluster does not ask:
+/// one that is about to start takes connections and says nothing, as it waits for the driver
+/// of its networks, which is this daemon.
 async fn named_engine(socket: &std::path::Path, member: bool) -> Result<()> {
-    let Err(why) = swarmw_agent::engine_answers(socket).await else { return Ok(()) };
-    let shown = socket.display();
     if member {
-        warn!(engine = %shown, %why, "the Docker engine does not answer; waiting for it");
         return Ok(());
     }
+    let Err(why) = swarmw_agent::engine_answers(socket).await else { return Ok(()) };
+    let shown = socket.display();
     bail!(
         "no Docker engine answers at unix://{shown}: {why}\n\
          Start the engine first, name another socket with --engine unix://PATH, \
@@ -317,6 +326,7 @@ impl Daemon {
 
 #[cfg(test)]
 mod tests {
+    use futures::FutureExt as _;
     use swarmw_model::{ClusterId, NodeId};
     use swarmw_node::Membership;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -354,6 +364,8 @@ mod tests {
         })
         .expect("remembered");
         assert_eq!(found().await, Some(socket.clone()), "it may be waiting for this node");
+        let named = named_engine(&socket, true).now_or_never();
+        assert!(named.is_some_and(|named| named.is_ok()), "nor is one that was named asked");
 
         dir.forget().expect("forgotten");
         assert_eq!(found().await, None, "nothing waits for a node of no cluster");

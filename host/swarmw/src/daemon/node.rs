@@ -20,10 +20,10 @@ use swarmw_api::{
 use swarmw_ca::JoinToken;
 use swarmw_manager::{Founding, Manager, StreamedResponse, WholeRequest};
 use swarmw_model::{
-    Blob, Consent, EngineSocket, Id, ManagerStatus, NetReport, Network, NetworkId, NetworkSpec,
-    NodeDescription, NodeId, NodeRole, NodeVolume, Outlook, Plugin, PluginAct, PluginId,
-    PluginLine, PluginOffer, PluginReport, PluginUse, Refusal, RefusalKind, RequestId, ServiceSpec,
-    ShadowReport, TaskId, Time, UnlockKey, VolumeId, VolumeScope, VolumeSpec, Wish,
+    Blob, Consent, EngineSocket, Id, ManagerStatus, NetReport, Network, NetworkId, NetworkNews,
+    NetworkSpec, NodeDescription, NodeId, NodeRole, NodeVolume, Outlook, Plugin, PluginAct,
+    PluginId, PluginLine, PluginOffer, PluginReport, PluginUse, Refusal, RefusalKind, RequestId,
+    ServiceSpec, ShadowReport, TaskId, Time, UnlockKey, VolumeId, VolumeScope, VolumeSpec, Wish,
 };
 use swarmw_node::{Member, Membership, Parts};
 use swarmw_raft::Received;
@@ -333,6 +333,11 @@ impl Node for Daemon {
             active.agent().shadow_network(&known).await.map(Some)
         }
         .boxed()
+    }
+
+    fn networks_heard(&self) -> NetworkNews {
+        let active = self.active.load();
+        active.as_ref().map(|member| member.agent().networks_heard()).unwrap_or_default()
     }
 
     fn manager_statuses(&self) -> BoxFuture<'_, BTreeMap<NodeId, ManagerStatus>> {

@@ -22,9 +22,9 @@ use swarmw_api::{
 };
 use swarmw_model::{
     Base64, Cluster, ClusterId, Consent, DATA_PATH_PORT, EngineSocket, FEATURE_LEVEL, Id,
-    JoinTokens, ManagerStatus, NodeDescription, NodeId, NodeRole, NodeVolume, Plugin, PluginOffer,
-    Reachability, Refusal, RequestId, RootCa, Slot, TaskId, TaskState, TaskStatus, Time, Version,
-    Wish,
+    JoinTokens, ManagerStatus, NetworkNews, NodeDescription, NodeId, NodeRole, NodeVolume, Plugin,
+    PluginOffer, Reachability, Refusal, RequestId, RootCa, Slot, TaskId, TaskState, TaskStatus,
+    Time, Version, Wish,
 };
 use swarmw_state::{
     Change, Dropped, Event, History, NewTask, Outcome, State, TaskChange, Transaction,
@@ -76,6 +76,8 @@ pub struct Fake {
     pub forwarded: Mutex<Vec<(String, String)>>,
     /// The networks that the engine was to have a shadow of.
     pub shadows: Mutex<Vec<String>>,
+    /// What the node was told of networks.
+    pub heard: Mutex<NetworkNews>,
     /// Answers of writes that get lost, and how the node stands after each.
     pub lost: Mutex<Vec<Standing>>,
     /// How long each write takes until it is done.
@@ -144,6 +146,7 @@ pub async fn serve_with(standing: Standing, shared: Arc<Shared>) -> Served {
         leader: Mutex::default(),
         forwarded: Mutex::default(),
         shadows: Mutex::default(),
+        heard: Mutex::default(),
         lost: Mutex::default(),
         slow: Mutex::default(),
         describes: Mutex::new(made::description("alpha")),

@@ -19,8 +19,8 @@ use swarmw_api::{
 };
 use swarmw_model::{
     Blob, Breaker, CallUse, CandidateState, Comparison, Consent, EngineSocket, Id, LineLevel,
-    ManagerStatus, NetFindings, NetReport, NetworkId, NetworkSpec, NodeDescription, NodeId,
-    NodeVolume, Outlook, PlannedAct, Plugin, PluginAct, PluginId, PluginLine, PluginOffer,
+    ManagerStatus, NetFindings, NetReport, NetworkId, NetworkNews, NetworkSpec, NodeDescription,
+    NodeId, NodeVolume, Outlook, PlannedAct, Plugin, PluginAct, PluginId, PluginLine, PluginOffer,
     PluginRelease, PluginReport, PluginState, PluginUse, Refusal, RefusalKind, RequestId, RowUse,
     ServiceOutlook, ServiceSpec, ShadowReport, TaskId, Time, UnlockKey, VolumeId, VolumeScope,
     VolumeSpec, Wish,
@@ -340,6 +340,10 @@ impl Daemon for Fake {
                 signer: None,
             })
         })
+    }
+
+    fn networks_heard(&self) -> NetworkNews {
+        self.heard.lock().unwrap().clone()
     }
 
     fn name_queries(&self) -> Vec<(&'static str, u64)> {

@@ -1,8 +1,12 @@
 //! How networks are listed and shown.
 
+use ipnet::IpNet;
 use serde_json::json;
 use swarmw_api::Standing;
-use swarmw_model::NetworkId;
+use swarmw_model::{
+    EndpointId, Network, NetworkAttachment, NetworkEndpoint, NetworkId, NetworkNews, NetworkPeer,
+    NodeId, Pool, TaskId,
+};
 
 use super::{bridge, create, names, overlay, run, service, shadow, with_engine};
 use crate::client::filters;
@@ -142,4 +146,92 @@ async fn a_worker_shows_what_its_engines_shadows_stand_for() {
     assert_eq!((&shown["Id"], &shown["Scope"]), (&json!(web), &json!("swarm")));
     assert_eq!((&shown["Driver"], &shown["Options"]), (&json!("overlay"), &json!({})));
     assert_eq!(shown["Containers"]["c1"]["IPv4Address"], "10.0.7.5/24");
+}
+
+/// What a worker is told of a network that it and one other node of three have a task on.
+fn told(network: NetworkId) -> NetworkNews {
+    let subnet: IpNet = "10.0.7.0/24".parse().expect("a subnet");
+    let spec = json!({"Name": "web", "Driver": {"Name": "overlay"}, "Labels": {"a": "b"}});
+    let endpoint = |number: u8| NetworkEndpoint {
+        id: EndpointId::Task(TaskId::from_bits(number.into())),
+        service: None,
+        names: Vec::new(),
+        node: NodeId::from_bits(number.into()),
+        on: vec![NetworkAttachment { network, addresses: vec![subnet] }],
+        serves: true,
+        user_space: false,
+    };
+    let peer = |number: u8| NetworkPeer {
+        node: NodeId::from_bits(number.into()),
+        number: number.into(),
+        address: [192, 168, 9, number].into(),
+        hostname: String::new(),
+        agent: String::new(),
+    };
+    NetworkNews {
+        complete: true,
+        networks: vec![Network {
+            id: network,
+            version: Default::default(),
+            created_at: Default::default(),
+            updated_at: Default::default(),
+            spec: serde_json::from_value(spec).expect("a spec"),
+            pools: vec![Pool::of(subnet).expect("room")],
+            vni: 4097,
+        }],
+        peers: vec![peer(1), peer(2), peer(3)],
+        endpoints: vec![endpoint(1), endpoint(3)],
+        ..NetworkNews::default()
+    }
+}
+
+#[tokio::test]
+async fn a_worker_shows_the_networks_of_its_tasks_as_the_leader_told_it() {
+    let served = serve(Standing::Worker(membership())).await;
+    let web = NetworkId::from_bits(9);
+    *served.fake.heard.lock().unwrap() = told(web);
+    let peers = |numbers: [u8; 2]| {
+        numbers.map(|number| {
+            let node = NodeId::from_bits(number.into()).to_string();
+            json!({"Name": &node[..12], "IP": format!("192.168.9.{number}")})
+        })
+    };
+
+    // Components are on networks without an engine.
+    let shown = served.client.get("/networks/web").await.json();
+    for (field, want) in [
+        ("Id", json!(web)),
+        ("Scope", json!("swarm")),
+        ("Driver", json!("overlay")),
+        (
+            "IPAM",
+            json!({"Driver": "default", "Options": null,
+            "Config": [{"Subnet": "10.0.7.0/24", "Gateway": "10.0.7.1"}]}),
+        ),
+        ("Labels", json!({"a": "b"})),
+        ("Containers", json!({})),
+        ("Peers", json!(peers([1, 3]))),
+    ] {
+        assert_eq!(shown[field], want, "{field}");
+    }
+
+    // With one, its containers are there; a shadow of one that was removed is none of it.
+    let removed = NetworkId::from_bits(8).to_string();
+    let here = shadow("web", "s1", &web.to_string());
+    with_engine(&served, vec![bridge("mine", "b2"), shadow("web", "s0", &removed), here]);
+    let listed = served.client.get("/networks").await.json();
+    assert_eq!(names(&listed), ["mine", "web"]);
+    let of_swarm = format!("/networks?{}", filters(r#"{"scope":["swarm"]}"#));
+    assert!(names(&served.client.get(&of_swarm).await.json()).contains(&"web"));
+    let shown = served.client.get("/networks/web").await.json();
+    assert_eq!(shown["Id"], json!(web));
+    assert_eq!(shown["Containers"]["c1"]["IPv4Address"], "10.0.7.5/24");
+    for verb in ["", "?verbose=true", "?scope=swarm"] {
+        let refused = served.client.get(&format!("/networks/nope{verb}")).await;
+        assert_eq!((refused.status.as_u16(), &*refused.message()), (404, "network nope not found"));
+    }
+
+    *served.fake.engine.lock().unwrap() = Some("/nowhere/docker.sock".into());
+    assert_eq!(names(&served.client.get("/networks").await.json()), ["web"]);
+    assert_eq!(served.client.get("/networks/web").await.json()["Name"], "web");
 }
