@@ -7,6 +7,10 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 const LENGTH: usize = 25;
 const DIGITS: &[u8; 36] = b"0123456789abcdefghijklmnopqrstuvwxyz";
+/// As many as a machine's word has room for: it divides them much faster than 128 bits, and
+/// lists are full of ids.
+const DIGITS_AT_ONCE: usize = 12;
+const AT_ONCE: u128 = 36u128.pow(12);
 
 /// The 128 bits behind every id type: shown as 25 characters of `[0-9a-z]`,
 /// zero-padded on the left, so the order of the text is the order of the number.
@@ -56,10 +60,14 @@ impl Id {
 impl fmt::Display for Id {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut text = [b'0'; LENGTH];
-        let mut rest = self.0;
-        for place in text.iter_mut().rev() {
-            *place = DIGITS[(rest % 36) as usize];
-            rest /= 36;
+        let mut above = self.0;
+        for places in text.rchunks_mut(DIGITS_AT_ONCE) {
+            let mut rest = (above % AT_ONCE) as u64;
+            above /= AT_ONCE;
+            for place in places.iter_mut().rev() {
+                *place = DIGITS[(rest % 36) as usize];
+                rest /= 36;
+            }
         }
         f.pad(std::str::from_utf8(&text).map_err(|_| fmt::Error)?)
     }
@@ -208,7 +216,7 @@ mod tests {
 
     #[test]
     fn text_and_bits_agree_at_both_ends() {
-        for bits in [0, 1, 35, 36, u128::MAX] {
+        for bits in [0, 1, 35, 36, AT_ONCE - 1, AT_ONCE, AT_ONCE.pow(2), u128::MAX] {
             let id = Id::from_bits(bits);
             assert_eq!(id.to_string().len(), LENGTH);
             assert_eq!(id.to_string().parse::<Id>(), Ok(id));

@@ -101,16 +101,12 @@ fn finish_template(value: &mut Value) {
         set_absent(policy, "Condition", json!("any"));
         set_absent(policy, "MaxAttempts", json!(0));
     }
-    if let Some(privileges) = value.pointer_mut("/ContainerSpec/Privileges") {
+    let Some(container) = value.get_mut("ContainerSpec") else { return };
+    if let Some(privileges) = container.get_mut("Privileges") {
         set_absent(privileges, "CredentialSpec", Value::Null);
         set_absent(privileges, "SELinuxContext", Value::Null);
     }
-    for mount in value
-        .pointer_mut("/ContainerSpec/Mounts")
-        .and_then(Value::as_array_mut)
-        .into_iter()
-        .flatten()
-    {
+    for mount in container.get_mut("Mounts").and_then(Value::as_array_mut).into_iter().flatten() {
         set_absent(mount, "Type", json!("volume"));
     }
 }
