@@ -374,9 +374,7 @@ mod tests {
         let mut ring = folder.open(None).expect("open");
         ring.lock(&key(1), at(7)).expect("locked");
         let certificates = folder.dir.join(CERTIFICATES);
-        for (role, seal) in
-            [(NodeRole::Worker, Some(ring.seal())), (NodeRole::Manager, None)]
-        {
+        for (role, seal) in [(NodeRole::Worker, Some(ring.seal())), (NodeRole::Manager, None)] {
             credentials(role).save(&certificates, seal.as_ref()).expect("written");
             assert!(folder.open(None).is_none(), "{role}");
         }

@@ -16,6 +16,7 @@ use tempfile::TempDir;
 
 use super::engine::Engine;
 use super::executor::DockerExecutor;
+use super::left::{LeftOnEngine, clear_left};
 use super::shadows::Shadows;
 use crate::executor::{Executor, Found};
 
@@ -25,7 +26,7 @@ struct Node {
     machine: TestEngine,
     engine: Arc<Engine>,
     memory: Arc<Memory>,
-    _serving: Serving,
+    serving: Option<Serving>,
 }
 
 // === impl Node ===
@@ -37,10 +38,10 @@ impl Node {
         let memory = Arc::new(Memory::open(folder.path().join("memory")).expect("opens"));
         let driver = Driver::new(Arc::new(Veths::new(machine.inside())), memory.clone());
         let socket = machine.plugins().join("swarmw.sock");
-        let _serving = driver.serve(&socket).await.expect("serves");
+        let serving = Some(driver.serve(&socket).await.expect("serves"));
         let engine = Engine::new(machine.socket());
         engine.is_up(1);
-        Self { _folder: folder, machine, engine, memory, _serving }
+        Self { _folder: folder, machine, engine, memory, serving }
     }
 
     /// Shadows of a daemon that begins now.
@@ -253,6 +254,33 @@ async fn a_shadow_that_the_driver_forgot_is_taken_up_and_goes_with_the_node() {
     assert_eq!(node.names(), [""; 0]);
     assert_eq!((node.memory.networks(), node.memory.endpoints()), (vec![], vec![]));
     assert_eq!(node.docker("ps -q").lines().count(), 2, "containers that no service made go on");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_node_left_on_its_engine_is_cleared_without_its_agent() {
+    let mut node = Node::new().await;
+    let (web, other) = (network(80, "web"), network(81, "other"));
+    let task = task(&[(&web, "10.80.1.5/24")], &[]);
+    let executor = node.executor(&[&web]);
+    executor.prepare(&task).await.expect("a container");
+    executor.start(&task).await.expect("it starts");
+    node.docker(&format!("run -d --name plain --network web {IMAGE} sleep 600"));
+    node.shadows(&[], Duration::ZERO).ensure(&other).await.expect("made");
+    // The agent is gone, and so is what it remembered.
+    if let Some(serving) = node.serving.take() {
+        serving.end().await;
+    }
+    let folder = tempfile::tempdir().expect("a folder");
+    let socket = node.machine.plugins().join("swarmw.sock");
+    let driver = Some((socket.as_path(), folder.path().to_owned()));
+    let left = [LeftOnEngine { node: task.node_id, networks: vec![web.id] }];
+
+    let gone = clear_left(&node.machine.socket(), driver, &left).await.expect("cleared");
+
+    assert_eq!(gone, 1);
+    assert_eq!(node.docker("ps --format {{.Names}}").trim(), "plain", "no task's: it goes on");
+    assert_eq!(node.names(), ["other"], "another cluster's stays");
+    assert!(!socket.exists(), "nobody serves the driver any more");
 }
 
 #[tokio::test(flavor = "multi_thread")]
