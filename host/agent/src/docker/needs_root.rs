@@ -8,15 +8,18 @@ use std::time::Duration;
 use serde_json::json;
 use swarmw_engine_driver::{Driver, Memory, Serving};
 use swarmw_model::{
-    Assignment, Driver as DriverSpec, EngineSocket, Network, NetworkAttachment, NetworkId,
-    NetworkSpec, NodeId, OVERLAY, PortProtocol, ServiceFacts, ServiceId, TaskId, TaskState,
+    Assignment, Driver as DriverSpec, EnginePlugin, EngineSocket, NETWORK_PLUGIN, Network,
+    NetworkAttachment, NetworkId, NetworkSpec, NodeDescription, NodeId, OVERLAY, OVERLAY_DRIVER,
+    PortProtocol, ServiceFacts, ServiceId, TaskId, TaskState,
 };
 use swarmw_test_engine::{IMAGE, TestEngine, Veths};
 use tempfile::TempDir;
+use tokio::sync::watch;
 
 use super::engine::Engine;
 use super::executor::DockerExecutor;
 use super::left::{LeftOnEngine, clear_left};
+use super::monitor::{Said, describe};
 use super::shadows::Shadows;
 use crate::executor::{Executor, Found};
 
@@ -301,6 +304,30 @@ async fn a_task_that_was_on_no_bridge_is_looked_for_when_its_ports_are_asked_for
     assert!(reached.ip().to_string().starts_with("172."), "{reached}");
     executor.remove(&task).await.expect("removed");
     assert_eq!(executor.address(task.id, 80, PortProtocol::Tcp).await, None);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_bridge_that_was_pruned_is_made_again_at_the_next_look() {
+    let node = Node::new().await;
+    let driver = EnginePlugin { kind: NETWORK_PLUGIN.to_owned(), name: OVERLAY_DRIVER.to_owned() };
+    let mut description = NodeDescription::default();
+    description.engine.plugins.push(driver);
+    let told = watch::Sender::new(description.clone());
+    let said = Said { id: NodeId::from_bits(4), description };
+    let bridge = || {
+        let made = "network ls --filter name=docker_gwbridge --format {{.Name}}:{{.IPv6}}";
+        node.docker(made).trim().to_owned()
+    };
+    describe(&node.engine, &said, &told).await.expect("the engine answers");
+    let first = bridge();
+    assert!(first.starts_with("docker_gwbridge:"), "{first}");
+    let v6 = told.borrow().gateway_v6;
+    assert!(first.ends_with(&v6.to_string()), "{first}");
+
+    node.docker("network prune --force");
+    assert_eq!(bridge(), "");
+    describe(&node.engine, &said, &told).await.expect("the engine answers");
+    assert_eq!((bridge(), told.borrow().gateway_v6), (first, v6));
 }
 
 #[tokio::test(flavor = "multi_thread")]
