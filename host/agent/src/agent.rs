@@ -396,6 +396,11 @@ impl Agent {
         self.heard.known().as_news()
     }
 
+    /// Whether this daemon is the driver of networks on its engine.
+    pub fn joins_networks(&self) -> bool {
+        self.networks.is_some()
+    }
+
     /// What became of containers' questions for names; `None`: the node joins no networks.
     pub fn name_queries(&self) -> Option<NameQueries> {
         self.networks.as_ref().map(Networks::name_queries)

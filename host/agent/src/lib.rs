@@ -34,7 +34,7 @@ mod worker;
 
 pub use agent::{Agent, AgentConfig, Place, Welcomed};
 pub use describe::{describe_machine, engine_answers};
-pub use docker::{ContainersService, Resident, Shadow, Shadows};
+pub use docker::{ContainersService, LeftOnEngine, Resident, Shadow, Shadows, clear_left};
 pub use doctor::DoctorService;
 pub use equipment::{Executors, Runs};
 pub use executor::{Executor, Exit, Found, Leaves, Started, TaskError};

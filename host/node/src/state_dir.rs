@@ -9,10 +9,14 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail};
 use rustix::fs::{FlockOperation, flock};
 use serde::{Deserialize, Serialize};
+use swarmw_agent::LeftOnEngine;
 use swarmw_model::{ClusterId, NodeId};
 
 /// The extension of a file that is not whole yet.
 pub(crate) const UNFINISHED: &str = "new";
+
+/// What the machine's engine may have still of nodes that left their clusters.
+const LEFT: &str = "left-on-engine.json";
 
 /// A state folder that this process holds.
 #[derive(Debug)]
@@ -126,6 +130,38 @@ impl StateDir {
         self.remove(&["certificates", "raft", "keys/raft", "blobs", "agent"])
     }
 
+    /// What nodes that this one was may have left on its engine.
+    ///
+    /// # Errors
+    /// The file is there and cannot be read.
+    pub fn left(&self) -> Result<Vec<LeftOnEngine>> {
+        let path = self.join(LEFT);
+        match std::fs::read(&path) {
+            Ok(bytes) => serde_json::from_slice(&bytes)
+                .with_context(|| format!("{} is damaged: remove it", path.display())),
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(Vec::new()),
+            Err(e) => Err(e).with_context(|| format!("cannot read {}", path.display())),
+        }
+    }
+
+    /// Remembers what a node may have left there, whatever cluster comes next.
+    ///
+    /// # Errors
+    /// The disk.
+    pub fn leave(&self, left: LeftOnEngine) -> Result<()> {
+        let mut all = self.left()?;
+        all.push(left);
+        write_whole(&self.join(LEFT), &serde_json::to_vec_pretty(&all)?)
+    }
+
+    /// All of it is gone.
+    ///
+    /// # Errors
+    /// The disk.
+    pub fn nothing_is_left(&self) -> Result<()> {
+        self.remove(&[LEFT])
+    }
+
     fn remove(&self, names: &[&str]) -> Result<()> {
         for name in names {
             let path = self.join(name);
@@ -191,6 +227,8 @@ pub(crate) fn write_whole(path: &Path, bytes: &[u8]) -> Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use swarmw_model::NetworkId;
+
     use super::*;
 
     #[test]
@@ -201,6 +239,25 @@ mod tests {
         assert!(refused.contains(&format!("pid {}", std::process::id())), "{refused}");
         drop(first);
         StateDir::open(folder.path()).expect("free again");
+    }
+
+    #[test]
+    fn what_is_left_on_an_engine_is_remembered_over_clusters_until_it_is_gone() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let dir = StateDir::open(folder.path()).expect("free");
+        assert!(dir.left().expect("read").is_empty());
+        let left = |node| LeftOnEngine {
+            node: NodeId::from_bits(node),
+            networks: vec![NetworkId::from_bits(node)],
+        };
+        dir.leave(left(1)).expect("written");
+        dir.forget().expect("forgotten");
+        dir.leave(left(2)).expect("written");
+        dir.clear().expect("cleared");
+        assert_eq!(dir.left().expect("read"), [left(1), left(2)]);
+        dir.nothing_is_left().expect("removed");
+        assert!(dir.left().expect("read").is_empty());
+        dir.nothing_is_left().expect("nothing to remove");
     }
 
     #[test]

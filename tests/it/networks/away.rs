@@ -117,6 +117,29 @@ fn names_and_addresses_stay_while_managers_daemons_and_engines_are_away() {
     });
 }
 
+#[test]
+fn what_a_node_leaves_on_an_engine_that_is_away_goes_when_the_engine_is_back() {
+    let _turn = take_turn();
+    let mut cluster = Cluster::of_engines(1, 0);
+    import_everywhere(&cluster, &[WEB]);
+    docker(&cluster.nodes[0], "network create --driver overlay back");
+    docker(&cluster.nodes[0], "service create --detach --name api --network back web");
+    running(&cluster.nodes[0], "api", 1);
+    cluster.machines[0].kill_engine();
+    cluster.nodes[0].swarmw(&["swarm", "leave", "--force"]);
+    // Whichever daemon there is then.
+    cluster.nodes[0].kill();
+    cluster.machines[0].start_engine();
+    cluster.machines[0].wait_engine();
+    cluster.nodes[0].start();
+    eventually("nothing of the cluster is left on the engine", || {
+        let of_engine = |words: &[&str]| cluster.machines[0].docker(words);
+        let containers = of_engine(&["ps", "--all", "--quiet"]);
+        let left = containers + &of_engine(&["network", "ls", "-q", "-f", "driver=swarmw"]);
+        if left.trim().is_empty() { Ok(()) } else { Err(left + &cluster.nodes[0].log_end()) }
+    });
+}
+
 /// Ends the containers of a machine, which would take their time.
 fn kill_all(machine: &Machine) {
     for container in machine.docker(&["ps", "--quiet"]).lines() {

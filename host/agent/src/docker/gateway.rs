@@ -77,6 +77,16 @@ pub(super) async fn ensure(engine: &Engine, node: NodeId) -> Result<(), Failure>
     make(engine, None).await
 }
 
+/// The bridge, made again where somebody removed it, as a prune of networks does while no
+/// container is on it: one that the engine makes for the next container has no IPv6.
+pub(super) async fn keep(engine: &Engine, node: NodeId) -> Result<Option<Gateway>, Failure> {
+    if let Some(bridge) = look(engine).await? {
+        return Ok(Some(bridge));
+    }
+    ensure(engine, node).await?;
+    look(engine).await
+}
+
 async fn make(engine: &Engine, v6: Option<Ipv6Net>) -> Result<(), Failure> {
     let request = &create_request(v6);
     let create = move |docker: Docker| async move { docker.create_network(request.clone()).await };

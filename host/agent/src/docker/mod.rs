@@ -14,6 +14,7 @@ mod executor;
 mod failure;
 mod gateway;
 mod image;
+mod left;
 mod logs;
 mod monitor;
 #[cfg(test)]
@@ -29,6 +30,7 @@ pub use asked::ContainersService;
 pub(crate) use engine::{Engine, Standing};
 pub(crate) use executor::DockerExecutor;
 pub(crate) use gateway::{Bridged, GATEWAY_BRIDGE, OnBridge};
+pub use left::{LeftOnEngine, clear_left};
 pub(crate) use monitor::monitor;
 pub(crate) use orphans::sweep;
 pub use shadows::{Resident, Shadow, Shadows};

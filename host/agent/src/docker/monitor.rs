@@ -12,7 +12,7 @@ use swarmw_ambient::Ambient;
 use swarmw_model::{NodeDescription, NodeId};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
 use super::describe::{trouble, with_engine};
 use super::engine::{Engine, HELLO_DEADLINE};
@@ -64,9 +64,9 @@ pub(crate) async fn monitor(
 }
 
 /// What is known of the node without its engine.
-struct Said {
-    id: NodeId,
-    description: NodeDescription,
+pub(super) struct Said {
+    pub(super) id: NodeId,
+    pub(super) description: NodeDescription,
 }
 
 /// Follows one life of the engine; why it ended.
@@ -127,7 +127,7 @@ async fn follow(
 }
 
 /// Tells anew what the engine says of itself, where that has changed.
-async fn describe(
+pub(super) async fn describe(
     engine: &Engine,
     node: &Said,
     description: &watch::Sender<NodeDescription>,
@@ -136,7 +136,10 @@ async fn describe(
         engine.once(HELLO_DEADLINE, |docker: Docker| async move { docker.info().await }).await?;
     let mut whole = with_engine(&node.description, info);
     if node.description.joins_networks() {
-        let bridge = gateway::look(engine).await.ok().flatten();
+        let bridge = gateway::keep(engine, node.id).await.unwrap_or_else(|why| {
+            debug!(%why, "the engine's bridge could not be looked at");
+            None
+        });
         whole.gateway_v6 = bridge.is_some_and(|bridge| bridge.v6);
     }
     description.send_if_modified(|described| {

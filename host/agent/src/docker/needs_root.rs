@@ -7,14 +7,18 @@ use std::time::Duration;
 use serde_json::json;
 use swarmw_engine_driver::{Driver, Memory, Serving};
 use swarmw_model::{
-    Assignment, Driver as DriverSpec, EngineSocket, Network, NetworkAttachment, NetworkId,
-    NetworkSpec, NodeId, OVERLAY, PortProtocol, ServiceFacts, ServiceId, TaskId, TaskState,
+    Assignment, Driver as DriverSpec, EnginePlugin, EngineSocket, NETWORK_PLUGIN, Network,
+    NetworkAttachment, NetworkId, NetworkSpec, NodeDescription, NodeId, OVERLAY, OVERLAY_DRIVER,
+    PortProtocol, ServiceFacts, ServiceId, TaskId, TaskState,
 };
 use swarmw_test_engine::{IMAGE, TestEngine, Veths};
 use tempfile::TempDir;
+use tokio::sync::watch;
 
 use super::engine::Engine;
 use super::executor::DockerExecutor;
+use super::left::{LeftOnEngine, clear_left};
+use super::monitor::{Said, describe};
 use super::shadows::Shadows;
 use crate::executor::{Executor, Found};
 
@@ -24,7 +28,7 @@ struct Node {
     machine: TestEngine,
     engine: Arc<Engine>,
     memory: Arc<Memory>,
-    _serving: Serving,
+    serving: Option<Serving>,
 }
 
 // === impl Node ===
@@ -36,10 +40,10 @@ impl Node {
         let memory = Arc::new(Memory::open(folder.path().join("memory")).expect("opens"));
         let driver = Driver::new(Arc::new(Veths::new(machine.inside())), memory.clone());
         let socket = machine.plugins().join("swarmw.sock");
-        let _serving = driver.serve(&socket).await.expect("serves");
+        let serving = Some(driver.serve(&socket).await.expect("serves"));
         let engine = Engine::new(machine.socket());
         engine.is_up(1);
-        Self { _folder: folder, machine, engine, memory, _serving }
+        Self { _folder: folder, machine, engine, memory, serving }
     }
 
     /// Shadows of a daemon that begins now.
@@ -255,6 +259,33 @@ async fn a_shadow_that_the_driver_forgot_is_taken_up_and_goes_with_the_node() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_a_node_left_on_its_engine_is_cleared_without_its_agent() {
+    let mut node = Node::new().await;
+    let (web, other) = (network(80, "web"), network(81, "other"));
+    let task = task(&[(&web, "10.80.1.5/24")], &[]);
+    let executor = node.executor(&[&web]);
+    executor.prepare(&task).await.expect("a container");
+    executor.start(&task).await.expect("it starts");
+    node.docker(&format!("run -d --name plain --network web {IMAGE} sleep 600"));
+    node.shadows(&[], Duration::ZERO).ensure(&other).await.expect("made");
+    // The agent is gone, and so is what it remembered.
+    if let Some(serving) = node.serving.take() {
+        serving.end().await;
+    }
+    let folder = tempfile::tempdir().expect("a folder");
+    let socket = node.machine.plugins().join("swarmw.sock");
+    let driver = Some((socket.as_path(), folder.path().to_owned()));
+    let left = [LeftOnEngine { node: task.node_id, networks: vec![web.id] }];
+
+    let gone = clear_left(&node.machine.socket(), driver, &left).await.expect("cleared");
+
+    assert_eq!(gone, 1);
+    assert_eq!(node.docker("ps --format {{.Names}}").trim(), "plain", "no task's: it goes on");
+    assert_eq!(node.names(), ["other"], "another cluster's stays");
+    assert!(!socket.exists(), "nobody serves the driver any more");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_task_that_was_on_no_bridge_is_looked_for_when_its_ports_are_asked_for() {
     let node = Node::new().await;
     let mut inner = network(78, "inner");
@@ -272,6 +303,30 @@ async fn a_task_that_was_on_no_bridge_is_looked_for_when_its_ports_are_asked_for
     assert!(reached.ip().to_string().starts_with("172."), "{reached}");
     executor.remove(&task).await.expect("removed");
     assert_eq!(executor.address(task.id, 80, PortProtocol::Tcp).await, None);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_bridge_that_was_pruned_is_made_again_at_the_next_look() {
+    let node = Node::new().await;
+    let driver = EnginePlugin { kind: NETWORK_PLUGIN.to_owned(), name: OVERLAY_DRIVER.to_owned() };
+    let mut description = NodeDescription::default();
+    description.engine.plugins.push(driver);
+    let told = watch::Sender::new(description.clone());
+    let said = Said { id: NodeId::from_bits(4), description };
+    let bridge = || {
+        let made = "network ls --filter name=docker_gwbridge --format {{.Name}}:{{.IPv6}}";
+        node.docker(made).trim().to_owned()
+    };
+    describe(&node.engine, &said, &told).await.expect("the engine answers");
+    let first = bridge();
+    assert!(first.starts_with("docker_gwbridge:"), "{first}");
+    let v6 = told.borrow().gateway_v6;
+    assert!(first.ends_with(&v6.to_string()), "{first}");
+
+    node.docker("network prune --force");
+    assert_eq!(bridge(), "");
+    describe(&node.engine, &said, &told).await.expect("the engine answers");
+    assert_eq!((bridge(), told.borrow().gateway_v6), (first, v6));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -32,7 +32,7 @@ pub(crate) async fn sweep(
     loop {
         let up = matches!(*standing.borrow_and_update(), Standing::Up(_));
         if up && *told.borrow_and_update() > 0 {
-            match remove_orphans(&engine, node, &worker).await {
+            match remove_orphans(&engine, node, |task| worker.knows(task)).await {
                 Ok(0) => {}
                 Ok(gone) => info!(gone, "removed containers that no task needs"),
                 Err(failure) => warn!(%failure, "orphaned containers could not be removed"),
@@ -51,7 +51,12 @@ async fn changed<T>(receiver: &mut watch::Receiver<T>) -> bool {
     receiver.changed().await.is_ok()
 }
 
-async fn remove_orphans(engine: &Engine, node: NodeId, worker: &Worker) -> Result<usize, Failure> {
+/// Removes the containers of a node's tasks but those that are needed: how many there were.
+pub(super) async fn remove_orphans(
+    engine: &Engine,
+    node: NodeId,
+    is_needed: impl Fn(TaskId) -> bool,
+) -> Result<usize, Failure> {
     let label = vec![format!("{NODE_ID_LABEL}={node}")];
     let options = ListContainersOptions {
         all: true,
@@ -68,7 +73,7 @@ async fn remove_orphans(engine: &Engine, node: NodeId, worker: &Worker) -> Resul
         let task: Option<TaskId> = task.and_then(|task| task.parse().ok());
         // Asked after the list was made: a container is made only for a known task.
         let (Some(task), Some(id)) = (task, container.id) else { continue };
-        if worker.knows(task) {
+        if is_needed(task) {
             continue;
         }
         let id = &id;

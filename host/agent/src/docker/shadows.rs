@@ -311,12 +311,23 @@ impl Shadows {
     /// # Errors
     /// The first thing that the engine refused; the others are gone.
     pub(crate) async fn remove_all(&self) -> Result<(), TaskError> {
+        self.remove_those(|_| true).await
+    }
+
+    /// As [`Shadows::remove_all`], of some networks.
+    ///
+    /// # Errors
+    /// The first thing that the engine refused; the others are gone.
+    pub(super) async fn remove_those(
+        &self,
+        go: impl Fn(NetworkId) -> bool,
+    ) -> Result<(), TaskError> {
         if !self.engine.is_answering() {
             return Ok(());
         }
         let _turn = self.named.lock().await;
         let mut outcome = Ok(());
-        for shadow in self.shadows().await? {
+        for shadow in self.shadows().await?.into_iter().filter(|shadow| go(shadow.network)) {
             let removed = self.remove_from_under(&shadow).await;
             outcome = outcome.and(removed.map_err(TaskError::from));
         }

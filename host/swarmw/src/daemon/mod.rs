@@ -3,6 +3,7 @@
 mod alone;
 mod args;
 mod defaults;
+mod left;
 mod logs;
 mod node;
 mod notify;
@@ -58,6 +59,8 @@ pub struct Daemon {
     trouble: ArcSwapOption<String>,
     /// The router, for requests that other managers pass on.
     api: OnceLock<Api>,
+    /// Rings when a node has left its cluster, and perhaps something on its engine.
+    left: tokio::sync::Notify,
 }
 
 /// Runs the daemon until a signal ends it.
@@ -91,6 +94,7 @@ pub async fn run(args: DaemonArgs) -> Result<()> {
         locked: AtomicBool::new(false),
         trouble: ArcSwapOption::empty(),
         api: OnceLock::new(),
+        left: tokio::sync::Notify::new(),
     });
     let api = Api::new(daemon.clone());
     let _ = daemon.api.set(api.clone());
@@ -108,6 +112,7 @@ pub async fn run(args: DaemonArgs) -> Result<()> {
     }
     notify::ready_after(daemon.resume(None)).await;
     drop(turn);
+    tokio::spawn(daemon.clone().clear_left());
     until_signal(&mut servers).await?;
     cancel.cancel();
     if let Some(active) = daemon.active.swap(None) {

@@ -13,6 +13,7 @@ use futures::stream::{self, BoxStream};
 use futures::{FutureExt, StreamExt, TryStreamExt};
 use http::{Request, Response};
 use rand::Rng;
+use swarmw_agent::LeftOnEngine;
 use swarmw_api::{
     Answer, Connection, Fetched, InitRequest, JoinRequest, LogLine, LogsRequest, Node, Past,
     RemoteManager, Standing,
@@ -29,7 +30,7 @@ use swarmw_node::{Member, Membership, Parts};
 use swarmw_raft::Received;
 use swarmw_state::{Change, Event, Missed, State};
 
-use super::{Daemon, logs, registry};
+use super::{Daemon, left, logs, registry};
 use crate::address;
 
 /// Swarm's daemon answers a join after this time and goes on trying.
@@ -197,11 +198,18 @@ impl Daemon {
         let _turn = self.changing.lock().await;
         match self.active.load_full() {
             Some(active) => {
+                let left = left::of(&active);
                 active.leave(force).await.map_err(failed)?;
                 self.active.store(None);
+                self.leaves(left);
             }
             None if self.is_locked() || self.trouble.load().is_some() => {
-                self.dir.forget().map_err(failed)?
+                // One whose file is damaged leaves as well.
+                let membership = self.dir.membership().ok().flatten();
+                self.dir.forget().map_err(failed)?;
+                if let Some(Membership { node, .. }) = membership {
+                    self.leaves(LeftOnEngine { node, networks: Vec::new() });
+                }
             }
             None => return Err(swarmw_api::not_in_swarm()),
         }
