@@ -11,6 +11,11 @@ use crate::net::doctor::{LOOK_PATIENCE, see, tried};
 /// What to do about what is tried again.
 const RETRIED: &str = "it is tried again every 15 s; see the daemon's log on the node";
 
+/// Why it is not known whether packets get here.
+const SILENT: &str = "whether packets of published ports get here is not tried by other nodes: \
+                      this machine keeps silent about addresses of its other devices \
+                      (net.ipv4.conf.all.arp_ignore)";
+
 // === impl KernelPorts ===
 
 impl KernelPorts {
@@ -47,7 +52,12 @@ impl KernelPorts {
             return (findings, DataPath::default());
         }
         let asked = tokio::time::timeout_at(late, ports.try_data_path()).await;
+        let is_asked = matches!(asked, Ok(Ok(_)));
         let path = tried(&mut findings, asked);
+        let has_tasks = !desired.here.is_empty() || !desired.elsewhere.is_empty();
+        if is_asked && has_tasks && path.answers.is_empty() {
+            findings.notes.push(SILENT.to_owned());
+        }
         (findings, path)
     }
 
