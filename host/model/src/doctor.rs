@@ -490,7 +490,8 @@ mod tests {
             let node = NodeId::from_bits(number.into());
             NetReport::of(node, &format!("n{number}"), findings, &[])
         };
-        let numbered = (1..=5).map(|number| (number, NodeId::from_bits(number.into()))).collect();
+        let numbered =
+            (1..=5_u16).map(|number| (number, NodeId::from_bits(number.into()))).collect();
         // The third has no such network, the fourth was not heard at all, 6 is nobody's number.
         let away = NetReport { node: NodeId::from_bits(4), ..NetReport::default() };
         let first = told(1, &[2, 3, 4, 5, 6], &[4097]);

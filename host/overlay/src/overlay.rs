@@ -158,7 +158,7 @@ impl Overlay {
     ///
     /// This node's own kernel does not let it ask.
     pub async fn try_data_path(&self) -> Result<DataPath> {
-        // What is tried does not wait for its turn, nor does anybody wait for it.
+        // Nobody else waits for the answers.
         let ready = self.state.lock().await.probe();
         match ready {
             Some((probe, inside)) => probe.ask(&inside).await,
