@@ -1,8 +1,9 @@
 //! How the node's networks are, for managers that ask: what should be there, what is, and
 //! why, where there is nothing.
 
-use swarmw_model::{NetFindings, PortProtocol, UserPort};
+use swarmw_model::{NetFindings, NetSilence, PortProtocol, UserPort};
 use swarmw_network::PublishedPorts;
+use swarmw_overlay::{DataPath, Silent};
 use swarmw_proto::{Allowed, pb, require, wire};
 use tonic::{Request, Response, Status};
 
@@ -69,8 +70,11 @@ impl Unable {
 
 impl Examiner {
     async fn examine(&self) -> NetFindings {
-        let (mut findings, ports) = tokio::join!(self.networks(), self.ports());
+        let ((mut findings, by_networks), (ports, by_ports)) =
+            tokio::join!(self.networks(), self.ports());
         findings.join(ports);
+        findings.silent = silent(&by_networks, &by_ports);
+        findings.answers = by_networks.answers.union(&by_ports.answers).copied().collect();
         let unused = self.kernel_ports.as_ref().map_or(true, KernelPorts::is_unused);
         if let Ok(networks) = &self.networks
             && findings.networks == 0
@@ -86,18 +90,22 @@ impl Examiner {
         findings.bounded()
     }
 
-    async fn networks(&self) -> NetFindings {
+    async fn networks(&self) -> (NetFindings, DataPath) {
         match &self.networks {
             Ok(networks) => networks.examine().await,
-            Err(why) => NetFindings { unable: why.told().await, ..NetFindings::default() },
+            Err(why) => {
+                let unable = why.told().await;
+                (NetFindings { unable, ..NetFindings::default() }, DataPath::default())
+            }
         }
     }
 
-    async fn ports(&self) -> NetFindings {
-        let mut findings = match &self.kernel_ports {
+    async fn ports(&self) -> (NetFindings, DataPath) {
+        let (mut findings, path) = match &self.kernel_ports {
             Ok(kernel) => kernel.examine().await,
             Err(why) => {
-                NetFindings { user_ports: self.all_in_user_space(why), ..NetFindings::default() }
+                let user_ports = self.all_in_user_space(why);
+                (NetFindings { user_ports, ..NetFindings::default() }, DataPath::default())
             }
         };
         for error in self.ports.errors() {
@@ -119,7 +127,7 @@ impl Examiner {
                 ),
             }
         }
-        findings
+        (findings, path)
     }
 
     fn all_in_user_space(&self, why: &str) -> Vec<UserPort> {
@@ -130,6 +138,16 @@ impl Examiner {
         };
         listed.iter().map(port).collect()
     }
+}
+
+/// Of whom nothing came back: all networks of a node are on one port of UDP, so whoever
+/// answered by one way is not kept away by a firewall.
+fn silent(by_networks: &DataPath, by_ports: &DataPath) -> Vec<NetSilence> {
+    let mut silent = by_ports.silent.clone();
+    silent.extend(&by_networks.silent);
+    silent.retain(|number, _| ![by_networks, by_ports].iter().any(|by| by.heard.contains(number)));
+    let told = |(number, Silent { address, port, vni })| NetSilence { number, address, port, vni };
+    silent.into_iter().map(told).collect()
 }
 
 // === impl DoctorService ===
@@ -148,7 +166,28 @@ impl pb::doctor_server::Doctor for DoctorService {
 
 #[cfg(test)]
 mod tests {
+    use std::net::IpAddr;
+
     use super::*;
+
+    #[test]
+    fn who_answers_by_one_way_is_not_silent_by_another() {
+        let path = |heard: &[u16], silent: &[u16], vni| {
+            let of = |number: &u16| {
+                let address = IpAddr::from([192, 168, 9, number.to_be_bytes()[1]]);
+                (*number, Silent { address, port: 4789, vni })
+            };
+            DataPath {
+                heard: heard.iter().copied().collect(),
+                silent: silent.iter().map(of).collect(),
+                answers: [vni].into(),
+            }
+        };
+        let (networks, ports) = (path(&[2], &[3, 4], 4097), path(&[3], &[2, 4, 5], 4096));
+        let silent = silent(&networks, &ports);
+        let told: Vec<_> = silent.iter().map(|silence| (silence.number, silence.vni)).collect();
+        assert_eq!(told, [(4, 4097), (5, 4096)]);
+    }
 
     #[tokio::test]
     async fn a_node_without_an_engine_says_so() {

@@ -1,6 +1,7 @@
 //! Asks nodes how their networks are, each by a call of its own: one that is away keeps
 //! nobody else from answering.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -22,6 +23,21 @@ const AT_A_TIME: usize = 256;
 
 /// Says of each node how it stands, in the order of the question.
 pub(crate) async fn examine(inner: &Arc<Inner>, nodes: &[NodeId]) -> Vec<NetReport> {
+    let mut reports = ask_all(inner, nodes).await;
+    let state = inner.log.raft.state();
+    let numbered = state.nodes().map(|node| (node.number, node.id)).collect();
+    // Nobody is blamed for packets that get lost without having been asked as well.
+    let asked: BTreeSet<_> = nodes.iter().copied().collect();
+    let silent = NetReport::silent(&reports, &numbered);
+    let unasked: Vec<_> = silent.difference(&asked).copied().collect();
+    let others = ask_all(inner, &unasked).await;
+    NetReport::judge_data_path(&mut reports, &others, &numbered);
+    NetReport::compare(&mut reports);
+    reports
+}
+
+/// Asks nodes, and has their answers in the same order.
+async fn ask_all(inner: &Arc<Inner>, nodes: &[NodeId]) -> Vec<NetReport> {
     let turns = Arc::new(Semaphore::new(AT_A_TIME));
     // Whoever asked may go: then nobody is asked any more.
     let mut asking = JoinSet::new();
@@ -40,9 +56,7 @@ pub(crate) async fn examine(inner: &Arc<Inner>, nodes: &[NodeId]) -> Vec<NetRepo
         }
     }
     told.sort_unstable_by_key(|(place, _)| *place);
-    let mut reports: Vec<_> = told.into_iter().map(|(_, report)| report).collect();
-    NetReport::compare(&mut reports);
-    reports
+    told.into_iter().map(|(_, report)| report).collect()
 }
 
 async fn of_node(inner: &Inner, id: NodeId) -> Option<NetReport> {

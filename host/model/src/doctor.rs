@@ -1,5 +1,8 @@
 //! How a node's networks are against how they should be: what `net doctor` tells.
 
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+
 use serde::{Deserialize, Serialize};
 
 use crate::json::null_as_default;
@@ -43,6 +46,27 @@ pub struct NetFindings {
     /// What is worth knowing, and as it should be.
     #[serde(deserialize_with = "null_as_default")]
     pub notes: Vec<String>,
+    /// Nodes that were asked for a sign of life by VXLAN, and gave none. For the leader, which
+    /// judges it: see [`NetReport::judge_data_path`].
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub silent: Vec<NetSilence>,
+    /// VXLAN network identifiers by which the node's kernel gives one. For the leader as well.
+    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    pub answers: BTreeSet<u32>,
+}
+
+/// A node that was asked for a sign of life by VXLAN, and gave none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct NetSilence {
+    /// See [`crate::Node::number`].
+    pub number: u16,
+    /// Where its VXLAN ends.
+    pub address: IpAddr,
+    /// The UDP port of VXLAN.
+    pub port: u16,
+    /// The VXLAN network identifier by which it was asked.
+    pub vni: u32,
 }
 
 /// A published port that is served in user space.
@@ -132,6 +156,8 @@ impl NetFindings {
         self.mtu = self.mtu.max(part.mtu);
         self.differences.extend(part.differences);
         self.notes.extend(part.notes);
+        self.silent.extend(part.silent);
+        self.answers.extend(part.answers);
         if self.unable.is_empty() {
             self.unable = part.unable;
         }
@@ -148,20 +174,45 @@ impl NetFindings {
     /// At most [`SENTENCES_MAX`] of each kind, for a message between nodes.
     #[must_use]
     pub fn bounded(mut self) -> Self {
-        let (differences, ports, notes) =
-            (self.differences.len(), self.user_ports.len(), self.notes.len());
+        let (differences, ports, notes, silent) =
+            (self.differences.len(), self.user_ports.len(), self.notes.len(), self.silent.len());
         self.differences.truncate(SENTENCES_MAX);
         self.user_ports.truncate(SENTENCES_MAX);
         self.notes.truncate(SENTENCES_MAX);
+        self.silent.truncate(SENTENCES_MAX);
         if let Some(more) = differences.checked_sub(SENTENCES_MAX).filter(|more| *more > 0) {
             self.differ(format!("and {more} differences more"), "mend these first, and ask again");
         }
-        for (count, of) in [(ports, "ports in user space"), (notes, "notes")] {
+        for (count, of) in [
+            (ports, "ports in user space"),
+            (notes, "notes"),
+            (silent, "nodes of which nothing comes back"),
+        ] {
             if let Some(more) = count.checked_sub(SENTENCES_MAX).filter(|more| *more > 0) {
                 self.notes.push(format!("and {more} {of} more"));
             }
         }
         self
+    }
+}
+
+// === impl NetSilence ===
+
+impl NetSilence {
+    /// As a difference of a node: what, and what to do.
+    fn told(&self, hostname: &str, peer: &str) -> (String, String) {
+        let Self { address, port, .. } = self;
+        let what = format!(
+            "nothing comes back from {peer} ({address}) by the data path: is UDP port {port} open \
+             between the nodes?"
+        );
+        let advice = format!(
+            "let UDP port {port} (VXLAN) through between {hostname} and {peer}, in both \
+             directions: in the firewalls of both machines and of the network between them; \
+             until then containers of the two do not reach each other, though TCP works between \
+             the daemons"
+        );
+        (what, advice)
     }
 }
 
@@ -266,6 +317,44 @@ impl NetReport {
             why: findings.unable.clone(),
             advice: String::new(),
             findings: Some(findings),
+        }
+    }
+
+    /// Nodes that others heard nothing of by VXLAN: what they say themselves is needed to
+    /// [judge](Self::judge_data_path) that.
+    pub fn silent(reports: &[Self], numbered: &BTreeMap<u16, NodeId>) -> BTreeSet<NodeId> {
+        let findings = reports.iter().filter_map(|report| report.findings.as_ref());
+        let silent = findings.flat_map(|findings| &findings.silent);
+        silent.filter_map(|silence| numbered.get(&silence.number).copied()).collect()
+    }
+
+    /// Says on each node of whom nothing comes back by VXLAN. Whoever is named has just said,
+    /// here or among others, that its kernel answers by that very network: so it is no node
+    /// that is down, has no networks, or has begun or left the network meanwhile.
+    pub fn judge_data_path(
+        reports: &mut [Self],
+        others: &[Self],
+        numbered: &BTreeMap<u16, NodeId>,
+    ) {
+        let all = reports.iter().chain(others);
+        let answering: BTreeMap<_, _> = all
+            .filter_map(|report| {
+                let answers = report.findings.as_ref()?.answers.clone();
+                Some((report.node, (report.hostname.clone(), answers)))
+            })
+            .collect();
+        for report in reports {
+            let Some(findings) = &mut report.findings else { continue };
+            findings.answers.clear();
+            for silence in std::mem::take(&mut findings.silent) {
+                let node = numbered.get(&silence.number).and_then(|node| answering.get(node));
+                let Some((peer, _)) = node.filter(|(_, by)| by.contains(&silence.vni)) else {
+                    continue;
+                };
+                let (what, advice) = silence.told(&report.hostname, peer);
+                findings.differ(what, advice);
+                report.status = NetStatus::Differs;
+            }
         }
     }
 
@@ -382,6 +471,55 @@ mod tests {
         NetReport::compare(&mut reports);
         let notes = reports.map(|report| report.findings.map_or(0, |found| found.notes.len()));
         assert_eq!(notes, [1, 0, 0]);
+    }
+
+    #[test]
+    fn a_node_of_which_nothing_comes_back_is_named_if_it_says_that_it_answers() {
+        let silence = |number: u16| NetSilence {
+            number,
+            address: IpAddr::from([192, 168, 5, number.to_be_bytes()[1]]),
+            port: 4789,
+            vni: 4097,
+        };
+        let told = |number: u16, silent: &[u16], answers: &[u32]| {
+            let findings = NetFindings {
+                silent: silent.iter().map(|of| silence(*of)).collect(),
+                answers: answers.iter().copied().collect(),
+                ..NetFindings::default()
+            };
+            let node = NodeId::from_bits(number.into());
+            NetReport::of(node, &format!("n{number}"), findings, &[])
+        };
+        let numbered =
+            (1..=5_u16).map(|number| (number, NodeId::from_bits(number.into()))).collect();
+        // The third has no such network, the fourth was not heard at all, 6 is nobody's number.
+        let away = NetReport { node: NodeId::from_bits(4), ..NetReport::default() };
+        let first = told(1, &[2, 3, 4, 5, 6], &[4097]);
+        let mut reports = [first, told(2, &[], &[4096, 4097]), told(3, &[], &[4096]), away];
+        let of_others = [told(5, &[1], &[4097])];
+        let silent = NetReport::silent(&reports, &numbered);
+        let asked: BTreeSet<_> = (2..=5).map(NodeId::from_bits).collect();
+        assert_eq!(silent, asked, "these are to be asked");
+
+        NetReport::judge_data_path(&mut reports, &of_others, &numbered);
+        let statuses = reports.each_ref().map(|report| report.status);
+        let ok = NetStatus::Ok;
+        assert_eq!(statuses, [NetStatus::Differs, ok, ok, NetStatus::Silent]);
+        let [first, ..] = reports;
+        let findings = first.findings.expect("it answered");
+        let what: Vec<_> = findings.differences.iter().map(|one| one.what.as_str()).collect();
+        assert_eq!(
+            what,
+            [
+                "nothing comes back from n2 (192.168.5.2) by the data path: is UDP port 4789 open \
+                 between the nodes?",
+                "nothing comes back from n5 (192.168.5.5) by the data path: is UDP port 4789 open \
+                 between the nodes?"
+            ]
+        );
+        assert!(findings.differences[0].advice.contains("between n1 and n2, in both directions"));
+        let is_left = !findings.silent.is_empty() || !findings.answers.is_empty();
+        assert!(!is_left, "what was judged is not told besides");
     }
 
     #[test]

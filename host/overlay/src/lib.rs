@@ -20,6 +20,7 @@
 //! - `nft`, `netfilter`, `nf_tables`: its packet filter, by the program and by messages.
 //! - `overlay`, `state`: the front door, and what is behind it.
 //! - `catch`: connections to tasks that no kernel leads to, for a listener in the router.
+//! - `probe`: whether packets get to other nodes and back, for both front doors.
 //! - `ports`: the other front door: published ports, in the node's own namespace.
 //!
 //! This room knows addresses, devices and nodes by number. It does not know services,
@@ -50,6 +51,7 @@ mod nft;
 mod overlay;
 mod part;
 mod ports;
+mod probe;
 mod reading;
 mod router;
 mod seal;
@@ -63,6 +65,7 @@ pub use error::{Error, Result};
 pub use netfilter::{forget_flows_here, generation_here};
 pub use overlay::{Overlay, Settings};
 pub use ports::{DesiredPorts, Local, Ports, PortsSettings, PublishedEnds, Remote, ingress_v6};
+pub use probe::{DataPath, Silent};
 
 /// What a node's kernel should have.
 #[derive(Clone, Debug, PartialEq, Eq)]

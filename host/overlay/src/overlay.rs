@@ -7,6 +7,7 @@ use tokio::net::{TcpListener, TcpSocket};
 use tokio::sync::Mutex;
 
 use crate::drift::{Applied, Drift};
+use crate::probe::DataPath;
 use crate::router::Router;
 use crate::state::State;
 use crate::{Desired, DesiredNetwork, Error, Result, Veth, nft};
@@ -148,6 +149,21 @@ impl Overlay {
     /// The MTU of networks on this node.
     pub async fn mtu(&self, address: IpAddr) -> Result<u32> {
         self.state.lock().await.mtu(&self.settings, address).await
+    }
+
+    /// Asks the nodes that have containers on networks of this one whether packets get there
+    /// and back by VXLAN, each up to three times within two seconds.
+    ///
+    /// # Errors
+    ///
+    /// This node's own kernel does not let it ask.
+    pub async fn try_data_path(&self) -> Result<DataPath> {
+        // Nobody else waits for the answers.
+        let ready = self.state.lock().await.probe();
+        match ready {
+            Some((probe, inside)) => probe.ask(&inside).await,
+            None => Ok(DataPath::default()),
+        }
     }
 
     /// Removes the router and all that is in it, containers' links too.

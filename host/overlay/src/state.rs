@@ -12,9 +12,11 @@ use crate::difference::{Difference, Step, difference};
 use crate::drift::{Applied, Drift, Failure};
 use crate::known::{Known, Made, There};
 use crate::layout::{Device, Kind, Layout, mtu_over};
+use crate::namespace::Namespace;
 use crate::netfilter::Gone;
 use crate::overlay::Settings;
 use crate::part::Part;
+use crate::probe::Probe;
 use crate::router::{Machine, Router};
 use crate::settings::SETTINGS;
 use crate::table::{Beginnings, Listed, Table};
@@ -191,6 +193,12 @@ impl State {
             None => Machine::open(&settings.machine).await?.mtu_of(address).await?,
         };
         Ok(mtu_over(address, underlay))
+    }
+
+    /// Whom to ask by [`crate::Overlay::try_data_path`], and where; none: nothing was applied.
+    pub(crate) fn probe(&self) -> Option<(Probe, Namespace)> {
+        let (desired, router) = (self.desired.as_ref()?, self.router.as_ref()?);
+        Some((Probe::of(desired), router.inside.clone()))
     }
 
     /// See [`crate::Overlay::close`].

@@ -25,6 +25,12 @@ const MEDDLING: [(&str, &str); 5] = [
     ("ip link del swingress", "device swingress is missing"),
 ];
 
+/// A firewall that lets TCP of the other nodes in, and not VXLAN.
+const CLOSED: &str = "nft 'add table inet closed; \
+                      add chain inet closed in { type filter hook input priority 0; }; \
+                      add rule inet closed in udp dport 4789 drop'";
+const OPEN_AGAIN: &str = "nft delete table inet closed";
+
 fn examined(cluster: &Cluster, node: &Node) -> Value {
     let path = format!("/swarmw/net/doctor?node={}", node.name);
     cluster.nodes[0].json(&path).expect("a report")[0].clone()
@@ -41,6 +47,34 @@ fn is_mended(report: &Value, sentence: &str) -> bool {
     let all = report["Findings"]["Notes"].as_array();
     let mut notes = all.into_iter().flatten().filter_map(Value::as_str);
     notes.any(|note| note.starts_with("mended") && note.contains(sentence))
+}
+
+/// All is well before, and after.
+fn a_closed_data_path_is_named_on_both_sides(cluster: &Cluster) {
+    let meddle = |script: &str| {
+        let done = cluster.machines[HERE].run(&["sh", "-c", script]);
+        assert_eq!(done.code, 0, "{script}: {done}");
+    };
+    let lost = |peer: usize| {
+        let (name, ip) = (&cluster.nodes[peer].name, cluster.machines[peer].ip);
+        format!("nothing comes back from {name} ({ip}) by the data path: is UDP port 4789 open")
+    };
+    meddle(CLOSED);
+    let told = cluster.nodes[0].try_run("net doctor");
+    assert_eq!(told.code, 1, "{told}");
+    for (node, peer) in [(0, HERE), (HERE, 0)] {
+        assert!(told.stdout.contains(&lost(peer)), "{told}");
+        // The other one is asked for its sake.
+        let alone = examined(cluster, &cluster.nodes[node]);
+        assert!(differs(&alone, &lost(peer)), "{alone}");
+        assert_eq!(alone["Findings"]["Differences"].as_array().map(Vec::len), Some(1), "{alone}");
+    }
+    let without = examined(cluster, &cluster.nodes[WITHOUT]);
+    assert_eq!(without["Status"], "none", "it has no data path: {without}");
+    assert!(!told.stdout.contains(&lost(WITHOUT)), "{told}");
+    meddle(OPEN_AGAIN);
+    let told = cluster.nodes[0].try_run("net doctor");
+    assert_eq!(told.code, 0, "{told}");
 }
 
 #[test]
@@ -67,6 +101,7 @@ fn the_doctor_names_what_somebody_did_and_who_does_not_answer() {
     assert_eq!(without["Status"], "none", "{without}");
     assert!(without["Why"].as_str().is_some_and(|why| why.contains("no Docker engine")));
 
+    a_closed_data_path_is_named_on_both_sides(&cluster);
     for (meddling, sentence) in MEDDLING {
         let meddle = || {
             let script = format!("R=$(ls /run/netns | grep swarmw); {meddling}");

@@ -9,10 +9,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use swarmw_model::{NetFindings, NetHeard};
-use swarmw_overlay::Drift;
+use swarmw_overlay::{DataPath, Drift};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
+use tokio::time::error::Elapsed;
 
 use super::Networks;
 use super::desire::{Here, desired};
@@ -36,15 +37,17 @@ const NAMES: &str = "the node's daemon mends it within 30 s; if it stays so, see
 // === impl Networks ===
 
 impl Networks {
-    /// What there is of networks, and what differs from what should be.
-    pub(crate) async fn examine(&self) -> NetFindings {
-        let (mut findings, names) = tokio::join!(self.examine_kernel(), self.examine_names());
+    /// What there is of networks, and what differs from what should be; and whether packets
+    /// get to other nodes by them.
+    pub(crate) async fn examine(&self) -> (NetFindings, DataPath) {
+        let ((mut findings, path), names) =
+            tokio::join!(self.examine_kernel(), self.examine_names());
         findings.join(names);
         findings.notes.extend(self.0.said.mended.told());
-        findings
+        (findings, path)
     }
 
-    async fn examine_kernel(&self) -> NetFindings {
+    async fn examine_kernel(&self) -> (NetFindings, DataPath) {
         let known = self.0.heard.known();
         let joined = self.0.memory.endpoints();
         let ended = self.0.ended.borrow().clone();
@@ -57,7 +60,7 @@ impl Networks {
                 let what = "the leader has not said yet what this node is to the others";
                 findings.notes.push(what.to_owned());
             }
-            return findings;
+            return (findings, DataPath::default());
         };
         findings.networks = desired.networks.len();
         findings.peers = desired.peers.len();
@@ -66,10 +69,10 @@ impl Networks {
             findings.differ(why, RETRIED);
         }
         let overlay = self.0.overlay.read().await;
-        let Some(overlay) = &*overlay else { return findings };
+        let Some(overlay) = &*overlay else { return (findings, DataPath::default()) };
         let late = Instant::now() + LOOK_PATIENCE;
         let looked = tokio::time::timeout_at(late, overlay.check()).await;
-        see(&mut findings, looked, "overlay networks");
+        let is_whole = see(&mut findings, looked, "overlay networks");
         if !desired.networks.is_empty() {
             match tokio::time::timeout_at(late, overlay.mtu(desired.address)).await {
                 Ok(Ok(mtu)) => findings.mtu = mtu,
@@ -78,7 +81,15 @@ impl Networks {
                 Err(_) => {}
             }
         }
-        findings
+        // What is missing here is no fault of anybody else.
+        let path = match is_whole {
+            true => {
+                let asked = tokio::time::timeout_at(late, overlay.try_data_path()).await;
+                tried(&mut findings, asked)
+            }
+            false => DataPath::default(),
+        };
+        (findings, path)
     }
 
     /// The cluster's port for VXLAN, where the kernel has it for no network of ours, and
@@ -144,18 +155,20 @@ impl Networks {
     }
 }
 
-/// What a look at the kernel brought.
+/// What a look at the kernel brought. Whether it has all that it can be given.
 pub(super) fn see(
     findings: &mut NetFindings,
-    looked: Result<swarmw_overlay::Result<Vec<Drift>>, tokio::time::error::Elapsed>,
+    looked: Result<swarmw_overlay::Result<Vec<Drift>>, Elapsed>,
     of: &str,
-) {
+) -> bool {
     match looked {
         Ok(Ok(drifts)) => {
+            let is_whole = !drifts.iter().any(Drift::is_repairable);
             for drift in drifts {
                 let advice = if drift.is_repairable() { REPAIRED } else { LOST };
                 findings.differ(drift.to_string(), advice);
             }
+            return is_whole;
         }
         Ok(Err(error)) => {
             findings.differ(format!("{of} could not be looked at: {error}"), RETRIED);
@@ -165,4 +178,20 @@ pub(super) fn see(
             "ask again: the daemon may be at work on them; if it stays so, see its log",
         ),
     }
+    false
+}
+
+/// What came of asking other nodes; nothing, if this one could not, which is noted.
+pub(super) fn tried(
+    findings: &mut NetFindings,
+    asked: Result<swarmw_overlay::Result<DataPath>, Elapsed>,
+) -> DataPath {
+    let why = match asked {
+        Ok(Ok(path)) => return path,
+        Ok(Err(error)) => error.to_string(),
+        Err(_) => format!("the look took longer than {} s", LOOK_PATIENCE.as_secs()),
+    };
+    let what = format!("whether packets get to other nodes and back was not tried: {why}");
+    findings.notes.push(what);
+    DataPath::default()
 }

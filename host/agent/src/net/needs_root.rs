@@ -340,7 +340,7 @@ async fn a_look_names_what_somebody_took_away_and_leaves_it_so() {
     let space = Space::new();
     node.join(&endpoint(1, 'a', &space)).await.expect("joined");
     a_while().await;
-    let well = node.networks.examine().await;
+    let (well, _) = node.networks.examine().await;
     assert!(well.differences.is_empty(), "at first: {:?}", well.differences);
     assert_eq!((well.networks, well.sandboxes, well.named, well.mtu), (1, 1, 1, 1450));
 
@@ -348,7 +348,7 @@ async fn a_look_names_what_somebody_took_away_and_leaves_it_so() {
     run(&format!("ip netns exec {} nft delete table inet swarmw", node.router));
     space.run("nft flush ruleset");
     for _ in 0..2 {
-        let told = node.networks.examine().await;
+        let (told, _) = node.networks.examine().await;
         let said: Vec<_> = told.differences.iter().map(|d| d.what.as_str()).collect();
         assert_eq!(said[0], "table inet swarmw of nftables is missing", "{said:?}");
         assert!(said[1].ends_with("questions for names here are missing"), "{said:?}");
@@ -357,11 +357,11 @@ async fn a_look_names_what_somebody_took_away_and_leaves_it_so() {
 
     node.networks.repair().await;
     node.networks.clone().keep_names().await;
-    let mended = node.networks.examine().await;
+    let (mended, _) = node.networks.examine().await;
     assert!(mended.differences.is_empty(), "it was mended: {:?}", mended.differences);
     assert_eq!((mended.named, mended.notes.len()), (1, 2), "{:?}", mended.notes);
     node.networks.0.sandboxes.forget(&space.path()).await;
-    let told = node.networks.examine().await;
+    let (told, _) = node.networks.examine().await;
     assert!(told.differences[0].what.ends_with("nobody answers questions for names there"));
 }
 

@@ -40,6 +40,7 @@ use tokio::sync::Mutex;
 
 use crate::beside::sharing;
 use crate::drift::{Applied, Drift};
+use crate::probe::DataPath;
 use crate::{Error, Result};
 
 mod firewall;
@@ -224,6 +225,20 @@ impl Ports {
     /// Makes good what [`Ports::check`] would say: that, and what was done.
     pub async fn repair(&self) -> Result<(Vec<Drift>, Applied)> {
         self.state.lock().await.repair(&self.settings).await
+    }
+
+    /// Asks the nodes that have tasks of published ports whether packets get there and back by
+    /// VXLAN, each up to three times within two seconds.
+    ///
+    /// # Errors
+    ///
+    /// This node's own kernel does not let it ask.
+    pub async fn try_data_path(&self) -> Result<DataPath> {
+        let ready = self.state.lock().await.probe().await?;
+        match ready {
+            Some((probe, inside)) => probe.ask(&inside).await,
+            None => Ok(DataPath::default()),
+        }
     }
 
     /// Removes all of it, if it is what an earlier process of this node made: whether it was.

@@ -4,9 +4,10 @@ use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr};
 
 use super::policy::Policy;
-use super::{DesiredPorts, PublishedEnds, ingress_v6};
+use super::{DesiredPorts, PublishedEnds, Remote, ingress_v6};
 use crate::device::{Mac, next_hop};
 use crate::layout::{Destination, Device, Kind, LED, Layout, Tunnel, TunnelEnds, Way};
+use crate::probe::{Asked, Probe, Silent};
 
 /// The device between nodes.
 pub(super) const DEVICE: &str = "swingress";
@@ -97,6 +98,26 @@ fn reaches(desired: &DesiredPorts, number: u16) -> bool {
     number != desired.number && desired.peers.get(&number).is_some_and(alike)
 }
 
+/// Nodes with tasks, which know all others: whether packets get there and back. `answers`:
+/// this machine says by the device what addresses it has on others.
+pub(super) fn probe(desired: &DesiredPorts, answers: bool) -> Probe {
+    let ends = Ends(desired);
+    let remotes = desired.elsewhere.iter().filter(|(address, _)| ends.leads_to(**address));
+    let asked = remotes.filter_map(|(_, Remote { node, .. })| {
+        let address = *desired.peers.get(node)?;
+        let silent = Silent { address, port: desired.port, vni: desired.vni };
+        // The device has no address of IPv4, but takes packets to this one, see `settings`.
+        let target = Ipv4Addr::LOCALHOST;
+        Some((*node, Asked { device: DEVICE.to_owned(), target, silent }))
+    });
+    let is_there = answers && desired.has_ends();
+    Probe {
+        own: desired.number,
+        asked: asked.collect(),
+        answers: is_there.then_some(desired.vni).into_iter().collect(),
+    }
+}
+
 /// What of a layout is of published ports: the node's namespace has others' things, too.
 pub(super) fn own(mut layout: Layout) -> Layout {
     layout.devices.retain(|name, _| name == DEVICE);
@@ -138,5 +159,42 @@ impl<'a> Ends<'a> {
     pub(super) fn leads_to(&self, task: Ipv4Addr) -> bool {
         let remote = self.0.elsewhere.get(&task).filter(|_| !self.0.here.contains_key(&task));
         remote.is_some_and(|remote| reaches(self.0, remote.node))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+
+    #[test]
+    fn nodes_with_tasks_of_published_ports_are_asked_by_the_device_between_nodes() {
+        let end = |last: u8| IpAddr::from([192, 168, 9, last]);
+        let task = |last: u8| Ipv4Addr::new(10, 0, 0, last);
+        let on = |node| Remote { node, v4: true, v6: false };
+        let mut desired = DesiredPorts {
+            node: Default::default(),
+            number: 1,
+            address: end(1),
+            port: 4789,
+            vni: 4096,
+            bridge: "docker_gwbridge".to_owned(),
+            peers: [(2, end(2)), (3, end(3))].into(),
+            nodes: BTreeMap::new(),
+            here: BTreeMap::new(),
+            elsewhere: [(task(5), on(2)), (task(6), on(2)), (task(7), on(4))].into(),
+            ports: BTreeMap::new(),
+        };
+        let asked = Asked {
+            device: "swingress".to_owned(),
+            target: Ipv4Addr::LOCALHOST,
+            silent: Silent { address: end(2), port: 4789, vni: 4096 },
+        };
+        let wanted = Probe { own: 1, asked: [(2, asked)].into(), answers: [4096].into() };
+        assert_eq!(probe(&desired, true), wanted, "not 3, which has none; where 4 is is not known");
+        assert!(probe(&desired, false).answers.is_empty(), "the machine would not answer");
+        desired.elsewhere.clear();
+        assert!(probe(&desired, true).answers.is_empty(), "there is no device");
     }
 }

@@ -63,6 +63,12 @@ pub(super) fn accept_ra(device: &str) -> String {
     format!("ipv6/conf/{device}/accept_ra")
 }
 
+/// Whether the machine keeps silent when somebody asks by the device for an address that it has
+/// on another one: with anything but 0 in either. The kernel takes the greater.
+pub(super) fn arp_ignore() -> Vec<String> {
+    ["all", DEVICE].map(|device| format!("ipv4/conf/{device}/arp_ignore")).into()
+}
+
 /// Reads settings.
 pub(super) async fn read(inside: &Namespace, paths: Vec<String>) -> Result<Values> {
     let read = |path: String| {

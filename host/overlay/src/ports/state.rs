@@ -16,7 +16,9 @@ use super::{DesiredPorts, PortsSettings};
 use crate::difference::{Difference, Step, difference};
 use crate::drift::{Applied, Drift};
 use crate::layout::{Layout, mtu_over};
+use crate::namespace::Namespace;
 use crate::netfilter::{self, Gone};
+use crate::probe::Probe;
 use crate::router::Router;
 use crate::{Error, Result, nft};
 
@@ -150,6 +152,15 @@ impl State {
     pub(super) async fn is_of(&self, settings: &PortsSettings, node: NodeId) -> Result<bool> {
         let listing = nft::list(&settings.nft, &self.machine.inside, TABLE).await?;
         Ok(listing.is_some_and(|listing| is_of(&listing, node)))
+    }
+
+    /// Whom to ask by [`super::Ports::try_data_path`], and where; none: nothing was applied.
+    pub(super) async fn probe(&self) -> Result<Option<(Probe, Namespace)>> {
+        let Some(desired) = &self.desired else { return Ok(None) };
+        let space = self.machine.inside.clone();
+        let read = settings::read(&space, settings::arp_ignore()).await?;
+        let answers = read.values().flatten().all(|value| value == "0");
+        Ok(Some((plan::probe(desired, answers), space)))
     }
 
     /// See [`super::Ports::close`].

@@ -3,6 +3,7 @@
 mod balancing;
 mod caught;
 mod changes;
+mod data_path;
 mod drift;
 mod life;
 mod peers;

@@ -1,6 +1,7 @@
 //! Published ports.
 
 mod changes;
+mod data_path;
 mod drift;
 mod life;
 mod own;
