@@ -234,6 +234,8 @@ fn by_device(index: u32) -> io::Result<SockAddr> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use swarmw_model::{NetworkId, Pool};
 
     use super::*;
@@ -306,7 +308,7 @@ mod tests {
             address: end(1),
             port: 4789,
             peers: [(2, end(2)), (3, end(3)), (4, six), (5, end(5)), (6, end(6))].into(),
-            networks: networks.map(|(of, id)| (NetworkId::from_bits(id), of)).collect(),
+            networks: networks.map(|(of, id)| (NetworkId::from_bits(id), Arc::new(of))).collect(),
         };
         let probe = Probe::of(&desired);
         let asked: Vec<_> = probe

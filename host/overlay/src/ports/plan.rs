@@ -166,6 +166,8 @@ impl<'a> Ends<'a> {
 mod tests {
     use std::collections::BTreeMap;
 
+    use imbl::OrdMap;
+
     use super::*;
 
     #[test]
@@ -183,8 +185,8 @@ mod tests {
             peers: [(2, end(2)), (3, end(3))].into(),
             nodes: BTreeMap::new(),
             here: BTreeMap::new(),
-            elsewhere: [(task(5), on(2)), (task(6), on(2)), (task(7), on(4))].into(),
-            ports: BTreeMap::new(),
+            elsewhere: vec![(task(5), on(2)), (task(6), on(2)), (task(7), on(4))].into(),
+            ports: OrdMap::new(),
         };
         let asked = Asked {
             device: "swingress".to_owned(),

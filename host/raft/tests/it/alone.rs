@@ -39,6 +39,11 @@ async fn seated(timing: Timing) -> Cluster {
         cluster.leader().await.propose(seats.clone()).await.ok()
     })
     .await;
+    // A majority has them by now. Whoever has not heard of them believes what comes from them.
+    eventually("all managers know of the seats", || async {
+        (1..=3).all(|id| self::seats(&cluster.raft(id)) == [1, 2, 3]).then_some(())
+    })
+    .await;
     cluster
 }
 
