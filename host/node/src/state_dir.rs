@@ -102,6 +102,12 @@ impl StateDir {
         }
     }
 
+    /// Whether the node was in a cluster when its daemon last ran. One whose membership is
+    /// damaged was: it takes no part before its file is mended, and is nobody's new node.
+    pub fn has_membership(&self) -> bool {
+        !matches!(self.membership(), Ok(None))
+    }
+
     /// Remembers a cluster.
     ///
     /// # Errors
@@ -258,6 +264,16 @@ mod tests {
         dir.nothing_is_left().expect("removed");
         assert!(dir.left().expect("read").is_empty());
         dir.nothing_is_left().expect("nothing to remove");
+    }
+
+    #[test]
+    fn a_node_whose_membership_is_damaged_is_no_new_node() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let dir = StateDir::open(folder.path()).expect("free");
+        assert!(!dir.has_membership());
+        std::fs::write(dir.join("node.json"), "{").expect("written");
+        assert!(dir.has_membership());
+        dir.membership().expect_err("damaged");
     }
 
     #[test]

@@ -73,7 +73,7 @@ pub async fn run(args: DaemonArgs) -> Result<()> {
         None => state_dir()?,
     };
     let dir = Arc::new(StateDir::open(&folder)?);
-    if dir.membership()?.is_none() {
+    if !dir.has_membership() {
         // Nobody's driver. The engine, which is asked next, may be about to start after this.
         notify::ready();
     }
@@ -217,7 +217,7 @@ async fn agent_config(args: &DaemonArgs, dir: &StateDir) -> Result<AgentConfig> 
     let engine = match &args.engine {
         Some(EngineChoice::None) => None,
         Some(EngineChoice::Unix(path)) => {
-            named_engine(path, dir.membership()?.is_some()).await?;
+            named_engine(path, dir.has_membership()).await?;
             Some(path.clone())
         }
         None => usual_engine(dir, PathBuf::from(defaults::DOCKER_SOCKET)).await?,
@@ -255,7 +255,7 @@ async fn agent_config(args: &DaemonArgs, dir: &StateDir) -> Result<AgentConfig> 
 /// its networks, which is this daemon.
 async fn usual_engine(dir: &StateDir, socket: PathBuf) -> Result<Option<PathBuf>> {
     let mark = dir.join(HAS_ENGINE);
-    if dir.membership()?.is_some() && mark.exists() {
+    if dir.has_membership() && mark.exists() {
         return Ok(Some(socket));
     }
     if let Err(why) = swarmw_agent::engine_answers(&socket).await {
