@@ -36,8 +36,9 @@ enum Run {
     Test(&'static str, &'static str),
 }
 
-/// Cycles of networks that come and go, where a figure is wanted.
-const CYCLES: (&str, &str) = ("SWARMW_CYCLES", "1000");
+/// Cycles of networks that come and go, where a figure is wanted, and minutes of rest
+/// afterwards.
+const NIGHT: [(&str, &str); 2] = [("SWARMW_CYCLES", "1000"), ("SWARMW_REST", "30")];
 
 const BARS: &[Bar] = &[
     Bar {
@@ -128,7 +129,8 @@ const BARS: &[Bar] = &[
     Bar {
         id: "cycles",
         what: "S16: 1,000 networks with a service come and go: no link, address, rule, \
-               namespace, container or file descriptor is left; what daemons weigh",
+               namespace, container or file descriptor is left; what daemons weigh, and by how much \
+               that grows in 30 min of rest",
         needs: Needs::Engines,
         commands: &[Run::Test(
             "clusters",
@@ -179,7 +181,7 @@ pub fn run(id: Option<&str>) -> Result<()> {
                 Run::Test(target, name) => of_test(target, name),
             };
             let mut cargo = Command::new("cargo");
-            cargo.args(words.split(' ')).env(CYCLES.0, CYCLES.1).current_dir(root());
+            cargo.args(words.split(' ')).envs(NIGHT).current_dir(root());
             run_command(&mut cargo)?;
         }
     }
