@@ -31,12 +31,14 @@ enum Run {
     Swarmw(&'static str),
     /// A benchmark of one room.
     Bench(&'static str),
-    /// A test that prints figures, or counts what a figure is about, by the end of its name.
-    Test(&'static str),
+    /// A test that prints figures, or counts what a figure is about: its target, and the end
+    /// of its name.
+    Test(&'static str, &'static str),
 }
 
-/// Cycles of networks that come and go, where a figure is wanted.
-const CYCLES: (&str, &str) = ("SWARMW_CYCLES", "1000");
+/// Cycles of networks that come and go, where a figure is wanted, and minutes of rest
+/// afterwards.
+const NIGHT: [(&str, &str); 2] = [("SWARMW_CYCLES", "1000"), ("SWARMW_REST", "30")];
 
 const BARS: &[Bar] = &[
     Bar {
@@ -96,13 +98,14 @@ const BARS: &[Bar] = &[
         what: "S9: 500 tasks replaced while somebody looks their name up: a dead address is \
                answered for 2 s at most (p99), none after 10 s",
         needs: Needs::Engines,
-        commands: &[Run::Test("addresses_of_dead_tasks_are_soon_answered_no_more")],
+        commands: &[Run::Test("clusters", "addresses_of_dead_tasks_are_soon_answered_no_more")],
     },
     Bar {
         id: "repairs",
         what: "S10: rules, links and routes removed by hand are back within 30 s",
         needs: Needs::Engines,
         commands: &[Run::Test(
+            "clusters",
             "names_and_addresses_stay_while_managers_daemons_and_engines_are_away",
         )],
     },
@@ -111,7 +114,7 @@ const BARS: &[Bar] = &[
         what: "S11: 30 tasks on a /28, 10,000 addresses given and freed under new leaders: \
                nobody has what another has, none is lost",
         needs: Needs::Nothing,
-        commands: &[Run::Test("a_narrow_network_gives_each_address_to_one")],
+        commands: &[Run::Test("it", "a_narrow_network_gives_each_address_to_one")],
     },
     Bar {
         id: "client-addresses",
@@ -119,15 +122,20 @@ const BARS: &[Bar] = &[
                client's own address in all of them",
         needs: Needs::Engines,
         commands: &[Run::Test(
+            "clusters",
             "kernels_lead_published_ports_to_every_task_in_turn_and_keep_the_clients_address",
         )],
     },
     Bar {
         id: "cycles",
         what: "S16: 1,000 networks with a service come and go: no link, address, rule, \
-               namespace, container or file descriptor is left; what daemons weigh",
+               namespace, container or file descriptor is left; what daemons weigh, and by how much \
+               that grows in 30 min of rest",
         needs: Needs::Engines,
-        commands: &[Run::Test("networks_and_services_that_come_and_go_leave_nothing_behind")],
+        commands: &[Run::Test(
+            "clusters",
+            "networks_and_services_that_come_and_go_leave_nothing_behind",
+        )],
     },
     Bar {
         id: "lists",
@@ -170,10 +178,10 @@ pub fn run(id: Option<&str>) -> Result<()> {
             let words = match command {
                 Run::Swarmw(words) => format!("run --release --quiet -- {words}"),
                 Run::Bench(name) => format!("bench --quiet --workspace --bench {name}"),
-                Run::Test(name) => of_test(name),
+                Run::Test(target, name) => of_test(target, name),
             };
             let mut cargo = Command::new("cargo");
-            cargo.args(words.split(' ')).env(CYCLES.0, CYCLES.1).current_dir(root());
+            cargo.args(words.split(' ')).envs(NIGHT).current_dir(root());
             run_command(&mut cargo)?;
         }
     }
@@ -181,8 +189,8 @@ pub fn run(id: Option<&str>) -> Result<()> {
 }
 
 /// What cargo runs of a test, whether it is for every day or not; it prints what it sees.
-fn of_test(name: &str) -> String {
+fn of_test(target: &str, name: &str) -> String {
     format!(
-        "test --release --quiet --workspace --test clusters -- {name} --include-ignored --nocapture"
+        "test --release --quiet --workspace --test {target} -- {name} --include-ignored --nocapture"
     )
 }

@@ -27,6 +27,7 @@ use crate::equipment::{Equipment, Runs};
 use crate::forward::{self, Forward, Forwarded};
 use crate::images::Images;
 use crate::net::{Heard, KernelPorts, Leader, Listed, Networks, Parts, leave_to_user_space};
+use crate::repairs::Repairs;
 use crate::secrets::Secrets;
 use crate::session::Link;
 use crate::store::Store;
@@ -63,6 +64,8 @@ pub struct AgentConfig {
     /// Where the node's engine finds the driver of overlay networks; `None`: the node has
     /// none, for want of an engine, of root or of nftables.
     pub network_driver: Option<PathBuf>,
+    /// Who hears what was put back in the node's kernel.
+    pub repairs: Repairs,
     /// How registries of Wasm images are spoken to.
     pub registries: Registries,
 }
@@ -146,6 +149,7 @@ impl Agent {
                     leader: Leader::new(leading, channels.clone()),
                     heard: heard.clone(),
                     forward: equipment.forward.clone(),
+                    repairs: config.repairs.clone(),
                     ambient: ambient.clone(),
                 };
                 match Networks::begin(parts, socket).await {

@@ -157,6 +157,10 @@ pub trait Node: Send + Sync + 'static {
     /// daemon started: `answered`, for example. Nothing where it joins no networks.
     fn name_queries(&self) -> Vec<(&'static str, u64)>;
 
+    /// What somebody took from networks in this node's kernel, and was put back: a sentence
+    /// for each thing, from now on.
+    fn repairs(&self) -> BoxStream<'static, String>;
+
     /// The leader's: has nodes look at their own networks and says of each how it stands, in
     /// this order. One that does not answer is told so, after 5 s.
     fn examine_networks(&self, nodes: Vec<NodeId>) -> Answer<'_, Vec<NetReport>>;

@@ -105,11 +105,16 @@ where
         if ended {
             return None;
         }
+        let in_piece = items.len().min(LIST_PIECE);
         let mut piece = Vec::new();
-        for item in items.by_ref().take(LIST_PIECE) {
+        for (nth, item) in items.by_ref().take(LIST_PIECE).enumerate() {
             piece.push(mark);
             mark = b',';
             show(&mut piece, &item);
+            if nth == 0 {
+                // Those of a list are of a size, more or less.
+                piece.reserve(piece.len() * 9 / 8 * in_piece);
+            }
         }
         if items.len() == 0 {
             piece.extend_from_slice(if mark == b'[' { b"[]".as_slice() } else { b"]" });

@@ -321,9 +321,12 @@ impl Agent {
                     Some((task, state)) => self.report(task, state).await,
                     None => return,
                 },
-                message = self.session.hear() => {
-                    self.hear(message.expect("the session goes on"));
-                }
+                message = self.session.hear() => match message {
+                    Ok(message) => self.hear(message),
+                    // At the end all goes at once.
+                    Err(_) if ordered.is_closed() => return,
+                    Err(error) => panic!("the session goes on: {error}"),
+                },
             }
         }
     }

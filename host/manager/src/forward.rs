@@ -58,7 +58,8 @@ async fn call(
         request
             .body()
             .chunks(CHUNK_MAX)
-            .map(|part| pb::HttpChunk { part: Some(Part::Data(part.to_vec())) }),
+            .map(|part| request.body().slice_ref(part))
+            .map(|part| pb::HttpChunk { part: Some(Part::Data(part)) }),
     );
     let mut client = pb::api_client::ApiClient::new(channels.get(address)?);
     let mut answer = client.call(stream::iter(chunks)).await?.into_inner();
@@ -70,7 +71,7 @@ async fn call(
         headers_in(head.headers, headers);
     }
     let body = answer.map(|chunk| match chunk {
-        Ok(pb::HttpChunk { part: Some(Part::Data(data)) }) => Ok(Bytes::from(data)),
+        Ok(pb::HttpChunk { part: Some(Part::Data(data)) }) => Ok(data),
         Ok(_) => Err(std::io::Error::other("a second head in an answer")),
         Err(status) => Err(std::io::Error::other(status.to_string())),
     });
@@ -91,7 +92,7 @@ pub(crate) async fn answer(
     };
     let head = pb::HttpChunk { part: Some(Part::Head(head)) };
     let data = body.map(|chunk| match chunk {
-        Ok(bytes) => Ok(pb::HttpChunk { part: Some(Part::Data(bytes.to_vec())) }),
+        Ok(bytes) => Ok(pb::HttpChunk { part: Some(Part::Data(bytes)) }),
         Err(e) => Err(Status::aborted(e.to_string())),
     });
     let chunks = stream::once(async move { Ok(head) }).chain(data);

@@ -1,5 +1,8 @@
 //! Networks while managers, daemons and engines are away, and after somebody meddled.
 
+use std::fs::{self, File};
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use super::{ASK_API, Asker, WEB, address, docker, overlay, published, who_answers};
@@ -57,6 +60,7 @@ fn names_and_addresses_stay_while_managers_daemons_and_engines_are_away() {
     asker.reaches(&cluster, ASK_API, 2, "after a restart without a manager");
     port_leads_to(&cluster, here, 2, "after a restart without a manager");
 
+    let told = Told::begin(&cluster, here);
     for meddling in MEDDLING {
         let mut times = Vec::new();
         while times.last().is_none_or(|time| *time > REPAIRED_WITHIN) {
@@ -65,6 +69,7 @@ fn names_and_addresses_stay_while_managers_daemons_and_engines_are_away() {
         }
         println!("repaired after {times:?}: {meddling}");
     }
+    told.has(&["table inet swarmw", "vx", "route"]);
 
     cluster.machines[here].docker(&["exec", &container(own), "touch", "/tmp/sick"]);
     asker.reaches(&cluster, ASK_API, 1, "when its own node has found a task ill");
@@ -138,6 +143,45 @@ fn what_a_node_leaves_on_an_engine_that_is_away_goes_when_the_engine_is_back() {
         let left = containers + &of_engine(&["network", "ls", "-q", "-f", "driver=swarmw"]);
         if left.trim().is_empty() { Ok(()) } else { Err(left + &cluster.nodes[0].log_end()) }
     });
+}
+
+/// Writes down what a node tells of what it put back.
+struct Told {
+    events: Child,
+    file: PathBuf,
+}
+
+// === impl Told ===
+
+impl Told {
+    fn begin(cluster: &Cluster, node: usize) -> Self {
+        let file = cluster.file("repairs", b"");
+        let events = Command::new(env!("CARGO_BIN_EXE_swarmw"))
+            .args(["events", "--filter", "event=repair"])
+            .env("SWARMW_HOST", format!("unix://{}", cluster.nodes[node].socket().display()))
+            .stdin(Stdio::null())
+            .stdout(File::create(&file).expect("a file"))
+            .spawn()
+            .expect("the command starts");
+        Self { events, file }
+    }
+
+    /// Waits until it has told of each of these.
+    #[track_caller]
+    fn has(&self, these: &[&str]) {
+        eventually("events tell what was put back", || {
+            let told = fs::read_to_string(&self.file).expect("what was told");
+            let all = these.iter().all(|what| told.lines().any(|line| line.contains(what)));
+            if all && told.contains(" node repair ") { Ok(()) } else { Err(told) }
+        });
+    }
+}
+
+impl Drop for Told {
+    fn drop(&mut self) {
+        let _ = self.events.kill();
+        let _ = self.events.wait();
+    }
 }
 
 /// Ends the containers of a machine, which would take their time.

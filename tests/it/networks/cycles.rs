@@ -20,6 +20,10 @@ const PORT: u16 = 4567;
 const CYCLES: usize = 10;
 /// Set for the night, and for `cargo xtask bars cycles`.
 const CYCLES_SET: &str = "SWARMW_CYCLES";
+/// Minutes of rest afterwards, in which the daemons are weighed; none by day.
+const REST_SET: &str = "SWARMW_REST";
+/// Between two looks.
+const WEIGHED_EVERY: Duration = Duration::from_secs(60);
 /// File descriptors that come and go with connections: fewer than one for each cycle.
 const SLACK: usize = 5;
 /// Twice the same after so long is rest.
@@ -160,6 +164,30 @@ fn cycle(cluster: &Cluster, round: usize) {
     }
 }
 
+/// What daemons weigh over so many minutes in which nothing happens, and what that is an hour.
+fn weigh(cluster: &Cluster, minutes: usize) {
+    let mut weights: Vec<Vec<f64>> = vec![Vec::new(); MACHINES];
+    for _ in 0..=minutes {
+        for (of, held) in weights.iter_mut().zip(all_held(cluster)) {
+            of.push(held.kilobytes as f64);
+        }
+        sleep(WEIGHED_EVERY);
+    }
+    for (at, of) in weights.iter().enumerate() {
+        let an_hour = slope(of) * 60.0;
+        println!("n{}: {an_hour:+.0} kB an hour at rest, over {minutes} min: {of:?}", at + 1);
+    }
+}
+
+/// By how much values grow from one to the next, by least squares.
+fn slope(values: &[f64]) -> f64 {
+    let count = values.len() as f64;
+    let mean = values.iter().sum::<f64>() / count;
+    let steps = || (0..values.len()).map(|at| at as f64 - (count - 1.0) / 2.0);
+    let together: f64 = steps().zip(values).map(|(step, value)| step * (value - mean)).sum();
+    together / steps().map(|step| step * step).sum::<f64>()
+}
+
 #[test]
 fn networks_and_services_that_come_and_go_leave_nothing_behind() {
     let _turn = take_turn();
@@ -188,4 +216,7 @@ fn networks_and_services_that_come_and_go_leave_nothing_behind() {
     });
     println!("{cycles} cycles in {:.0} s", took.as_secs_f64());
     println!("{}", compared(&held_before, &held_after));
+    if let Ok(minutes) = std::env::var(REST_SET) {
+        weigh(&cluster, minutes.parse().expect("a number of minutes"));
+    }
 }

@@ -119,6 +119,7 @@ impl Node {
             agent_address: self.address(),
             data_path_address: None,
             network_driver: None,
+            repairs: Default::default(),
             registries: Default::default(),
         };
         let handler: swarmw_manager::Handler =

@@ -43,6 +43,7 @@ use tracing::warn;
 
 use crate::docker::{Engine, Shadows};
 use crate::forward::Forward;
+use crate::repairs::Repairs;
 use crate::store::Store;
 use addresses::Given;
 use caught::Catcher;
@@ -96,6 +97,7 @@ struct Shared {
     /// …and up to where it is done.
     done: watch::Sender<Done>,
     said: Said,
+    repairs: Repairs,
 }
 
 /// Up to where the kernel was last made what it should be.
@@ -124,6 +126,7 @@ pub(crate) struct Parts {
     pub(crate) leader: Leader,
     pub(crate) heard: Heard,
     pub(crate) forward: Forward,
+    pub(crate) repairs: Repairs,
     pub(crate) ambient: Ambient,
 }
 
@@ -165,7 +168,8 @@ impl Networks {
             leaving: AtomicBool::new(false),
             wanted: watch::Sender::new(1),
             done: watch::Sender::new(Done { number: 0, outcome: Ok(Applied::default()) }),
-            said: Said::default(),
+            said: Said::new(parts.repairs.clone()),
+            repairs: parts.repairs,
         }));
         networks.0.shadows.serve(memory.clone());
         networks.tell_shadows();

@@ -200,6 +200,7 @@ impl Node {
             heard: Heard::open(NODE, store.clone(), has_ended),
             store,
             forward: Forward::new(),
+            repairs: Default::default(),
             shadows: Shadows::new(engine.clone(), true),
             engine,
             leader: Leader::new(leading, Channels::new(tls())),

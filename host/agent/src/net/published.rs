@@ -97,6 +97,7 @@ impl KernelPorts {
         let ports = Ports::open(PortsSettings::default()).await?;
         // What cannot be read is said when it is to be changed.
         let goes_on = ports.are_of(networks.0.node).await.unwrap_or(false);
+        let mended = Mended::new(networks.0.repairs.clone());
         let kernel = Self(Arc::new(Shared {
             networks,
             listed: watch::Sender::new(Arc::new(listed)),
@@ -107,7 +108,7 @@ impl KernelPorts {
             said: About::default(),
             drifts: About::default(),
             taken: About::default(),
-            mended: Mended::default(),
+            mended,
         }));
         // As it was when the daemon ended: others go on to lead connections here. Where nothing
         // is in the kernel yet, they do once something is.

@@ -9,6 +9,8 @@ use swarmw_engine_driver::EndpointId as EngineEndpointId;
 use swarmw_model::AttachmentId;
 use tokio::time::Instant;
 
+use crate::repairs::Repairs;
+
 /// Mended things that are kept…
 const MENDED_MAX: usize = 32;
 /// …and for how long.
@@ -36,7 +38,10 @@ pub(super) struct Said {
 
 /// What was made good lately, for whoever asks how the node is: it happened all the same.
 #[derive(Default)]
-pub(super) struct Mended(Mutex<VecDeque<(Instant, String)>>);
+pub(super) struct Mended {
+    lately: Mutex<VecDeque<(Instant, String)>>,
+    repairs: Repairs,
+}
 
 // === impl About ===
 
@@ -73,16 +78,30 @@ impl<K> Default for About<K> {
     }
 }
 
+// === impl Said ===
+
+impl Said {
+    pub(super) fn new(repairs: Repairs) -> Self {
+        Self { mended: Mended::new(repairs), ..Self::default() }
+    }
+}
+
 // === impl Mended ===
 
 impl Mended {
-    /// The oldest makes room.
+    pub(super) fn new(repairs: Repairs) -> Self {
+        Self { lately: Mutex::default(), repairs }
+    }
+
+    /// The oldest makes room; who listens hears it.
     pub(super) fn add(&self, what: impl ToString) {
+        let what = what.to_string();
+        self.repairs.tell(what.clone());
         let mut mended = self.lock();
         if mended.len() == MENDED_MAX {
             mended.pop_front();
         }
-        mended.push_back((Instant::now(), what.to_string()));
+        mended.push_back((Instant::now(), what));
     }
 
     /// In sentences, the oldest first.

@@ -50,6 +50,8 @@ pub(crate) async fn events(State(host): State<Host>, request: Request) -> Reply 
     // Before the engine is asked, so that nothing falls between the request and its answer.
     // What is not in the replicated state has no past.
     let of_managers = seats::changes(host.clone(), filters.clone());
+    let of_node = repairs(host.clone(), filters.clone());
+    let of_managers = stream::select(of_managers, of_node);
     let of_managers = match until {
         Some(until) => {
             let left = until.since(host.now()).to_std();
@@ -78,6 +80,23 @@ pub(crate) async fn events(State(host): State<Host>, request: Request) -> Reply 
     let mut response = Response::new(Body::from_stream(lines.map(Ok::<_, Infallible>)));
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     Ok(response)
+}
+
+/// What was put back in this node's kernel, from now on: an event of the node, on its own
+/// stream alone.
+fn repairs(host: Host, filters: Filters) -> BoxStream<'static, Bytes> {
+    let events = host.repairs().map(move |what| {
+        let node = host.standing().membership().and_then(|m| m.node);
+        let mut changes = Changes(Map::new());
+        changes.set("name", &host.description().hostname);
+        changes.set("what", &what);
+        let id = node.map(|id| id.to_string()).unwrap_or_default();
+        let mut event = told_as("node", "repair", &id, changes.0, host.now());
+        event["scope"] = json!("local");
+        event
+    });
+    let told = events.filter(move |event| std::future::ready(passes(&filters, event)));
+    told.map(|event| Bytes::from(format!("{event}\n"))).boxed()
 }
 
 /// A moment that a request names, if it does.
@@ -332,7 +351,7 @@ fn passes(filters: &Filters, event: &Value) -> bool {
     ENGINES_FILTERS.iter().all(|key| filters.values(key).is_empty())
         && filters.any("type", |t| t == kind)
         && filters.any("event", |e| e == word("/Action"))
-        && filters.any("scope", |s| s == "swarm")
+        && filters.any("scope", |s| s == word("/scope"))
         && one_of("service")
         && one_of("node")
         && one_of("plugin")

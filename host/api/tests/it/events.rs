@@ -101,6 +101,19 @@ async fn the_engines_events_are_told_whole_beside_the_clusters() {
 }
 
 #[tokio::test]
+async fn what_was_put_back_on_the_node_is_told_by_its_own_stream() {
+    let served = leader().await;
+    *served.fake.repaired.lock().unwrap() = vec!["device br5 is missing".to_owned()];
+    let query = filters(r#"{"event":["repair"],"node":["alpha"],"scope":["local"]}"#);
+    let events = collect(&served, &query, 1).await;
+    let Value::Object(event) = &events[0] else { panic!("{events:?}") };
+    assert_eq!((&event["Type"], &event["scope"]), (&json!("node"), &json!("local")));
+    assert_eq!(event["Actor"]["ID"], json!(SELF));
+    let attributes = json!({"name": "alpha", "what": "device br5 is missing"});
+    assert_eq!(event["Actor"]["Attributes"], attributes);
+}
+
+#[tokio::test]
 async fn what_is_past_is_told_between_its_two_moments() {
     let served = leader().await;
     let lives = collect(&served, &filters(r#"{"type":["service"]}"#), 3).await;

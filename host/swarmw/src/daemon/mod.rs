@@ -246,6 +246,7 @@ async fn agent_config(args: &DaemonArgs, dir: &StateDir) -> Result<AgentConfig> 
         agent_address: String::new(),
         data_path_address: None,
         network_driver,
+        repairs: Default::default(),
         registries: Registries::new(args.insecure_registries.iter().cloned()),
     })
 }

@@ -430,6 +430,10 @@ impl Node for Daemon {
         vec![("reached", counts.reached), ("failed", counts.failed)]
     }
 
+    fn repairs(&self) -> BoxStream<'static, String> {
+        self.agent.repairs.listen()
+    }
+
     fn name_queries(&self) -> Vec<(&'static str, u64)> {
         let active = self.active.load();
         let counts = active.as_ref().and_then(|member| member.agent().name_queries());

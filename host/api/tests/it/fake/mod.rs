@@ -55,6 +55,8 @@ pub struct Fake {
     pub shared: Arc<Shared>,
     pub standing: Mutex<Standing>,
     pub engine: Mutex<Option<PathBuf>>,
+    /// What was put back in the kernel once somebody listens.
+    pub repaired: Mutex<Vec<String>>,
     /// What containers get for its socket.
     pub engine_socket: Mutex<EngineSocket>,
     pub joined: Mutex<Vec<JoinRequest>>,
@@ -132,6 +134,7 @@ pub async fn serve_with(standing: Standing, shared: Arc<Shared>) -> Served {
         shared,
         standing: Mutex::new(standing),
         engine: Mutex::default(),
+        repaired: Mutex::default(),
         engine_socket: Mutex::default(),
         joined: Mutex::default(),
         wishes: Mutex::default(),

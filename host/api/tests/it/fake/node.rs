@@ -346,6 +346,12 @@ impl Daemon for Fake {
         self.heard.lock().unwrap().clone()
     }
 
+    fn repairs(&self) -> BoxStream<'static, String> {
+        stream::iter(std::mem::take(&mut *self.repaired.lock().unwrap()))
+            .chain(stream::pending())
+            .boxed()
+    }
+
     fn name_queries(&self) -> Vec<(&'static str, u64)> {
         vec![("answered", 7), ("forwarded", 2)]
     }
