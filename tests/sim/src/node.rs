@@ -120,6 +120,7 @@ impl Node {
             data_path_address: None,
             network_driver: None,
             registries: Default::default(),
+            credential_helpers: Default::default(),
         };
         let handler: swarmw_manager::Handler =
             Arc::new(|_| async { http::Response::new(stream::empty().boxed()) }.boxed());
