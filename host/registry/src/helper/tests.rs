@@ -68,8 +68,8 @@ fn write_program(path: &Path, text: &str) {
 }
 
 fn helpers(flags: &[&str]) -> CredentialHelpers {
-    let read = flags.iter().map(|flag| flag.parse().expect("a flag"));
-    CredentialHelpers::new(read.collect::<Vec<CredentialHelper>>()).expect("one per registry")
+    let read = flags.iter().map(|flag| flag.parse::<CredentialHelper>().expect("a flag"));
+    CredentialHelpers::new(read).expect("one per registry")
 }
 
 #[tokio::test]
