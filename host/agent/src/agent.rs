@@ -15,7 +15,7 @@ use swarmw_model::{
 use swarmw_names::Counts as NameQueries;
 use swarmw_network::PublishedPorts;
 use swarmw_proto::Channels;
-use swarmw_registry::Registries;
+use swarmw_registry::{CredentialHelpers, Registries};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -68,6 +68,8 @@ pub struct AgentConfig {
     pub repairs: Repairs,
     /// How registries of Wasm images are spoken to.
     pub registries: Registries,
+    /// Programs that are asked for the credentials of registries when an image is pulled.
+    pub credential_helpers: CredentialHelpers,
 }
 
 /// An agent's place in its cluster.
@@ -131,6 +133,7 @@ impl Agent {
             channels.clone(),
             managers.clone(),
             config.registries.clone(),
+            config.credential_helpers.clone(),
         );
         let cancel = CancellationToken::new();
         let tasks = TaskTracker::new();

@@ -120,8 +120,9 @@ impl Equipment {
         let shadows = engine.clone().map(|engine| Shadows::new(engine, joins));
         let docker = engine.clone().zip(shadows.clone()).map(|(engine, shadows)| {
             let (hostname, socket) = (config.hostname.clone(), config.engine_socket.clone());
+            let helpers = config.credential_helpers.clone();
             let docker: Arc<dyn Executor> =
-                Arc::new(DockerExecutor::new(engine, shadows, hostname, socket));
+                Arc::new(DockerExecutor::new(engine, shadows, hostname, socket, helpers));
             docker
         });
         let folder = config.state_dir.join("wasm");

@@ -7,8 +7,9 @@ use bytes::Bytes;
 use sha2::{Digest, Sha256};
 use swarmw_model::{Assignment, ImageKind, ImageReference};
 use swarmw_proto::{Channels, pb};
-use swarmw_registry::{Credentials, Registries};
+use swarmw_registry::{CredentialHelpers, Credentials, Registries};
 
+use crate::credentials::Login;
 use crate::executor::TaskError;
 
 /// Where a node finds the images of its Wasm tasks.
@@ -18,6 +19,7 @@ pub struct Images {
     channels: Channels,
     managers: Arc<RwLock<Vec<String>>>,
     registries: Registries,
+    helpers: CredentialHelpers,
 }
 
 /// A component and its digest.
@@ -35,8 +37,9 @@ impl Images {
         channels: Channels,
         managers: Arc<RwLock<Vec<String>>>,
         registries: Registries,
+        helpers: CredentialHelpers,
     ) -> Self {
-        Self { folder, channels, managers, registries }
+        Self { folder, channels, managers, registries, helpers }
     }
 
     /// A component that the managers hold, by its digest.
@@ -62,7 +65,7 @@ impl Images {
                 if let Some(image) = digest.and_then(|digest| self.kept_of(digest)) {
                     return Ok(image);
                 }
-                self.pull(text, &task.spec.registry_auth).await
+                self.pull(text, task).await
             }
         }
     }
@@ -73,10 +76,12 @@ impl Images {
         Some(Image { bytes: self.kept(&digest)?, digest })
     }
 
-    async fn pull(&self, reference: &str, auth: &str) -> Result<Image, TaskError> {
-        let missing = |why: String| TaskError(format!("No such image: {reference}: {why}"));
+    async fn pull(&self, reference: &str, task: &Assignment) -> Result<Image, TaskError> {
+        let login = Login::of(&self.helpers, reference, task).await;
+        let missing =
+            |why: String| TaskError(format!("No such image: {reference}: {}", login.explain(&why)));
         let credentials =
-            Credentials::of_header(auth).map_err(|error| missing(error.to_string()))?;
+            Credentials::of_header(&login.header).map_err(|error| missing(error.to_string()))?;
         let pulled = self
             .registries
             .component(reference, &credentials)

@@ -9,6 +9,7 @@
 //! and `forward` leads components to them. This room knows nothing of Raft, the state or HTTP.
 
 mod agent;
+mod credentials;
 mod describe;
 mod docker;
 mod doctor;

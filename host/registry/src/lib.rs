@@ -3,9 +3,11 @@
 //!
 //! Registries on loopback are spoken to over plain HTTP, as Docker does, and those that
 //! the operator names; all others over HTTPS. Nothing is kept here: callers keep what
-//! they fetch by its digest.
+//! they fetch by its digest. Whose credentials are used is the caller's choice too;
+//! [`CredentialHelpers`] asks the programs that have some.
 
 mod auth;
+mod helper;
 mod push;
 mod signature;
 
@@ -20,6 +22,7 @@ use serde::{Deserialize, Serialize};
 use swarmw_model::Platform;
 
 pub use auth::{Credentials, InvalidCredentials};
+pub use helper::{CredentialHelper, CredentialHelpers, HelperError};
 pub use push::{Artifact, Pushed};
 pub use signature::{InvalidKey, TrustedKey};
 
@@ -49,6 +52,12 @@ pub enum RegistryError {
     /// The credentials cannot be read.
     #[error(transparent)]
     Credentials(#[from] InvalidCredentials),
+    /// The credentials for this registry would have to be exchanged first.
+    #[error(
+        "{0}: the credentials are an identity token, which only a Docker engine can use: for \
+         components, log in with a user name and a password or an access token"
+    )]
+    IdentityToken(String),
     /// The registry's words, or that it cannot be reached.
     #[error("{registry}: {message}")]
     Registry {
@@ -239,8 +248,9 @@ async fn look_up(
     credentials: &Credentials,
 ) -> Result<Distribution, RegistryError> {
     let refused = |e| refusal(reference, e);
+    let auth = credentials.known(reference.registry())?;
     let (bytes, digest) =
-        client.pull_manifest_raw(reference, &credentials.0, &MANIFESTS).await.map_err(refused)?;
+        client.pull_manifest_raw(reference, auth, &MANIFESTS).await.map_err(refused)?;
     let manifest: AnyManifest =
         serde_json::from_slice(&bytes).map_err(|e| refusal(reference, e))?;
     let platforms: Vec<OciPlatform> = match &manifest.config {
@@ -263,8 +273,9 @@ async fn component(
     reference: &Reference,
     credentials: &Credentials,
 ) -> Result<Component, RegistryError> {
+    let auth = credentials.known(reference.registry())?;
     let (manifest, digest) =
-        client.pull_manifest(reference, &credentials.0).await.map_err(|e| refusal(reference, e))?;
+        client.pull_manifest(reference, auth).await.map_err(|e| refusal(reference, e))?;
     let not_wasm = || RegistryError::NotWasm(reference.whole());
     let OciManifest::Image(manifest) = manifest else { return Err(not_wasm()) };
     let layer = component_layer(&manifest).ok_or_else(not_wasm)?;

@@ -6,7 +6,6 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use oci_client::client::{Config, ImageLayer};
 use oci_client::manifest::OciImageManifest;
-use oci_client::secrets::RegistryAuth;
 use oci_client::{Client, Reference};
 use serde_json::json;
 
@@ -44,6 +43,7 @@ pub(crate) async fn push(
     credentials: &Credentials,
 ) -> Result<Pushed, RegistryError> {
     let refused = |e| refusal(reference, e);
+    let auth = credentials.known(reference.registry())?;
     let layer = ImageLayer::new(artifact.bytes.clone(), LAYER.to_owned(), None);
     let layer_digest = layer.sha256_digest();
     let config = json!({
@@ -60,11 +60,8 @@ pub(crate) async fn push(
     let layers = [layer];
     let annotations = Some(artifact.annotations.clone());
     let manifest = OciImageManifest::build(&layers, &config, annotations);
-    client
-        .push(reference, &layers, config, &credentials.0, Some(manifest))
-        .await
-        .map_err(refused)?;
-    let digest = client.fetch_manifest_digest(reference, &credentials.0).await.map_err(refused)?;
+    client.push(reference, &layers, config, auth, Some(manifest)).await.map_err(refused)?;
+    let digest = client.fetch_manifest_digest(reference, auth).await.map_err(refused)?;
     let pinned = format!("{}/{}@{digest}", reference.registry(), reference.repository());
     Ok(Pushed { digest, pinned })
 }
@@ -118,7 +115,7 @@ impl Credentials {
             Some((name.to_owned(), password.to_owned()))
         });
         match pair {
-            Some((name, password)) => Ok(Self(RegistryAuth::Basic(name, password))),
+            Some((name, password)) => Ok(Self::user(name, password)),
             None => Err("the credentials in Docker's config.json are not base64 of NAME:PASSWORD"
                 .to_owned()),
         }
@@ -133,9 +130,9 @@ mod tests {
     fn credentials_are_those_of_docker_login() {
         let text = br#"{"auths":{"localhost:5000":{"auth":"bWU6czpjcmV0"},"https://index.docker.io/v1/":{}},"credsStore":"pass"}"#;
         let read = Credentials::of_docker_config(text, "localhost:5000").expect("an entry");
-        assert_eq!(read.0, RegistryAuth::Basic("me".into(), "s:cret".into()));
+        assert!(read == Credentials::user("me".into(), "s:cret".into()), "{read:?}");
         let other = Credentials::of_docker_config(text, "ghcr.io").expect("nobody");
-        assert_eq!(other.0, RegistryAuth::Anonymous);
+        assert!(other.is_nobody(), "{other:?}");
         let helper = Credentials::of_docker_config(text, "index.docker.io").expect_err("a helper");
         assert!(helper.starts_with("docker-credential-pass has the credentials"), "{helper}");
         assert!(Credentials::of_docker_config(b"{", "x").is_err());

@@ -96,10 +96,11 @@ pub(crate) async fn signer(
     keys: &[TrustedKey],
 ) -> Result<String, RegistryError> {
     let unsigned = || RegistryError::Unsigned { artifact: reference.whole(), keys: names(keys) };
+    let auth = credentials.known(reference.registry())?;
     let tag = format!("{}.sig", digest.replace(':', "-"));
     let (registry, repository) = (reference.registry().to_owned(), reference.repository());
     let beside = Reference::with_tag(registry, repository.to_owned(), tag);
-    let Ok((manifest, _)) = client.pull_manifest(&beside, &credentials.0).await else {
+    let Ok((manifest, _)) = client.pull_manifest(&beside, auth).await else {
         return Err(unsigned());
     };
     let OciManifest::Image(manifest) = manifest else { return Err(unsigned()) };

@@ -1,6 +1,7 @@
 //! A private registry: credentials travel with the service, digests pin it.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
@@ -11,6 +12,9 @@ const USER: &str = "someone";
 const PASSWORD: &str = "s3cret pass";
 /// The password, hashed as registries want it.
 const PASSWORD_HASH: &str = "$2y$05$abcdefghijklmnopqrstuu1qdcFaS0PtqFUPzaCxLQ8/0lspH0ZEW";
+/// What the password is later, and its hash.
+const NEXT_PASSWORD: &str = "another 1";
+const NEXT_PASSWORD_HASH: &str = "$2y$05$abcdefghijklmnopqrstuuMv9BBRVtfvndebhiwTQHhkq.7sKBgvO";
 const PORT: u16 = 5000;
 
 /// A registry on the first machine; it goes when it is dropped.
@@ -24,9 +28,9 @@ impl Registry {
         Self::start(cluster, "", "200")
     }
 
-    /// One that serves [`USER`].
-    fn with_users(cluster: &Cluster) -> Self {
-        let users = cluster.file("users", format!("{USER}:{PASSWORD_HASH}\n").as_bytes());
+    /// One that serves [`USER`] by the password of this hash.
+    fn with_users(cluster: &Cluster, hash: &str) -> Self {
+        let users = cluster.file("users", format!("{USER}:{hash}\n").as_bytes());
         let users = users.display();
         let settings = format!("auth:\n  htpasswd:\n    realm: tests\n    path: {users}\n");
         Self::start(cluster, &settings, "401")
@@ -75,7 +79,7 @@ impl Drop for Registry {
 fn docker_registry_credentials_and_digests_travel_with_the_service() {
     let _turn = take_turn();
     let cluster = Cluster::of_engines(2, 0);
-    let registry = Registry::with_users(&cluster);
+    let registry = Registry::with_users(&cluster, PASSWORD_HASH);
     let host = format!("{}:{PORT}", cluster.machines[0].ip);
     let (private, other) = (format!("{host}/team/tool:1"), format!("{host}/team/other:1"));
     let third = format!("{host}/team/third:1");
@@ -147,4 +151,63 @@ fn docker_registry_credentials_and_digests_travel_with_the_service() {
     node.swarmw(&["service", "scale", "--detach", "private=4"]);
     let four = running(node, "private", 4);
     assert!(four.iter().all(|t| t["Spec"]["ContainerSpec"]["Image"] == pinned.as_str()));
+}
+
+#[test]
+fn docker_a_node_with_a_helper_pulls_when_the_services_credentials_have_ended() {
+    let _turn = take_turn();
+    let mut cluster = Cluster::of_engines(2, 0);
+    let registry = Registry::with_users(&cluster, PASSWORD_HASH);
+    let host = format!("{}:{PORT}", cluster.machines[0].ip);
+    let image = format!("{host}/team/tool:1");
+    let config = cluster.folder().join("client").to_string_lossy().into_owned();
+    let first = &cluster.machines[0];
+    first.docker(&["--config", &config, "login", "-u", USER, "-p", PASSWORD, &host]);
+    import_everywhere(&cluster, &[("local:1", &[r#"CMD ["sleep", "1000"]"#])]);
+    first.docker(&["tag", "local:1", &image]);
+    first.docker(&["--config", &config, "push", &image]);
+    for machine in &cluster.machines {
+        machine.docker(&["image", "prune", "--all", "--force"]);
+    }
+
+    let node = &cluster.nodes[0];
+    node.run("node update --availability pause n2");
+    let start = ["--config", &config, "service", "create", "--detach", "--name", "web"];
+    let settings = ["--with-registry-auth", "--restart-delay", "1s", "--stop-grace-period", "1s"];
+    let created = node.docker(&[&start[..], &settings[..], &[image.as_str()]].concat());
+    assert_eq!(created.code, 0, "{created}");
+    assert_eq!(node_of(&cluster, &running(node, "web", 1)[0]), 0);
+
+    // Months later the password is another one, and the task must go to a node that has never
+    // had its image.
+    drop(registry);
+    let _registry = Registry::with_users(&cluster, NEXT_PASSWORD_HASH);
+    node.run("node update --availability active n2");
+    node.run("node update --availability drain n1");
+    let rejected = task_in(node, "web", "rejected");
+    let error = rejected["Status"]["Err"].as_str().unwrap_or_default();
+    for part in [
+        format!("the credentials were those of service web for {host}: renew them with"),
+        "`swarmw service update --with-registry-auth web`".to_owned(),
+        format!("`swarmw daemon --credential-helper {host}=PROGRAM`"),
+    ] {
+        assert!(error.contains(&part), "{error}");
+    }
+
+    let answer = serde_json::json!({
+        "ServerURL": host, "Username": USER, "Secret": NEXT_PASSWORD,
+    });
+    let answer = cluster.file("answer", answer.to_string().as_bytes());
+    let script = format!("#!/bin/sh\nexec cat {}\n", answer.display());
+    let helper = cluster.file("helper", script.as_bytes());
+    fs::set_permissions(&helper, fs::Permissions::from_mode(0o755)).expect("a program");
+    let flag = format!("{host}={}", helper.display());
+    let second = &mut cluster.nodes[1];
+    second.stop();
+    second.give_flags(&["--credential-helper", &flag]);
+    second.start();
+    let moved = running(&cluster.nodes[0], "web", 1);
+    assert_eq!(node_of(&cluster, &moved[0]), 1, "the node's own credentials pulled the image");
+    let log = cluster.nodes[1].log_end();
+    assert!(!log.contains(NEXT_PASSWORD), "{log}");
 }

@@ -21,6 +21,6 @@ pub use image::RootFs;
 pub use machine::Machine;
 pub use node::{Node, Output, mounted_below, mounts_below};
 pub use prometheus::Prometheus;
-pub use registry::Registry;
+pub use registry::{Registry, User};
 pub use sshd::Sshd;
 pub use wait::eventually;

@@ -20,6 +20,18 @@ pub struct Registry {
     pub address: String,
     folder: TempDir,
     server: Child,
+    user: Option<User>,
+}
+
+/// Who alone is served.
+#[derive(Clone, Copy, Debug)]
+pub struct User {
+    /// The name.
+    pub name: &'static str,
+    /// The password.
+    pub password: &'static str,
+    /// The password's hash, as registries want it.
+    pub hash: &'static str,
 }
 
 // === impl Registry ===
@@ -27,26 +39,30 @@ pub struct Registry {
 impl Registry {
     /// Starts an empty registry without credentials.
     pub fn start(ip: Ipv4Addr) -> Self {
+        Self::start_for(ip, None)
+    }
+
+    /// Starts an empty registry that serves this user alone, or everybody.
+    pub fn start_for(ip: Ipv4Addr, user: Option<User>) -> Self {
         let folder = tempfile::Builder::new().prefix("swarmw-reg-").tempdir().expect("a folder");
         let address = format!("{ip}:{PORT}");
-        let config = folder.path().join("config.yml");
-        let text = format!(
-            "version: 0.1\nstorage:\n  filesystem:\n    rootdirectory: {}\nhttp:\n  addr: {address}\n",
-            folder.path().join("data").display()
-        );
-        fs::write(&config, text).expect("a configuration");
-        let log = fs::File::create(folder.path().join("log")).expect("a log file");
-        let server = Command::new("docker-registry")
-            .arg("serve")
-            .arg(&config)
-            .stdin(Stdio::null())
-            .stdout(log.try_clone().expect("a second handle"))
-            .stderr(log)
-            .spawn()
-            .expect("docker-registry is installed");
-        let registry = Self { address, folder, server };
+        let server = serve(folder.path(), &address, user);
+        let registry = Self { address, folder, server, user };
         eventually("the registry answers", || registry.curl(&["/v2/"]));
         registry
+    }
+
+    /// From now on this user alone is served.
+    pub fn serve_only(&mut self, user: User) {
+        self.end();
+        self.user = Some(user);
+        self.server = serve(self.folder.path(), &self.address, self.user);
+        eventually("the registry answers", || self.curl(&["/v2/"]));
+    }
+
+    fn end(&mut self) {
+        let _ = self.server.kill();
+        let _ = self.server.wait();
     }
 
     /// Pushes a component as a Wasm artifact of the CNCF layout; its manifest's digest.
@@ -157,8 +173,10 @@ impl Registry {
     /// Runs curl; the last argument is a path on the registry.
     fn curl(&self, arguments: &[&str]) -> Result<String, String> {
         let (path, options) = arguments.split_last().expect("a path");
+        let user = self.user.map(|user| format!("{}:{}", user.name, user.password));
         let output = Command::new("curl")
             .args(["--silent", "--show-error", "--fail", "--noproxy", "*"])
+            .args(user.iter().flat_map(|user| ["--user", user]))
             .args(options)
             .arg(format!("http://{}{path}", self.address))
             .output()
@@ -172,9 +190,34 @@ impl Registry {
 
 impl Drop for Registry {
     fn drop(&mut self) {
-        let _ = self.server.kill();
-        let _ = self.server.wait();
+        self.end();
     }
+}
+
+/// Starts a server whose files are in this folder.
+fn serve(folder: &Path, address: &str, user: Option<User>) -> Child {
+    let mut text = format!(
+        "version: 0.1\nstorage:\n  filesystem:\n    rootdirectory: {}\nhttp:\n  addr: {address}\n",
+        folder.join("data").display()
+    );
+    if let Some(user) = user {
+        let users = folder.join("users");
+        fs::write(&users, format!("{}:{}\n", user.name, user.hash)).expect("the users");
+        let users = users.display();
+        text += &format!("auth:\n  htpasswd:\n    realm: tests\n    path: {users}\n");
+    }
+    let config = folder.join("config.yml");
+    fs::write(&config, text).expect("a configuration");
+    let log = fs::File::options().create(true).append(true).open(folder.join("log"));
+    let log = log.expect("a log file");
+    Command::new("docker-registry")
+        .arg("serve")
+        .arg(&config)
+        .stdin(Stdio::null())
+        .stdout(log.try_clone().expect("a second handle"))
+        .stderr(log)
+        .spawn()
+        .expect("docker-registry is installed")
 }
 
 fn digest(file: &Path) -> String {

@@ -121,6 +121,7 @@ impl Node {
             network_driver: None,
             repairs: Default::default(),
             registries: Default::default(),
+            credential_helpers: Default::default(),
         };
         let handler: swarmw_manager::Handler =
             Arc::new(|_| async { http::Response::new(stream::empty().boxed()) }.boxed());

@@ -14,6 +14,7 @@ use futures::FutureExt;
 use futures::future::{BoxFuture, Shared, ready};
 use swarmw_model::{Assignment, EngineSocket, NetworkNews, PortProtocol, TaskId};
 use swarmw_overlay::Local;
+use swarmw_registry::CredentialHelpers;
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 use tracing::{debug, warn};
@@ -75,19 +76,21 @@ type Start = Shared<BoxFuture<'static, Result<(), TaskError>>>;
 // === impl DockerExecutor ===
 
 impl DockerExecutor {
-    /// Runs tasks on this engine, with these shadows.
+    /// Runs tasks on this engine, with these shadows, of images that are pulled with the
+    /// credentials of these programs.
     pub(crate) fn new(
         engine: Arc<Engine>,
         shadows: Arc<Shadows>,
         hostname: String,
         engine_socket: EngineSocket,
+        helpers: CredentialHelpers,
     ) -> Self {
         Self {
             engine,
             shadows,
             hostname,
             engine_socket,
-            pulls: Pulls::new(),
+            pulls: Pulls::new(helpers),
             turns: Arc::new(Semaphore::new(turns())),
             made: Mutex::default(),
             listening: Mutex::default(),
@@ -144,7 +147,7 @@ impl DockerExecutor {
         let spoken = version(&self.engine.call(spoken).await?);
         create::check_known(&body, spoken)?;
         let image = body.image.clone().unwrap_or_default();
-        self.pulls.ensure(&self.engine, &image, &task.spec.registry_auth).await?;
+        self.pulls.ensure(&self.engine, &image, task).await?;
         let places = self.shadows.places(task).await?;
         create::put(&mut body, &places);
         let (name, body) = (&task.name(), &body);

@@ -7,12 +7,14 @@ use bollard::errors::Error;
 use bollard::query_parameters::CreateImageOptions;
 use futures::StreamExt;
 use http::HeaderValue;
-use swarmw_model::ImageReference;
+use swarmw_model::{Assignment, ImageReference};
+use swarmw_registry::CredentialHelpers;
 use tokio::sync::Semaphore;
 use tracing::info;
 
 use super::engine::{CALL_DEADLINE, Engine};
 use super::failure::Failure;
+use crate::credentials::Login;
 use crate::executor::TaskError;
 
 /// A pull that says nothing for so long has failed.
@@ -21,23 +23,27 @@ const PULL_SILENCE: Duration = Duration::from_secs(300);
 const PULLS_MAX: usize = 4;
 
 /// Gets images of tasks.
-pub(super) struct Pulls(Semaphore);
+pub(super) struct Pulls {
+    turns: Semaphore,
+    helpers: CredentialHelpers,
+}
 
 // === impl Pulls ===
 
 impl Pulls {
-    pub(super) fn new() -> Self {
-        Self(Semaphore::new(PULLS_MAX))
+    /// Pulls with credentials of these programs, where there are some.
+    pub(super) fn new(helpers: CredentialHelpers) -> Self {
+        Self { turns: Semaphore::new(PULLS_MAX), helpers }
     }
 
-    /// Makes sure that the engine has the image. A registry is asked only for what
+    /// Makes sure that the engine has a task's image. A registry is asked only for what
     /// the engine does not have: a digest names one content for ever, and an image
     /// without one is what the user asked not to resolve, or could not be.
     pub(super) async fn ensure(
         &self,
         engine: &Engine,
         image: &str,
-        auth: &str,
+        task: &Assignment,
     ) -> Result<(), TaskError> {
         match present(engine, image).await {
             Ok(()) => return Ok(()),
@@ -45,18 +51,23 @@ impl Pulls {
             Err(_) => {}
         }
         // The semaphore is never closed.
-        let _turn = self.0.acquire().await;
+        let _turn = self.turns.acquire().await;
         // A task of the same image may have pulled it meanwhile.
         if present(engine, image).await.is_ok() {
             return Ok(());
         }
+        let login = Login::of(&self.helpers, image, task).await;
+        let auth = login.header.as_str();
         info!(image, "pulling an image");
         let pulled =
             engine.call_within(Duration::MAX, move |docker| pull(docker, image, auth)).await;
         match pulled {
             Ok(()) => Ok(()),
             Err(Failure::Away(why)) => Err(TaskError(why)),
-            Err(failure) => Err(TaskError(format!("No such image: {image}: {failure}"))),
+            Err(failure) => {
+                let why = login.explain(&failure.to_string());
+                Err(TaskError(format!("No such image: {image}: {why}")))
+            }
         }
     }
 }
@@ -92,10 +103,14 @@ async fn pull(docker: Docker, image: &str, auth: &str) -> Result<(), Error> {
 /// libraries about the flavour of base64.
 fn with_auth(docker: Docker, auth: &str) -> Docker {
     match HeaderValue::from_str(auth) {
-        Ok(auth) if !auth.is_empty() => docker.with_request_modifier(move |mut request| {
-            request.headers_mut().insert("x-registry-auth", auth.clone());
-            request
-        }),
+        Ok(mut auth) if !auth.is_empty() => {
+            // Whoever logs requests does not log this.
+            auth.set_sensitive(true);
+            docker.with_request_modifier(move |mut request| {
+                request.headers_mut().insert("x-registry-auth", auth.clone());
+                request
+            })
+        }
         _ => docker,
     }
 }

@@ -11,6 +11,7 @@ use swarmw_model::{
     NetworkAttachment, NetworkId, NetworkSpec, NodeDescription, NodeId, OVERLAY, OVERLAY_DRIVER,
     PortProtocol, ServiceFacts, ServiceId, TaskId, TaskState,
 };
+use swarmw_registry::CredentialHelpers;
 use swarmw_test_engine::{IMAGE, TestEngine, Veths};
 use tempfile::TempDir;
 use tokio::sync::watch;
@@ -57,7 +58,13 @@ impl Node {
     /// An executor of a daemon that begins now.
     fn executor(&self, networks: &[&Network]) -> DockerExecutor {
         let shadows = self.shadows(networks, Duration::ZERO);
-        DockerExecutor::new(self.engine.clone(), shadows, "n1".to_owned(), EngineSocket::default())
+        DockerExecutor::new(
+            self.engine.clone(),
+            shadows,
+            "n1".to_owned(),
+            EngineSocket::default(),
+            CredentialHelpers::default(),
+        )
     }
 
     #[track_caller]
@@ -341,6 +348,7 @@ async fn a_task_on_the_mesh_alone_is_on_the_engines_bridge_until_it_has_ended() 
         shadows.clone(),
         "n1".to_owned(),
         EngineSocket::default(),
+        CredentialHelpers::default(),
     );
     executor.prepare(&task).await.expect("a container");
     executor.start(&task).await.expect("it starts");
@@ -359,6 +367,7 @@ async fn a_task_on_the_mesh_alone_is_on_the_engines_bridge_until_it_has_ended() 
         again.clone(),
         "n1".to_owned(),
         EngineSocket::default(),
+        CredentialHelpers::default(),
     );
     let found = restarted.find(&task).await.expect("looked");
     assert!(matches!(found, Found::Running(_)), "{found:?}");

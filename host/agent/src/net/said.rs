@@ -115,7 +115,7 @@ impl Mended {
     }
 
     fn lock(&self) -> MutexGuard<'_, VecDeque<(Instant, String)>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.lately.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

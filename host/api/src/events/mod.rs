@@ -51,7 +51,7 @@ pub(crate) async fn events(State(host): State<Host>, request: Request) -> Reply 
     // What is not in the replicated state has no past.
     let of_managers = seats::changes(host.clone(), filters.clone());
     let of_node = repairs(host.clone(), filters.clone());
-    let of_managers = stream::select(of_managers, of_node);
+    let of_managers = stream::select(of_managers, of_node).boxed();
     let of_managers = match until {
         Some(until) => {
             let left = until.since(host.now()).to_std();

@@ -7,6 +7,7 @@ use std::str::FromStr;
 
 use clap::{Args, ValueEnum};
 use swarmw_model::{GenericResource, parse_generic_resources};
+use swarmw_registry::{CredentialHelper, CredentialHelpers};
 
 /// Runs a node.
 #[derive(Args, Clone, Debug)]
@@ -47,6 +48,13 @@ pub struct DaemonArgs {
     /// A registry to speak to over plain HTTP; those on loopback are anyway; repeatable
     #[arg(long = "insecure-registry", value_name = "HOST:PORT")]
     pub insecure_registries: Vec<String>,
+
+    /// A program to ask for a registry's credentials whenever this node pulls an image from
+    /// it, before those of the service: one of Docker's credential helpers, by its path, or
+    /// NAME for docker-credential-NAME on the PATH (123.dkr.ecr.eu-west-1.amazonaws.com=ecr-login,
+    /// docker.io=pass); repeatable
+    #[arg(long = "credential-helper", value_name = "REGISTRY=PROGRAM")]
+    pub credential_helpers: Vec<CredentialHelper>,
 
     /// Public key of whoever may sign plugins, in PEM, as cosign has it; repeatable. With
     /// one, this node as leader takes no plugin that none of them signed
@@ -144,6 +152,14 @@ impl DaemonArgs {
         parse_generic_resources(self.generic_resources.iter().map(String::as_str))
     }
 
+    /// The programs that have credentials for registries.
+    ///
+    /// # Errors
+    /// A registry has two.
+    pub fn credential_helpers(&self) -> Result<CredentialHelpers, String> {
+        CredentialHelpers::new(self.credential_helpers.iter().cloned())
+    }
+
     /// The engine labels as a map; the last of a key wins.
     pub fn labels(&self) -> BTreeMap<String, String> {
         self.engine_labels.iter().cloned().collect()
@@ -214,12 +230,30 @@ mod tests {
     }
 
     #[test]
+    fn a_registry_has_one_credential_helper() {
+        use clap::Parser as _;
+        let read = |values: &[&str]| {
+            let flags = values.iter().flat_map(|value| ["--credential-helper", value]);
+            let words = std::iter::once("swarmw").chain(flags);
+            let helpers = Command::try_parse_from(words).expect("flags").args.credential_helpers();
+            helpers.map(|helpers| helpers.missing().len())
+        };
+        assert_eq!(read(&[]), Ok(0));
+        let away = ["reg.example:5000=/nonexistent/helper", "docker.io=of-this-test"];
+        assert_eq!(read(&away), Ok(2), "both are taken, and missed");
+        let two = read(&["docker.io=pass", "docker.io=secretservice"]).expect_err("two");
+        assert!(two.starts_with("docker.io has two credential helpers, "), "{two}");
+    }
+
+    #[test]
     fn what_names_nothing_is_refused() {
         for (flags, want) in [
             ("--engine-label foo", "want KEY=VALUE, got \"foo\""),
             ("--engine-label =x", "want KEY=VALUE, got \"=x\""),
             ("--volume-helper sshfs", "want NAME=/PATH, got \"sshfs\""),
             ("--volume-helper sshfs=sshfs", "want NAME=/PATH"),
+            ("--credential-helper reg.example", "want REGISTRY=/PATH, or REGISTRY=NAME"),
+            ("--credential-helper https://reg.example=pass", "want a registry as images name it"),
             ("--node-name ", "a value is required for '--node-name <NAME>'"),
             ("--engine tcp://1.2.3.4:5", "want unix://PATH or none"),
             ("-H unix://", "unix:// wants a path"),

@@ -23,7 +23,7 @@ use swarmw_api::{Api, Listener};
 use swarmw_manager::Handler;
 use swarmw_model::{EngineSocket, Given, UnlockKey};
 use swarmw_node::{Ground, Keyring, Member, Parts, StateDir};
-use swarmw_registry::{Registries, TrustedKey};
+use swarmw_registry::{CredentialHelpers, Registries, TrustedKey};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
@@ -248,7 +248,18 @@ async fn agent_config(args: &DaemonArgs, dir: &StateDir) -> Result<AgentConfig> 
         network_driver,
         repairs: Default::default(),
         registries: Registries::new(args.insecure_registries.iter().cloned()),
+        credential_helpers: credential_helpers(args)?,
     })
+}
+
+/// The programs that have credentials for registries. One that is not there yet may be in time
+/// for a pull: the node starts without it.
+fn credential_helpers(args: &DaemonArgs) -> Result<CredentialHelpers> {
+    let helpers = args.credential_helpers().map_err(anyhow::Error::msg)?;
+    for why in helpers.missing() {
+        warn!(%why, "images are pulled with their services' own credentials");
+    }
+    Ok(helpers)
 }
 
 /// The engine at the usual place, if there is one. A node of a cluster that has had it

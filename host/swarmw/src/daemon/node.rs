@@ -13,7 +13,7 @@ use futures::stream::{self, BoxStream};
 use futures::{FutureExt, StreamExt, TryStreamExt};
 use http::{Request, Response};
 use rand::Rng;
-use swarmw_agent::LeftOnEngine;
+use swarmw_agent::{AgentConfig, LeftOnEngine};
 use swarmw_api::{
     Answer, Connection, Fetched, InitRequest, JoinRequest, LogLine, LogsRequest, Node, Past,
     RemoteManager, Standing,
@@ -544,7 +544,11 @@ impl Node for Daemon {
     }
 
     fn look_up_image(&self, image: String, auth: String) -> Answer<'_, serde_json::Value> {
-        async move { registry::look_up(&self.agent.registries, &image, &auth).await }.boxed()
+        async move {
+            let AgentConfig { registries, credential_helpers, .. } = &self.agent;
+            registry::look_up(registries, credential_helpers, &image, &auth).await
+        }
+        .boxed()
     }
 
     fn forward(&self, request: Request<Bytes>) -> Answer<'_, Response<Body>> {

@@ -5,16 +5,28 @@ use std::path::PathBuf;
 use anyhow::{Context, Result};
 use serde_json::Value;
 use swarmw_api::Fetched;
-use swarmw_model::{PluginOffer, Refusal, RefusalKind};
-use swarmw_registry::{Credentials, Registries, RegistryError, TrustedKey};
+use swarmw_model::{ImageReference, PluginOffer, Refusal, RefusalKind};
+use swarmw_registry::{CredentialHelpers, Credentials, Registries, RegistryError, TrustedKey};
+use tracing::warn;
 
-/// What an image is, in the shape of the engine API's `/distribution`.
+/// What an image is, in the shape of the engine API's `/distribution`. A client that sends no
+/// credentials is answered with those of the node's own program for the registry.
 pub(super) async fn look_up(
     registries: &Registries,
+    helpers: &CredentialHelpers,
     image: &str,
     auth: &str,
 ) -> Result<Value, Refusal> {
-    let found = registries.look_up(image, &credentials(auth)?).await.map_err(refusal)?;
+    let mut credentials = credentials(auth)?;
+    if credentials.is_nobody() {
+        let registry = ImageReference::parse(image).domain();
+        match helpers.get(registry).await {
+            Some(Ok(own)) => credentials = own,
+            Some(Err(why)) => warn!(registry, %why, "an image is looked up without credentials"),
+            None => {}
+        }
+    }
+    let found = registries.look_up(image, &credentials).await.map_err(refusal)?;
     serde_json::to_value(found)
         .map_err(|e| Refusal::plain(RefusalKind::Unknown, format!("{image}: {e}")))
 }
