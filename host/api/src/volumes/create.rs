@@ -130,9 +130,9 @@ fn of_cluster(spec: &mut VolumeSpec, posted: &Value) -> Result<(), Refusal> {
         ("/AccessMode/BlockVolume", "block volumes are"),
         (
             "/CapacityRange/RequiredBytes",
-            "--required-bytes is (use an option of the driver); it is",
+            "sizes beside the driver's options (--required-bytes) are",
         ),
-        ("/CapacityRange/LimitBytes", "--limit-bytes is (use an option of the driver); it is"),
+        ("/CapacityRange/LimitBytes", "sizes beside the driver's options (--limit-bytes) are"),
         ("/AccessibilityRequirements/Preferred", "preferred topologies are"),
     ] {
         if some(path) {
