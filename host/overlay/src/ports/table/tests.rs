@@ -111,6 +111,28 @@ fn a_port_without_backends_is_refused_or_left_to_user_space() {
 }
 
 #[test]
+fn a_port_is_refused_no_more_before_the_ways_to_its_tasks_are_made() {
+    let mut desired = desired();
+    desired.ports.insert((Udp, 53), PublishedEnds::default());
+    desired.ports.insert((Tcp, 8080), PublishedEnds::default());
+    let refused = table(&desired, &Table::default());
+    desired.ports.insert((Tcp, 8080), served_by(&[2]));
+    let served = table(&desired, &refused);
+    let begun = refused.freed_for(&served);
+    let wanted = "\
+delete element inet swarmw_ports refused4 { 6 . 8080 }
+delete element inet swarmw_ports refused6 { 6 . 8080 }
+";
+    assert_eq!(begun.change_from(&refused).text, wanted, "the other is refused on");
+    let text = served.change_from(&begun).text;
+    assert!(text.contains("tcp-8080") && !text.contains("refused"), "{text}");
+    assert!(served.freed_for(&refused).change_from(&served).is_empty(), "who is led is led on");
+    // And where nothing is there yet.
+    assert!(served.without_ports().whole().text.contains("10.0.0.12"));
+    assert!(!served.without_ports().whole().text.contains("tcp-8080"));
+}
+
+#[test]
 fn a_task_that_goes_takes_its_flows_with_it() {
     let mut desired = desired();
     let before = table(&desired, &Table::default());

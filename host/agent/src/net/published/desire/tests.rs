@@ -224,9 +224,29 @@ fn a_nodes_own_connections_come_from_where_its_agent_is_too() {
 }
 
 #[test]
-fn nothing_is_there_without_tasks_or_before_the_leader_says_what_the_node_is() {
+fn a_port_without_tasks_is_refused_and_not_left_to_user_space() {
     let mut world = World::new();
+    let refused = OrdMap::unit(WEB, PublishedEnds::default());
     world.publish(Vec::new(), Vec::new());
+    assert_eq!(world.desired().ports, refused);
+    // Those that they have are led on.
+    world.publish(Vec::new(), vec![backend(6, OTHER)]);
+    let desired = world.desired();
+    assert!(desired.elsewhere.contains_key(&ingress(6)));
+    assert_eq!(desired.ports, refused);
+    // Before the leader hears of it.
+    world.bridge(5, false);
+    world.publish(vec![backend(5, OWN)], Vec::new());
+    world.ended.insert(task(5));
+    assert_eq!(world.desired().ports, refused);
+    // Another process has it.
+    world.refused.insert(WEB);
+    assert!(world.desired().is_nothing());
+}
+
+#[test]
+fn nothing_is_there_without_ports_or_before_the_leader_says_what_the_node_is() {
+    let mut world = World::new();
     assert!(world.desired().is_nothing());
     world.publish(vec![backend(6, OTHER)], Vec::new());
     assert!(!world.desired().is_nothing());
