@@ -48,6 +48,38 @@ async fn each_entry_spreads_over_all_backends_and_they_see_the_client() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn ipv6_leads_to_tasks_that_have_it_and_without_one_to_who_listens_or_is_refused() {
+    let mut world = served().await;
+    serve_on(&world.machines[0].own, PUBLISHED);
+    world.lose_v6(1);
+    world.apply().await;
+    let of = |names: &[&str]| -> BTreeMap<Answer, usize> {
+        names.iter().map(|name| (by(name, "fd77::100"), 4)).collect()
+    };
+    for number in 1..=3 {
+        let six = format!("fd77::{number}");
+        assert_eq!(ask_often(&world.client, &six, 8), of(&["c0", "c2"]), "by node {number}");
+        let four = format!("192.168.7.{number}");
+        assert_eq!(ask_often(&world.client, &four, 6), each("192.168.7.100", 2));
+        for _ in 0..4 {
+            assert_ne!(Flow::open(&world.client, &six).ask().expect("an answer").by, "c1");
+        }
+    }
+    // Nobody has it: who listens goes from one family to the other.
+    world.lose_v6(0);
+    world.lose_v6(2);
+    world.apply().await;
+    assert_eq!(ask_often(&world.client, "fd77::1", 4), of(&["m1"]));
+    assert_eq!(ask_often(&world.client, "192.168.7.1", 6), each("192.168.7.100", 2));
+    for entry in ["fd77::2", "fd77::3"] {
+        let refused = ask(&world.client, entry).expect_err("nobody listens").kind();
+        assert_eq!(refused, ErrorKind::ConnectionRefused, "TCP to {entry}");
+        let refused = Flow::open(&world.client, entry).ask().expect_err("nobody listens").kind();
+        assert_eq!(refused, ErrorKind::ConnectionRefused, "UDP to {entry}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn sctp_is_passed_on_as_well() {
     let mut world = served().await;
     for task in &world.tasks {
