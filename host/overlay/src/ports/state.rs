@@ -322,7 +322,7 @@ impl State {
         // kernel refuses something of what follows.
         let has_ways = !come.iter().any(|step| matches!(step, Step::AddTunnel { .. }));
         let begun = match is_whole && has_ways {
-            true => found.freed_for(&table),
+            true => begun(&found, &table, &come),
             false => table.without_ports(),
         };
         self.write(settings, &begun, is_whole.then_some(&found), &mut applied).await?;
@@ -393,7 +393,7 @@ impl State {
         let ([_, table], [_, ways]) = (sides, ways);
         let (leave, come): (Vec<_>, Vec<_>) =
             difference(&there, &ways).steps.into_iter().partition(is_of_leaving);
-        let begun = found.freed_for(&table);
+        let begun = begun(&found, &table, &come);
         self.write(settings, &begun, Some(&found), &mut applied).await?;
         for step in &come {
             self.machine.step(step).await?;
@@ -458,6 +458,13 @@ impl State {
 /// Ways go after nobody is sent there any more; with a device, at once.
 fn is_of_leaving(step: &Step) -> bool {
     matches!(step, Step::RemoveRoute { .. } | Step::RemoveNeighbour { .. } | Step::RemoveEnd { .. })
+}
+
+/// What the table is until the ways are made, which the kernel may refuse: nobody is led to who
+/// went, and nobody is refused who is to be led.
+fn begun(found: &Table, wanted: &Table, come: &[Step]) -> Table {
+    let freed = found.freed_for(wanted);
+    if come.is_empty() { freed } else { freed.without_gone(wanted) }
 }
 
 /// Bridges that took packets to 127.0.0.0/8 because of a table, and are to do so no more.

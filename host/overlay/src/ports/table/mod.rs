@@ -138,6 +138,22 @@ impl Table {
         freed
     }
 
+    /// The same, which leads to nobody whom another does not lead to: a port without the rest is
+    /// left to user space.
+    pub(super) fn without_gone(mut self, wanted: &Self) -> Self {
+        self.ports.retain(|key, turns| {
+            let after = wanted.ports.get(key);
+            if turns.refuses() || after == Some(&*turns) {
+                return true;
+            }
+            let after: BTreeSet<_> = after.into_iter().flat_map(|after| &after.slots).collect();
+            let stay = turns.slots.iter().filter(|end| after.contains(end)).copied().collect();
+            turns.slots = settled(&turns.slots, stay);
+            !turns.slots.is_empty()
+        });
+        self
+    }
+
     /// Puts something in the place of a part.
     pub(super) fn replace(&mut self, part: &Self, by: Self) {
         for element in &part.elements {

@@ -133,6 +133,23 @@ delete element inet swarmw_ports refused6 { 6 . 8080 }
 }
 
 #[test]
+fn until_ways_are_made_those_who_stay_are_led_to_and_those_who_went_are_not() {
+    let mut desired = desired();
+    desired.ports.insert((Udp, 53), served_by(&[3]));
+    let before = table(&desired, &Table::default());
+    let four = Remote { node: 2, v4: true, v6: true };
+    desired.elsewhere.insert(task(4), four);
+    desired.ports.insert((Tcp, 8080), served_by(&[1, 4]));
+    desired.ports.insert((Udp, 53), served_by(&[4]));
+    let after = table(&desired, &before);
+    let begun = before.clone().without_gone(&after);
+    assert_eq!(slots(&begun, false), ["172.18.0.5"]);
+    assert_eq!(slots(&begun, true), ["fd18::5"]);
+    assert_eq!(begun.ports.len(), 2, "the other has nobody yet: it is left to user space");
+    assert!(after.clone().without_gone(&after).change_from(&after).is_empty());
+}
+
+#[test]
 fn a_task_that_goes_takes_its_flows_with_it() {
     let mut desired = desired();
     let before = table(&desired, &Table::default());
