@@ -320,7 +320,8 @@ impl State {
         let (leave, come): (Vec<_>, Vec<_>) = steps.into_iter().partition(is_of_leaving);
         // Before anything is forwarded. Whom nobody is led to yet user space serves, also if the
         // kernel refuses something of what follows.
-        let has_ways = !come.iter().any(|step| matches!(step, Step::AddTunnel { .. }));
+        let is_new = |step: &Step| matches!(step, Step::AddTunnel { .. });
+        let has_ways = seen.settings.is_empty() && !come.iter().any(is_new);
         let begun = match is_whole && has_ways {
             true => begun(&found, &table, &come),
             false => table.without_ports(),
@@ -356,9 +357,9 @@ impl State {
             let correction = firewall.correct(program, bridge);
             applied.firewall += correction.make(settings.program(program), &space).await?;
         }
-        self.write(settings, &table, Some(&begun), &mut applied).await?;
-        // Now that nftables stands before it.
+        // Now that nftables stands before it, and while nobody is led by it.
         settings::write(&space, others).await?;
+        self.write(settings, &table, Some(&begun), &mut applied).await?;
         for step in &leave {
             self.machine.step(step).await?;
             applied.count(step);
