@@ -395,6 +395,18 @@ impl TaskSpec {
         uploaded || platforms.any(|platform| *platform == Platform::wasm())
     }
 
+    /// Whether a task's container has IPv6 switched off by its kernel settings: then it has no
+    /// address of it, whatever its networks have.
+    pub fn has_no_ipv6(&self) -> bool {
+        let set = self.container_spec.as_ref().map(|container| &container.sysctls);
+        let is_off = |of: &str| {
+            let key = format!("net.ipv6.conf.{of}.disable_ipv6");
+            let value = set.and_then(|sysctls| sysctls.get(&key));
+            value.is_some_and(|value| !["", "0"].contains(&value.trim()))
+        };
+        ["all", "default"].into_iter().any(is_off)
+    }
+
     /// The networks joined, by their ids.
     pub fn network_ids(&self) -> impl Iterator<Item = NetworkId> {
         self.networks.iter().filter_map(|network| network.target.parse().ok())
@@ -433,6 +445,23 @@ impl RestartPolicy {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_container_has_no_ipv6_where_its_settings_switch_it_off() {
+        for (key, value, is_off) in [
+            ("net.ipv6.conf.all.disable_ipv6", "1", true),
+            ("net.ipv6.conf.default.disable_ipv6", "1", true),
+            ("net.ipv6.conf.all.disable_ipv6", "0", false),
+            ("net.ipv6.conf.eth0.disable_ipv6", "1", false),
+            ("net.ipv6.conf.all.forwarding", "1", false),
+        ] {
+            let sysctls = [(key.to_owned(), value.to_owned())].into();
+            let container_spec = Some(ContainerSpec { sysctls, ..Default::default() });
+            let spec = TaskSpec { container_spec, ..Default::default() };
+            assert_eq!(spec.has_no_ipv6(), is_off, "{key}={value}");
+        }
+        assert!(!TaskSpec::default().has_no_ipv6());
+    }
 
     fn spec(spreads: &[&str], ours: &[(&str, u32)]) -> ServiceSpec {
         let preferences = spreads

@@ -1,5 +1,5 @@
-//! Published ports in user space: every node listens, and forwards round robin to
-//! the tasks that run.
+//! Published ports in user space: every node listens while tasks run, and forwards round robin to
+//! them.
 //!
 //! This room knows which tasks stand behind a port ([`PublishedPort`]), not where
 //! they are: reaching one is the business of whoever implements [`Reach`].

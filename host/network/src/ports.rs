@@ -1,12 +1,14 @@
 //! The ports of a node: opened, kept, closed as the leader's list says.
 
 use std::collections::{BTreeSet, HashMap};
+use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use socket2::Socket;
 use swarmw_model::{Backend, PortProtocol, PublishedPort};
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
@@ -71,8 +73,9 @@ impl PublishedPorts {
 
     /// Brings the open ports in line with the list. A port that stays keeps its
     /// socket; one that goes takes no new connections, and open ones go on. One that
-    /// comes back is opened as soon as its socket of before is closed. Must be called
-    /// within a tokio runtime.
+    /// comes back is opened as soon as its socket of before is closed. One without tasks
+    /// refuses new connections, open ones go on, and no other process gets it. Must be
+    /// called within a tokio runtime.
     pub fn set(&self, wanted: Vec<PublishedPort>) {
         let (mut open, mut closing) = (self.open(), self.closing());
         closing.retain(|_, held| !held.is_finished());
@@ -83,9 +86,9 @@ impl PublishedPorts {
         }
         for port in wanted {
             let key = (port.protocol, port.published);
-            let entry = open.entry(key).or_insert_with(|| self.begin(key, closing.remove(&key)));
+            let entry = open.entry(key).or_insert_with(|| self.begin(&port, closing.remove(&key)));
             entry.target.store(port.target, std::sync::atomic::Ordering::Relaxed);
-            entry.backends.set(port.backends);
+            entry.backends.set(port.backends, !port.leaving.is_empty());
         }
     }
 
@@ -112,15 +115,19 @@ impl PublishedPorts {
     }
 
     /// `before`: what still holds the socket that the port had.
-    fn begin(&self, (protocol, port): Key, before: Option<JoinHandle<()>>) -> Open {
-        let address = SocketAddr::new(self.0.address, port);
+    fn begin(&self, port: &PublishedPort, before: Option<JoinHandle<()>>) -> Open {
+        let key @ (protocol, number) = (port.protocol, port.published);
+        let address = SocketAddr::new(self.0.address, number);
         let job = Job {
             reach: self.0.reach.clone(),
             backends: Arc::default(),
             target: Arc::default(),
+            places: Arc::new(Semaphore::new(tcp::CONNECTIONS_MAX)),
             close: self.0.cancel.child_token(),
             end: self.0.cancel.clone(),
         };
+        // So it listens at once, and is not held first.
+        job.backends.set(port.backends.clone(), !port.leaving.is_empty());
         let (backends, target) = (job.backends.clone(), job.target.clone());
         let (close, error) = (job.close.clone(), Arc::<Mutex<_>>::default());
         let (ports, told) = (self.clone(), error.clone());
@@ -129,9 +136,9 @@ impl PublishedPorts {
                 // It was told to end, and says nothing.
                 let _ = before.await;
             }
-            let say = |reason| ports.say((protocol, port), address, &told, reason);
-            keep_open(protocol, address, job, say).await;
-            ports.tell_refused((protocol, port), false);
+            let say = |reason| ports.say(key, address, &told, reason);
+            keep(protocol, address, job, say).await;
+            ports.tell_refused(key, false);
         });
         Open { backends, target, error, close, held }
     }
@@ -181,6 +188,8 @@ pub(crate) struct Job {
     pub(crate) reach: Arc<dyn Reach>,
     pub(crate) backends: Arc<Backends>,
     pub(crate) target: Arc<std::sync::atomic::AtomicU16>,
+    /// For connections of TCP.
+    pub(crate) places: Arc<Semaphore>,
     /// No new connections.
     pub(crate) close: CancellationToken,
     /// No connections at all.
@@ -197,37 +206,54 @@ impl Job {
     }
 }
 
-/// Listens until the port is closed, and tries again while another process has it.
-async fn keep_open(
-    protocol: PortProtocol,
-    address: SocketAddr,
-    job: Job,
-    say: impl Fn(Option<String>),
-) {
-    let close = job.close.clone();
-    while !close.is_cancelled() {
-        let why = match protocol {
-            PortProtocol::Tcp => match listen::tcp(address) {
-                Ok(listener) => {
-                    say(None);
-                    close.run_until_cancelled(tcp::serve(listener, job)).await;
-                    return;
-                }
-                Err(why) => why.to_string(),
-            },
-            PortProtocol::Udp => match listen::udp(address) {
-                Ok(socket) => {
-                    say(None);
-                    udp::serve(socket, job).await;
-                    return;
-                }
-                Err(why) => why.to_string(),
-            },
-            PortProtocol::Sctp => {
-                "user space does not forward SCTP: kernels do, where they can".to_owned()
-            }
+/// Keeps the port until it is closed, and tries again while another process has it.
+async fn keep(protocol: PortProtocol, address: SocketAddr, job: Job, say: impl Fn(Option<String>)) {
+    while !job.close.is_cancelled() {
+        let kept = match protocol {
+            PortProtocol::Tcp => keep_tcp(address, &job, &say).await,
+            PortProtocol::Udp => keep_udp(address, &job, &say).await,
+            PortProtocol::Sctp => Err(io::Error::other(
+                "user space does not forward SCTP: kernels do, where they can",
+            )),
         };
-        say(Some(why));
-        close.run_until_cancelled(tokio::time::sleep(BIND_RETRY)).await;
+        if let Err(why) = kept {
+            say(Some(why.to_string()));
+            job.close.run_until_cancelled(tokio::time::sleep(BIND_RETRY)).await;
+        }
     }
+}
+
+/// Listens while somebody serves, or holds the port while nobody does: until that changes, or
+/// the port is closed.
+async fn keep_tcp(address: SocketAddr, job: &Job, say: &impl Fn(Option<String>)) -> io::Result<()> {
+    if !job.backends.are_some() {
+        return hold(listen::hold_tcp(address)?, job, say).await;
+    }
+    let listener = listen::tcp(address)?;
+    say(None);
+    tokio::select! {
+        () = job.close.cancelled() => {}
+        () = job.backends.go() => {}
+        () = tcp::serve(listener, job) => {}
+    }
+    Ok(())
+}
+
+/// The same for UDP. Clients of tasks that leave keep the socket open.
+async fn keep_udp(address: SocketAddr, job: &Job, say: &impl Fn(Option<String>)) -> io::Result<()> {
+    if !job.backends.are_some() {
+        return hold(listen::hold_udp(address)?, job, say).await;
+    }
+    let socket = listen::udp(address)?;
+    say(None);
+    udp::serve(socket, job).await;
+    Ok(())
+}
+
+/// Holds a port until somebody serves it.
+async fn hold(held: Socket, job: &Job, say: &impl Fn(Option<String>)) -> io::Result<()> {
+    say(None);
+    job.close.run_until_cancelled(job.backends.come()).await;
+    drop(held);
+    Ok(())
 }

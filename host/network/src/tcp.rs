@@ -1,11 +1,9 @@
 //! TCP: a connection in, a connection out, bytes both ways.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::io::copy_bidirectional;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
 use tracing::{debug, warn};
 
 use crate::ports::Job;
@@ -17,10 +15,9 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// A task that does not take the connection by then is passed over.
 const REACH_DEADLINE: Duration = Duration::from_secs(5);
 
-pub(crate) async fn serve(listener: TcpListener, job: Job) {
-    let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+pub(crate) async fn serve(listener: TcpListener, job: &Job) {
     loop {
-        let Ok(place) = places.clone().acquire_owned().await else { return };
+        let Ok(place) = job.places.clone().acquire_owned().await else { return };
         let client = match listener.accept().await {
             Ok((client, _)) => client,
             Err(error) => {
@@ -42,7 +39,7 @@ pub(crate) async fn serve(listener: TcpListener, job: Job) {
 }
 
 /// Forwards to the first task that can be reached, beginning with the one whose
-/// turn it is. Without any the connection is closed.
+/// turn it is. Without any the connection is reset.
 async fn forward(mut client: TcpStream, job: Job) {
     let _ = client.set_nodelay(true);
     for backend in job.backends.round() {
@@ -59,4 +56,6 @@ async fn forward(mut client: TcpStream, job: Job) {
             Err(_) => debug!(%task, "a task did not answer in time"),
         }
     }
+    // It was accepted before that was known: the client is not to take it for an answer.
+    let _ = client.set_zero_linger();
 }

@@ -24,16 +24,20 @@ const WAITING_MAX: usize = 64;
 /// The largest datagram.
 const DATAGRAM_MAX: usize = 65_535;
 
-/// Forwards until the port is closed, and returns when the socket is: its sessions have
-/// ended by then.
-pub(crate) async fn serve(socket: UdpSocket, job: Job) {
+/// Forwards until the port is closed or nobody serves it, and returns when the socket is
+/// closed: its sessions have ended by then. While tasks leave, their clients keep them, and who
+/// has none yet is not heard: the kernel could not tell both apart.
+pub(crate) async fn serve(socket: UdpSocket, job: &Job) {
     let socket = Arc::new(socket);
+    let mut served = job.backends.follow();
     let mut sessions = Sessions::default();
     let mut conversations = JoinSet::new();
     let mut buffer = vec![0; DATAGRAM_MAX];
     loop {
+        let keeps = !conversations.is_empty();
         let received = tokio::select! {
             () = job.close.cancelled() => break,
+            _ = served.wait_for(|served| served.is_over(keeps)) => break,
             Some(ended) = conversations.join_next() => {
                 if let Ok(client) = ended {
                     sessions.forget_ended(client);
@@ -43,6 +47,9 @@ pub(crate) async fn serve(socket: UdpSocket, job: Job) {
             received = socket.recv_from(&mut buffer) => received,
         };
         let Ok((size, client)) = received else { continue };
+        if !job.backends.are_some() && !sessions.has(client) {
+            continue;
+        }
         let session = sessions.heard(client, || {
             let (session, datagrams) = mpsc::channel(WAITING_MAX);
             let (socket, job) = (socket.clone(), job.clone());

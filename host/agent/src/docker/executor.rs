@@ -265,6 +265,10 @@ impl DockerExecutor {
                 }
             }
         }
+        if task.spec.has_no_ipv6() {
+            // Some engines give it one all the same, which it does not answer at.
+            local.v6 = None;
+        }
         if !task.attachments.is_empty() {
             let attachments = task.attachments.clone();
             self.shadows.is_bridged(task.id, OnBridge { attachments, local });

@@ -214,7 +214,7 @@ impl PortTable {
             ingress: self.address(task).filter(|_| node.description.kernel_ports),
             number: node.number,
             data_path: peer.map(|peer| peer.address),
-            v6: node.description.gateway_v6,
+            v6: node.description.gateway_v6 && !task.spec.has_no_ipv6(),
             target: 0,
         })
     }

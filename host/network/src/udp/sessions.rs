@@ -52,6 +52,11 @@ impl Sessions {
         &session.datagrams
     }
 
+    /// Whether a client has a session.
+    pub(super) fn has(&self, client: SocketAddr) -> bool {
+        self.of.get(&client).is_some_and(|session| !session.datagrams.is_closed())
+    }
+
     /// Forgets a client's session if it has ended: it may have another by now.
     pub(super) fn forget_ended(&mut self, client: SocketAddr) {
         if self.of.get(&client).is_some_and(|session| session.datagrams.is_closed())
@@ -103,6 +108,7 @@ mod tests {
         heard.clear();
         let (datagrams, _new) = mpsc::channel(1);
         sessions.heard(client(0), || datagrams);
+        assert_eq!([0, 1].map(|number| sessions.has(client(number))), [true, false]);
         sessions.forget_ended(client(0));
         sessions.forget_ended(client(1));
         assert_eq!(sessions.of.keys().collect::<Vec<_>>(), [&client(0)]);

@@ -168,12 +168,18 @@ impl Published {
     }
 
     pub fn set(&self, tasks: &[&Task]) {
+        self.set_with(tasks, &[]);
+    }
+
+    /// `leaving`: tasks that keep the clients that they have.
+    pub fn set_with(&self, tasks: &[&Task], leaving: &[&Task]) {
+        let backends = |tasks: &[&Task]| tasks.iter().map(|t| t.backend.clone()).collect();
         self.ports.set(vec![PublishedPort {
             protocol: self.protocol,
             published: self.port,
             target: TARGET,
-            backends: tasks.iter().map(|t| t.backend.clone()).collect(),
-            leaving: Vec::new(),
+            backends: backends(tasks),
+            leaving: backends(leaving),
             snat: false,
         }]);
     }

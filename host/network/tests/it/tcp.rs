@@ -1,5 +1,6 @@
 //! TCP.
 
+use std::io::ErrorKind;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use swarmw_model::PortProtocol::Tcp;
@@ -60,19 +61,63 @@ async fn open_connections_outlive_a_change_of_tasks_and_the_port_itself() {
 }
 
 #[tokio::test]
-async fn without_tasks_a_connection_is_ended_and_later_ones_are_served() {
+async fn without_tasks_connections_are_refused_and_the_port_stays_this_nodes() {
+    let a = Task::tcp(1).await;
+    // On one address, and on all of both families.
+    for address in [HERE, Ipv4Addr::UNSPECIFIED.into()] {
+        let published = Published::at(address, Tcp);
+        // From the beginning: whoever listens is not let in first.
+        published.set(&[]);
+        held(&published).await;
+        for _ in 0..10 {
+            assert_eq!(refusal(&published).await, Some(ErrorKind::ConnectionRefused));
+        }
+        published.set(&[&a]);
+        let (_, mut open) = published.connected().await;
+
+        published.set(&[]);
+        eventually("connections are refused", || async {
+            refusal(&published).await.filter(|why| *why == ErrorKind::ConnectionRefused)
+        })
+        .await;
+        // Its connections have it still.
+        held(&published).await;
+        assert!(echoes(&mut open).await, "a connection from before");
+        assert_eq!(published.ports.errors(), []);
+        published.set(&[&a]);
+        assert_eq!(published.connected().await.0, 1);
+        assert!(published.ports.refused().borrow().is_empty(), "nobody else had it");
+    }
+}
+
+/// Waits until no other process gets the port, though it asks as most servers do.
+async fn held(published: &Published) {
+    eventually("the port is held", || async {
+        let taken = std::net::TcpListener::bind((HERE, published.port));
+        taken.err().filter(|why| why.kind() == ErrorKind::AddrInUse)
+    })
+    .await;
+}
+
+/// Why a connection was not made; none: it was.
+async fn refusal(published: &Published) -> Option<ErrorKind> {
+    let connected = TcpStream::connect((HERE, published.port)).await;
+    connected.err().map(|why| why.kind())
+}
+
+#[tokio::test]
+async fn a_connection_that_no_task_takes_is_reset_and_not_ended() {
     let a = Task::tcp(1).await;
     let published = Published::new(Tcp);
-    published.set(&[]);
+    published.reach.gone.lock().unwrap().insert(a.backend.task);
+    published.set(&[&a]);
     let mut stream = eventually("somebody listens", || async {
         TcpStream::connect((HERE, published.port)).await.ok()
     })
     .await;
     let mut rest = Vec::new();
-    let _ = soon("the end", stream.read_to_end(&mut rest)).await;
-    assert!(rest.is_empty(), "{rest:?}");
-    published.set(&[&a]);
-    assert_eq!(published.connected().await.0, 1);
+    let ended = soon("the end", stream.read_to_end(&mut rest)).await;
+    assert_eq!(ended.map_err(|why| why.kind()), Err(ErrorKind::ConnectionReset));
 }
 
 #[tokio::test]

@@ -1,5 +1,7 @@
 //! UDP.
 
+use std::io::ErrorKind;
+use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use swarmw_model::PortProtocol::{Sctp, Udp};
@@ -78,6 +80,73 @@ async fn a_port_that_comes_back_at_once_is_open_at_once() {
     published.set(&[&b]);
     assert_eq!(ask(&client, &published, b"again").await, 2);
     assert!(!refused.has_changed().unwrap(), "{:?}", *refused.borrow_and_update());
+}
+
+#[tokio::test]
+async fn without_tasks_datagrams_are_refused_and_the_port_stays_this_nodes() {
+    let a = Task::udp(1).await;
+    for address in [HERE, Ipv4Addr::UNSPECIFIED.into()] {
+        let published = Published::at(address, Udp);
+        published.set(&[]);
+        held(&published).await;
+        refused_datagrams(&published).await;
+        published.set(&[&a]);
+        let first = client().await;
+        assert_eq!(ask(&first, &published, b"hello").await, 1);
+        // The session does not keep it, as its task has ended.
+        published.set(&[]);
+        held(&published).await;
+        refused_datagrams(&published).await;
+        assert_eq!(published.ports.errors(), []);
+        published.set(&[&a]);
+        assert_eq!(ask(&first, &published, b"again").await, 1);
+        assert!(published.ports.refused().borrow().is_empty(), "nobody else had it");
+    }
+}
+
+#[tokio::test]
+async fn clients_of_a_task_that_leaves_keep_it_and_there_are_no_others() {
+    let a = Task::udp(1).await;
+    let published = Published::new(Udp);
+    published.set(&[&a]);
+    let first = client().await;
+    assert_eq!(ask(&first, &published, b"hello").await, 1);
+    published.set_with(&[], &[&a]);
+    let asked = published.reach.asked.lock().unwrap().len();
+    let other = client().await;
+    for _ in 0..10 {
+        other.send_to(b"anybody?", (HERE, published.port)).await.unwrap();
+        assert_eq!(ask(&first, &published, b"again").await, 1);
+    }
+    assert_eq!(published.reach.asked.lock().unwrap().len(), asked, "nobody else was led to it");
+    published.set(&[]);
+    refused_datagrams(&published).await;
+}
+
+/// Waits until no other process gets the port.
+async fn held(published: &Published) {
+    eventually("the port is held", || async {
+        let taken = std::net::UdpSocket::bind((HERE, published.port));
+        taken.err().filter(|why| why.kind() == ErrorKind::AddrInUse)
+    })
+    .await;
+}
+
+/// Waits until whoever sends hears that nobody listens.
+async fn refused_datagrams(published: &Published) {
+    let client = client().await;
+    client.connect((HERE, published.port)).await.unwrap();
+    eventually("datagrams are refused", || async {
+        // Either says it.
+        let sent = client.send(b"anybody?").await.map(drop);
+        let mut buffer = [0; 10];
+        let receiving = client.recv(&mut buffer);
+        let received = tokio::time::timeout(Duration::from_millis(200), receiving).await;
+        let received = received.unwrap_or(Ok(0)).map(drop);
+        let why = sent.and(received).err()?;
+        (why.kind() == ErrorKind::ConnectionRefused).then_some(())
+    })
+    .await;
 }
 
 #[tokio::test]

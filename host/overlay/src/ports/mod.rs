@@ -142,7 +142,8 @@ pub struct Ports {
 // === impl DesiredPorts ===
 
 impl DesiredPorts {
-    /// Neither ports nor tasks: nothing should be there.
+    /// Neither ports nor tasks: nothing should be there. Of ports without any task there is the
+    /// table that refuses them.
     pub fn is_nothing(&self) -> bool {
         self.ports.is_empty() && !self.has_ends()
     }

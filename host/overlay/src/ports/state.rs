@@ -174,10 +174,9 @@ impl State {
         if let Some(listing) = nft::list(&settings.nft, &space, TABLE).await? {
             // Whatever else it says.
             let listed = list(&listing, &Fixed::default()).unwrap_or_default();
-            let shut = |device: &str| Sysctl { path: settings::localnet(device), value: "0" };
-            let opened: Vec<_> = listed.table.opened().map(shut).collect();
-            applied.settings += opened.len();
-            settings::write(&space, opened).await?;
+            let shut: Vec<_> = shut(&listed.table, &Table::default()).collect();
+            applied.settings += shut.len();
+            settings::write(&space, shut).await?;
             nft::change(&settings.nft, &space, format!("delete table {TABLE}\n")).await?;
             applied.tables += 1;
         }
@@ -240,9 +239,7 @@ impl State {
         let is_it = |listed: &Listed| listed.table.opened().any(|it| it == desired.bridge);
         let opened = desired.has_ends() && (shut || listed.as_ref().is_some_and(is_it));
         let firewalls = self.firewalls(settings).await;
-        if desired.has_ends()
-            && is_out_of_reach(&settings.nft, &self.machine.inside, &firewalls).await?
-        {
+        if is_out_of_reach(&settings.nft, &self.machine.inside, &firewalls).await? {
             return Err(Error::EngineFirewall);
         }
         Ok(Seen {
@@ -315,16 +312,25 @@ impl State {
         let Difference { steps, lost } = difference(&seen.layout, &layout);
         applied.lost.extend(lost.into_iter().map(Drift::lost));
 
-        // Before anything is forwarded.
-        if !is_whole {
-            self.write(settings, &table, None, &mut applied).await?;
-        }
+        let space = self.machine.inside.clone();
+        // Before the guard goes.
+        let shut: Vec<_> = shut(&found, &table).collect();
+        applied.settings += shut.len();
+        settings::write(&space, shut).await?;
         let (leave, come): (Vec<_>, Vec<_>) = steps.into_iter().partition(is_of_leaving);
+        // Before anything is forwarded. Whom nobody is led to yet user space serves, also if the
+        // kernel refuses something of what follows.
+        let is_new = |step: &Step| matches!(step, Step::AddTunnel { .. });
+        let has_ways = seen.settings.is_empty() && !come.iter().any(is_new);
+        let begun = match is_whole && has_ways {
+            true => begun(&found, &table, &come),
+            false => table.without_ports(),
+        };
+        self.write(settings, &begun, is_whole.then_some(&found), &mut applied).await?;
         let mut there = seen.policy;
         if come.iter().any(is_of_the_device) {
             there.forget_ways();
         }
-        let space = self.machine.inside.clone();
         applied.settings += seen.settings.len();
         let (own, others): (Vec<_>, Vec<_>) = seen
             .settings
@@ -351,11 +357,9 @@ impl State {
             let correction = firewall.correct(program, bridge);
             applied.firewall += correction.make(settings.program(program), &space).await?;
         }
-        if is_whole {
-            self.write(settings, &table, Some(&found), &mut applied).await?;
-        }
-        // Now that nftables stands before it.
+        // Now that nftables stands before it, and while nobody is led by it.
         settings::write(&space, others).await?;
+        self.write(settings, &table, Some(&begun), &mut applied).await?;
         for step in &leave {
             self.machine.step(step).await?;
             applied.count(step);
@@ -390,11 +394,13 @@ impl State {
         let ([_, table], [_, ways]) = (sides, ways);
         let (leave, come): (Vec<_>, Vec<_>) =
             difference(&there, &ways).steps.into_iter().partition(is_of_leaving);
+        let begun = begun(&found, &table, &come);
+        self.write(settings, &begun, Some(&found), &mut applied).await?;
         for step in &come {
             self.machine.step(step).await?;
             applied.count(step);
         }
-        self.write(settings, &table, Some(&found), &mut applied).await?;
+        self.write(settings, &table, Some(&begun), &mut applied).await?;
         for step in &leave {
             self.machine.step(step).await?;
             applied.count(step);
@@ -453,6 +459,19 @@ impl State {
 /// Ways go after nobody is sent there any more; with a device, at once.
 fn is_of_leaving(step: &Step) -> bool {
     matches!(step, Step::RemoveRoute { .. } | Step::RemoveNeighbour { .. } | Step::RemoveEnd { .. })
+}
+
+/// What the table is until the ways are made, which the kernel may refuse: nobody is led to who
+/// went, and nobody is refused who is to be led.
+fn begun(found: &Table, wanted: &Table, come: &[Step]) -> Table {
+    let freed = found.freed_for(wanted);
+    if come.is_empty() { freed } else { freed.without_gone(wanted) }
+}
+
+/// Bridges that took packets to 127.0.0.0/8 because of a table, and are to do so no more.
+fn shut(found: &Table, wanted: &Table) -> impl Iterator<Item = Sysctl> {
+    let went = found.opened().filter(|device| wanted.opened().all(|opened| opened != *device));
+    went.map(|device| Sysctl { path: settings::localnet(device), value: "0" })
 }
 
 fn is_of_the_device(step: &Step) -> bool {
@@ -561,6 +580,22 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
+    use crate::ports::table::Element;
+
+    #[test]
+    fn a_bridge_that_was_opened_is_shut_once_nobody_is_reached_by_it() {
+        let opened = |bridges: &[&str]| {
+            let element = |bridge: &&str| Element {
+                set: "opened".to_owned(),
+                key: (*bridge).to_owned(),
+                value: String::new(),
+            };
+            Table { elements: bridges.iter().map(element).collect(), ..Table::default() }
+        };
+        let shut: Vec<_> = shut(&opened(&["br0", "br1"]), &opened(&["br1", "br2"])).collect();
+        let path = "ipv4/conf/br0/route_localnet".to_owned();
+        assert_eq!(shut, [Sysctl { path, value: "0" }]);
+    }
 
     #[test]
     fn settings_of_a_device_that_is_to_be_made_are_written_with_it() {

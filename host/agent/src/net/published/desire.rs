@@ -77,7 +77,8 @@ pub(in crate::net) fn desired(listed: &Listed, here: &Here<'_>) -> DesiredPorts 
 }
 
 /// A port as the kernel serves it; none: it is left to user space, as there is somebody whom
-/// the kernel does not lead to, or nobody at all. It would be unfair to lead to some only.
+/// the kernel does not lead to. It would be unfair to lead to some only. What nobody serves
+/// the kernel refuses, whatever the machine's firewall says of its own ports.
 fn ends(port: &PublishedPort, here: &Here<'_>, desired: &DesiredPorts) -> Option<PublishedEnds> {
     let has_ended =
         |backend: &Backend| backend.node == here.node && here.ended.contains(&backend.task);
@@ -86,8 +87,8 @@ fn ends(port: &PublishedPort, here: &Here<'_>, desired: &DesiredPorts) -> Option
         serving.map(|backend| Some((reached(backend, here, desired)?, port.target_of(backend))));
     let backends: BTreeSet<_> = reached.collect::<Option<_>>()?;
     // There is a listener, for what kernels do not lead to: [::1] for one.
-    let ends = PublishedEnds { backends, snat: port.snat, user_space: true };
-    (!ends.backends.is_empty()).then_some(ends)
+    let user_space = !backends.is_empty();
+    Some(PublishedEnds { backends, snat: port.snat, user_space })
 }
 
 /// Why the kernel does not serve a port, in a sentence.

@@ -61,9 +61,10 @@ impl KernelPorts {
         (findings, path)
     }
 
-    /// Whether the kernel should have nothing of published ports.
+    /// Whether the kernel should lead no published port to a task, here or elsewhere.
     pub(crate) fn is_unused(&self) -> bool {
-        self.desired().is_nothing()
+        let desired = self.desired();
+        desired.here.is_empty() && desired.elsewhere.is_empty()
     }
 
     /// Whether the kernel serves a port, as it should.

@@ -217,6 +217,26 @@ fn what_a_node_says_of_itself_is_told_with_its_tasks() {
 }
 
 #[test]
+fn a_task_that_has_ipv6_switched_off_is_not_told_as_reached_by_it() {
+    let mut world = World::new();
+    world.describe(1, |d| d.gateway_v6 = true);
+    world.task(1, WEB, 1, Some("10.0.0.7/24"));
+    world.report(1, TaskState::Running);
+    world.update(|spec| {
+        let template = Arc::make_mut(&mut spec.task_template);
+        let container = template.container_spec.as_mut().expect("one");
+        container.sysctls.insert("net.ipv6.conf.all.disable_ipv6".into(), "1".into());
+    });
+    // Of the new template, beside the one that is there yet.
+    world.task(2, WEB, 1, Some("10.0.0.8/24"));
+    world.report(2, TaskState::Running);
+    let mut told: Vec<_> =
+        world.port(8080).backends.iter().map(|one| (one.task.bits(), one.v6)).collect();
+    told.sort_unstable();
+    assert_eq!(told, [(1, true), (2, false)]);
+}
+
+#[test]
 fn the_source_that_tasks_see_is_the_services_choice() {
     let mut world = World::new();
     assert!(!world.port(8080).snat);

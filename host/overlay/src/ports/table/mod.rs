@@ -124,6 +124,36 @@ impl Table {
         part
     }
 
+    /// The same, which leads nobody and refuses nobody: that is left to user space.
+    pub(super) fn without_ports(&self) -> Self {
+        let Self { fixed, elements, .. } = self.clone();
+        Self { fixed, elements, ports: BTreeMap::new() }
+    }
+
+    /// The same, which leaves to user space what it refuses and another does not.
+    pub(super) fn freed_for(&self, wanted: &Self) -> Self {
+        let mut freed = self.clone();
+        let stays = |key: &Key| wanted.ports.get(key).is_some_and(Turns::refuses);
+        freed.ports.retain(|key, turns| !turns.refuses() || stays(key));
+        freed
+    }
+
+    /// The same, which leads to nobody whom another does not lead to: a port without the rest is
+    /// left to user space.
+    pub(super) fn without_gone(mut self, wanted: &Self) -> Self {
+        self.ports.retain(|key, turns| {
+            let after = wanted.ports.get(key);
+            if turns.refuses() || after == Some(&*turns) {
+                return true;
+            }
+            let after: BTreeSet<_> = after.into_iter().flat_map(|after| &after.slots).collect();
+            let stay = turns.slots.iter().filter(|end| after.contains(end)).copied().collect();
+            turns.slots = settled(&turns.slots, stay);
+            !turns.slots.is_empty()
+        });
+        self
+    }
+
     /// Puts something in the place of a part.
     pub(super) fn replace(&mut self, part: &Self, by: Self) {
         for element in &part.elements {
@@ -285,6 +315,14 @@ impl Table {
             }
         }
         gone
+    }
+}
+
+// === impl Turns ===
+
+impl Turns {
+    fn refuses(&self) -> bool {
+        self.slots.is_empty()
     }
 }
 

@@ -111,6 +111,45 @@ fn a_port_without_backends_is_refused_or_left_to_user_space() {
 }
 
 #[test]
+fn a_port_is_refused_no_more_before_the_ways_to_its_tasks_are_made() {
+    let mut desired = desired();
+    desired.ports.insert((Udp, 53), PublishedEnds::default());
+    desired.ports.insert((Tcp, 8080), PublishedEnds::default());
+    let refused = table(&desired, &Table::default());
+    desired.ports.insert((Tcp, 8080), served_by(&[2]));
+    let served = table(&desired, &refused);
+    let begun = refused.freed_for(&served);
+    let wanted = "\
+delete element inet swarmw_ports refused4 { 6 . 8080 }
+delete element inet swarmw_ports refused6 { 6 . 8080 }
+";
+    assert_eq!(begun.change_from(&refused).text, wanted, "the other is refused on");
+    let text = served.change_from(&begun).text;
+    assert!(text.contains("tcp-8080") && !text.contains("refused"), "{text}");
+    assert!(served.freed_for(&refused).change_from(&served).is_empty(), "who is led is led on");
+    // And where nothing is there yet.
+    assert!(served.without_ports().whole().text.contains("10.0.0.12"));
+    assert!(!served.without_ports().whole().text.contains("tcp-8080"));
+}
+
+#[test]
+fn until_ways_are_made_those_who_stay_are_led_to_and_those_who_went_are_not() {
+    let mut desired = desired();
+    desired.ports.insert((Udp, 53), served_by(&[3]));
+    let before = table(&desired, &Table::default());
+    let four = Remote { node: 2, v4: true, v6: true };
+    desired.elsewhere.insert(task(4), four);
+    desired.ports.insert((Tcp, 8080), served_by(&[1, 4]));
+    desired.ports.insert((Udp, 53), served_by(&[4]));
+    let after = table(&desired, &before);
+    let begun = before.clone().without_gone(&after);
+    assert_eq!(slots(&begun, false), ["172.18.0.5"]);
+    assert_eq!(slots(&begun, true), ["fd18::5"]);
+    assert_eq!(begun.ports.len(), 2, "the other has nobody yet: it is left to user space");
+    assert!(after.clone().without_gone(&after).change_from(&after).is_empty());
+}
+
+#[test]
 fn a_task_that_goes_takes_its_flows_with_it() {
     let mut desired = desired();
     let before = table(&desired, &Table::default());

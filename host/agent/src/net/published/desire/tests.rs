@@ -142,6 +142,19 @@ fn a_port_with_somebody_whom_kernels_do_not_lead_to_is_left_to_user_space() {
 }
 
 #[test]
+fn a_task_is_reached_by_ipv6_where_it_has_it_and_the_port_by_the_kernel_all_the_same() {
+    let mut world = World::new();
+    let with = Backend { v6: true, ..backend(6, OTHER) };
+    world.publish(vec![backend(5, OWN), with, backend(7, THIRD)], Vec::new());
+    world.bridge(5, false);
+    let desired = world.desired();
+    let v6: Vec<_> = desired.elsewhere.iter().map(|(task, on)| (*task, on.v6)).collect();
+    assert_eq!(v6, [(ingress(6), true), (ingress(7), false)]);
+    assert_eq!(desired.here[&ingress(5)].v6, None);
+    assert_eq!(desired.ports[&WEB].backends.len(), 3);
+}
+
+#[test]
 fn a_task_is_led_to_on_the_port_that_it_was_made_with() {
     let mut world = World::new();
     let older = Backend { target: 8000, ..backend(6, OTHER) };
@@ -224,9 +237,29 @@ fn a_nodes_own_connections_come_from_where_its_agent_is_too() {
 }
 
 #[test]
-fn nothing_is_there_without_tasks_or_before_the_leader_says_what_the_node_is() {
+fn a_port_without_tasks_is_refused_and_not_left_to_user_space() {
     let mut world = World::new();
+    let refused = OrdMap::unit(WEB, PublishedEnds::default());
     world.publish(Vec::new(), Vec::new());
+    assert_eq!(world.desired().ports, refused);
+    // Those that they have are led on.
+    world.publish(Vec::new(), vec![backend(6, OTHER)]);
+    let desired = world.desired();
+    assert!(desired.elsewhere.contains_key(&ingress(6)));
+    assert_eq!(desired.ports, refused);
+    // Before the leader hears of it.
+    world.bridge(5, false);
+    world.publish(vec![backend(5, OWN)], Vec::new());
+    world.ended.insert(task(5));
+    assert_eq!(world.desired().ports, refused);
+    // Another process has it.
+    world.refused.insert(WEB);
+    assert!(world.desired().is_nothing());
+}
+
+#[test]
+fn nothing_is_there_without_ports_or_before_the_leader_says_what_the_node_is() {
+    let mut world = World::new();
     assert!(world.desired().is_nothing());
     world.publish(vec![backend(6, OTHER)], Vec::new());
     assert!(!world.desired().is_nothing());

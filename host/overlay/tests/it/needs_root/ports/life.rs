@@ -1,10 +1,12 @@
 //! The beginning and the end.
 
+use std::io::ErrorKind;
+
 use swarmw_overlay::{DesiredPorts, Error, Ports};
 
-use super::super::peers::{Connection, ask};
+use super::super::peers::{Connection, Flow, ask, by, serve_on};
 use super::super::world::{ip, within};
-use super::world::World;
+use super::world::{PUBLISHED, World};
 
 async fn served() -> World {
     let mut world = World::new(2).await;
@@ -73,6 +75,53 @@ async fn nothing_is_left_after_the_last_task() {
     // And from the beginning.
     world.apply().await;
     ask(&world.client, "192.168.7.1").expect("an answer");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_any_task_ports_are_refused_by_a_table_alone() {
+    let mut world = World::new(1).await;
+    let space = world.machine(0).to_owned();
+    // The machine says nothing of ports that nobody listens on.
+    for program in ["iptables", "ip6tables"] {
+        for protocol in ["tcp", "udp"] {
+            within(&space, &format!("{program} -A INPUT -p {protocol} --dport 80 -j DROP"));
+        }
+    }
+    let refused = |world: &World| {
+        for to in ["192.168.7.1", "fd77::1"] {
+            let why = ask(&world.client, to).expect_err("nobody").kind();
+            assert_eq!(why, ErrorKind::ConnectionRefused, "TCP to {to}");
+            let why = Flow::open(&world.client, to).ask().expect_err("nobody").kind();
+            assert_eq!(why, ErrorKind::ConnectionRefused, "UDP to {to}");
+        }
+    };
+    world.task(0);
+    // Its container is there, and no task yet.
+    let tasks = std::mem::take(&mut world.tasks);
+    world.publish(&[]);
+    world.apply().await;
+    refused(&world);
+    let before = all(&space);
+    for other in ["swingress", "SWARMW-PORTS", "0x5357"] {
+        assert!(!before.contains(other), "{before}");
+    }
+
+    world.tasks = tasks;
+    world.publish(&[0]);
+    world.apply().await;
+    for to in ["192.168.7.1", "fd77::1"] {
+        ask(&world.client, to).expect("an answer");
+    }
+    let open = || within(&space, "sysctl -n net.ipv4.conf.docker_gwbridge.route_localnet");
+    assert_eq!(open().trim(), "1");
+
+    world.tasks.clear();
+    world.publish(&[]);
+    world.apply().await;
+    refused(&world);
+    assert_eq!(open().trim(), "0", "nothing guards it any more");
+    same(&before, &all(&space));
+    assert_eq!(world.machines[0].ports.check().await.expect("checked"), []);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -147,6 +196,53 @@ async fn an_engine_with_a_firewall_that_cannot_be_told_is_refused() {
     let refused = ports.apply(world.desired(0)).await;
     assert!(matches!(refused, Err(Error::EngineFirewall)), "{refused:?}");
     assert!(!within(space, "nft list tables").contains("swarmw_ports"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn while_the_kernel_refuses_something_of_it_user_space_serves() {
+    let mut world = World::new(2).await;
+    let space = world.machine(0).to_owned();
+    serve_on(&world.machines[0].own, PUBLISHED);
+    ip(&format!("-n {space} link add other type vxlan id 4096 dstport 4789 local 192.168.7.1"));
+    let served = |world: &World| {
+        for (to, from) in [("192.168.7.1", "192.168.7.100"), ("fd77::1", "fd77::100")] {
+            assert_eq!(ask(&world.client, to).expect("an answer"), by("m1", from));
+        }
+    };
+    // Once from nothing, and once when the port was refused before.
+    world.task(1);
+    world.publish(&[0]);
+    for is_refused_before in [false, true] {
+        if is_refused_before {
+            let tasks = std::mem::take(&mut world.tasks);
+            world.publish(&[]);
+            world.apply_on(0).await;
+            let why = ask(&world.client, "192.168.7.1").expect_err("nobody").kind();
+            assert_eq!(why, ErrorKind::ConnectionRefused);
+            world.tasks = tasks;
+            world.publish(&[0]);
+        }
+        // Each time that it is tried.
+        for _ in 0..2 {
+            let applied = world.machines[0].ports.apply(world.desired(0)).await;
+            applied.expect_err("this number of VXLAN is another's");
+            served(&world);
+        }
+    }
+    ip(&format!("-n {space} link delete other"));
+    world.apply().await;
+    assert_eq!(ask(&world.client, "192.168.7.1").expect("an answer").by, "c0");
+    // And if somebody takes the device away, and the number with it.
+    ip(&format!("-n {space} link delete swingress"));
+    ip(&format!("-n {space} link add other type vxlan id 4096 dstport 4789 local 192.168.7.1"));
+    world.machines[0].ports.repair().await.expect_err("it is another's again");
+    served(&world);
+    ip(&format!("-n {space} link delete other"));
+    world.apply().await;
+    for (to, from) in [("192.168.7.1", "192.168.7.100"), ("fd77::1", "fd77::100")] {
+        assert_eq!(ask(&world.client, to).expect("an answer"), by("c0", from));
+    }
+    assert_eq!(world.machines[0].ports.check().await.expect("checked"), []);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -6,10 +6,11 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::time::Duration;
 
 use rustix::net::sockopt;
+use swarmw_model::PortProtocol;
 
-use super::super::peers::{Answer, Connection, Flow, ask, ask_often, by, serve_on};
+use super::super::peers::{Answer, Connection, Flow, ask, ask_often, by, read, serve_on};
 use super::super::sctp;
-use super::super::world::{inside, ip, within};
+use super::super::world::{Container, inside, ip, within};
 use super::world::{PUBLISHED, Service, TARGET, World};
 
 /// Three machines with a task on each.
@@ -43,6 +44,38 @@ async fn each_entry_spreads_over_all_backends_and_they_see_the_client() {
             }
             assert_eq!(counted, each(from, 3), "UDP to {to}");
         }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn ipv6_leads_to_tasks_that_have_it_and_without_one_to_who_listens_or_is_refused() {
+    let mut world = served().await;
+    serve_on(&world.machines[0].own, PUBLISHED);
+    world.lose_v6(1);
+    world.apply().await;
+    let of = |names: &[&str]| -> BTreeMap<Answer, usize> {
+        names.iter().map(|name| (by(name, "fd77::100"), 4)).collect()
+    };
+    for number in 1..=3 {
+        let six = format!("fd77::{number}");
+        assert_eq!(ask_often(&world.client, &six, 8), of(&["c0", "c2"]), "by node {number}");
+        let four = format!("192.168.7.{number}");
+        assert_eq!(ask_often(&world.client, &four, 6), each("192.168.7.100", 2));
+        for _ in 0..4 {
+            assert_ne!(Flow::open(&world.client, &six).ask().expect("an answer").by, "c1");
+        }
+    }
+    // Nobody has it: who listens goes from one family to the other.
+    world.lose_v6(0);
+    world.lose_v6(2);
+    world.apply().await;
+    assert_eq!(ask_often(&world.client, "fd77::1", 4), of(&["m1"]));
+    assert_eq!(ask_often(&world.client, "192.168.7.1", 6), each("192.168.7.100", 2));
+    for entry in ["fd77::2", "fd77::3"] {
+        let refused = ask(&world.client, entry).expect_err("nobody listens").kind();
+        assert_eq!(refused, ErrorKind::ConnectionRefused, "TCP to {entry}");
+        let refused = Flow::open(&world.client, entry).ask().expect_err("nobody listens").kind();
+        assert_eq!(refused, ErrorKind::ConnectionRefused, "UDP to {entry}");
     }
 }
 
@@ -176,6 +209,72 @@ async fn a_service_that_wants_it_sees_the_entry_node() {
     assert_eq!(ask_often(&world.client, "192.168.7.1", 4), BTreeMap::from(seen));
     let seen = [(by("c0", "fd18::1"), 2), (by("c1", "fd53:5700:0:1::1"), 2)];
     assert_eq!(ask_often(&world.client, "fd77::1", 4), BTreeMap::from(seen));
+}
+
+/// `--ingress-source node`: for tasks whose answers would not find the client.
+#[tokio::test(flavor = "multi_thread")]
+async fn of_such_a_service_answers_go_back_by_the_entry_node_and_others_see_the_client() {
+    const BESIDE: u16 = 81;
+    let mut world = served().await;
+    world.publish_as(Service { tasks: vec![1], snat: true, user_space: false });
+    let beside = Service { tasks: vec![1], ..Service::default() };
+    world.published.insert((PortProtocol::Tcp, BESIDE), beside);
+    world.apply().await;
+
+    // What the task's machine says to the client itself, and to the first machine as the client.
+    let (first, second) = (world.machine(0), world.machine(1));
+    for (space, hook) in [(first, "prerouting priority -290"), (second, "postrouting priority 300")]
+    {
+        within(space, "nft add table inet seen");
+        within(space, &format!("nft add chain inet seen packets {{ type filter hook {hook} ; }}"));
+    }
+    for (space, words) in [
+        (first, "iifname swingress ip daddr 192.168.7.1"),
+        (first, "iifname swingress ip6 daddr fd53:5700:0:1::1"),
+        (second, "oifname eth0 ip daddr 192.168.7.100"),
+        (second, "oifname eth0 ip6 daddr fd77::100"),
+    ] {
+        within(space, &format!("nft add rule inet seen packets {words} meta l4proto tcp counter"));
+    }
+    for number in [1, 3] {
+        for (to, node) in [("192.168.7.", "192.168.7."), ("fd77::", "fd53:5700:0:1::")] {
+            let (to, seen) = (format!("{to}{number}"), format!("{node}{number}"));
+            let mut connection = Connection::open(&world.client, &to).expect("a connection");
+            for _ in 0..3 {
+                assert_eq!(connection.ask().expect("an answer"), by("c1", &seen), "by {to}");
+            }
+        }
+    }
+    let silent =
+        |space: &str| within(space, "nft list table inet seen").matches("packets 0 ").count();
+    assert_eq!((silent(first), silent(second)), (0, 2));
+
+    for (to, from) in [("192.168.7.1", "192.168.7.100"), ("fd77::1", "fd77::100")] {
+        assert_eq!(ask_at(&world.client, to, BESIDE), by("c1", from), "the service beside it");
+    }
+    // Connections stay as they began when the service is changed.
+    let mut before = ["192.168.7.1", "fd77::1"]
+        .map(|to| Connection::open(&world.client, to).expect("a connection"));
+    let seen = before.each_mut().map(|connection| connection.ask().expect("an answer"));
+    world.publish(&[1]);
+    world.apply().await;
+    let again = before.each_mut().map(|connection| connection.ask().expect("an answer"));
+    assert_eq!(seen, again);
+    assert_eq!(ask(&world.client, "192.168.7.1").expect("an answer"), by("c1", "192.168.7.100"));
+    assert_eq!(ask(&world.client, "fd77::1").expect("an answer"), by("c1", "fd77::100"));
+}
+
+/// Connects to a port, and asks once.
+fn ask_at(client: &Container, to: &str, port: u16) -> Answer {
+    let to = SocketAddr::new(to.parse().expect("an address"), port);
+    let patience = Duration::from_secs(2);
+    let mut stream =
+        inside(&client.space, || TcpStream::connect_timeout(&to, patience)).expect("a connection");
+    stream.set_read_timeout(Some(patience)).expect("set");
+    stream.write_all(b"?\n").expect("written");
+    let mut said = String::new();
+    BufReader::new(stream).read_line(&mut said).expect("an answer");
+    read(&said).expect("who it is")
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -155,6 +155,14 @@ impl World {
         number
     }
 
+    /// A task's container loses its IPv6.
+    pub fn lose_v6(&mut self, task: usize) {
+        let Task { container, local, .. } = &mut self.tasks[task];
+        if let Some(v6) = local.v6.take() {
+            ip(&format!("-n {} address del {v6}/64 dev eth0", container.space));
+        }
+    }
+
     /// Publishes a port of all protocols, served by tasks.
     pub fn publish(&mut self, tasks: &[usize]) {
         self.publish_as(Service { tasks: tasks.to_vec(), ..Service::default() });
@@ -176,7 +184,8 @@ impl World {
                 here.insert(task.ingress, task.local);
             } else {
                 let node = self.machines[task.machine].number;
-                elsewhere.insert(task.ingress, Remote { node, v4: true, v6: true });
+                let (v4, v6) = (task.local.v4.is_some(), task.local.v6.is_some());
+                elsewhere.insert(task.ingress, Remote { node, v4, v6 });
             }
         }
         let ports = self.published.iter().map(|(port, service)| {
