@@ -82,7 +82,7 @@ impl Served {
 
     /// Nobody has anything to do with the port any more, if nobody `keeps` what he has.
     pub(crate) fn is_over(&self, keeps: bool) -> bool {
-        !self.are_some() && !(self.leaves && keeps)
+        !(self.are_some() || self.leaves && keeps)
     }
 }
 
