@@ -110,7 +110,7 @@ mod tests {
         let spec: swarmw_model::ClusterSpec = Default::default();
         let mut keys = Vec::new();
         collect(&json!(spec), &mut keys);
-        let service = crate::services::shown(&full_service(), true);
+        let service = crate::services::shown_with_defaults(&full_service());
         collect(&service["Spec"], &mut keys);
         for key in keys {
             assert!(FIELDS.contains(&key.as_str()), "{key}");

@@ -109,6 +109,12 @@ pub(crate) fn tell_service(version: ApiVersion, service: &mut Value) {
     }
 }
 
+/// Whether a version of the API has all that services and their templates have, so that
+/// nothing need be left out.
+pub(crate) fn has_whole_services(version: ApiVersion) -> bool {
+    SERVICE.iter().chain(TEMPLATE).all(|field| field.since <= version)
+}
+
 /// Leaves out of a task's template what is later than the request.
 pub(crate) fn tell_template(version: ApiVersion, template: &mut Value) {
     strip(version, TEMPLATE, template);

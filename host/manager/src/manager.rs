@@ -111,9 +111,7 @@ impl Manager {
     /// The disk.
     pub async fn resume_alone(config: ManagerConfig, raft_id: u64) -> Result<Self, ManagerError> {
         let member = RaftMember { raft_id, addr: config.address.clone() };
-        let change = Change::KeepManager { id: config.node, member };
-        let at = config.ambient.now();
-        let first = Transaction { at, request: None, changes: vec![change] };
+        let first = Transaction::alone(config.ambient.now(), config.node, member);
         let manager = Self::begin(config, raft_id, Some(first)).await?;
         manager.run();
         Ok(manager)

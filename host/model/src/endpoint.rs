@@ -13,7 +13,6 @@ use crate::{NetworkAttachmentConfig, NetworkPeer, NodeId, TaskId, VirtualIp};
 #[serde(rename_all = "PascalCase", default)]
 pub struct EndpointSpec {
     /// One virtual address, or the tasks' own by name.
-    #[serde(skip_serializing_if = "is_default")]
     pub mode: ResolutionMode,
     /// Ports wanted.
     #[serde(deserialize_with = "null_as_default", skip_serializing_if = "Vec::is_empty")]

@@ -11,7 +11,7 @@ use crate::json::{is_default, null_as_default};
 #[serde(rename_all = "PascalCase", default)]
 pub struct Mount {
     /// What is mounted.
-    #[serde(rename = "Type", skip_serializing_if = "is_default")]
+    #[serde(rename = "Type")]
     pub kind: MountKind,
     /// A path of the node for binds, a volume's name for volumes.
     #[serde(skip_serializing_if = "String::is_empty")]

@@ -182,7 +182,6 @@ pub struct TaskSpec {
 #[serde(rename_all = "PascalCase", default)]
 pub struct RestartPolicy {
     /// When a task is replaced.
-    #[serde(skip_serializing_if = "is_default")]
     pub condition: RestartCondition,
     /// Before the replacement starts; absent for 5 s.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -246,8 +246,7 @@ async fn keep_udp(address: SocketAddr, job: &Job, say: &impl Fn(Option<String>))
     }
     let socket = listen::udp(address)?;
     say(None);
-    udp::serve(socket, job).await;
-    Ok(())
+    udp::serve(socket, job).await
 }
 
 /// Holds a port until somebody serves it.

@@ -1,8 +1,9 @@
-//! UDP: a session per client address.
+//! UDP: a session per client and the address that it asks.
 
 mod sessions;
+mod socket;
 
-use std::net::SocketAddr;
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,6 +15,7 @@ use tracing::debug;
 use crate::Datagrams;
 use crate::ports::Job;
 use sessions::Sessions;
+use socket::{Caller, Socket};
 
 /// A session without datagrams for so long ends.
 pub const SESSION_IDLE: Duration = Duration::from_secs(30);
@@ -27,8 +29,11 @@ const DATAGRAM_MAX: usize = 65_535;
 /// Forwards until the port is closed or nobody serves it, and returns when the socket is
 /// closed: its sessions have ended by then. While tasks leave, their clients keep them, and who
 /// has none yet is not heard: the kernel could not tell both apart.
-pub(crate) async fn serve(socket: UdpSocket, job: &Job) {
-    let socket = Arc::new(socket);
+///
+/// # Errors
+/// The kernel does not tell at which address a datagram was asked for.
+pub(crate) async fn serve(socket: UdpSocket, job: &Job) -> io::Result<()> {
+    let socket = Arc::new(Socket::new(socket)?);
     let mut served = job.backends.follow();
     let mut sessions = Sessions::default();
     let mut conversations = JoinSet::new();
@@ -39,23 +44,23 @@ pub(crate) async fn serve(socket: UdpSocket, job: &Job) {
             () = job.close.cancelled() => break,
             _ = served.wait_for(|served| served.is_over(keeps)) => break,
             Some(ended) = conversations.join_next() => {
-                if let Ok(client) = ended {
-                    sessions.forget_ended(client);
+                if let Ok(caller) = ended {
+                    sessions.forget_ended(caller);
                 }
                 continue;
             }
-            received = socket.recv_from(&mut buffer) => received,
+            received = socket.receive(&mut buffer) => received,
         };
-        let Ok((size, client)) = received else { continue };
-        if !job.backends.are_some() && !sessions.has(client) {
+        let Ok((size, caller)) = received else { continue };
+        if !job.backends.are_some() && !sessions.has(caller) {
             continue;
         }
-        let session = sessions.heard(client, || {
+        let session = sessions.heard(caller, || {
             let (session, datagrams) = mpsc::channel(WAITING_MAX);
             let (socket, job) = (socket.clone(), job.clone());
             conversations.spawn(async move {
-                converse(&socket, client, job, datagrams).await;
-                client
+                converse(&socket, caller, job, datagrams).await;
+                caller
             });
             session
         });
@@ -63,11 +68,12 @@ pub(crate) async fn serve(socket: UdpSocket, job: &Job) {
         let _ = session.try_send(buffer[..size].to_vec());
     }
     conversations.shutdown().await;
+    Ok(())
 }
 
 async fn converse(
-    socket: &UdpSocket,
-    client: SocketAddr,
+    socket: &Socket,
+    caller: Caller,
     job: Job,
     mut from_client: mpsc::Receiver<Vec<u8>>,
 ) {
@@ -80,12 +86,12 @@ async fn converse(
                 None => return,
             },
             answer = task.receive() => match answer {
-                Ok(answer) => socket.send_to(&answer, client).await.map(drop),
+                Ok(answer) => socket.answer(&answer, caller).await,
                 Err(error) => Err(error),
             },
         };
         if let Err(error) = moved {
-            debug!(%client, %error, "a UDP session ends");
+            debug!(client = %caller.client, %error, "a UDP session ends");
             return;
         }
     }

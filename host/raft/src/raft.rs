@@ -239,7 +239,8 @@ impl Raft {
 
     /// Refuses what comes from a seat that was given up. Such a manager may not have
     /// heard of it, and a majority of such managers would undo what was written
-    /// since. A seat that this manager has not heard of yet is believed: it may lag.
+    /// since. A seat that this manager has not heard of yet is believed: it may lag, unless
+    /// it went on alone, see [`Transaction::alone`].
     fn seated(&self, vote: &Vote) -> Result<(), PeerError> {
         let seat = vote.leader_id.voted_for;
         if self.inner.voter_ids().any(|id| id == seat) {

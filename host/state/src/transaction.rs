@@ -495,6 +495,17 @@ impl<I> Successor<I> {
 // === impl Transaction ===
 
 impl Transaction {
+    /// With which a manager goes on alone: every other one becomes a worker without a seat.
+    ///
+    /// It may have missed seats that were given before. So that it takes no message of theirs,
+    /// and gives none of them again, those that it gives are numbered from now on by
+    /// milliseconds: so many, nobody had.
+    pub fn alone(at: Time, id: NodeId, member: RaftMember) -> Self {
+        let beyond = RaftMember { raft_id: at.as_millis(), ..member.clone() };
+        let skip = Change::SetNodeRole { id, role: NodeRole::Manager, member: Some(beyond) };
+        Self { at, request: None, changes: vec![skip, Change::KeepManager { id, member }] }
+    }
+
     /// Cuts decisions into transactions within [`TRANSACTION_CHANGES`] and
     /// [`TRANSACTION_BYTES`], keeping their order.
     pub fn cut(at: Time, changes: Vec<Change>) -> Vec<Self> {

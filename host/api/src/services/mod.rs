@@ -6,7 +6,8 @@ mod pin;
 mod shape;
 mod write;
 
-pub(crate) use shape::{shown, shown_template};
+use shape::Status;
+pub(crate) use shape::{ShownTemplate, shown, shown_with_defaults};
 pub(crate) use write::{create, remove, spec_of, update};
 
 use axum::extract::{Path, Request, State};
@@ -62,12 +63,8 @@ pub(crate) async fn list(State(host): State<Host>, request: Request) -> Reply {
     let Cut { items, head } = page.cut(found, |service| service.id);
     let revision = state.index();
     let listed = reply::list(items, move |text, service| {
-        let mut value = shown(service, false);
-        since::tell_service(version, &mut value);
-        if with_status {
-            value["ServiceStatus"] = shape::status(&state, service);
-        }
-        reply::write(text, &value);
+        let status = with_status.then(|| Status::of(service, &state));
+        shape::write(text, service, status, version);
     })?;
     Ok(at(revision, head.on(listed)))
 }

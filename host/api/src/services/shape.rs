@@ -1,120 +1,161 @@
-//! Services and task templates as they are answered.
+//! Services and task templates as they are answered. A list may have thousands: what an
+//! answer has is lent by the stored objects, and written as it is.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use serde_json::{Map, Value, json};
+use serde::Serialize;
+use serde_json::{Value, json};
 
 use swarmw_model::{
-    DEFAULT_MONITOR, DEFAULT_RESTART_DELAY, DEFAULT_STOP_GRACE_PERIOD, DnsConfig, Duration,
-    Endpoint, NodeState, Service, ServiceMode, ServiceSpec, TaskSpec, TaskState, UpdateConfig,
-    Version,
+    ContainerSpec, DEFAULT_MONITOR, DEFAULT_RESTART_DELAY, DEFAULT_STOP_GRACE_PERIOD, DnsConfig,
+    Driver, Duration, Endpoint, EndpointSpec, JobStatus, NetworkAttachmentConfig, NodeState,
+    Placement, PortConfig, ResourceRequirements, RestartCondition, RestartPolicy, Service,
+    ServiceId, ServiceMode, ServiceSpec, SwarmwOptions, TaskSpec, TaskState, Time, UpdateConfig,
+    UpdateStatus, Version, VirtualIp,
 };
 use swarmw_state::State;
 
-/// A service as it is answered: without registry credentials, with the words that
-/// our types leave out because they are defaults, and `with_defaults` for what the
-/// operator left open too.
-pub(crate) fn shown(service: &Service, with_defaults: bool) -> Value {
-    let Service {
-        id,
-        version,
-        created_at,
-        updated_at,
-        spec,
-        previous_spec,
-        endpoint,
-        update_status,
-        job_status,
-        spec_version,
-        previous_spec_version,
-    } = service;
-    let mut shown = Map::new();
-    let mut set = |key: &str, value: Value| shown.insert(key.to_owned(), value);
-    set("ID", json!(id));
-    set("Version", json!(version));
-    set("CreatedAt", json!(created_at));
-    set("UpdatedAt", json!(updated_at));
-    set("Spec", shown_spec(spec, with_defaults));
-    if let Some(previous) = previous_spec {
-        set("PreviousSpec", shown_spec(previous, with_defaults));
+use crate::reply;
+use crate::since;
+use crate::version::ApiVersion;
+
+/// Adds a service to a text, as this version of the API has it.
+pub(crate) fn write(
+    text: &mut Vec<u8>,
+    service: &Service,
+    status: Option<Status>,
+    version: ApiVersion,
+) {
+    let shown = Shown { service_status: status, ..Shown::of(service) };
+    if since::has_whole_services(version) {
+        return reply::write(text, &shown);
     }
-    set("Endpoint", shown_endpoint(endpoint, spec));
-    if let Some(status) = update_status {
-        set("UpdateStatus", json!(status));
-    }
-    if let Some(status) = job_status {
-        set("JobStatus", json!(status));
-    }
-    set("SpecVersion", json!(spec_version));
-    if *previous_spec_version != Version::default() {
-        set("PreviousSpecVersion", json!(previous_spec_version));
-    }
-    Value::Object(shown)
+    let mut value = json!(shown);
+    since::tell_service(version, &mut value);
+    reply::write(text, &value);
 }
 
-fn shown_endpoint(endpoint: &Endpoint, of: &ServiceSpec) -> Value {
-    let mut value = json!(endpoint);
-    if let Some(fields) = value.as_object_mut() {
-        // What only the cluster itself asks of a service that leaves a network.
-        fields.remove("Leaving");
-    }
-    // Docker's is empty where nothing was asked.
-    if let Some(spec) = value.get_mut("Spec").filter(|_| of.endpoint_spec.is_some()) {
-        set_absent(spec, "Mode", json!("vip"));
-    }
-    value
+/// A service as it is answered.
+pub(crate) fn shown(service: &Service) -> Value {
+    json!(Shown::of(service))
 }
 
-fn shown_spec(spec: &ServiceSpec, with_defaults: bool) -> Value {
-    let mut value = match with_defaults {
-        true => {
-            let mut spec = spec.clone();
-            insert_defaults(&mut spec);
-            json!(spec)
-        }
-        false => json!(spec),
-    };
-    if let Some(template) = value.get_mut("TaskTemplate") {
-        finish_template(template);
-    }
-    if let Some(endpoint) = value.get_mut("EndpointSpec") {
-        set_absent(endpoint, "Mode", json!("vip"));
-    }
-    value
+/// A service as it is answered, with what Swarm does where the operator left it open.
+pub(crate) fn shown_with_defaults(service: &Service) -> Value {
+    let mut service = service.clone();
+    insert_defaults(&mut service.spec);
+    service.previous_spec.iter_mut().for_each(insert_defaults);
+    shown(&service)
 }
 
-/// A task's or service's template as it is answered.
-pub(crate) fn shown_template(template: &TaskSpec) -> Value {
-    let mut value = json!(template);
-    finish_template(&mut value);
-    value
+/// A service as it is answered: without registry credentials, and with the words that our
+/// types leave out because they are defaults.
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct Shown<'s> {
+    #[serde(rename = "ID")]
+    id: ServiceId,
+    version: Version,
+    created_at: Time,
+    updated_at: Time,
+    spec: ShownSpec<'s>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    previous_spec: Option<ShownSpec<'s>>,
+    endpoint: ShownEndpoint<'s>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    update_status: Option<&'s UpdateStatus>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    job_status: Option<JobStatus>,
+    spec_version: Version,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    previous_spec_version: Option<Version>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    service_status: Option<Status>,
 }
 
-/// Makes of a template as it is stored one as it is answered: without registry credentials.
-fn finish_template(value: &mut Value) {
-    if let Some(map) = value.as_object_mut() {
-        map.remove("RegistryAuth");
-        map.remove("ContainerOptions");
-    }
-    if let Some(policy) = value.get_mut("RestartPolicy") {
-        set_absent(policy, "Condition", json!("any"));
-        set_absent(policy, "MaxAttempts", json!(0));
-    }
-    let Some(container) = value.get_mut("ContainerSpec") else { return };
-    if let Some(privileges) = container.get_mut("Privileges") {
-        set_absent(privileges, "CredentialSpec", Value::Null);
-        set_absent(privileges, "SELinuxContext", Value::Null);
-    }
-    for mount in container.get_mut("Mounts").and_then(Value::as_array_mut).into_iter().flatten() {
-        set_absent(mount, "Type", json!("volume"));
-    }
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct ShownSpec<'s> {
+    name: &'s str,
+    labels: &'s BTreeMap<String, String>,
+    task_template: ShownTemplate<'s>,
+    mode: &'s ServiceMode,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    update_config: Option<&'s UpdateConfig>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rollback_config: Option<&'s UpdateConfig>,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    networks: &'s [NetworkAttachmentConfig],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    endpoint_spec: Option<&'s EndpointSpec>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    swarmw: Option<&'s SwarmwOptions>,
 }
 
-fn set_absent(object: &mut Value, key: &str, value: Value) {
-    if let Some(map) = object.as_object_mut() {
-        map.entry(key).or_insert(value);
-    }
+/// A task's or service's template as it is answered: without registry credentials, and
+/// without the options that the service's spec has.
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub(crate) struct ShownTemplate<'t> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    container_spec: Option<&'t ContainerSpec>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    plugin_spec: Option<&'t Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    resources: Option<&'t ResourceRequirements>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    restart_policy: Option<ShownRestarts>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    placement: Option<&'t Placement>,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    networks: &'t [NetworkAttachmentConfig],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    log_driver: Option<&'t Driver>,
+    force_update: u64,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    runtime: &'t str,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct ShownRestarts {
+    condition: RestartCondition,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    delay: Option<Duration>,
+    /// 0 for no limit, where ours has none.
+    max_attempts: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    window: Option<Duration>,
+}
+
+/// An endpoint, without what only the cluster itself asks of a service that leaves a network.
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct ShownEndpoint<'s> {
+    spec: AskedEndpoint<'s>,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    ports: &'s [PortConfig],
+    #[serde(rename = "VirtualIPs", skip_serializing_if = "<[_]>::is_empty")]
+    virtual_ips: &'s [VirtualIp],
+}
+
+/// What was asked of an endpoint. Docker's is empty where nothing was.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum AskedEndpoint<'s> {
+    This(&'s EndpointSpec),
+    Nothing {},
+}
+
+/// How many tasks of a service run and should, and of a job's present time, in how many
+/// slots one has ended well: `ServiceStatus`.
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub(crate) struct Status {
+    running_tasks: u64,
+    desired_tasks: u64,
+    completed_tasks: usize,
 }
 
 /// What Swarm does where the operator left it open.
@@ -147,38 +188,152 @@ fn insert_defaults(spec: &mut ServiceSpec) {
     }
 }
 
-/// How many tasks of a service run and should, and of a job's present time, in how many
-/// slots one has ended well: `ServiceStatus`. Tasks on nodes that are down still say that
-/// they run; they are not counted.
-pub(crate) fn status(state: &State, service: &Service) -> Value {
-    let mut running = 0;
-    let mut wanted = 0;
-    let mut completed = BTreeSet::new();
-    let iteration = service.job_status.map(|status| status.job_iteration);
-    for task in state.tasks_of_service(service.id).filter(|t| t.job_iteration == iteration) {
-        let down = task
-            .node_id
-            .and_then(|node| state.node(node))
-            .is_none_or(|node| node.status.state == NodeState::Down);
-        if task.status.state == TaskState::Running && !down {
-            running += 1;
-        }
-        if task.is_wanted() && (iteration.is_none() || !task.status.state.is_terminal()) {
-            wanted += 1;
-        }
-        if iteration.is_some() && task.status.state == TaskState::Complete {
-            completed.insert(task.slot());
+// === impl Shown ===
+
+impl<'s> Shown<'s> {
+    fn of(service: &'s Service) -> Self {
+        let Service {
+            id,
+            version,
+            created_at,
+            updated_at,
+            spec,
+            previous_spec,
+            endpoint,
+            update_status,
+            job_status,
+            spec_version,
+            previous_spec_version,
+        } = service;
+        let has_previous = *previous_spec_version != Version::default();
+        Self {
+            id: *id,
+            version: *version,
+            created_at: *created_at,
+            updated_at: *updated_at,
+            spec: ShownSpec::of(spec),
+            previous_spec: previous_spec.as_ref().map(ShownSpec::of),
+            endpoint: ShownEndpoint::of(endpoint, spec),
+            update_status: update_status.as_ref(),
+            job_status: *job_status,
+            spec_version: *spec_version,
+            previous_spec_version: has_previous.then_some(*previous_spec_version),
+            service_status: None,
         }
     }
-    let desired = match &service.spec.mode {
-        ServiceMode::Replicated(_) => service.spec.replicas().unwrap_or(wanted),
-        // Swarm's: how many may run at a time, however many are left.
-        ServiceMode::ReplicatedJob(job) => job.at_a_time(),
-        ServiceMode::Global(_) | ServiceMode::GlobalJob(_) => wanted,
-    };
-    let mut status = Map::new();
-    status.insert("RunningTasks".to_owned(), json!(running));
-    status.insert("DesiredTasks".to_owned(), json!(desired));
-    status.insert("CompletedTasks".to_owned(), json!(completed.len()));
-    Value::Object(status)
+}
+
+// === impl ShownSpec ===
+
+impl<'s> ShownSpec<'s> {
+    fn of(spec: &'s ServiceSpec) -> Self {
+        let ServiceSpec {
+            name,
+            labels,
+            task_template,
+            mode,
+            update_config,
+            rollback_config,
+            networks,
+            endpoint_spec,
+            swarmw,
+        } = spec;
+        Self {
+            name,
+            labels,
+            task_template: ShownTemplate::of(task_template),
+            mode,
+            update_config: update_config.as_ref(),
+            rollback_config: rollback_config.as_ref(),
+            networks,
+            endpoint_spec: endpoint_spec.as_ref(),
+            swarmw: swarmw.as_ref(),
+        }
+    }
+}
+
+// === impl ShownTemplate ===
+
+impl<'t> ShownTemplate<'t> {
+    pub(crate) fn of(template: &'t TaskSpec) -> Self {
+        let TaskSpec {
+            container_spec,
+            plugin_spec,
+            resources,
+            restart_policy,
+            placement,
+            networks,
+            log_driver,
+            force_update,
+            runtime,
+            registry_auth: _,
+            options: _,
+        } = template;
+        Self {
+            container_spec: container_spec.as_ref(),
+            plugin_spec: plugin_spec.as_ref(),
+            resources: resources.as_ref(),
+            restart_policy: restart_policy.as_ref().map(ShownRestarts::of),
+            placement: placement.as_ref(),
+            networks,
+            log_driver: log_driver.as_ref(),
+            force_update: *force_update,
+            runtime,
+        }
+    }
+}
+
+// === impl ShownRestarts ===
+
+impl ShownRestarts {
+    fn of(policy: &RestartPolicy) -> Self {
+        let RestartPolicy { condition, delay, max_attempts, window } = *policy;
+        Self { condition, delay, max_attempts: max_attempts.unwrap_or(0), window }
+    }
+}
+
+// === impl ShownEndpoint ===
+
+impl<'s> ShownEndpoint<'s> {
+    fn of(endpoint: &'s Endpoint, of: &ServiceSpec) -> Self {
+        let Endpoint { spec, ports, virtual_ips, leaving: _ } = endpoint;
+        let spec = match of.endpoint_spec {
+            Some(_) => AskedEndpoint::This(spec),
+            None => AskedEndpoint::Nothing {},
+        };
+        Self { spec, ports, virtual_ips }
+    }
+}
+
+// === impl Status ===
+
+impl Status {
+    /// Tasks on nodes that are down still say that they run; they are not counted.
+    pub(crate) fn of(service: &Service, state: &State) -> Self {
+        let (mut running_tasks, mut wanted) = (0, 0);
+        let mut completed = BTreeSet::new();
+        let iteration = service.job_status.map(|status| status.job_iteration);
+        for task in state.tasks_of_service(service.id).filter(|t| t.job_iteration == iteration) {
+            let down = task
+                .node_id
+                .and_then(|node| state.node(node))
+                .is_none_or(|node| node.status.state == NodeState::Down);
+            if task.status.state == TaskState::Running && !down {
+                running_tasks += 1;
+            }
+            if task.is_wanted() && (iteration.is_none() || !task.status.state.is_terminal()) {
+                wanted += 1;
+            }
+            if iteration.is_some() && task.status.state == TaskState::Complete {
+                completed.insert(task.slot());
+            }
+        }
+        let desired_tasks = match &service.spec.mode {
+            ServiceMode::Replicated(_) => service.spec.replicas().unwrap_or(wanted),
+            // Swarm's: how many may run at a time, however many are left.
+            ServiceMode::ReplicatedJob(job) => job.at_a_time(),
+            ServiceMode::Global(_) | ServiceMode::GlobalJob(_) => wanted,
+        };
+        Self { running_tasks, desired_tasks, completed_tasks: completed.len() }
+    }
 }

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use serde::Serialize;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use swarmw_model::{
     GenericResource, NetworkAttachment, NetworkId, NodeId, ServiceFacts, ServiceId, Task, TaskId,
@@ -17,7 +17,7 @@ use swarmw_state::State as Cluster;
 
 use crate::networks;
 use crate::reply;
-use crate::services::shown_template;
+use crate::services::ShownTemplate;
 use crate::since;
 use crate::version::ApiVersion;
 
@@ -120,7 +120,11 @@ impl Writer {
         }
         let version = self.version;
         let kept = self.templates.entry(address).or_insert_with(|| {
-            let mut shown = shown_template(template);
+            let shown = ShownTemplate::of(template);
+            if since::has_whole_services(version) {
+                return (template.clone(), reply::json(&shown));
+            }
+            let mut shown = json!(shown);
             since::tell_template(version, &mut shown);
             (template.clone(), reply::json(&shown))
         });
@@ -185,7 +189,6 @@ impl<'t> Tail<'t> {
 mod tests {
     use super::*;
     use crate::version::MAXIMUM;
-    use serde_json::json;
 
     fn task() -> Task {
         serde_json::from_value(json!({
@@ -215,7 +218,7 @@ mod tests {
         for (key, value) in stored.as_object().expect("an object") {
             match key.as_str() {
                 "Attachments" => assert!(shown.get(key).is_none()),
-                "Spec" => assert_eq!(shown[key], shown_template(&task.spec)),
+                "Spec" => assert_eq!(shown[key], json!(ShownTemplate::of(&task.spec))),
                 "Status" => {
                     let mut status = value.clone();
                     status["PortStatus"] = json!({});

@@ -2,11 +2,11 @@
 //! reached is when that matters.
 
 use std::collections::{BTreeMap, HashMap};
-use std::net::SocketAddr;
 
 use tokio::sync::mpsc;
 
 use super::SESSIONS_MAX;
+use super::socket::Caller;
 
 /// Datagrams for a session.
 type Datagrams = mpsc::Sender<Vec<u8>>;
@@ -14,9 +14,9 @@ type Datagrams = mpsc::Sender<Vec<u8>>;
 /// The sessions of a port.
 #[derive(Default)]
 pub(super) struct Sessions {
-    of: HashMap<SocketAddr, Session>,
+    of: HashMap<Caller, Session>,
     /// All of them by when they were heard last, the one longest silent first.
-    heard: BTreeMap<u64, SocketAddr>,
+    heard: BTreeMap<u64, Caller>,
     /// Of the next datagram.
     number: u64,
 }
@@ -34,33 +34,33 @@ impl Sessions {
     /// then, the one longest silent goes.
     pub(super) fn heard(
         &mut self,
-        client: SocketAddr,
+        caller: Caller,
         begin: impl FnOnce() -> Datagrams,
     ) -> &Datagrams {
-        self.forget_ended(client);
-        if !self.of.contains_key(&client) && self.of.len() >= SESSIONS_MAX {
+        self.forget_ended(caller);
+        if !self.of.contains_key(&caller) && self.of.len() >= SESSIONS_MAX {
             let silent = self.heard.pop_first();
-            silent.and_then(|(_, client)| self.of.remove(&client));
+            silent.and_then(|(_, caller)| self.of.remove(&caller));
         }
         self.number += 1;
         let heard = self.number;
         let session =
-            self.of.entry(client).or_insert_with(|| Session { datagrams: begin(), heard });
+            self.of.entry(caller).or_insert_with(|| Session { datagrams: begin(), heard });
         self.heard.remove(&session.heard);
-        self.heard.insert(heard, client);
+        self.heard.insert(heard, caller);
         session.heard = heard;
         &session.datagrams
     }
 
-    /// Whether a client has a session.
-    pub(super) fn has(&self, client: SocketAddr) -> bool {
-        self.of.get(&client).is_some_and(|session| !session.datagrams.is_closed())
+    /// Whether a caller has a session.
+    pub(super) fn has(&self, caller: Caller) -> bool {
+        self.of.get(&caller).is_some_and(|session| !session.datagrams.is_closed())
     }
 
     /// Forgets a client's session if it has ended: it may have another by now.
-    pub(super) fn forget_ended(&mut self, client: SocketAddr) {
-        if self.of.get(&client).is_some_and(|session| session.datagrams.is_closed())
-            && let Some(ended) = self.of.remove(&client)
+    pub(super) fn forget_ended(&mut self, caller: Caller) {
+        if self.of.get(&caller).is_some_and(|session| session.datagrams.is_closed())
+            && let Some(ended) = self.of.remove(&caller)
         {
             self.heard.remove(&ended.heard);
         }
@@ -73,9 +73,9 @@ mod tests {
 
     use super::*;
 
-    fn client(number: usize) -> SocketAddr {
+    fn client(number: usize) -> Caller {
         let number = u32::try_from(number).expect("few");
-        (std::net::Ipv4Addr::from(0x0a00_0000 + number), 1_000).into()
+        Caller::of((std::net::Ipv4Addr::from(0x0a00_0000 + number), 1_000).into())
     }
 
     /// So many clients with a session each, and what hears them.

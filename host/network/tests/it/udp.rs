@@ -1,11 +1,12 @@
 //! UDP.
 
 use std::io::ErrorKind;
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
 use swarmw_model::PortProtocol::{Sctp, Udp};
 use tokio::net::UdpSocket;
+use tokio::time::timeout;
 
 use crate::support::*;
 
@@ -15,7 +16,7 @@ async fn ask(client: &UdpSocket, published: &Published, text: &[u8]) -> u8 {
         client.send_to(text, (HERE, published.port)).await.ok()?;
         let mut buffer = [0; 2_000];
         let receiving = client.recv_from(&mut buffer);
-        let (size, _) = tokio::time::timeout(Duration::from_secs(1), receiving).await.ok()?.ok()?;
+        let (size, _) = timeout(Duration::from_secs(1), receiving).await.ok()?.ok()?;
         (&buffer[1..size] == text).then_some(buffer[0])
     })
     .await
@@ -121,6 +122,36 @@ async fn clients_of_a_task_that_leaves_keep_it_and_there_are_no_others() {
     assert_eq!(published.reach.asked.lock().unwrap().len(), asked, "nobody else was led to it");
     published.set(&[]);
     refused_datagrams(&published).await;
+}
+
+#[tokio::test]
+async fn answers_come_from_the_address_that_was_asked() {
+    let (a, b) = (Task::udp(1).await, Task::udp(2).await);
+    let published = Published::at(Ipv4Addr::UNSPECIFIED.into(), Udp);
+    published.set(&[&a, &b]);
+    let (v4, v6) = (client().await, UdpSocket::bind((Ipv6Addr::LOCALHOST, 0)).await.unwrap());
+    let mut tasks = Vec::new();
+    // To a client here the kernel itself would answer from 127.0.0.1 each time. Who asks at
+    // another address begins another conversation.
+    let addresses: [(&UdpSocket, IpAddr); 4] = [
+        (&v4, HERE),
+        (&v4, Ipv4Addr::new(127, 0, 0, 2).into()),
+        (&v4, Ipv4Addr::new(127, 9, 8, 7).into()),
+        (&v6, Ipv6Addr::LOCALHOST.into()),
+    ];
+    for (client, address) in addresses {
+        let asked = SocketAddr::new(address, published.port);
+        let (task, from) = eventually("an answer", || async {
+            client.send_to(b"hello", asked).await.unwrap();
+            let mut answer = [0; 100];
+            let heard = timeout(Duration::from_millis(200), client.recv_from(&mut answer)).await;
+            heard.ok().map(|heard| (answer[0], heard.unwrap().1))
+        })
+        .await;
+        assert_eq!(from, asked);
+        tasks.push(task);
+    }
+    assert_eq!(count(tasks), [(1, 2), (2, 2)].into(), "in turn");
 }
 
 /// Waits until no other process gets the port.

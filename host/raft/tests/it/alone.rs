@@ -1,5 +1,7 @@
 //! A manager that goes on when the others are gone for good.
 
+use std::ops::RangeInclusive;
+
 use swarmw_model::{
     Node, NodeDescription, NodeId, NodeRole, NodeSpec, NodeStatus, RaftMember, Time, Version,
 };
@@ -20,7 +22,17 @@ fn member(raft_id: u64) -> RaftMember {
 /// Three managers that hold their seats in the state too.
 async fn seated(timing: Timing) -> Cluster {
     let cluster = Cluster::with(3, timing).await;
-    let seats = (1..=3).map(|id| {
+    sit(&cluster, 1..=3).await;
+    eventually("all managers know of the seats", || async {
+        (1..=3).all(|id| seats(&cluster.raft(id)) == [1, 2, 3]).then_some(())
+    })
+    .await;
+    cluster
+}
+
+/// Gives members of Raft their seats in the state. A majority has them then.
+async fn sit(cluster: &Cluster, raft_ids: RangeInclusive<u64>) {
+    let seats = raft_ids.map(|id| {
         Change::AddNode(Box::new(Node {
             id: node(id),
             version: Version::default(),
@@ -39,17 +51,11 @@ async fn seated(timing: Timing) -> Cluster {
         cluster.leader().await.propose(seats.clone()).await.ok()
     })
     .await;
-    // A majority has them by now. Whoever has not heard of them believes what comes from them.
-    eventually("all managers know of the seats", || async {
-        (1..=3).all(|id| self::seats(&cluster.raft(id)) == [1, 2, 3]).then_some(())
-    })
-    .await;
-    cluster
 }
 
 fn keep(raft_id: u64) -> Transaction {
-    let change = Change::KeepManager { id: node(raft_id), member: member(raft_id) };
-    Transaction { at: Time::from_nanos(2), request: None, changes: vec![change] }
+    // It is not long since 1970, and longer than there are seats here.
+    Transaction::alone(Time::from_nanos(1_000_000_000), node(raft_id), member(raft_id))
 }
 
 fn seats(raft: &Raft) -> Vec<u64> {
@@ -126,4 +132,41 @@ async fn a_majority_that_lost_its_seats_changes_nothing_any_more() {
     assert!(alone.role().leading);
     alone.propose(create("later", 8)).await.expect("it leads still");
     cluster.holds(2, &set(["first", "after", "later"])).await;
+}
+
+#[tokio::test]
+async fn seats_that_it_never_heard_of_change_nothing_either() {
+    let cluster = seated(TIMING).await;
+    cluster.holds(2, &set(["first"])).await;
+    cluster.stop(2).await;
+    for id in 4..=7 {
+        cluster.add(id).await;
+    }
+    sit(&cluster, 4..=7).await;
+    for id in cluster.running() {
+        cluster.stop(id).await;
+    }
+    let alone = cluster.start_alone(2, keep(2)).await;
+    cluster.leader().await;
+    cluster.create("after", 7).await;
+
+    // Four of seven, and each of them has a seat that it knows nothing of.
+    for id in 4..=7 {
+        cluster.start(id).await;
+    }
+    let old = eventually("one of the others leads them", || async {
+        (4..=7).find(|id| cluster.raft(*id).role().leading)
+    })
+    .await;
+    cluster.raft(old).propose(create("elsewhere", 9)).await.expect("they are a majority");
+    eventually("it has no answer from the one that went on alone", || async {
+        let silent = |m: swarmw_raft::Member| m.raft_id == 2 && !m.reachable;
+        cluster.raft(old).members().into_iter().any(silent).then_some(())
+    })
+    .await;
+
+    assert!(alone.role().leading);
+    alone.propose(create("later", 8)).await.expect("it leads still");
+    cluster.holds(2, &set(["first", "after", "later"])).await;
+    assert!(alone.state().next_raft_id() > 7, "none of them is given again");
 }
