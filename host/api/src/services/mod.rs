@@ -87,7 +87,10 @@ pub(crate) async fn inspect(
     let with_defaults = Params::of(request.uri()).is_on("insertDefaults");
     let state = host.read().await?;
     let service = Service::find(&state, &reference)?;
-    let mut shown = shown(&service, with_defaults);
+    let mut shown = match with_defaults {
+        true => shown_with_defaults(&service),
+        false => shown(&service),
+    };
     since::tell_service(asked_in(&request), &mut shown);
     ok(Ordered(&shown))
 }
