@@ -13,15 +13,6 @@ where
     Ok(Option::deserialize(from)?.unwrap_or_default())
 }
 
-/// Writes the default value as `null`, where Docker's API has one for what was not set.
-pub(crate) fn default_as_null<S, T>(value: &T, to: S) -> Result<S::Ok, S::Error>
-where
-    S: Serializer,
-    T: Serialize + Default + PartialEq,
-{
-    (!is_default(value)).then_some(value).serialize(to)
-}
-
 /// Whether a value is its type's default, for `skip_serializing_if`.
 pub(crate) fn is_default<T: Default + PartialEq>(value: &T) -> bool {
     *value == T::default()

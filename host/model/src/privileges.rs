@@ -4,7 +4,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::json::{default_as_null, is_default, null_as_default};
+use crate::json::{is_default, null_as_default};
 use crate::{Base64, Refusal};
 
 /// How far a container is confined.
@@ -12,13 +12,13 @@ use crate::{Base64, Refusal};
 #[serde(rename_all = "PascalCase", default, deny_unknown_fields)]
 pub struct Privileges {
     /// Of Windows: who it is in a domain.
-    #[serde(deserialize_with = "null_as_default", serialize_with = "default_as_null")]
+    #[serde(deserialize_with = "null_as_default", skip_serializing_if = "is_default")]
     pub credential_spec: CredentialSpec,
     /// Labels of SELinux.
     #[serde(
         rename = "SELinuxContext",
         deserialize_with = "null_as_default",
-        serialize_with = "default_as_null"
+        skip_serializing_if = "is_default"
     )]
     pub selinux: SelinuxContext,
     /// System calls.

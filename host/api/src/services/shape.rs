@@ -99,7 +99,7 @@ struct ShownSpec<'s> {
 #[serde(rename_all = "PascalCase")]
 pub(crate) struct ShownTemplate<'t> {
     #[serde(skip_serializing_if = "Option::is_none")]
-    container_spec: Option<&'t ContainerSpec>,
+    container_spec: Option<ShownContainer<'t>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     plugin_spec: Option<&'t Value>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -115,6 +115,14 @@ pub(crate) struct ShownTemplate<'t> {
     force_update: u64,
     #[serde(skip_serializing_if = "str::is_empty")]
     runtime: &'t str,
+}
+
+#[derive(Serialize)]
+#[serde(untagged)]
+enum ShownContainer<'t> {
+    AsStored(&'t ContainerSpec),
+    /// Few have privileges: Docker names those that were not asked for as well.
+    WithPrivileges(Value),
 }
 
 #[derive(Serialize)]
@@ -270,7 +278,7 @@ impl<'t> ShownTemplate<'t> {
             options: _,
         } = template;
         Self {
-            container_spec: container_spec.as_ref(),
+            container_spec: container_spec.as_ref().map(ShownContainer::of),
             plugin_spec: plugin_spec.as_ref(),
             resources: resources.as_ref(),
             restart_policy: restart_policy.as_ref().map(ShownRestarts::of),
@@ -280,6 +288,23 @@ impl<'t> ShownTemplate<'t> {
             force_update: *force_update,
             runtime,
         }
+    }
+}
+
+// === impl ShownContainer ===
+
+impl<'t> ShownContainer<'t> {
+    fn of(container: &'t ContainerSpec) -> Self {
+        if container.privileges.is_none() {
+            return Self::AsStored(container);
+        }
+        let mut value = json!(container);
+        if let Some(privileges) = value.get_mut("Privileges").and_then(Value::as_object_mut) {
+            for key in ["CredentialSpec", "SELinuxContext"] {
+                privileges.entry(key).or_insert(Value::Null);
+            }
+        }
+        Self::WithPrivileges(value)
     }
 }
 

@@ -30,7 +30,7 @@ fn a_plain_service_says_what_dockers_client_says() {
                 "ForceUpdate": 0,
             },
             "Mode": {"Replicated": {}},
-            "EndpointSpec": {},
+            "EndpointSpec": {"Mode": "vip"},
         })
     );
 }
@@ -136,7 +136,7 @@ fn flags_of_the_container() {
         (
             "--mount source=v,target=/v --mount type=bind,src=/a,dst=/b,ro --mount type=tmpfs,dst=/t,tmpfs-size=1m,tmpfs-mode=1770",
             json!({"Mounts": [
-                {"Source": "v", "Target": "/v"},
+                {"Type": "volume", "Source": "v", "Target": "/v"},
                 {"Type": "bind", "Source": "/a", "Target": "/b", "ReadOnly": true},
                 {"Type": "tmpfs", "Target": "/t", "TmpfsOptions": {"SizeBytes": 1_048_576, "Mode": 0o1770}},
             ]}),

@@ -196,7 +196,7 @@ fn constraints_are_sorted_and_preferences_keep_their_order() {
 #[test]
 fn mounts_go_by_target() {
     let bind = json!({"Type": "bind", "Source": "/a", "Target": "/b", "ReadOnly": true});
-    let volume = json!({"Source": "v", "Target": "/v"});
+    let volume = json!({"Type": "volume", "Source": "v", "Target": "/v"});
     check(&[
         ("--mount-rm /b", json!({"Mounts": [volume]})),
         ("--mount-rm /nope", json!({})),
@@ -262,7 +262,9 @@ fn single_values_are_replaced() {
         ),
         (
             "--restart-delay 1s",
-            json!({"RestartPolicy": {"Delay": 1_000_000_000, "MaxAttempts": 0}}),
+            json!({
+                "RestartPolicy": {"Condition": "any", "Delay": 1_000_000_000, "MaxAttempts": 0}
+            }),
         ),
         (
             "--update-parallelism 0 --update-order stop-first",
