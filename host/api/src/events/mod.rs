@@ -37,7 +37,7 @@ const EVENT_MAX: usize = 1 << 20;
 
 /// Filters that can only mean an engine's objects: with one of them the cluster has
 /// nothing to tell.
-const ENGINES_FILTERS: [&str; 4] = ["container", "image", "volume", "daemon"];
+const ENGINES_FILTERS: [&str; 3] = ["container", "image", "daemon"];
 
 /// `GET /events`. Past events are told from `since` on, the engine's as far back as it keeps
 /// them and the cluster's as far as the history of this manager goes; each of the two in its
@@ -344,10 +344,10 @@ fn passes(filters: &Filters, event: &Value) -> bool {
     };
     let kind = word("/Type");
     let (id, name) = (word("/Actor/ID"), word("/Actor/Attributes/name"));
-    let one_of = |of: &str| {
-        filters.values(of).is_empty()
-            || kind == of && filters.any(of, |wanted| wanted == id || wanted == name)
-    };
+    // As Docker has it, by the beginning: `service ls --quiet` cuts ids.
+    let is_meant = |wanted: &str| id.starts_with(wanted) || name.starts_with(wanted);
+    let one_of =
+        |of: &str| filters.values(of).is_empty() || kind == of && filters.any(of, is_meant);
     ENGINES_FILTERS.iter().all(|key| filters.values(key).is_empty())
         && filters.any("type", |t| t == kind)
         && filters.any("event", |e| e == word("/Action"))
@@ -358,6 +358,7 @@ fn passes(filters: &Filters, event: &Value) -> bool {
         && one_of("secret")
         && one_of("config")
         && one_of("network")
+        && one_of("volume")
         // Events of the cluster carry no labels.
         && filters.values("label").is_empty()
 }
@@ -378,6 +379,34 @@ impl Changes {
         }
         if !new.is_empty() {
             self.set(&format!("{what}.new"), &new);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn objects_are_meant_by_the_beginning_of_their_id_or_name() {
+        let named = json!({"name": "web-front"}).as_object().cloned().unwrap_or_default();
+        let id = "0123456789abcdefghijklmno";
+        for kind in ["service", "node", "plugin", "secret", "config", "network", "volume"] {
+            let event = told_as(kind, "create", id, named.clone(), Time::ZERO);
+            let wanted = |key: &str, word: &str| {
+                let filters = json!({ key: [word] }).to_string();
+                passes(&Filters::parse(&filters).expect("filters"), &event)
+            };
+            // As `service ls --quiet` cuts it, and whole; as it begins, and whole.
+            for word in [&id[..12], id, "web", "web-front"] {
+                assert!(wanted(kind, word), "{kind}={word}");
+            }
+            for word in ["front", "web-front-2", "123456789abc"] {
+                assert!(!wanted(kind, word), "{kind}={word}");
+            }
+            assert!(!wanted("container", "web-front"), "{kind}");
+            let other = if kind == "node" { "service" } else { "node" };
+            assert!(!wanted(other, "web-front"), "{kind}");
         }
     }
 }

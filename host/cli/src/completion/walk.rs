@@ -73,6 +73,8 @@ const NAMED: [(&str, Names); 9] = [
 
 /// What may come at the last of `words`, which follow the program's name.
 pub(super) fn next(root: &clap::Command, words: &[String]) -> (Typed, Next) {
+    let words = whole(words);
+    let words = &words[..];
     let (last, words) = words.split_last().map_or(("", words), |(last, rest)| (&**last, rest));
     let mut typed = Typed { start: last.to_owned(), ..Typed::default() };
     let mut command = root;
@@ -117,6 +119,21 @@ pub(super) fn next(root: &clap::Command, words: &[String]) -> (Typed, Next) {
         return (typed, of_flag(flag));
     }
     (typed, Next::Words(flags(command)))
+}
+
+/// Words as they were typed: bash takes colons for words of their own.
+fn whole(words: &[String]) -> Vec<String> {
+    let mut whole: Vec<String> = Vec::new();
+    let mut goes_on = false;
+    for word in words {
+        let colons = !word.is_empty() && word.chars().all(|c| c == ':');
+        match whole.last_mut().filter(|last| !last.starts_with('-')) {
+            Some(last) if colons || goes_on => last.push_str(word),
+            _ => whole.push(word.clone()),
+        }
+        goes_on = colons;
+    }
+    whole
 }
 
 /// Whether what follows its first argument is a command of its own.
@@ -292,5 +309,16 @@ mod tests {
     fn the_daemon_of_the_line_is_the_one_that_is_asked() {
         assert_eq!(at("-H unix:///x service ps ").0.host.as_deref(), Some("unix:///x"));
         assert_eq!(at("service ps ").0.host, None);
+        // As bash cuts them.
+        for (line, host) in [
+            ("-H unix : ///x service ps ", "unix:///x"),
+            ("--host = unix : ///x service ps ", "unix:///x"),
+            ("-H tcp : //10.0.0.1 : 2376 service ps ", "tcp://10.0.0.1:2376"),
+            ("-H tcp : //[fd00 :: 1] : 2376 service ps ", "tcp://[fd00::1]:2376"),
+        ] {
+            let (typed, next) = at(line);
+            assert_eq!(typed.host.as_deref(), Some(host), "{line}");
+            assert!(matches!(next, Next::Names(Names::Services)), "{line}");
+        }
     }
 }
