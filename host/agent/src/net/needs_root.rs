@@ -22,6 +22,7 @@ use tempfile::TempDir;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+use super::desire::veth;
 use super::{Heard, Leader, Networks, Parts};
 use crate::docker::{Engine, Shadows};
 use crate::forward::Forward;
@@ -364,6 +365,35 @@ async fn a_look_names_what_somebody_took_away_and_leaves_it_so() {
     node.networks.0.sandboxes.forget(&space.path()).await;
     let (told, _) = node.networks.examine().await;
     assert!(told.differences[0].what.ends_with("nobody answers questions for names there"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_container_gets_back_the_link_that_somebody_took_away() {
+    let node = Node::new().await;
+    let space = Space::new();
+    let one = endpoint(1, 'a', &space);
+    node.join(&one).await.expect("joined");
+    a_while().await;
+    let link = veth(&one.id);
+    run(&format!("ip -n {} link del {link}", node.router));
+    node.networks.repair().await;
+    let inside = space.run("ip -brief address show dev eth0");
+    assert!(inside.contains("UP") && inside.contains("10.1.0.97/24"), "{inside}");
+    let routes = space.run("ip route");
+    assert!(routes.contains("10.1.0.0/25 via 10.1.0.1 dev eth0"), "{routes}");
+    let leads = run(&format!("ip -n {} route get 10.1.0.97", node.router));
+    assert!(leads.contains(&format!("dev {link} ")), "{leads}");
+    let (told, _) = node.networks.examine().await;
+    assert!(told.differences.is_empty(), "{:?}", told.differences);
+    let lost = format!("the link {link} of a container is missing");
+    assert!(told.notes.iter().any(|note| note.contains(&lost)), "{:?}", told.notes);
+
+    // A container that has just ended gets none.
+    run(&format!("ip -n {} link del {link}", node.router));
+    drop(space);
+    node.networks.repair().await;
+    let links = run(&format!("ip -n {} link", node.router));
+    assert!(!links.contains(&link.to_string()), "{links}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
