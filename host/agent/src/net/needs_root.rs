@@ -35,6 +35,7 @@ const NODE: NodeId = NodeId::from_bits(1);
 struct Node {
     networks: Networks,
     ended: watch::Sender<std::collections::BTreeSet<TaskId>>,
+    over: watch::Sender<std::collections::BTreeSet<TaskId>>,
     cancel: CancellationToken,
     /// The machine's namespace, and those of containers.
     machine: Space,
@@ -82,7 +83,7 @@ impl Space {
     /// What processes there find by a name.
     fn finds(&self, name: &str) -> String {
         let program = format!("ip netns exec {} dig +short +tries=1 +time=2 @127.0.0.11", self.0);
-        let mut words = program.split(' ').chain([name]);
+        let mut words = program.split(' ').chain(name.split(' '));
         let output = Command::new(words.next().unwrap_or_default()).args(words).output();
         let said = String::from_utf8_lossy(&output.expect("dig").stdout).into_owned();
         // What it says of its own troubles are comments.
@@ -194,11 +195,12 @@ impl Node {
         let folder = tempfile::tempdir().expect("a folder");
         let engine = Engine::new(folder.path().join("nowhere.sock"));
         let (ended, has_ended) = watch::channel(Default::default());
+        let (over, is_over) = watch::channel(Default::default());
         let (_, leading) = watch::channel(None);
         let store = Store::open(folder.path().to_owned()).expect("opens");
         let parts = Parts {
             node: NODE,
-            heard: Heard::open(NODE, store.clone(), has_ended),
+            heard: Heard::open(NODE, store.clone(), (has_ended, is_over)),
             store,
             forward: Forward::new(),
             repairs: Default::default(),
@@ -223,7 +225,7 @@ impl Node {
             };
             networks.0.memory.learn_network(&network).expect("written");
         }
-        Self { networks, ended, cancel, machine, router, _serving, _folder: folder }
+        Self { networks, ended, over, cancel, machine, router, _serving, _folder: folder }
     }
 
     /// As the driver does it.
@@ -394,6 +396,28 @@ async fn a_container_gets_back_the_link_that_somebody_took_away() {
     node.networks.repair().await;
     let links = run(&format!("ip -n {} link", node.router));
     assert!(!links.contains(&link.to_string()), "{links}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_task_that_has_ended_has_no_name_and_one_that_is_about_to_has_it_yet() {
+    let node = Node::new().await;
+    let space = Space::new();
+    node.join(&endpoint(1, 'a', &space)).await.expect("joined");
+    a_while().await;
+    let task = TaskId::from_bits(1);
+    let looks_up = |name: &str| (space.finds(name), space.finds(&format!("tasks.{name}")));
+    assert_eq!(looks_up("web1").1, "10.1.0.5");
+    node.ended.send_modify(|ended| drop(ended.insert(task)));
+    a_while().await;
+    assert_eq!((looks_up("web1").1, looks_up("web1.1").0), (String::new(), "10.1.0.5".to_owned()));
+    assert_eq!(space.finds("-x 10.1.0.5"), "web1.1.net1.");
+    node.over.send_modify(|over| drop(over.insert(task)));
+    node.ended.send_modify(|_| {});
+    a_while().await;
+    assert_eq!((space.finds("web1.1"), space.finds("-x 10.1.0.5")), Default::default());
+    // The leader has not heard of it, and tells of it once more.
+    node.networks.learn(news(&[1, 2]));
+    assert_eq!((space.finds("web1.1"), space.finds("-x 10.1.0.5")), Default::default());
 }
 
 #[tokio::test(flavor = "multi_thread")]
