@@ -141,7 +141,8 @@ impl Agent {
         let reports = Reports::default();
         let (leader, leading) = watch::channel(None);
         let mut unable = Unable::of(&config);
-        let heard = Heard::open(tls.identity().node, store.clone(), reports.ended());
+        let heard =
+            Heard::open(tls.identity().node, store.clone(), (reports.ended(), reports.over()));
         let networks = match (&config.network_driver, &equipment.engine, &equipment.shadows) {
             (Some(socket), Some(engine), Some(shadows)) => {
                 let parts = Parts {

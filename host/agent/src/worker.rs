@@ -24,8 +24,10 @@ pub(crate) struct Reports(Arc<Waiting>);
 struct Waiting {
     latest: Mutex<BTreeMap<TaskId, TaskStatus>>,
     wake: Notify,
-    /// Tasks of the node that have ended and are not forgotten yet.
+    /// Tasks of the node that have ended or are about to, and are not forgotten yet…
     ended: watch::Sender<BTreeSet<TaskId>>,
+    /// …and those that have ended.
+    over: watch::Sender<BTreeSet<TaskId>>,
 }
 
 /// Runs the node's tasks.
@@ -53,7 +55,9 @@ struct Held {
 impl Reports {
     pub(crate) fn put(&self, task: TaskId, status: TaskStatus) {
         if status.state.is_terminal() {
-            self.leaves(task);
+            // First, as whoever hears of the other looks here.
+            let is_new = self.0.over.send_if_modified(|over| over.insert(task));
+            self.0.ended.send_if_modified(|ended| ended.insert(task) || is_new);
         }
         self.latest().insert(task, status);
         self.0.wake.notify_one();
@@ -64,19 +68,28 @@ impl Reports {
         self.0.ended.send_if_modified(|ended| ended.insert(task));
     }
 
-    /// Tasks of the node that have ended or are about to, whether the leader has heard of it or not.
+    /// Tasks of the node that have ended or are about to, whether the leader has heard of it or
+    /// not. It is told anew when one that was about to has ended.
     pub(crate) fn ended(&self) -> watch::Receiver<BTreeSet<TaskId>> {
         self.0.ended.subscribe()
     }
 
+    /// Those of them that have ended.
+    pub(crate) fn over(&self) -> watch::Receiver<BTreeSet<TaskId>> {
+        self.0.over.subscribe()
+    }
+
     /// These had ended before the node's daemon began.
     fn take_up_ended(&self, tasks: impl Iterator<Item = TaskId>) {
+        let tasks: BTreeSet<_> = tasks.collect();
+        self.0.over.send_modify(|over| over.extend(&tasks));
         self.0.ended.send_modify(|ended| ended.extend(tasks));
     }
 
     /// Nobody asks for the task any more.
     pub(crate) fn forget(&self, task: TaskId) {
         self.0.ended.send_if_modified(|ended| ended.remove(&task));
+        self.0.over.send_if_modified(|over| over.remove(&task));
     }
 
     /// Waits for statuses; they stay until [`Reports::accepted`].

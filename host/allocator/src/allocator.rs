@@ -21,10 +21,18 @@ pub struct Allocator {
     dirty: BTreeSet<ServiceId>,
     /// All are.
     all: bool,
-    /// Left without something; looked at again when something is freed. With why its
-    /// tasks must wait, if they must.
-    unserved: BTreeMap<ServiceId, Option<Arc<str>>>,
+    /// Left without something; looked at again when something is freed.
+    unserved: BTreeMap<ServiceId, Lack>,
     resting: Resting,
+}
+
+/// Why new tasks of a service must wait, if they must.
+#[derive(Debug, Default)]
+struct Lack {
+    /// It has no published port.
+    port: Option<Arc<str>>,
+    /// It has no virtual address on a network that its tasks join.
+    address: Option<Arc<str>>,
 }
 
 /// A service that could not be given what it asked for.
@@ -138,8 +146,9 @@ impl Allocator {
                 (ports, enough) = taken.give(service);
                 if !enough {
                     let reason = format!("no free port from {FIRST_PORT} to {LAST_PORT}");
+                    let lack = Lack { port: Some(reason.as_str().into()), address: None };
+                    self.unserved.insert(id, lack);
                     failures.push(Failure { service: id, reason });
-                    self.unserved.insert(id, None);
                 }
             }
             let (virtual_ips, missed) = virtual_ips(service, addresses);
@@ -147,8 +156,8 @@ impl Allocator {
                 // Nothing that a task does needs the address on the routing mesh.
                 let joins = service.spec.task_template.network_ids().any(|id| id == network);
                 let waits = joins.then(|| why.clone());
-                let known = self.unserved.entry(id).or_default();
-                *known = known.take().or(waits);
+                let lack = self.unserved.entry(id).or_default();
+                lack.address = lack.address.take().or(waits);
                 failures.push(Failure { service: id, reason: why.to_string() });
             }
             let before = &service.endpoint.virtual_ips;
@@ -179,10 +188,16 @@ impl Allocator {
         spec: &TaskSpec,
         wanted: usize,
     ) -> Result<(), (usize, Arc<str>)> {
-        match self.unserved.get(&service) {
-            Some(Some(why)) if spec.network_ids().next().is_some() => Err((0, why.clone())),
-            _ => addresses.enough(spec.network_ids(), wanted),
+        match self.waits_for(service, spec.network_ids().next().is_some()) {
+            Some(why) => Err((0, why.clone())),
+            None => addresses.enough(spec.network_ids(), wanted),
         }
+    }
+
+    /// Why a task of a service, which joins networks or none, gets no node yet.
+    fn waits_for(&self, service: ServiceId, joins: bool) -> Option<&Arc<str>> {
+        let lack = self.unserved.get(&service)?;
+        lack.port.as_ref().or(lack.address.as_ref().filter(|_| joins))
     }
 
     /// Gives addresses to the tasks that these changes give nodes to. A task for which
@@ -257,11 +272,11 @@ impl Allocator {
         taken_back: &mut TakenBack,
     ) -> Result<Vec<NetworkAttachment>, Arc<str>> {
         let mut networks = spec.network_ids().peekable();
-        let others = match self.unserved.get(&service) {
-            _ if networks.peek().is_none() => Vec::new(),
-            Some(Some(why)) => return Err(why.clone()),
-            _ => addresses.give(networks, task.bits())?,
-        };
+        let joins = networks.peek().is_some();
+        if let Some(why) = self.waits_for(service, joins) {
+            return Err(why.clone());
+        }
+        let others = if joins { addresses.give(networks, task.bits())? } else { Vec::new() };
         let mesh = mesh(addresses.state(), service, spec, node);
         let first = match mesh.map(|network| addresses.give_ingress(network, task.bits())) {
             Some(Ok(first)) => Some(first),

@@ -88,7 +88,8 @@ pub fn short_ports(text: &str) -> Result<Vec<PortConfig>, String> {
         published_port,
         ..PortConfig::default()
     };
-    if published.is_empty() {
+    // 0 as well says: whichever is free.
+    if published.is_empty() || published == "0" {
         return Ok(targets.map(|target| port(0, target)).collect());
     }
     let (first, last) = range(published).ok_or_else(|| format!("invalid hostPort: {published}"))?;

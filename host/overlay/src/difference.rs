@@ -9,6 +9,7 @@ use ipnet::IpNet;
 
 use crate::beside::unlike;
 use crate::device::Mac;
+use crate::drift::Drift;
 use crate::layout::{Destination, Device, Kind, Layout, Way};
 
 /// One thing to do. What is found there instead says how it came to differ.
@@ -31,15 +32,14 @@ pub(crate) enum Step {
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Difference {
     pub(crate) steps: Vec<Step>,
-    /// In sentences.
-    pub(crate) lost: Vec<String>,
+    pub(crate) lost: Vec<Drift>,
 }
 
 /// What leads from one layout to another, in an order that works: devices first, routes
 /// last.
 pub(crate) fn difference(found: &Layout, wanted: &Layout) -> Difference {
     let mut difference = Difference::default();
-    difference.lost.extend(wanted.impossible.iter().cloned());
+    difference.lost.extend(wanted.impossible.iter().map(Drift::lost));
     let (found, wanted) = devices(found, wanted, &mut difference);
 
     let steps = &mut difference.steps;
@@ -105,10 +105,7 @@ fn devices<'a>(
             }
             (None, _) => {
                 due.to_mut().forget(name);
-                difference.lost.push(format!(
-                    "the link {name} of a container is missing: it comes back only with the \
-                     container (docker restart)"
-                ));
+                difference.lost.push(Drift::lost_link(name));
             }
         }
     }

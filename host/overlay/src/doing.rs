@@ -89,18 +89,29 @@ impl Router {
     /// Makes the two ends of a container's link, if they are not there: one here, the other
     /// in the node's own namespace.
     pub(crate) async fn add_veth(&mut self, veth: &Veth, group: u32, mtu: u32) -> Result<bool> {
-        let name = veth.checked()?;
-        match self.index(name).await {
-            Ok(_) => return Ok(false),
-            Err(error) if error.errno() == Some(ENODEV) => {}
-            Err(error) => return Err(error),
-        }
         let mut other = LinkMessage::default();
         other.attributes = vec![
             LinkAttribute::IfName(veth.other_end()),
             LinkAttribute::Mtu(mtu),
             LinkAttribute::NetNsFd(self.machine.space.descriptor()),
         ];
+        self.add_veth_with(veth, group, mtu, other).await
+    }
+
+    /// The same with another end, wherever that says it is. Whether it was made.
+    pub(crate) async fn add_veth_with(
+        &mut self,
+        veth: &Veth,
+        group: u32,
+        mtu: u32,
+        other: LinkMessage,
+    ) -> Result<bool> {
+        let name = veth.checked()?;
+        match self.index(name).await {
+            Ok(_) => return Ok(false),
+            Err(error) if error.errno() == Some(ENODEV) => {}
+            Err(error) => return Err(error),
+        }
         let mut message = up();
         message.attributes = vec![
             LinkAttribute::IfName(name.to_owned()),
@@ -220,22 +231,12 @@ impl Router {
 
     async fn address(&mut self, device: &str, address: IpNet, mode: Mode) -> Result<()> {
         let what = format!("address {address} on {device}");
-        let mut message = AddressMessage::default();
-        message.header.family = family(address.addr());
-        message.header.prefix_len = address.prefix_len();
-        message.header.scope = AddressScope::Universe;
-        message.header.index = self.index(device).await?;
-        message.attributes = vec![
-            AddressAttribute::Local(address.addr()),
-            AddressAttribute::Address(address.addr()),
-        ];
+        let mut message = address_on(self.index(device).await?, address);
         if mode == Mode::Change {
             let asked = RouteNetlinkMessage::DelAddress(message);
             return self.links.ask(asked, mode).await.map_err(Error::kernel("removed", what));
         }
-        // Each device has it, and it leads nowhere by itself.
-        let flags = AddressFlags::Nodad | AddressFlags::Noprefixroute;
-        message.attributes.push(AddressAttribute::Flags(flags));
+        message.attributes.push(leads_nowhere());
         let asked = RouteNetlinkMessage::NewAddress(message);
         self.links.ask(asked, mode).await.map_err(Error::kernel("added", what))
     }
@@ -286,8 +287,24 @@ impl Router {
     }
 }
 
+pub(crate) fn address_on(index: u32, address: IpNet) -> AddressMessage {
+    let mut message = AddressMessage::default();
+    message.header.family = family(address.addr());
+    message.header.prefix_len = address.prefix_len();
+    message.header.scope = AddressScope::Universe;
+    message.header.index = index;
+    message.attributes =
+        vec![AddressAttribute::Local(address.addr()), AddressAttribute::Address(address.addr())];
+    message
+}
+
+/// Others may have the address, and routes are made beside it.
+pub(crate) fn leads_nowhere() -> AddressAttribute {
+    AddressAttribute::Flags(AddressFlags::Nodad | AddressFlags::Noprefixroute)
+}
+
 /// A link that is up, or will be.
-fn up() -> LinkMessage {
+pub(crate) fn up() -> LinkMessage {
     let mut message = LinkMessage::default();
     message.header.flags |= LinkFlags::Up;
     message.header.change_mask |= LinkFlags::Up;

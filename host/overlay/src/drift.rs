@@ -14,6 +14,7 @@ use crate::netfilter::Forgotten;
 pub struct Drift {
     sentence: String,
     repairable: bool,
+    link: Option<Veth>,
 }
 
 /// What was done to the kernel: how many of each.
@@ -72,17 +73,27 @@ pub struct Failure {
 
 impl Drift {
     pub(crate) fn new(sentence: impl Into<String>) -> Self {
-        Self { sentence: sentence.into(), repairable: true }
+        Self { sentence: sentence.into(), repairable: true, link: None }
     }
 
     pub(crate) fn lost(sentence: impl Into<String>) -> Self {
-        Self { sentence: sentence.into(), repairable: false }
+        Self { sentence: sentence.into(), repairable: false, link: None }
     }
 
-    /// Whether [`crate::Overlay::repair`] helps. A container's link, for one, only comes
-    /// back with the container.
+    pub(crate) fn lost_link(veth: &str) -> Self {
+        let sentence = format!("the link {veth} of a container is missing");
+        Self { link: Some(Veth(veth.to_owned())), ..Self::lost(sentence) }
+    }
+
+    /// Whether [`crate::Overlay::repair`] helps.
     pub fn is_repairable(&self) -> bool {
         self.repairable
+    }
+
+    /// The container's link that is missing: [`crate::Overlay::relink`] helps, while the
+    /// container is there.
+    pub fn link(&self) -> Option<&Veth> {
+        self.link.as_ref()
     }
 }
 

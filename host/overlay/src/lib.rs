@@ -59,7 +59,7 @@ mod settings;
 mod state;
 mod table;
 
-pub use container::{ContainerRoute, extend, routes_of};
+pub use container::{ContainerEnd, ContainerRoute, extend, routes_of};
 pub use drift::{Applied, Drift, Failure};
 pub use error::{Error, Result};
 pub use netfilter::{forget_flows_here, generation_here};

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use tokio::net::{TcpListener, TcpSocket};
 use tokio::sync::Mutex;
 
+use crate::container::ContainerEnd;
 use crate::drift::{Applied, Drift};
 use crate::probe::DataPath;
 use crate::router::Router;
@@ -120,6 +121,20 @@ impl Overlay {
     ) -> Result<String> {
         self.state.lock().await.link(&self.settings, veth, network, address).await?;
         Ok(veth.other_end())
+    }
+
+    /// Makes the link of a container anew that somebody took away: one end in the router, the
+    /// other in the container, settled, with the routes of the network. One that is there
+    /// stays. [`Self::repair`] leads others to it again.
+    pub async fn relink(
+        &self,
+        veth: &Veth,
+        network: &DesiredNetwork,
+        address: IpAddr,
+        inside: &ContainerEnd<'_>,
+    ) -> Result<()> {
+        let mut state = self.state.lock().await;
+        state.relink(&self.settings, veth, network, address, inside).await
     }
 
     /// Removes the link of a container, if it is there; with the last one, after the last

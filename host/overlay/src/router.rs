@@ -205,7 +205,7 @@ impl Machine {
 /// There is no such device.
 pub(crate) const ENODEV: i32 = 19;
 
-async fn index_of(links: &Netlink, name: &str) -> std::io::Result<u32> {
+pub(crate) async fn index_of(links: &Netlink, name: &str) -> std::io::Result<u32> {
     let mut asked = LinkMessage::default();
     asked.attributes.push(LinkAttribute::IfName(name.to_owned()));
     match links.get(RouteNetlinkMessage::GetLink(asked)).await? {

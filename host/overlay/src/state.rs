@@ -4,10 +4,12 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use ipnet::IpNet;
 use swarmw_model::NetworkId;
 use tokio::net::{TcpListener, TcpSocket};
 
 use crate::catch::{self, Catch};
+use crate::container::{Container, ContainerEnd};
 use crate::difference::{Difference, Step, difference};
 use crate::drift::{Applied, Drift, Failure};
 use crate::known::{Known, Made, There};
@@ -130,10 +132,62 @@ impl State {
         network: &DesiredNetwork,
         address: IpAddr,
     ) -> Result<()> {
-        let said = network.underlay_mtu.map_or(u32::MAX, |said| mtu_over(address, said));
-        let mtu = self.mtu(settings, address).await?.min(said);
+        let mtu = self.mtu_of(settings, network, address).await?;
         let router = self.router(settings).await?;
         router.add_veth(veth, network.vni, mtu).await?;
+        self.settle_link(settings, veth, network).await
+    }
+
+    /// See [`crate::Overlay::relink`].
+    pub(crate) async fn relink(
+        &mut self,
+        settings: &Settings,
+        veth: &Veth,
+        network: &DesiredNetwork,
+        address: IpAddr,
+        inside: &ContainerEnd<'_>,
+    ) -> Result<()> {
+        let mtu = self.mtu_of(settings, network, address).await?;
+        let container = Container::open(inside.sandbox).await?;
+        let name = container.free_name(inside.prefix).await?;
+        let router = self.router(settings).await?;
+        // Of the one that is gone.
+        router.indexes.remove(&veth.0);
+        let other = container.end(&name, inside.mac, mtu);
+        if !router.add_veth_with(veth, network.vni, mtu, other).await? {
+            return Ok(());
+        }
+        let own: Vec<_> = inside.addresses.iter().map(IpNet::addr).collect();
+        let settled = match container.settle(&name, inside.addresses).await {
+            Ok(()) => container.extend(&network.pools, &own).await,
+            failed => failed,
+        };
+        if let Err(error) = settled {
+            // What is half there would not be missed.
+            router.remove_device(veth.checked()?).await?;
+            return Err(error);
+        }
+        self.settle_link(settings, veth, network).await
+    }
+
+    async fn mtu_of(
+        &mut self,
+        settings: &Settings,
+        network: &DesiredNetwork,
+        address: IpAddr,
+    ) -> Result<u32> {
+        let said = network.underlay_mtu.map_or(u32::MAX, |said| mtu_over(address, said));
+        Ok(self.mtu(settings, address).await?.min(said))
+    }
+
+    /// Of a link that is there: the network's gateways are on it, and it is known.
+    async fn settle_link(
+        &mut self,
+        settings: &Settings,
+        veth: &Veth,
+        network: &DesiredNetwork,
+    ) -> Result<()> {
+        let router = self.router(settings).await?;
         let mut made = Layout::default();
         let device = Device { group: network.vni, up: true, kind: Kind::Veth };
         made.devices.insert(veth.0.clone(), device);
@@ -396,7 +450,7 @@ impl State {
         let table = Table::of(desired, &found, &self.beginnings);
         let mut wanted = Layout::of(desired, seen.mtu);
         let Difference { steps, lost } = difference(&seen.layout, &wanted);
-        applied.lost.extend(lost.into_iter().map(Drift::lost));
+        applied.lost.extend(lost);
         wanted.keep_to(&seen.layout);
         let gone = Table::gone(&found, &table);
         self.gone.extend(gone.iter().cloned());
@@ -543,7 +597,7 @@ impl Seen {
         }
         let Difference { steps, lost } = difference(&self.layout, &Layout::of(desired, self.mtu));
         steps.iter().for_each(|step| add(step.to_string()));
-        drifts.extend(lost.into_iter().map(Drift::lost));
+        drifts.extend(lost);
         drifts
     }
 }

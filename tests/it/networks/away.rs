@@ -24,10 +24,11 @@ const REPAIRED_WITHIN: Duration = Duration::from_secs(30);
 const TRIES: usize = 3;
 
 /// What somebody may do to a node's networks at night.
-const MEDDLING: [&str; 3] = [
+const MEDDLING: [&str; 4] = [
     "ip netns exec $R nft delete table inet swarmw",
     "ip netns exec $R ip link del $(ip netns exec $R ip -o link | grep -o 'vx[0-9]*' | head -n 1)",
     "ip netns exec $R ip route flush proto static; ip netns exec $R ip route flush proto boot",
+    "for L in $(ip -n $R -o link | grep -o ' sw[a-z0-9]*@' | tr -d '@'); do ip -n $R link del $L; done",
 ];
 
 #[test]
@@ -69,7 +70,7 @@ fn names_and_addresses_stay_while_managers_daemons_and_engines_are_away() {
         }
         println!("repaired after {times:?}: {meddling}");
     }
-    told.has(&["table inet swarmw", "vx", "route"]);
+    told.has(&["table inet swarmw", "vx", "route", "the link sw"]);
 
     cluster.machines[here].docker(&["exec", &container(own), "touch", "/tmp/sick"]);
     asker.reaches(&cluster, ASK_API, 1, "when its own node has found a task ill");

@@ -22,7 +22,7 @@ use super::desire::{Here, network_of, veth};
 use super::sandboxes::is_namespace;
 
 /// What a container calls its interfaces, with a number.
-const INTERFACE: &str = "eth";
+pub(super) const INTERFACE: &str = "eth";
 /// How long an engine may take to make a sandbox…
 const SANDBOX_PATIENCE: Duration = Duration::from_secs(60);
 /// …which is looked for so often for a while: names should be there before the process…

@@ -61,11 +61,20 @@ pub(crate) fn veth(endpoint: &EngineEndpointId) -> Veth {
 /// Whether new connections may go to an endpoint: a task of this node that has ended gets
 /// none, whatever the leader knows.
 pub(crate) fn serves(endpoint: &NetworkEndpoint, node: NodeId, ended: &BTreeSet<TaskId>) -> bool {
-    let has_ended = match endpoint.id {
-        EndpointId::Task(task) => endpoint.node == node && ended.contains(&task),
+    endpoint.serves && !is_among(ended, endpoint, node)
+}
+
+/// Whether an endpoint is a task of this node that has ended: nobody has its names any more,
+/// whatever the leader knows.
+pub(crate) fn is_over(endpoint: &NetworkEndpoint, node: NodeId, over: &BTreeSet<TaskId>) -> bool {
+    is_among(over, endpoint, node)
+}
+
+fn is_among(tasks: &BTreeSet<TaskId>, endpoint: &NetworkEndpoint, node: NodeId) -> bool {
+    match endpoint.id {
+        EndpointId::Task(task) => endpoint.node == node && tasks.contains(&task),
         EndpointId::Attachment(_) => false,
-    };
-    endpoint.serves && !has_ended
+    }
 }
 
 /// A network is in the kernel from its first container on to its last: what the leader

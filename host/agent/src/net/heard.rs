@@ -6,13 +6,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use swarmw_model::{NetworkNews, NodeId, TaskId};
+use swarmw_model::{NetworkEndpoint, NetworkNews, NodeId, TaskId};
 use swarmw_names::Table;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
-use super::desire::serves;
+use super::desire::{is_over, serves};
 use super::known::{self, Known};
 use super::said::About;
 use crate::store::Store;
@@ -33,7 +33,10 @@ struct Inner {
     names: Arc<ArcSwap<Table>>,
     /// Held while `known` and `names` change.
     turn: Mutex<()>,
+    /// Tasks of this node that have ended or are about to…
     ended: watch::Receiver<BTreeSet<TaskId>>,
+    /// …and those that have ended.
+    over: watch::Receiver<BTreeSet<TaskId>>,
     /// Of the file.
     said: About<()>,
 }
@@ -45,7 +48,7 @@ impl Heard {
     pub(crate) fn open(
         node: NodeId,
         store: Store,
-        ended: watch::Receiver<BTreeSet<TaskId>>,
+        (ended, over): (watch::Receiver<BTreeSet<TaskId>>, watch::Receiver<BTreeSet<TaskId>>),
     ) -> Self {
         let known = store.networks();
         let mut names = Table::default();
@@ -58,6 +61,7 @@ impl Heard {
             names: Arc::new(ArcSwap::from_pointee(names)),
             turn: Mutex::default(),
             ended,
+            over,
             said: About::default(),
         }))
     }
@@ -102,9 +106,12 @@ impl Heard {
     fn take_in_held(&self, _turn: &MutexGuard<'_, ()>, mut news: NetworkNews) {
         {
             // What ended here serves no more, even if the leader has not heard of it.
-            let ended = self.0.ended.borrow();
+            let (ended, over) = (self.0.ended.borrow(), self.0.over.borrow());
             for endpoint in &mut news.endpoints {
                 endpoint.serves = serves(endpoint, self.0.node, &ended);
+                if is_over(endpoint, self.0.node, &over) {
+                    endpoint.names.clear();
+                }
             }
         }
         self.0.names.rcu(|table| {
@@ -126,12 +133,16 @@ impl Heard {
     pub(crate) fn drop_ended(&self, ended: &BTreeSet<TaskId>) -> bool {
         let turn = self.turn();
         let known = self.known();
-        let mut gone: Vec<_> = known.endpoints.values().filter(|e| e.serves).cloned().collect();
-        gone.retain(|endpoint| !serves(endpoint, self.0.node, ended));
+        let (node, over) = (self.0.node, self.0.over.borrow().clone());
+        let is_otherwise = |endpoint: &&NetworkEndpoint| {
+            endpoint.serves && !serves(endpoint, node, ended)
+                || !endpoint.names.is_empty() && is_over(endpoint, node, &over)
+        };
+        let mut gone: Vec<_> = known.endpoints.values().filter(is_otherwise).cloned().collect();
         if gone.is_empty() {
             return false;
         }
-        gone.iter_mut().for_each(|endpoint| endpoint.serves = false);
+        gone.iter_mut().for_each(|endpoint| endpoint.serves = serves(endpoint, node, ended));
         self.take_in_held(&turn, NetworkNews { endpoints: gone, ..NetworkNews::default() });
         true
     }

@@ -6,12 +6,14 @@ use std::time::Duration;
 
 use futures::StreamExt;
 use futures::stream;
-use swarmw_overlay::Applied;
+use swarmw_engine_driver::{Endpoint, MacAddress};
+use swarmw_overlay::{Applied, ContainerEnd, Drift, Overlay, Veth};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use super::desire::{Here, Kept};
+use super::attach::INTERFACE;
+use super::desire::{Here, Kept, network_of, veth};
 use super::sandboxes::is_namespace;
 use super::{Done, Networks};
 use crate::docker::Standing;
@@ -130,9 +132,11 @@ impl Networks {
                 return;
             }
         };
+        let relinked = self.relink(overlay, &drifts).await;
         let said = &self.0.said.drifts;
         for drift in &drifts {
-            let is_mended = drift.is_repairable() && applied.failed.is_empty();
+            let is_mended = drift.is_repairable() && applied.failed.is_empty()
+                || drift.link().is_some_and(|link| relinked.contains(link));
             if is_mended {
                 self.0.said.mended.add(drift);
             }
@@ -149,6 +153,59 @@ impl Networks {
         if !applied.failed.is_empty() {
             self.say(&Ok(applied));
         }
+    }
+
+    /// Gives containers that run the links back that somebody took away; which.
+    async fn relink(&self, overlay: &Overlay, drifts: &[Drift]) -> BTreeSet<Veth> {
+        let mut relinked = BTreeSet::new();
+        let joined = self.0.memory.endpoints();
+        for link in drifts.iter().filter_map(Drift::link) {
+            let Some(endpoint) = joined.iter().find(|endpoint| veth(&endpoint.id) == *link) else {
+                continue;
+            };
+            match self.give_link(overlay, endpoint, &joined).await {
+                Ok(true) => drop(relinked.insert(link.clone())),
+                // Its container is about to run, or has just ended.
+                Ok(false) => {}
+                Err(error) => {
+                    if self.0.said.links.is_news(link.clone(), &error) {
+                        warn!(%error, %link, "a container's link is missing, and cannot be made");
+                    }
+                }
+            }
+        }
+        if !relinked.is_empty()
+            && let Err(error) = overlay.repair().await
+        {
+            warn!(%error, "nothing leads to containers' links that were made anew");
+        }
+        self.0.said.links.keep_only(&drifts.iter().filter_map(Drift::link).cloned().collect());
+        relinked
+    }
+
+    async fn give_link(
+        &self,
+        overlay: &Overlay,
+        endpoint: &Endpoint,
+        joined: &[Endpoint],
+    ) -> Result<bool, String> {
+        let known = self.0.heard.known();
+        let ended = self.0.ended.borrow().clone();
+        let here = Here { node: self.0.node, joined, ended: &ended };
+        let network = known.networks.get(&endpoint.network);
+        let network = network.and_then(|network| network_of(network, &known, &here));
+        let sandbox = endpoint.sandbox.as_deref().filter(|sandbox| is_namespace(sandbox));
+        let (Some((network, address)), Some(sandbox)) = (network, sandbox) else {
+            return Ok(false);
+        };
+        let inside = ContainerEnd {
+            sandbox,
+            prefix: INTERFACE,
+            addresses: &endpoint.addresses,
+            mac: endpoint.mac.map(|MacAddress(bytes)| bytes),
+        };
+        let made = overlay.relink(&veth(&endpoint.id), &network, address, &inside).await;
+        made.map(|()| true).map_err(|error| error.to_string())
     }
 
     /// Has names resolved in every sandbox, also where that failed, or somebody changed the

@@ -22,6 +22,7 @@ use tempfile::TempDir;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+use super::desire::veth;
 use super::{Heard, Leader, Networks, Parts};
 use crate::docker::{Engine, Shadows};
 use crate::forward::Forward;
@@ -34,6 +35,7 @@ const NODE: NodeId = NodeId::from_bits(1);
 struct Node {
     networks: Networks,
     ended: watch::Sender<std::collections::BTreeSet<TaskId>>,
+    over: watch::Sender<std::collections::BTreeSet<TaskId>>,
     cancel: CancellationToken,
     /// The machine's namespace, and those of containers.
     machine: Space,
@@ -81,7 +83,7 @@ impl Space {
     /// What processes there find by a name.
     fn finds(&self, name: &str) -> String {
         let program = format!("ip netns exec {} dig +short +tries=1 +time=2 @127.0.0.11", self.0);
-        let mut words = program.split(' ').chain([name]);
+        let mut words = program.split(' ').chain(name.split(' '));
         let output = Command::new(words.next().unwrap_or_default()).args(words).output();
         let said = String::from_utf8_lossy(&output.expect("dig").stdout).into_owned();
         // What it says of its own troubles are comments.
@@ -193,11 +195,12 @@ impl Node {
         let folder = tempfile::tempdir().expect("a folder");
         let engine = Engine::new(folder.path().join("nowhere.sock"));
         let (ended, has_ended) = watch::channel(Default::default());
+        let (over, is_over) = watch::channel(Default::default());
         let (_, leading) = watch::channel(None);
         let store = Store::open(folder.path().to_owned()).expect("opens");
         let parts = Parts {
             node: NODE,
-            heard: Heard::open(NODE, store.clone(), has_ended),
+            heard: Heard::open(NODE, store.clone(), (has_ended, is_over)),
             store,
             forward: Forward::new(),
             repairs: Default::default(),
@@ -222,7 +225,7 @@ impl Node {
             };
             networks.0.memory.learn_network(&network).expect("written");
         }
-        Self { networks, ended, cancel, machine, router, _serving, _folder: folder }
+        Self { networks, ended, over, cancel, machine, router, _serving, _folder: folder }
     }
 
     /// As the driver does it.
@@ -364,6 +367,57 @@ async fn a_look_names_what_somebody_took_away_and_leaves_it_so() {
     node.networks.0.sandboxes.forget(&space.path()).await;
     let (told, _) = node.networks.examine().await;
     assert!(told.differences[0].what.ends_with("nobody answers questions for names there"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_container_gets_back_the_link_that_somebody_took_away() {
+    let node = Node::new().await;
+    let space = Space::new();
+    let one = endpoint(1, 'a', &space);
+    node.join(&one).await.expect("joined");
+    a_while().await;
+    let link = veth(&one.id);
+    run(&format!("ip -n {} link del {link}", node.router));
+    node.networks.repair().await;
+    let inside = space.run("ip -brief address show dev eth0");
+    assert!(inside.contains("UP") && inside.contains("10.1.0.97/24"), "{inside}");
+    let routes = space.run("ip route");
+    assert!(routes.contains("10.1.0.0/25 via 10.1.0.1 dev eth0"), "{routes}");
+    let leads = run(&format!("ip -n {} route get 10.1.0.97", node.router));
+    assert!(leads.contains(&format!("dev {link} ")), "{leads}");
+    let (told, _) = node.networks.examine().await;
+    assert!(told.differences.is_empty(), "{:?}", told.differences);
+    let lost = format!("the link {link} of a container is missing");
+    assert!(told.notes.iter().any(|note| note.contains(&lost)), "{:?}", told.notes);
+
+    // A container that has just ended gets none.
+    run(&format!("ip -n {} link del {link}", node.router));
+    drop(space);
+    node.networks.repair().await;
+    let links = run(&format!("ip -n {} link", node.router));
+    assert!(!links.contains(&link.to_string()), "{links}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_task_that_has_ended_has_no_name_and_one_that_is_about_to_has_it_yet() {
+    let node = Node::new().await;
+    let space = Space::new();
+    node.join(&endpoint(1, 'a', &space)).await.expect("joined");
+    a_while().await;
+    let task = TaskId::from_bits(1);
+    let looks_up = |name: &str| (space.finds(name), space.finds(&format!("tasks.{name}")));
+    assert_eq!(looks_up("web1").1, "10.1.0.5");
+    node.ended.send_modify(|ended| drop(ended.insert(task)));
+    a_while().await;
+    assert_eq!((looks_up("web1").1, looks_up("web1.1").0), (String::new(), "10.1.0.5".to_owned()));
+    assert_eq!(space.finds("-x 10.1.0.5"), "web1.1.net1.");
+    node.over.send_modify(|over| drop(over.insert(task)));
+    node.ended.send_modify(|_| {});
+    a_while().await;
+    assert_eq!((space.finds("web1.1"), space.finds("-x 10.1.0.5")), Default::default());
+    // The leader has not heard of it, and tells of it once more.
+    node.networks.learn(news(&[1, 2]));
+    assert_eq!((space.finds("web1.1"), space.finds("-x 10.1.0.5")), Default::default());
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use swarmw_engine_driver::EndpointId as EngineEndpointId;
 use swarmw_model::AttachmentId;
+use swarmw_overlay::Veth;
 use tokio::time::Instant;
 
 use crate::repairs::Repairs;
@@ -26,6 +27,8 @@ pub(super) struct Said {
     pub(super) kernel: About<()>,
     /// Sentences about what somebody did to it.
     pub(super) drifts: About<String>,
+    /// Of containers' links that are missing.
+    pub(super) links: About<Veth>,
     /// Of containers' routes.
     pub(super) routes: About<EngineEndpointId>,
     /// Of names in sandboxes.

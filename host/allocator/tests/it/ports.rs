@@ -1,4 +1,4 @@
-use swarmw_allocator::{FIRST_PORT, LAST_PORT};
+use swarmw_allocator::{Addresses, FIRST_PORT, LAST_PORT};
 use swarmw_model::{AddressPools, Cluster, PortProtocol, ServiceId};
 use swarmw_state::Change;
 
@@ -50,6 +50,12 @@ fn exhaustion_is_told_nothing_is_given_twice_and_what_is_freed_is_given() {
     world.tick(Vec::new());
     let reasons: Vec<_> = world.failures.iter().map(|f| (f.service, f.reason.as_str())).collect();
     assert_eq!(reasons, [(late, "no free port from 30000 to 32767")]);
+    let waits = |world: &World| {
+        let spec = world.state.service(late).unwrap().spec.task_template.clone();
+        let mut addresses = Addresses::of(&world.state);
+        world.allocator.enough(&mut addresses, late, &spec, 2).err()
+    };
+    assert_eq!(waits(&world), Some((0, "no free port from 30000 to 32767".into())), "its tasks");
     // Once more, as the service has changed: it got an address.
     world.tick(Vec::new());
     world.tick(Vec::new());
@@ -58,4 +64,5 @@ fn exhaustion_is_told_nothing_is_given_twice_and_what_is_freed_is_given() {
     world.apply(vec![Change::RemoveService { id: first }]);
     world.tick(Vec::new());
     assert!(all[..1000].contains(&published(&world, late)));
+    assert_eq!(waits(&world), None);
 }

@@ -82,6 +82,7 @@ mod tests {
         for (text, want) in [
             ("8080:80", "8080:80/tcp/ingress"),
             ("80", "0:80/tcp/ingress"),
+            ("0:80", "0:80/tcp/ingress"),
             ("53:53/udp", "53:53/udp/ingress"),
             ("8000-8002:80-82", "8000:80/tcp/ingress 8001:81/tcp/ingress 8002:82/tcp/ingress"),
             ("8000-8001:80", "8000:80/tcp/ingress 8001:80/tcp/ingress"),

@@ -1,7 +1,10 @@
 //! What a task that is a component cannot have: settings of a container that nothing in its
 //! sandbox answers to. They are refused by name, not dropped.
 
-use crate::{ContainerOptions, ContainerSpec, DnsConfig, Privileges, Refusal, ServiceSpec};
+use crate::{
+    ContainerOptions, ContainerSpec, DnsConfig, PortProtocol, Privileges, PublishMode, Refusal,
+    ServiceSpec,
+};
 
 /// Refuses what says nothing to a component, where the task is one.
 pub(super) fn component(spec: &ServiceSpec) -> Result<(), Refusal> {
@@ -9,10 +12,9 @@ pub(super) fn component(spec: &ServiceSpec) -> Result<(), Refusal> {
         return Ok(());
     };
     let options = spec.container_options();
-    let found = meaningless(container).or_else(|| {
-        (options != ContainerOptions::default())
-            .then_some(("devices, privileges and namespaces of its node", "them"))
-    });
+    let of_node = (options != ContainerOptions::default())
+        .then_some(("devices, privileges and namespaces of its node", "them"));
+    let found = meaningless(container).or(of_node).or_else(|| port(spec));
     match found {
         None => Ok(()),
         Some((what, it)) => Err(Refusal::invalid(format!(
@@ -20,6 +22,18 @@ pub(super) fn component(spec: &ServiceSpec) -> Result<(), Refusal> {
              image"
         ))),
     }
+}
+
+/// The first port that a component does not serve: it answers HTTP, by way of the nodes.
+fn port(spec: &ServiceSpec) -> Option<(&'static str, &'static str)> {
+    let ports = spec.endpoint_spec.iter().flat_map(|endpoint| &endpoint.ports);
+    let mut found = ports.filter_map(|port| match (port.protocol, port.publish_mode) {
+        (PortProtocol::Udp, _) => Some(("port of UDP", "it")),
+        (PortProtocol::Sctp, _) => Some(("port of SCTP", "it")),
+        (PortProtocol::Tcp, PublishMode::Host) => Some(("port of mode host", "it")),
+        (PortProtocol::Tcp, PublishMode::Ingress) => None,
+    });
+    found.next()
 }
 
 /// The first such setting of a container, and the word that stands for it.
@@ -74,6 +88,28 @@ mod tests {
                 let want = if image == "x" { "" } else { want };
                 let right = if want.is_empty() { said.is_empty() } else { said.starts_with(want) };
                 assert!(right, "{image} {settings}: {said}");
+            }
+        }
+    }
+
+    #[test]
+    fn ports_that_it_does_not_serve_are_refused_by_name() {
+        for (port, want) in [
+            (r#""Protocol":"tcp""#, ""),
+            (r#""Protocol":"udp""#, "a component has no port of UDP"),
+            (r#""Protocol":"sctp""#, "a component has no port of SCTP"),
+            (r#""PublishMode":"host""#, "a component has no port of mode host"),
+        ] {
+            for image in ["x.wasm@sha256:ab", "x"] {
+                let spec = format!(
+                    r#"{{"Name":"a","TaskTemplate":{{"ContainerSpec":{{"Image":"{image}"}}}},
+                        "EndpointSpec":{{"Ports":[{{"TargetPort":80}},{{"TargetPort":81,{port}}}]}}}}"#
+                );
+                let spec: ServiceSpec = serde_json::from_str(&spec).expect("a spec");
+                let said = component(&spec).err().map(|why| why.message).unwrap_or_default();
+                let want = if image == "x" { "" } else { want };
+                let right = if want.is_empty() { said.is_empty() } else { said.starts_with(want) };
+                assert!(right, "{image} {port}: {said}");
             }
         }
     }

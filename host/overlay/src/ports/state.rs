@@ -310,7 +310,7 @@ impl State {
         let layout = plan::layout(desired, seen.mtu);
         let policy = plan::policy(desired);
         let Difference { steps, lost } = difference(&seen.layout, &layout);
-        applied.lost.extend(lost.into_iter().map(Drift::lost));
+        applied.lost.extend(lost);
 
         let space = self.machine.inside.clone();
         // Before the guard goes.
@@ -570,7 +570,7 @@ impl Seen {
             let Correction { said, .. } = firewall.correct(program, bridge);
             said.into_iter().for_each(&mut add);
         }
-        drifts.extend(lost.into_iter().map(Drift::lost));
+        drifts.extend(lost);
         drifts
     }
 }

@@ -1,7 +1,11 @@
 //! What others do to the kernel is seen, said and made good.
 
-use super::peers::{ask_often, serve};
-use super::world::{World, ip, within};
+use std::path::Path;
+
+use swarmw_overlay::{ContainerEnd, Drift};
+
+use super::peers::{ask, ask_often, serve};
+use super::world::{World, ip, path, within};
 
 async fn served() -> World {
     let mut world = World::new(2).await;
@@ -240,8 +244,7 @@ async fn the_link_of_a_container_is_lost_and_keeps_nothing_else_from_repair() {
     let overlay = &world.machines[0].overlay;
     let (drifts, applied) = overlay.repair().await.expect("repaired");
     let said: Vec<_> = drifts.iter().map(|d| (d.to_string(), d.is_repairable())).collect();
-    let lost = "the link sw1 of a container is missing: it comes back only with the container \
-                (docker restart)";
+    let lost = "the link sw1 of a container is missing";
     let route = "route to 10.0.1.11 is missing";
     assert_eq!(said, [(route.to_owned(), true), (lost.to_owned(), false)]);
     assert_eq!((applied.routes, applied.lost.len()), (1, 1), "{applied:?}");
@@ -251,6 +254,44 @@ async fn the_link_of_a_container_is_lost_and_keeps_nothing_else_from_repair() {
     // Nor from changes.
     let applied = world.apply_on(0).await;
     assert_eq!((applied.is_nothing(), applied.lost.len()), (true, 1), "{applied:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_link_of_a_container_is_made_anew() {
+    let world = served().await;
+    let overlay = &world.machines[0].overlay;
+    let client = &world.containers[0];
+    within(world.router(0), "ip link del sw1");
+    let (drifts, _) = overlay.repair().await.expect("repaired");
+    let lost: Vec<_> = drifts.iter().filter_map(Drift::link).collect();
+    assert_eq!(lost, [&client.veth]);
+    ask(client, "10.0.1.2").expect_err("nothing leads to it");
+
+    let desired = world.desired(0);
+    let network = desired.networks.values().next().expect("its network");
+    let sandbox = path(&client.space);
+    let addresses = ["10.0.1.5/24", "fd00:1::5/64"].map(|text| text.parse().expect("one"));
+    let mac = Some([0x02, 0x42, 0x0a, 0, 1, 5]);
+    let inside = ContainerEnd { sandbox: &sandbox, prefix: "eth", addresses: &addresses, mac };
+    // A second time there is nothing to do.
+    for _ in 0..2 {
+        overlay.relink(&client.veth, network, desired.address, &inside).await.expect("linked");
+    }
+    overlay.repair().await.expect("repaired");
+    assert_eq!(overlay.check().await.expect("checked"), []);
+    let answers = ask_often(client, "10.0.1.2", 4);
+    assert_eq!(answers.into_values().collect::<Vec<_>>(), [2, 2]);
+    let links = within(&client.space, "ip link");
+    assert!(links.contains("02:42:0a:00:01:05"), "{links}");
+    assert_eq!(links.matches(": eth").count(), 1, "{links}");
+
+    // One that has ended gets none.
+    let gone = ContainerEnd { sandbox: Path::new("/nowhere"), ..inside };
+    within(world.router(0), "ip link del sw1");
+    let refused = overlay.relink(&client.veth, network, desired.address, &gone).await;
+    refused.expect_err("it is no namespace");
+    let links = within(world.router(0), "ip link");
+    assert!(!links.contains("sw1"), "{links}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
