@@ -27,7 +27,7 @@ pub struct Allocator {
 }
 
 /// Why new tasks of a service must wait, if they must.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct Lack {
     /// It has no published port.
     port: Option<Arc<str>>,
