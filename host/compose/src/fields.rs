@@ -37,7 +37,11 @@ pub(crate) struct Fields<'n> {
 
 impl Notes {
     pub(crate) fn wrong(&mut self, at: &Position, message: impl Into<String>) {
-        self.troubles.push(Trouble::at(at, message));
+        let trouble = Trouble::at(at, message);
+        // A file that is included is looked at by itself and in the one that includes it.
+        if !self.troubles.contains(&trouble) {
+            self.troubles.push(trouble);
+        }
     }
 
     /// Values that Docker reads but no longer wants written so.

@@ -31,6 +31,6 @@ pub use convert::{
     IMAGE_LABEL, NAMESPACE_LABEL, NetworkRequest, PLATFORM_LABEL, Stack, StackService,
     dependency_label,
 };
-pub use load::{Input, Loaded, Request, load};
+pub use load::{Input, Loaded, PROJECT_NAME, Request, load};
 pub use project::{Condition, Dependency, Project};
 pub use trouble::{File, Position, Trouble, Troubles};

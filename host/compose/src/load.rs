@@ -20,6 +20,9 @@ const CHAIN_MAX: usize = 32;
 /// The newest version of Docker's own format, which files without one have.
 const LATEST_MINOR: u32 = 13;
 
+/// The variable that files find the name of the project in.
+pub const PROJECT_NAME: &str = "COMPOSE_PROJECT_NAME";
+
 /// What is to be read, and in what.
 pub struct Request<'r> {
     /// The files, the later ones merged onto the earlier.
@@ -73,8 +76,16 @@ pub fn load(request: &Request<'_>) -> Result<Loaded, Troubles> {
     } else {
         refuse_forbidden(&roots)?;
     }
-    let mut loader = Loader { request, environment, unset: Vec::new(), chain: Vec::new() };
+    let mut loader =
+        Loader { request, environment, unset: Vec::new(), chain: Vec::new(), included: Vec::new() };
+    if is_current {
+        loader.name_project(&roots)?;
+    }
     let roots = loader.expand(roots)?;
+    match is_current {
+        true => drop(self::version(&loader.included)?),
+        false => refuse_forbidden(&loader.included)?,
+    }
     let notes = Notes { is_current, ..Notes::default() };
     let mut loaded = loader.read(roots, notes)?;
     if is_current {
@@ -106,11 +117,30 @@ struct Loader<'r> {
     unset: Vec<String>,
     /// The files that include or extend each other down to the present one.
     chain: Vec<PathBuf>,
+    /// Those that were included, as they are by themselves.
+    included: Vec<Node>,
 }
 
 // === impl Loader ===
 
 impl Loader<'_> {
+    /// Files find the project's name in a variable: what the client says it is, or the last
+    /// of them.
+    fn name_project(&mut self, roots: &[Node]) -> Result<(), Trouble> {
+        let named = roots.iter().rev().find_map(|root| root.get("name"));
+        let Some(mut name) = named.cloned().filter(|_| self.request.interpolate) else {
+            return Ok(());
+        };
+        let environment = &self.environment;
+        // What is not set is told with the file.
+        let mut unset = Vec::new();
+        interpolate(&mut name, "name", &|name| environment.get(name).cloned(), &mut unset)?;
+        if let Some(name) = name.printed() {
+            self.environment.entry(PROJECT_NAME.to_owned()).or_insert(name);
+        }
+        Ok(())
+    }
+
     /// Fills in variables, includes what is included, extends what extends.
     fn expand(&mut self, roots: Vec<Node>) -> Result<Vec<Node>, Trouble> {
         roots.into_iter().map(|root| self.expand_one(root)).collect()
@@ -139,7 +169,7 @@ impl Loader<'_> {
         let lookup = |name: &str| self.environment.get(name).cloned();
         let around = Around { lookup: &lookup, read: self.request.read };
         let mut loaded = Loaded::default();
-        for root in &mut roots {
+        for root in roots.iter_mut().chain(&mut self.included.clone()) {
             loaded.unsupported.extend(unsupported::ignored(root));
             loaded.deprecated.extend(unsupported::deprecated(root));
             let mut alone = root.clone();
@@ -211,10 +241,17 @@ impl Loader<'_> {
                 add_variables(&mut self.environment, &path, false, Some(&item.at), self.request)?;
             }
             false => {
+                // A later file goes before an earlier one, and what is set before both.
+                let mut all = BTreeMap::new();
                 for path in &env_files {
                     let path = absolute(here, path);
-                    let at = Some(&item.at);
-                    add_variables(&mut self.environment, &path, true, at, self.request)?;
+                    let set =
+                        |name: &str| self.environment.get(name).or_else(|| all.get(name)).cloned();
+                    let read = variables(&path, true, Some(&item.at), self.request, &set)?;
+                    all.extend(read);
+                }
+                for (name, value) in all {
+                    self.environment.entry(name).or_insert(value);
                 }
             }
         }
@@ -224,6 +261,7 @@ impl Loader<'_> {
             roots.extend(self.documents_of(&path, &folder, &item.at)?);
         }
         let roots = self.expand(roots)?;
+        self.included.extend(roots.iter().cloned());
         self.environment = outer;
         self.chain.pop();
         let all = roots.into_iter().reduce(merge::roots);
@@ -475,19 +513,30 @@ fn add_variables(
     at: Option<&Position>,
     request: &Request<'_>,
 ) -> Result<(), Trouble> {
+    let set = |name: &str| environment.get(name).cloned();
+    for (name, value) in variables(path, is_required, at, request, &set)? {
+        environment.entry(name).or_insert(value);
+    }
+    Ok(())
+}
+
+/// The variables of a file that have a value.
+fn variables(
+    path: &Path,
+    is_required: bool,
+    at: Option<&Position>,
+    request: &Request<'_>,
+    set: &dyn Fn(&str) -> Option<String>,
+) -> Result<Vec<(String, String)>, Trouble> {
     let trouble = |message: String| Trouble { at: at.cloned(), message };
     let bytes = match (request.read)(path) {
         Ok(bytes) => bytes,
-        Err(error) if error.kind() == io::ErrorKind::NotFound && !is_required => return Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound && !is_required => {
+            return Ok(Vec::new());
+        }
         Err(error) => return Err(trouble(opening(path, &error))),
     };
-    let text = String::from_utf8_lossy(&bytes);
-    let variables = dotenv::parse(&text, Style::Compose, &|name| environment.get(name).cloned())
+    let variables = dotenv::parse(&String::from_utf8_lossy(&bytes), Style::Compose, set)
         .map_err(|error| trouble(format!("failed to read {}: {error}", path.display())))?;
-    for (name, value) in variables {
-        if let Some(value) = value {
-            environment.entry(name).or_insert(value);
-        }
-    }
-    Ok(())
+    Ok(variables.into_iter().filter_map(|(name, value)| Some((name, value?))).collect())
 }

@@ -74,8 +74,8 @@ pub(crate) struct Service {
     pub links: Vec<String>,
     pub logging: Option<Logging>,
     pub mac_address: String,
-    /// Where it says that it uses some.
-    pub models: Option<Position>,
+    /// Where it asks for what it cannot have here, and why not.
+    pub impossible: Vec<(Position, &'static str)>,
     pub network_mode: String,
     pub networks: BTreeMap<String, Option<ServiceNetwork>>,
     pub oom_score_adj: i64,
@@ -138,6 +138,8 @@ pub(crate) struct Deploy {
     pub rollback_config: Option<Rollout>,
     pub limits: Option<Resources>,
     pub reservations: Option<Resources>,
+    /// Where it reserves devices.
+    pub devices: Option<Position>,
     pub restart_policy: Option<Restart>,
     pub constraints: Vec<String>,
     pub preferences: Vec<String>,

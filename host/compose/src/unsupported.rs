@@ -20,7 +20,7 @@ const IGNORED: [&str; 10] = [
 ];
 
 /// Keys of the present specification alone that services have no settings for.
-pub(crate) const SPEC_ONLY: [&str; 29] = [
+pub(crate) const SPEC_ONLY: [&str; 26] = [
     "annotations",
     "attach",
     "blkio_config",
@@ -35,18 +35,15 @@ pub(crate) const SPEC_ONLY: [&str; 29] = [
     "cpuset",
     "develop",
     "device_cgroup_rules",
-    "gpus",
     "mem_swappiness",
     "memswap_limit",
     "oom_kill_disable",
     "post_start",
     "pre_stop",
-    "provider",
     "pull_policy",
     "pull_refresh_after",
     "runtime",
     "storage_opt",
-    "use_api_socket",
     "uts",
     "volume_driver",
     "volumes_from",
@@ -56,6 +53,23 @@ pub(crate) const SPEC_ONLY: [&str; 29] = [
 pub(crate) const NO_MODELS: &str = "models are not supported by swarmw, as no node of a cluster \
      runs them: run the model as a service with an image of its own, or outside, and say where it \
      is in `environment`";
+
+/// The same of GPUs: a container without them would start all the same.
+pub(crate) const NO_GPUS: &str = "GPUs are not given by count or driver: declare them on their \
+     nodes (`swarmw daemon --node-generic-resource gpu=NAME`), and ask for them by \
+     deploy.resources.reservations.generic_resources; the task is told which it has in \
+     DOCKER_RESOURCE_GPU";
+
+/// The same of providers, which are programs of the client's machine.
+const NO_PROVIDERS: &str = "providers are not supported by swarmw, as they run on the client's \
+     machine: make what it would, and say where that is in `environment`";
+
+/// Keys of services that are refused when they are to be made, and why.
+pub(crate) const IMPOSSIBLE: [(&str, &str); 3] =
+    [("models", NO_MODELS), ("gpus", NO_GPUS), ("provider", NO_PROVIDERS)];
+
+/// Has the API's socket in each container.
+pub(crate) const API_SOCKET: &str = "use_api_socket";
 
 /// Keys whose values may name a container or a service whose namespace is to be shared.
 const NAMESPACES: [&str; 2] = ["ipc", "pid"];

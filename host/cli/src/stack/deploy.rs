@@ -57,7 +57,7 @@ pub struct DeployArgs {
 
 pub(super) async fn run(client: &Client, args: DeployArgs, io: &mut Io) -> Result<(), Failure> {
     check_name(&args.stack)?;
-    let loaded = files::load(&args.files, true)?;
+    let loaded = files::load(&args.files, Some(&args.stack), true)?;
     tell(&loaded, io)?;
     let resolve = Resolve::read(&args.resolve_image)?;
     if args.detach.is_none() {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
-use swarmw_compose::{Input, Loaded, Request, load as load_files};
+use swarmw_compose::{Input, Loaded, PROJECT_NAME, Request, load as load_files};
 
 use crate::failure::Failure;
 
@@ -24,8 +24,12 @@ pub(super) struct FileFlags {
     profile: Vec<String>,
 }
 
-/// Reads the files as one.
-pub(super) fn load(flags: &FileFlags, interpolate: bool) -> Result<Loaded, Failure> {
+/// Reads the files as one, for a stack of this name if it is known.
+pub(super) fn load(
+    flags: &FileFlags,
+    stack: Option<&str>,
+    interpolate: bool,
+) -> Result<Loaded, Failure> {
     let first = flags
         .compose_file
         .first()
@@ -34,9 +38,10 @@ pub(super) fn load(flags: &FileFlags, interpolate: bool) -> Result<Loaded, Failu
     for name in &flags.compose_file {
         files.push(Input { name: name.clone(), text: text_of(name)? });
     }
-    let environment: BTreeMap<String, String> = std::env::vars_os()
+    let mut environment: BTreeMap<String, String> = std::env::vars_os()
         .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
         .collect();
+    environment.extend(stack.map(|stack| (PROJECT_NAME.to_owned(), stack.to_owned())));
     let mut profiles = flags.profile.clone();
     let named = environment.get(PROFILES_VARIABLE).map(String::as_str).unwrap_or_default();
     profiles.extend(named.split(',').filter(|name| !name.is_empty()).map(str::to_owned));

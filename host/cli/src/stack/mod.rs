@@ -102,7 +102,7 @@ pub(crate) async fn run(
 }
 
 fn config(args: ConfigArgs, io: &mut Io) -> Result<(), Failure> {
-    let loaded = files::load(&args.files, !args.skip_interpolation)?;
+    let loaded = files::load(&args.files, None, !args.skip_interpolation)?;
     for warning in &loaded.warnings {
         io.warn(warning)?;
     }

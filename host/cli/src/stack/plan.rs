@@ -97,7 +97,7 @@ pub(super) async fn run(client: &Client, args: PlanArgs, io: &mut Io) -> Result<
             return Err(Failure::new(text));
         }
     };
-    let loaded = files::load(&args.files, true)?;
+    let loaded = files::load(&args.files, Some(&args.stack), true)?;
     tell(&loaded, io)?;
     let resolve = Resolve::read(&args.resolve_image)?;
     if !client.info().await?.swarm.control_available {

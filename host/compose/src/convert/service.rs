@@ -19,7 +19,6 @@ use super::{
 use crate::amounts;
 use crate::project::{self, Deploy, Project, Service};
 use crate::read::absolute;
-use crate::unsupported::NO_MODELS;
 
 const ALL: &str = "ALL";
 const RESET: &str = "RESET";
@@ -31,11 +30,11 @@ pub(super) fn spec(
     namespace: &str,
     read: &dyn Fn(&Path) -> io::Result<Vec<u8>>,
 ) -> Result<StackService, Refused> {
+    if let Some((at, why)) = service.impossible.first() {
+        return Err(Refused { at: Some(at.clone()), message: (*why).to_owned() });
+    }
     if service.image.is_empty() {
         return Err("has no image: a cluster does not build".into());
-    }
-    if let Some(at) = &service.models {
-        return Err(Refused { at: Some(at.clone()), message: NO_MODELS.to_owned() });
     }
     let access = access::of(service, read)?;
     let mut container = container(project, service, namespace)?;

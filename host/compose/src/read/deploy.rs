@@ -21,7 +21,10 @@ pub(super) fn deploy(found: &Found<'_>, notes: &mut Notes) -> Deploy {
     if let Some(found) = fields.take("resources") {
         let mut fields = found.fields(notes);
         deploy.limits = fields.take("limits").map(|found| limits(&found, notes));
-        deploy.reservations = fields.take("reservations").map(|found| reservations(&found, notes));
+        if let Some(found) = fields.take("reservations") {
+            deploy.devices = found.node.get("devices").map(|devices| devices.at.clone());
+            deploy.reservations = Some(reservations(&found, notes));
+        }
         fields.finish(notes);
     }
     if let Some(found) = fields.take("placement") {
@@ -111,9 +114,8 @@ fn reservations(found: &Found<'_>, notes: &mut Notes) -> Resources {
         }
         fields.finish(notes);
     }
-    if let Some(found) = fields.take("devices") {
-        notes.warn(format!("{} is ignored: ask for generic_resources", found.path));
-    }
+    // Refused when the service is to be made.
+    fields.take("devices");
     fields.finish(notes);
     resources
 }

@@ -13,6 +13,9 @@ const PROPAGATIONS: [&str; 6] = ["rprivate", "private", "rshared", "shared", "rs
 /// Words for how soon writes are seen.
 const CONSISTENCIES: [&str; 3] = ["cached", "delegated", "consistent"];
 
+/// Where programs look for the API.
+const DOCKER_SOCKET: &str = "/var/run/docker.sock";
+
 /// The mounts of a service.
 pub(super) fn mounts(found: &Found<'_>, around: &Around<'_>, notes: &mut Notes) -> Vec<Mount> {
     let mut all = Vec::new();
@@ -45,6 +48,18 @@ pub(super) fn mounts(found: &Found<'_>, around: &Around<'_>, notes: &mut Notes) 
         all.push(mount);
     }
     all
+}
+
+/// The API's socket, in the place where clients look for it: on each node it is the one of
+/// the node's daemon, as for every service that asks for it.
+pub(super) fn api_socket(at: &Position) -> Mount {
+    Mount {
+        kind: "bind".to_owned(),
+        source: DOCKER_SOCKET.to_owned(),
+        target: DOCKER_SOCKET.to_owned(),
+        at: at.clone(),
+        ..Mount::default()
+    }
 }
 
 /// `[source:]target[:options]`
@@ -107,7 +122,9 @@ fn long(found: &Found<'_>, notes: &mut Notes) -> Mount {
             create_host_path: fields.take("create_host_path").map(|found| found.flag(notes)),
             recursive: fields.text("recursive", notes),
         };
-        fields.text("selinux", notes);
+        if let Some(found) = fields.take("selinux") {
+            notes.warn(format!("{} is ignored: services have no such setting", found.path));
+        }
         fields.finish(notes);
         bind
     });

@@ -4,7 +4,7 @@ use swarmw_model::PortConfig;
 
 use crate::amounts::{protocol, short_ports};
 use crate::fields::{Found, Notes};
-use crate::node::Value;
+use crate::node::{Node, Value};
 use crate::project::Port;
 
 /// The ports of a service: one of a list may stand for a range.
@@ -70,7 +70,14 @@ fn long(found: &Found<'_>, notes: &mut Notes) -> Option<Port> {
         found.wrong(notes, "has no target: a port needs one");
     }
     port.config.target_port = number(has_target, notes);
-    port.config.published_port = number(fields.take("published"), notes);
+    port.config.published_port = match fields.take("published") {
+        Some(found) if is_range(found.node) => {
+            let range = found.node.printed().unwrap_or_default();
+            found.wrong(notes, &format!("is a range, {range}, and target is one port: name one"));
+            0
+        }
+        found => number(found, notes),
+    };
     if let Some(found) = fields.take("protocol") {
         port.protocol = found.text(notes);
         match protocol(&port.protocol) {
@@ -96,4 +103,11 @@ fn long(found: &Found<'_>, notes: &mut Notes) -> Option<Port> {
     }
     fields.finish(notes);
     Some(port)
+}
+
+/// `8080-8085`: any of them that is free, to a client that publishes on one machine.
+fn is_range(node: &Node) -> bool {
+    let Value::Text(text) = &node.value else { return false };
+    let number = |text: &str| text.trim().parse::<u16>().is_ok();
+    text.split_once('-').is_some_and(|(from, to)| number(from) && number(to))
 }

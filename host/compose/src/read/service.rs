@@ -11,7 +11,7 @@ use crate::project::{
 };
 use crate::read::mounts::absolute;
 use crate::trouble::Position;
-use crate::unsupported::SPEC_ONLY;
+use crate::unsupported::{API_SOCKET, IMPOSSIBLE, NO_GPUS, SPEC_ONLY};
 
 pub(super) fn service(
     name: &str,
@@ -26,6 +26,9 @@ pub(super) fn service(
     host(&mut service, &mut fields, notes);
     if let Some(found) = fields.take("deploy") {
         service.deploy = deploy::deploy(&found, notes);
+        if let Some(at) = service.deploy.devices.take() {
+            service.impossible.push((at, NO_GPUS));
+        }
     }
     shorthands(&mut service, &mut fields, notes);
     service.health_check = fields.take("healthcheck").map(|found| health(&found, notes));
@@ -48,9 +51,18 @@ pub(super) fn service(
             service.unused.insert(key.to_owned(), found.node.to_json());
         }
     }
-    if let Some(found) = fields.take("models") {
-        service.models = Some(found.at().clone());
-        service.unused.insert("models".to_owned(), found.node.to_json());
+    for (key, why) in IMPOSSIBLE {
+        if let Some(found) = fields.take(key) {
+            service.impossible.push((found.at().clone(), why));
+            service.unused.insert(key.to_owned(), found.node.to_json());
+        }
+    }
+    if let Some(found) = fields.take(API_SOCKET) {
+        let is_wanted = found.flag(notes);
+        service.unused.insert(API_SOCKET.to_owned(), found.node.to_json());
+        if is_wanted {
+            service.volumes.push(mounts::api_socket(found.at()));
+        }
     }
     // What it extends is in it by now.
     fields.take_any("extends");
@@ -142,9 +154,11 @@ fn host(service: &mut Service, fields: &mut Fields<'_>, notes: &mut Notes) {
         match &item.node.value {
             Value::Text(text) => service.devices.push(text.clone()),
             Value::Map(_) => {
-                let text = |key: &str| item.node.get(key).and_then(|node| node.printed());
-                let parts = ["source", "target", "permissions"].map(text);
-                service.devices.push(parts.into_iter().flatten().collect::<Vec<_>>().join(":"));
+                let mut fields = item.fields(notes);
+                let parts = ["source", "target", "permissions"].map(|key| fields.text(key, notes));
+                fields.finish(notes);
+                let given: Vec<_> = parts.into_iter().filter(|part| !part.is_empty()).collect();
+                service.devices.push(given.join(":"));
             }
             _ => item.wrong(notes, "must be a string or a mapping"),
         }
@@ -343,10 +357,12 @@ fn environment(
     around: &Around<'_>,
     notes: &mut Notes,
 ) {
-    let own = |name: &str, value: Option<String>| {
-        let is_empty = value.as_ref().is_none_or(String::is_empty);
-        // Docker's client lets its own variable fill an empty one too.
-        if is_empty { (around.lookup)(name).or(value) } else { value }
+    // Docker's client lets its own variable fill an empty one too.
+    let fills_empty = !notes.is_current;
+    let own = |name: &str, value: Option<String>| match &value {
+        None => (around.lookup)(name),
+        Some(text) if text.is_empty() && fills_empty => (around.lookup)(name).or(value),
+        Some(_) => value,
     };
     let files = fields.take("env_file").map(|found| found.items_or_one()).unwrap_or_default();
     for item in files {

@@ -78,10 +78,10 @@ fn confinement_that_docker_has_fields_for_stands_in_them() {
 
 #[test]
 fn namespaces_of_other_containers_are_warned_of_and_left_out() {
-    let text = "services: {a: {image: x, ipc: 'service:b', pid: 'container:c', gpus: all}}";
+    let text = "services: {a: {image: x, ipc: 'service:b', pid: 'container:c', runtime: r}}";
     let loaded = case(text).load(&["c.yml"]).expect("a file");
     let names: Vec<_> = loaded.unsupported.iter().map(String::as_str).collect();
-    assert_eq!(names, ["gpus", "ipc", "pid"]);
+    assert_eq!(names, ["ipc", "pid", "runtime"]);
     assert_eq!(spec(text)["Swarmw"], Value::Null);
 }
 

@@ -106,6 +106,87 @@ fn included_files_have_their_own_folder_and_variables() {
 }
 
 #[test]
+fn the_long_form_of_include_has_a_folder_and_variables_of_its_own() {
+    let text = "include:\n  - path: sub/inc.yml\n    project_directory: other\n    \
+                env_file: [one.env, two.env]\nservices: {a: {image: '$A'}}\n";
+    let included = "services:\n  b:\n    image: $A-$B-$C-$D\n    volumes: ['./d:/d']\n";
+    let case = Case::of(text)
+        .and("sub/inc.yml", included)
+        .and("one.env", "A=1\nB=1\nC=${A}1\nD=1\n")
+        .and("two.env", "B=2\nC=${C}2\n")
+        .and("other/.env", "B=3\n")
+        .set("D", "own");
+    let yaml = case.yaml().expect("a file");
+    // A later file goes before an earlier one, and the client's own before both.
+    assert!(yaml.contains("image: 1-2-112-own\n"), "{yaml}");
+    assert!(yaml.contains("source: /stack/other/d\n"), "{yaml}");
+    assert!(yaml.contains("image: \"\"\n"), "they are the included file's alone: {yaml}");
+}
+
+#[test]
+fn what_an_included_file_has_wrong_is_told_with_its_place() {
+    for (included, want) in [
+        (
+            "services: {b: {image: x}}\nservces: {c: {image: y}}\n",
+            "i.yml:2:1: (root) Additional property servces is not allowed: did you mean services?",
+        ),
+        (
+            "services: {b: {image: x, imag: y}}",
+            "i.yml:1:26: services.b Additional property imag is \
+          not allowed: did you mean image?",
+        ),
+        (
+            "version: '2.4'\nservices: {b: {image: x}}",
+            "i.yml:1:10: unsupported Compose file version: 2.4",
+        ),
+    ] {
+        let case = Case::of("include: [i.yml]\nservices: {a: {image: x}}").and("i.yml", included);
+        assert_eq!(case.refused(), want);
+    }
+    let old = Case::of("version: '3.8'\ninclude: [i.yml]\nservices: {a: {image: x}}")
+        .and("i.yml", "services: {b: {image: x, mem_limit: 1g}}");
+    assert!(old.refused().contains("mem_limit: Set resource limits"), "{}", old.refused());
+}
+
+#[test]
+fn only_a_variable_without_a_value_is_the_clients() {
+    let text = "services:\n  a:\n    image: x\n    env_file: one.env\n    \
+                environment: {EMPTY: '', BARE: }\n";
+    let of = |text: &str| {
+        let case = Case::of(text).and("one.env", "A=\nB\n").set("EMPTY", "own").set("BARE", "own");
+        body(&case.set("A", "own").set("B", "own").yaml().expect("a file"))
+    };
+    let environment = |yaml: &str| yaml.lines().skip(1).take(4).collect::<Vec<_>>().join("\n");
+    let own = "  A: \"\"\n  B: own\n  BARE: own\n  EMPTY: \"\"";
+    assert_eq!(environment(&of(text)), own);
+    // Docker's own client fills in the others too.
+    let old = of(&format!("version: '3.8'\n{text}"));
+    assert!(old.contains("A: own") && old.contains("EMPTY: own"), "{old}");
+}
+
+#[test]
+fn the_projects_name_is_a_variable() {
+    let text = "name: ${N:-shop}\nservices: {a: {image: '$COMPOSE_PROJECT_NAME'}}";
+    let image = |case: Case<'_>| body(&case.yaml().expect("a file"));
+    assert_eq!(image(Case::of(text)), "image: shop\n");
+    assert_eq!(image(Case::of(text).set("N", "other")), "image: other\n");
+    assert_eq!(image(Case::of(text).set("COMPOSE_PROJECT_NAME", "stack")), "image: stack\n");
+}
+
+#[test]
+fn the_apis_socket_is_mounted_where_it_is_asked_for() {
+    for (wanted, mounts) in [("true", 1), ("false", 0)] {
+        let text = format!("services: {{a: {{image: x, use_api_socket: {wanted}}}}}");
+        let stack = Case::of(&text).stack().expect("a stack");
+        let container = stack.services[0].spec.task_template.container_spec.clone();
+        let all = container.expect("a container").mounts;
+        let found: Vec<_> = all.iter().map(|m| (m.source.as_str(), m.target.as_str())).collect();
+        let socket = "/var/run/docker.sock";
+        assert_eq!(found, vec![(socket, socket); mounts]);
+    }
+}
+
+#[test]
 fn tags_reset_and_override_what_an_earlier_file_says() {
     let base = "services: {a: {image: x, ports: ['80:80'], command: c, environment: {A: 1}, dns: [1.1.1.1]}}";
     let over = "services: {a: {ports: !override ['81:81'], command: !reset null, environment: !reset {}, dns: [2.2.2.2]}}";

@@ -198,6 +198,34 @@ fn what_a_cluster_cannot_do_is_refused_when_it_becomes_a_stack() {
     let long = "services:\n  a:\n    image: x\n    models: {llm: {endpoint_var: URL}}\n";
     assert_eq!(Case::of(long).refused(), format!("c.yml:4:13: service a: {why}"));
     assert_eq!(Case::of("services: {a: {image: x}}\nmodels: {}").stack().err(), None);
+    let gpus = "GPUs are not given by count or driver: declare them on their nodes (`swarmw daemon \
+                --node-generic-resource gpu=NAME`), and ask for them by \
+                deploy.resources.reservations.generic_resources; the task is told which it has in \
+                DOCKER_RESOURCE_GPU";
+    for (keys, at) in [
+        ("gpus: all", "1:32"),
+        ("deploy: {resources: {reservations: {devices: [{capabilities: [gpu]}]}}}", "1:72"),
+    ] {
+        let refused = Case::of(&format!("services: {{a: {{image: x, {keys}}}}}")).refused();
+        assert_eq!(refused, format!("c.yml:{at}: service a: {gpus}"));
+    }
+    let provided = Case::of("services: {a: {provider: {type: vpn}}}").refused();
+    assert!(
+        provided.starts_with("c.yml:1:27: service a: providers are not supported"),
+        "{provided}"
+    );
+    let range = "services: {a: {image: x, ports: [{target: 80, published: '8080-8085'}]}}";
+    assert_eq!(
+        Case::of(range).refused(),
+        "c.yml:1:59: services.a.ports.0.published is a range, 8080-8085, and target is one port: \
+         name one"
+    );
+    let device = "services: {a: {image: x, devices: [{source: /dev/a, permisions: r}]}}";
+    assert_eq!(
+        Case::of(device).refused(),
+        "c.yml:1:53: services.a.devices.0 Additional property permisions is not allowed: did you \
+         mean permissions?"
+    );
     let volumes = "volumes: {v: {driver: x, x-cluster-spec: {access_mode: {}}}, w: {x-mine: 1}}";
     assert_eq!(
         Case::of(volumes).refused(),
