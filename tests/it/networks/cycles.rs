@@ -22,6 +22,8 @@ const CYCLES: usize = 10;
 const CYCLES_SET: &str = "SWARMW_CYCLES";
 /// Minutes of rest afterwards, in which the daemons are weighed; none by day.
 const REST_SET: &str = "SWARMW_REST";
+/// Kilobytes that a daemon may grow by in an hour of rest.
+const GROWS_BY: f64 = 1_024.0;
 /// Between two looks.
 const WEIGHED_EVERY: Duration = Duration::from_secs(60);
 /// File descriptors that come and go with connections: fewer than one for each cycle.
@@ -92,8 +94,9 @@ fn beyond(cluster: &Cluster, before: &[Counts]) -> String {
 
 fn held(node: &Node, machine: &Machine) -> Held {
     let process = format!("/proc/{}", node.pid());
-    let status = fs::read_to_string(format!("{process}/status")).expect("the daemon runs");
-    let resident = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    // What `status` says is counted in large steps.
+    let status = fs::read_to_string(format!("{process}/smaps_rollup")).expect("the daemon runs");
+    let resident = status.lines().find_map(|line| line.strip_prefix("Rss:"));
     let kilobytes = resident.and_then(|line| line.split_whitespace().next()?.parse().ok());
     let engine = machine.run(&["sh", "-c", "ls /proc/$(cat /run/dockerd.pid)/fd | wc -l"]);
     Held {
@@ -176,6 +179,7 @@ fn weigh(cluster: &Cluster, minutes: usize) {
     for (at, of) in weights.iter().enumerate() {
         let an_hour = slope(of) * 60.0;
         println!("n{}: {an_hour:+.0} kB an hour at rest, over {minutes} min: {of:?}", at + 1);
+        assert!(an_hour <= GROWS_BY, "n{} grows at rest", at + 1);
     }
 }
 
