@@ -407,11 +407,11 @@ async fn a_task_that_has_ended_has_no_name_and_one_that_is_about_to_has_it_yet()
     let task = TaskId::from_bits(1);
     let looks_up = |name: &str| (space.finds(name), space.finds(&format!("tasks.{name}")));
     assert_eq!(looks_up("web1").1, "10.1.0.5");
-    node.ended.send_modify(|ended| drop(ended.insert(task)));
+    node.ended.send_if_modified(|ended| ended.insert(task));
     a_while().await;
     assert_eq!((looks_up("web1").1, looks_up("web1.1").0), (String::new(), "10.1.0.5".to_owned()));
     assert_eq!(space.finds("-x 10.1.0.5"), "web1.1.net1.");
-    node.over.send_modify(|over| drop(over.insert(task)));
+    node.over.send_if_modified(|over| over.insert(task));
     node.ended.send_modify(|_| {});
     a_while().await;
     assert_eq!((space.finds("web1.1"), space.finds("-x 10.1.0.5")), Default::default());
