@@ -38,8 +38,8 @@ const NO_HOST_ACCESS: &str =
 /// The same.
 const NO_AUTOLOCK: &str = "autolock needs a swarmw that knows it on every manager";
 /// The same.
-const NO_TASKS_FROM: &str = "tasks that are reached from nodes that are no managers need a swarmw that knows it on every \
-     manager";
+const NO_TASKS_FROM: &str =
+    "tasks reached from nodes that are no managers need a swarmw that knows it on every manager";
 /// The same.
 const NO_VERSIONS: &str =
     "versions of secrets and configs need a swarmw that knows them on every manager";

@@ -1,21 +1,23 @@
 //! The names of tasks on a node that is no manager: those on it are found at its engine, by
-//! what their containers are called. The others are not reached from here, as a worker may
-//! be a machine that is trusted with its own tasks alone.
+//! what their containers are called. For the others a manager is asked, which refuses unless
+//! the cluster says otherwise: a worker may be a machine that is trusted with its own tasks
+//! alone.
 
 use axum::extract::Request;
 use serde_json::{Value, json};
 
 use swarmw_model::{ContainerCall, Refusal, RefusalKind, TaskId};
 
-use super::{about, by_the_engine, engine_has, find};
+use super::{about, by_the_engine, engine_has, find, outward};
 use crate::api::Host;
 use crate::reply::Reply;
-use crate::{Membership, Standing, engine};
+use crate::{Connection, Membership, Standing, engine};
 
 /// Managers that a refusal names.
 const MANAGERS_MAX: usize = 3;
 
-/// Answers by the engine of this node, whose containers of tasks have their short names too.
+/// Answers by the engine of this node, whose containers of tasks have their short names too;
+/// for what it does not have, by a manager.
 pub(super) async fn answer(
     host: &Host,
     name: &str,
@@ -23,13 +25,24 @@ pub(super) async fn answer(
     request: Request,
 ) -> Reply {
     let is_worker = matches!(host.standing(), Standing::Worker(_));
-    if !is_worker || !find::is_a_tasks(name) || engine_has(host, name).await {
+    let is_id = find::is_an_id(name);
+    if !is_worker || !(is_id || find::is_a_tasks(name)) || engine_has(host, name).await {
         return by_the_engine(host, call, request).await;
+    }
+    if is_id {
+        // It may be of anything. Where no manager leads there, the engine says so in its words.
+        return match host.open_manager().await {
+            Ok(manager) => ask(manager, request).await,
+            Err(why) => {
+                tracing::debug!(%why, name, "no manager leads to a container");
+                by_the_engine(host, call, request).await
+            }
+        };
     }
     let mut names = here(host, name).await?;
     match (names.len(), names.pop()) {
         (1, Some(container)) => by_the_engine(host, call, about(request, &container, call)?).await,
-        (_, None) => Err(not_reached(host, name).into()),
+        (_, None) => by_a_manager(host, name, request).await,
         (count, Some(last)) => {
             names.push(last);
             let message = format!(
@@ -41,13 +54,41 @@ pub(super) async fn answer(
     }
 }
 
+/// Answers about a command in a container on another node.
+pub(super) async fn exec(host: &Host, id: &str, request: Request) -> Reply {
+    match host.standing() {
+        Standing::Worker(_) => by_a_manager(host, id, request).await,
+        _ => Err(not_reached(host, id).into()),
+    }
+}
+
+/// Answers by a manager, where the cluster lets this node ask one.
+async fn by_a_manager(host: &Host, name: &str, request: Request) -> Reply {
+    match host.open_manager().await {
+        Ok(manager) => ask(manager, request).await,
+        Err(refusal) if refusal.kind == RefusalKind::PermissionDenied => {
+            Err(not_reached(host, name).into())
+        }
+        Err(refusal) => Err(refusal.into()),
+    }
+}
+
+/// Sends a request to a manager, once, and gives its answer back.
+async fn ask(manager: Box<dyn Connection>, request: Request) -> Reply {
+    let answer = engine::exchange(manager, outward(request)?).await;
+    Ok(answer.map_err(|error| {
+        let message = format!("the way by a manager broke off: {error}");
+        Refusal::plain(RefusalKind::Unavailable, message)
+    })?)
+}
+
 /// That a worker does not reach what is not on itself.
-pub(super) fn not_reached(host: &Host, name: &str) -> Refusal {
+fn not_reached(host: &Host, name: &str) -> Refusal {
     let standing = host.standing();
     let managers = standing.membership().map(managers).unwrap_or_default();
     let message = format!(
         "No such container: {name}: this node is no manager, and reaches the tasks on itself \
-         alone; ask a manager{managers}"
+         alone; ask a manager{managers}, or allow it on one: swarmw swarm update --tasks-from nodes"
     );
     Refusal::plain(RefusalKind::NotFound, message)
 }
