@@ -39,37 +39,35 @@ pub(super) async fn answer(
             }
         };
     }
-    let mut names = here(host, name).await?;
-    match (names.len(), names.pop()) {
-        (1, Some(container)) => by_the_engine(host, call, about(request, &container, call)?).await,
-        (_, None) => by_a_manager(host, name, request).await,
-        (count, Some(last)) => {
-            names.push(last);
+    let Here { running, ended } = here(host, name).await?;
+    let container = match (&running[..], ended) {
+        ([container], _) => container.clone(),
+        // One that runs on another node is meant before one that has ended here.
+        ([], ended) => match (host.open_manager().await, ended) {
+            (Ok(manager), _) => return ask(manager, request).await,
+            (Err(_), Some(ended)) => ended,
+            (Err(why), None) => return Err(not_led(host, name, why).into()),
+        },
+        (several, _) => {
             let message = format!(
-                "{count} tasks called {name} run on this node: {}; name one of them",
-                names.join(", ")
+                "{} tasks called {name} run on this node: {}; name one of them",
+                several.len(),
+                several.join(", ")
             );
-            Err(Refusal::plain(RefusalKind::AlreadyExists, message).into())
+            return Err(Refusal::plain(RefusalKind::AlreadyExists, message).into());
         }
-    }
+    };
+    by_the_engine(host, call, about(request, &container, call)?).await
 }
 
 /// Answers about a command in a container on another node.
 pub(super) async fn exec(host: &Host, id: &str, request: Request) -> Reply {
     match host.standing() {
-        Standing::Worker(_) => by_a_manager(host, id, request).await,
+        Standing::Worker(_) => match host.open_manager().await {
+            Ok(manager) => ask(manager, request).await,
+            Err(why) => Err(not_led(host, id, why).into()),
+        },
         _ => Err(not_reached(host, id).into()),
-    }
-}
-
-/// Answers by a manager, where the cluster lets this node ask one.
-async fn by_a_manager(host: &Host, name: &str, request: Request) -> Reply {
-    match host.open_manager().await {
-        Ok(manager) => ask(manager, request).await,
-        Err(refusal) if refusal.kind == RefusalKind::PermissionDenied => {
-            Err(not_reached(host, name).into())
-        }
-        Err(refusal) => Err(refusal.into()),
     }
 }
 
@@ -80,6 +78,14 @@ async fn ask(manager: Box<dyn Connection>, request: Request) -> Reply {
         let message = format!("the way by a manager broke off: {error}");
         Refusal::plain(RefusalKind::Unavailable, message)
     })?)
+}
+
+/// Why no manager leads to a container: the cluster does not let this node ask, or none answers.
+fn not_led(host: &Host, name: &str, why: Refusal) -> Refusal {
+    match why.kind {
+        RefusalKind::PermissionDenied => not_reached(host, name),
+        _ => why,
+    }
 }
 
 /// That a worker does not reach what is not on itself.
@@ -99,9 +105,15 @@ fn managers(membership: &Membership) -> String {
     if known.is_empty() { String::new() } else { format!(" (on {})", known.join(", ")) }
 }
 
-/// Containers of tasks in a slot, as this node's engine calls them: those that run, or else
-/// the newest.
-async fn here(host: &Host, slot: &str) -> Reply<Vec<String>> {
+/// Containers of tasks in a slot, as this node's engine calls them.
+#[derive(Debug, PartialEq, Eq)]
+struct Here {
+    running: Vec<String>,
+    /// The newest of the others.
+    ended: Option<String>,
+}
+
+async fn here(host: &Host, slot: &str) -> Reply<Here> {
     let filters = json!({ "label": ["com.docker.swarm.task.id"], "name": [format!("{slot}.")] });
     let query = form_urlencoded::Serializer::new(String::new())
         .append_pair("all", "1")
@@ -113,7 +125,7 @@ async fn here(host: &Host, slot: &str) -> Reply<Vec<String>> {
 }
 
 /// Of an engine's list, the newest first.
-fn of_slot(listed: &[Value], slot: &str) -> Vec<String> {
+fn of_slot(listed: &[Value], slot: &str) -> Here {
     let called = |container: &Value| {
         let mut names = container["Names"].as_array()?.iter().filter_map(Value::as_str);
         let is_of_slot = |name: &&str| {
@@ -122,11 +134,11 @@ fn of_slot(listed: &[Value], slot: &str) -> Vec<String> {
         };
         names.by_ref().map(|name| name.trim_start_matches('/')).find(is_of_slot).map(str::to_owned)
     };
-    let runs = |container: &&Value| container["State"] == "running";
-    let running: Vec<_> = listed.iter().filter(runs).filter_map(called).collect();
-    match running.is_empty() {
-        true => listed.iter().find_map(called).into_iter().collect(),
-        false => running,
+    let (running, ended): (Vec<_>, Vec<_>) =
+        listed.iter().partition(|container| container["State"] == "running");
+    Here {
+        running: running.into_iter().filter_map(called).collect(),
+        ended: ended.into_iter().find_map(called),
     }
 }
 
@@ -148,13 +160,11 @@ mod tests {
             container(&one, "exited"),
             container(&two, "exited"),
         ];
-        assert_eq!(
-            of_slot(&listed, "web.1"),
-            std::slice::from_ref(&one),
-            "the engine lists the newest first"
-        );
+        let newest = Here { running: Vec::new(), ended: Some(one.clone()) };
+        assert_eq!(of_slot(&listed, "web.1"), newest, "the engine lists the newest first");
         let listed = [container(&one, "exited"), container(&two, "running")];
-        assert_eq!(of_slot(&listed, "web.1"), [two], "one that runs goes before");
-        assert!(of_slot(&listed, "web").is_empty());
+        let both = Here { running: vec![two], ended: Some(one) };
+        assert_eq!(of_slot(&listed, "web.1"), both);
+        assert_eq!(of_slot(&listed, "web"), Here { running: Vec::new(), ended: None });
     }
 }
