@@ -90,7 +90,17 @@ async fn a_worker_asks_one_manager_after_the_other_once_the_cluster_lets_it() {
     assert_eq!(refused.kind, RefusalKind::PermissionDenied);
     assert!(refused.message.ends_with("swarm update --tasks-from nodes"), "{refused}");
     reached_from(&cluster, TasksFrom::Nodes).await;
-    cluster.soon("it is let in", async || worker.open_manager().await.ok()).await;
+    let lets_in = |name: &&str| {
+        let state = cluster.node(name).manager().map(|manager| manager.state());
+        let spec = state.as_ref().and_then(|state| state.cluster()).map(|known| &known.spec);
+        spec.is_some_and(|spec| spec.tasks_from() == TasksFrom::Nodes)
+    };
+    cluster
+        .soon("every manager lets it in", async || {
+            ["n1", "n2", "n3"].iter().all(lets_in).then_some(())
+        })
+        .await;
+    assert!(worker.open_manager().await.is_ok());
 
     // A manager without a majority answers too, by what it knows.
     cluster.isolate(&["n1", "n2"]);
