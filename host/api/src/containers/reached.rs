@@ -15,8 +15,7 @@ use crate::{refusals, tasks};
 /// Answers a request of a node about a task's container, where the cluster lets it ask.
 pub(crate) async fn for_node(host: &Host, from: NodeId, request: Request) -> Reply {
     let state = host.state().ok_or_else(refusals::manager_starting)?;
-    let tasks_from = state.cluster().map(|cluster| cluster.spec.tasks_from());
-    tasks_from.unwrap_or_default().check()?;
+    check(&state, from)?;
     match asked(&request) {
         Some(Asked::Container(name, call)) => {
             of_container(host, &state, from, &name, call, request).await
@@ -25,6 +24,19 @@ pub(crate) async fn for_node(host: &Host, from: NodeId, request: Request) -> Rep
             of_exec(host, &state, from, (task, id.as_str()), call, request).await
         }
         None => Err(not_for_others(&request).into()),
+    }
+}
+
+/// Refuses what the cluster does not allow any more: a connection may be older than its word.
+fn check(state: &Cluster, from: NodeId) -> Result<(), Refusal> {
+    let tasks_from = state.cluster().map(|cluster| cluster.spec.tasks_from());
+    tasks_from.unwrap_or_default().check()?;
+    match state.node(from) {
+        Some(_) => Ok(()),
+        None => {
+            let message = format!("node {from} is not in this cluster");
+            Err(Refusal::plain(RefusalKind::PermissionDenied, message))
+        }
     }
 }
 

@@ -268,6 +268,8 @@ async fn a_follower_leads_there_itself() {
 async fn worker(two: &Two) -> Served {
     let worker = serve_with(Standing::Worker(membership()), two.served.fake.shared.clone()).await;
     *worker.fake.leader.lock().unwrap() = Some(two.served.api.clone());
+    let joined = Box::new(node(WORKER, "gamma", NodeRole::Worker));
+    two.served.fake.apply(None, Change::AddNode(joined)).expect("a third node");
     worker
 }
 
@@ -373,6 +375,15 @@ async fn what_is_no_tasks_is_never_a_managers_own() {
     let told = (refused.status.as_u16(), refused.message());
     assert_eq!(told, (404, "No such container: web.9".to_owned()));
     assert!(two.own.asked.lock().unwrap().is_empty(), "{:?}", two.own.asked);
+    assert!(two.served.fake.opened.lock().unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn a_node_that_is_gone_is_refused_on_a_connection_that_it_has() {
+    let two = two().await;
+    reached_from(&two, "nodes").await;
+    let (status, told) = asked_by_a_worker(&two, "GET", "/v1.47/containers/web.1/logs").await;
+    assert_eq!((status, told), (403, format!("node {WORKER} is not in this cluster")));
     assert!(two.served.fake.opened.lock().unwrap().is_empty());
 }
 
