@@ -34,7 +34,7 @@ pub(super) async fn answer(
         return match host.open_manager().await {
             Ok(manager) => ask(manager, request).await,
             Err(why) => {
-                tracing::debug!(%why, name, "no manager leads to a container");
+                tracing::debug!(%why, container = name, "no manager leads there");
                 by_the_engine(host, call, request).await
             }
         };
