@@ -14,7 +14,7 @@ use swarmw_model::{
 };
 use swarmw_names::Counts as NameQueries;
 use swarmw_network::PublishedPorts;
-use swarmw_proto::Channels;
+use swarmw_proto::{Channels, Wire};
 use swarmw_registry::{CredentialHelpers, Registries};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -27,6 +27,7 @@ use crate::equipment::{Equipment, Runs};
 use crate::forward::{self, Forward, Forwarded};
 use crate::images::Images;
 use crate::net::{Heard, KernelPorts, Leader, Listed, Networks, Parts, leave_to_user_space};
+use crate::reach::Reach;
 use crate::repairs::Repairs;
 use crate::secrets::Secrets;
 use crate::session::Link;
@@ -110,6 +111,7 @@ pub struct Agent {
     examiner: Examiner,
     forward: Forward,
     containers: ContainersService,
+    reach: Reach,
     description: watch::Sender<NodeDescription>,
     welcomed: watch::Receiver<Option<Welcomed>>,
     cancel: CancellationToken,
@@ -233,6 +235,7 @@ impl Agent {
             None => {}
         }
         let (welcome, welcomed) = watch::channel(None);
+        let reach = Reach { channels: channels.clone(), managers: managers.clone() };
         let link = Link {
             tls,
             channels,
@@ -264,6 +267,7 @@ impl Agent {
             examiner,
             forward,
             containers,
+            reach,
             description,
             welcomed,
             cancel,
@@ -284,6 +288,16 @@ impl Agent {
     /// Answers managers that ask for containers of tasks here.
     pub fn containers(&self) -> ContainersService {
         self.containers.clone()
+    }
+
+    /// A connection that speaks HTTP, as to an engine, to a manager that leads on to the
+    /// containers of all tasks.
+    ///
+    /// # Errors
+    /// The cluster does not let this node; or no manager answers within seconds, and which were
+    /// asked.
+    pub async fn open_manager(&self) -> Result<Box<dyn Wire>, Refusal> {
+        self.reach.open().await
     }
 
     /// What the leader last said of this node; `None` before it said anything.

@@ -23,6 +23,7 @@ mod net;
 mod no_engine;
 mod port_list;
 mod process;
+mod reach;
 mod repairs;
 mod runner;
 mod secrets;

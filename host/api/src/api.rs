@@ -12,13 +12,16 @@ use bytes::Bytes;
 use http::header::SERVER;
 use http::{HeaderName, HeaderValue, Request, Response, Uri};
 use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
+
+use swarmw_model::{NodeId, Refusal};
 
 use crate::engine::LastHello;
 use crate::forward::Forwarded;
 use crate::reply::{Refused, Unrouted};
 use crate::version::{self, MAXIMUM};
-use crate::{Node, body, routes};
+use crate::{Connection, Node, body, containers, routes, serve};
 
 /// Components and blobs read into memory at a time; more wait for their turn.
 pub(crate) const UPLOADS_MAX: usize = 2;
@@ -57,27 +60,19 @@ impl Api {
     }
 
     /// Answers a client's request.
-    pub async fn call(&self, mut request: Request<Body>) -> Response<Body> {
+    pub async fn call(&self, request: Request<Body>) -> Response<Body> {
         let (method, uri) = (request.method().clone(), request.uri().clone());
-        let (asked, rest) = version::split(&uri);
-        let version = asked.map_or(Ok(MAXIMUM), version::check);
-        let is_answered = version.is_ok();
-        let mut response = match version {
+        let read = versioned(request);
+        let is_answered = read.is_ok();
+        let mut response = match read {
             Err(refusal) => Refused(refusal).into_response(),
-            Ok(version) => {
-                // What was a path before is one after its first segment went.
-                if let Ok(uri) = rest.parse::<Uri>() {
-                    *request.uri_mut() = uri;
+            Ok(request) => match body::ahead(request).await {
+                Err(refused) => refused.into_response(),
+                Ok(request) => {
+                    let answered = self.router.clone().oneshot(request).await;
+                    answered.unwrap_or_else(|never: Infallible| match never {})
                 }
-                request.extensions_mut().insert(version);
-                match body::ahead(request).await {
-                    Err(refused) => refused.into_response(),
-                    Ok(request) => {
-                        let answered = self.router.clone().oneshot(request).await;
-                        answered.unwrap_or_else(|never: Infallible| match never {})
-                    }
-                }
-            }
+            },
         };
         if response.extensions().get::<Unrouted>().is_none() {
             mark(&mut response);
@@ -99,6 +94,38 @@ impl Api {
         request.extensions_mut().insert(Forwarded);
         self.call(request).await
     }
+
+    /// Answers a node that is no manager, on a connection that speaks HTTP as to an engine:
+    /// about the containers of the cluster's tasks, wherever they run, and nothing else.
+    /// Each request is refused while the cluster does not let such nodes ask.
+    pub async fn reached(&self, from: NodeId, stream: impl Connection) {
+        let host = self.host.clone();
+        let answer = move |request| {
+            let host = host.clone();
+            async move { answer_node(&host, from, request).await }
+        };
+        serve::connection(stream, answer, CancellationToken::new()).await;
+    }
+}
+
+async fn answer_node(host: &Host, from: NodeId, request: Request<Body>) -> Response<Body> {
+    let answered = async {
+        let request = body::ahead(versioned(request)?).await?;
+        containers::for_node(host, from, request).await
+    };
+    answered.await.unwrap_or_else(Refused::into_response)
+}
+
+/// A request without the version in its path, which goes with it.
+fn versioned(mut request: Request<Body>) -> Result<Request<Body>, Refusal> {
+    let (asked, rest) = version::split(request.uri());
+    let version = asked.map_or(Ok(MAXIMUM), version::check)?;
+    // What was a path before is one after its first segment went.
+    if let Ok(uri) = rest.parse::<Uri>() {
+        *request.uri_mut() = uri;
+    }
+    request.extensions_mut().insert(version);
+    Ok(request)
 }
 
 /// Puts Docker's headers on an answer, over those that an engine put there.

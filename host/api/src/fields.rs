@@ -20,7 +20,7 @@ const FIELDS: &[&str] = &[
     "RollbackConfig", "Swarmw", "TargetPort", "TaskTemplate", "TotalCompletions",
     "UpdateConfig", "PolicyOptions", "IngressSource", "Container", "Devices", "PathOnHost",
     "PathInContainer", "CgroupPermissions", "Privileged", "SecurityOpt", "ShmSize", "IpcMode",
-    "PidMode", "HostAccess",
+    "PidMode", "HostAccess", "TasksFrom",
     // Update.
     "Delay", "FailureAction", "MaxFailureRatio", "Monitor", "Order", "Parallelism",
     // Task.
@@ -107,7 +107,11 @@ mod tests {
 
     #[test]
     fn every_field_of_our_types_is_known() {
-        let spec: swarmw_model::ClusterSpec = Default::default();
+        let options = swarmw_model::ClusterOptions {
+            tasks_from: swarmw_model::TasksFrom::Nodes,
+            ..Default::default()
+        };
+        let spec = swarmw_model::ClusterSpec { swarmw: Some(options), ..Default::default() };
         let mut keys = Vec::new();
         collect(&json!(spec), &mut keys);
         let service = crate::services::shown_with_defaults(&full_service());

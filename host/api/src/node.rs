@@ -207,6 +207,12 @@ pub trait Node: Send + Sync + 'static {
     /// Refuses within seconds, with the node's name, where the node is not reached.
     fn open_container(&self, task: TaskId) -> Answer<'_, Box<dyn Connection>>;
 
+    /// On a worker: a connection that speaks HTTP, as to an engine, to a manager's
+    /// [`crate::Api::reached`]. Refuses with [`swarmw_model::RefusalKind::PermissionDenied`]
+    /// where the cluster lets only managers reach all tasks, and, naming those that were asked,
+    /// where no manager answers within seconds.
+    fn open_manager(&self) -> Answer<'_, Box<dyn Connection>>;
+
     /// Asks an image's registry what the image is, with the client's credentials as
     /// encoded in their header; the answer has the shape of the engine API's
     /// `/distribution/NAME/json`.

@@ -9,12 +9,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Body;
-use http::Request;
+use http::{Request, Response};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, UnixListener, UnixStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_rustls::TlsAcceptor;
@@ -23,7 +22,7 @@ use tokio_util::task::TaskTracker;
 
 use swarmw_model::EngineSocket;
 
-use crate::{Api, contained};
+use crate::{Api, Connection, contained};
 
 /// Connections of one listener at a time; further ones wait to be accepted.
 pub const CONNECTIONS_MAX: usize = 1_024;
@@ -212,12 +211,16 @@ enum Accepted {
 
 impl Accepted {
     async fn serve(self, api: Api, shutdown: CancellationToken) {
+        let answer = move |request| {
+            let api = api.clone();
+            async move { api.call(request).await }
+        };
         match self {
-            Self::Unix(stream) => connection(stream, api, shutdown).await,
-            Self::Tcp(stream, None) => connection(stream, api, shutdown).await,
+            Self::Unix(stream) => connection(stream, answer, shutdown).await,
+            Self::Tcp(stream, None) => connection(stream, answer, shutdown).await,
             Self::Tcp(stream, Some(tls)) => {
                 match tokio::time::timeout(HANDSHAKE_PATIENCE, tls.accept(stream)).await {
-                    Ok(Ok(stream)) => connection(stream, api, shutdown).await,
+                    Ok(Ok(stream)) => connection(stream, answer, shutdown).await,
                     Ok(Err(error)) => tracing::debug!(%error, "a TLS handshake failed"),
                     Err(_) => tracing::debug!("a TLS handshake took too long"),
                 }
@@ -226,13 +229,17 @@ impl Accepted {
     }
 }
 
-async fn connection<S>(stream: S, api: Api, shutdown: CancellationToken)
-where
-    S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+/// Serves one connection, whose requests `answer` answers, until `shutdown`.
+pub(crate) async fn connection<F>(
+    stream: impl Connection,
+    answer: impl Fn(Request<Body>) -> F,
+    shutdown: CancellationToken,
+) where
+    F: Future<Output = Response<Body>>,
 {
     let service = service_fn(move |request: Request<Incoming>| {
-        let api = api.clone();
-        async move { Ok::<_, std::convert::Infallible>(api.call(request.map(Body::new)).await) }
+        let answered = answer(request.map(Body::new));
+        async move { Ok::<_, std::convert::Infallible>(answered.await) }
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())

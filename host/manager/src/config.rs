@@ -14,6 +14,7 @@ use tokio::sync::watch;
 use crate::blobs::BlobError;
 use crate::forward::Handler;
 use crate::observe::Observer;
+use crate::reach::ReachHandler;
 
 /// What a manager needs of its node.
 pub struct ManagerConfig {
@@ -39,6 +40,8 @@ pub struct ManagerConfig {
     pub peers: Arc<dyn Peers>,
     /// Answers requests of the API that followers pass on.
     pub handler: Handler,
+    /// Answers nodes that are no managers and ask for containers of tasks.
+    pub reach: ReachHandler,
     /// Asks what update policies want to be told.
     pub observer: Observer,
     /// Told how managers lock their files.

@@ -3,7 +3,7 @@
 //! as a replica that an older one has written to disk has not kept it.
 
 use swarmw_model::{
-    ContainerOptions, IngressSource, Node, NodeRole, Refusal, RefusalKind, ServiceSpec,
+    ContainerOptions, IngressSource, Node, NodeRole, Refusal, RefusalKind, ServiceSpec, TasksFrom,
 };
 use swarmw_state::{Change, State};
 
@@ -41,6 +41,9 @@ pub(crate) fn check(state: &State, change: &Change) -> Result<(), Refusal> {
         Change::UpdateCluster { spec, .. } => {
             if !spec.host_access().is_empty() {
                 state.needs_host_access()?;
+            }
+            if spec.tasks_from() != TasksFrom::default() {
+                state.needs_tasks_from()?;
             }
             match spec.encryption.auto_lock_managers {
                 true => state.needs_autolock(),
@@ -83,8 +86,9 @@ mod tests {
     use std::sync::Arc;
 
     use swarmw_model::{
-        GenericResource, GlobalJob, NetworkAttachmentConfig, NodeDescription, NodeId, NodeSpec,
-        ResourceRequirements, Resources, ServiceId, ServiceMode, TaskSpec, Time, Version,
+        ClusterOptions, ClusterSpec, GenericResource, GlobalJob, JoinTokens,
+        NetworkAttachmentConfig, NodeDescription, NodeId, NodeSpec, ResourceRequirements,
+        Resources, ServiceId, ServiceMode, TaskSpec, Time, Version,
     };
     use swarmw_state::Transaction;
 
@@ -184,5 +188,19 @@ mod tests {
         assert_eq!(check(&state(4, 4), &create), Ok(()));
         let why = check(&state(3, 3), &create).expect_err("refused").to_string();
         assert!(why.contains("generic resources need a swarmw that knows them"), "{why}");
+    }
+
+    #[test]
+    fn tasks_are_reached_from_other_nodes_once_every_manager_knows_it() {
+        let options = ClusterOptions { tasks_from: TasksFrom::Nodes, ..ClusterOptions::default() };
+        let update = Change::UpdateCluster {
+            version: Version::default(),
+            spec: Box::new(ClusterSpec { swarmw: Some(options), ..ClusterSpec::default() }),
+            rotate: JoinTokens::default(),
+            unlock_key: None,
+        };
+        assert_eq!(check(&state(6, 6), &update), Ok(()));
+        let why = check(&state(5, 5), &update).expect_err("refused").to_string();
+        assert!(why.contains("no managers need a swarmw that knows it on every manager"), "{why}");
     }
 }

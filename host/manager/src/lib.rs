@@ -28,6 +28,7 @@ mod plan;
 mod plugins;
 mod policies;
 mod propose;
+mod reach;
 mod replicate;
 mod services;
 
@@ -41,4 +42,5 @@ pub use observe::Observer;
 pub use peers::GrpcPeers;
 pub use plugins::record as plugin_record;
 pub use propose::is_leader_lost;
+pub use reach::ReachHandler;
 pub use services::{LEADER, ManagerServices};

@@ -25,6 +25,7 @@ use crate::found::Founded;
 use crate::logs::{Lines, LogBroker, LogsRequest};
 use crate::observe::Observer;
 use crate::propose::Proposer;
+use crate::reach::Reach;
 use crate::{
     authority, collect, containers, doctor, lead, level, membership, networks, plan, plugins,
     replicate,
@@ -49,6 +50,7 @@ pub(crate) struct Inner {
     pub(crate) rehearsals: plugins::Rehearsals,
     pub(crate) compiler: Compiler,
     pub(crate) handler: Handler,
+    pub(crate) reach: Reach,
     pub(crate) observer: Observer,
     pub(crate) logs: LogBroker,
     tls: Tls,
@@ -152,6 +154,7 @@ impl Manager {
             shadows: plugins::Shadows::default(),
             compiler: config.compiler,
             handler: config.handler,
+            reach: Reach::new(config.reach),
             observer: config.observer,
             logs: LogBroker::default(),
             tls: config.tls,

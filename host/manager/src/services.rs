@@ -43,6 +43,7 @@ impl ManagerServices {
             .add_service(pb::api_server::ApiServer::new(self.clone()))
             .add_service(pb::dispatcher_server::DispatcherServer::new(self.clone()))
             .add_service(pb::blobs_server::BlobsServer::new(self.clone()))
+            .add_service(pb::reach_server::ReachServer::new(self.clone()))
     }
 
     async fn raft(
@@ -215,6 +216,22 @@ impl pb::api_server::Api for ManagerServices {
         require(&request, Allowed::Manager)?;
         let manager = self.manager()?;
         forward::answer(&manager.inner().handler, request.into_inner()).await
+    }
+}
+
+#[tonic::async_trait]
+impl pb::reach_server::Reach for ManagerServices {
+    type OpenStream = BoxStream<'static, Result<pb::ContainerBytes, Status>>;
+
+    async fn open(
+        &self,
+        request: Request<Streaming<pb::ContainerBytes>>,
+    ) -> Result<Response<Self::OpenStream>, Status> {
+        let identity = require(&request, Allowed::AnyNode)?;
+        let manager = self.manager()?;
+        let inner = manager.inner();
+        let (state, end) = (manager.state(), inner.cancel.clone());
+        inner.reach.answer(&state, identity.node, request.into_inner(), end).map(Response::new)
     }
 }
 

@@ -1,12 +1,16 @@
 //! The cluster itself: its settings, its certificate authority, its join tokens.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::str::FromStr;
 
 use ipnet::{IpNet, Ipv4Net};
 use serde::{Deserialize, Serialize};
 
 use crate::json::{is_default, null_as_default};
-use crate::{Base64, ClusterId, Duration, HostAccess, Time, UnlockKey, Version};
+use crate::{
+    Base64, ClusterId, Duration, HostAccess, Refusal, RefusalKind, Time, UnlockKey, Version,
+};
 
 /// What an operator wants of the cluster; absent parts have Swarm's defaults.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -49,6 +53,20 @@ pub struct ClusterOptions {
     /// What containers of services may have of their nodes.
     #[serde(deserialize_with = "null_as_default")]
     pub host_access: BTreeSet<HostAccess>,
+    /// From which nodes the containers of all tasks are reached.
+    #[serde(deserialize_with = "null_as_default", skip_serializing_if = "is_default")]
+    pub tasks_from: TasksFrom,
+}
+
+/// From which nodes the containers of all tasks are reached.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum TasksFrom {
+    /// From managers. Others reach the tasks on themselves.
+    #[default]
+    Managers,
+    /// From every node of the cluster.
+    Nodes,
 }
 
 /// History of tasks.
@@ -179,8 +197,9 @@ pub struct JoinTokens {
 /// Raised when the state or the log learns something that older binaries cannot read.
 /// 2: networks. 3: jobs. 4: generic resources, access to nodes, versions of secrets and
 /// configs. 5: managers that lock themselves, registry credentials that outlive a rollback,
-/// ports of the nodes' own that no service may publish.
-pub const FEATURE_LEVEL: u32 = 5;
+/// ports of the nodes' own that no service may publish. 6: tasks that are reached from nodes
+/// that are no managers.
+pub const FEATURE_LEVEL: u32 = 6;
 
 // === impl ClusterSpec and its parts ===
 
@@ -188,6 +207,56 @@ impl ClusterSpec {
     /// What containers of services may have of their nodes.
     pub fn host_access(&self) -> BTreeSet<HostAccess> {
         self.swarmw.as_ref().map(|options| options.host_access.clone()).unwrap_or_default()
+    }
+
+    /// From which nodes the containers of all tasks are reached.
+    pub fn tasks_from(&self) -> TasksFrom {
+        self.swarmw.as_ref().map(|options| options.tasks_from).unwrap_or_default()
+    }
+}
+
+impl TasksFrom {
+    /// All there are.
+    const ALL: [Self; 2] = [Self::Managers, Self::Nodes];
+
+    /// The word for it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Managers => "managers",
+            Self::Nodes => "nodes",
+        }
+    }
+
+    /// Refuses a node that is no manager and asks for tasks on others.
+    ///
+    /// # Errors
+    /// Managers alone may, and the command with which an operator changes that.
+    pub fn check(self) -> Result<(), Refusal> {
+        match self {
+            Self::Nodes => Ok(()),
+            Self::Managers => Err(Refusal::plain(
+                RefusalKind::PermissionDenied,
+                "this node is no manager, and reaches the tasks on itself alone; ask a manager, or \
+                 allow it on one: swarmw swarm update --tasks-from nodes",
+            )),
+        }
+    }
+}
+
+impl fmt::Display for TasksFrom {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+impl FromStr for TasksFrom {
+    type Err = String;
+
+    fn from_str(word: &str) -> Result<Self, String> {
+        Self::ALL.into_iter().find(|from| from.as_str() == word).ok_or_else(|| {
+            let all: Vec<_> = Self::ALL.iter().map(|from| from.as_str()).collect();
+            format!("tasks are reached from no {word:?}: {} exist", all.join(", "))
+        })
     }
 }
 
@@ -241,5 +310,36 @@ impl Default for DispatcherConfig {
 impl Default for CaConfig {
     fn default() -> Self {
         Self { node_cert_expiry: Duration::from_secs(90 * 24 * 3600) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn where_tasks_are_reached_from_is_written_where_it_is_not_the_usual() {
+        let json = |options: &ClusterOptions| serde_json::to_string(options).expect("JSON");
+        assert_eq!(json(&ClusterOptions::default()), r#"{"HostAccess":[]}"#);
+        let from_nodes = ClusterOptions { tasks_from: TasksFrom::Nodes, ..Default::default() };
+        assert_eq!(json(&from_nodes), r#"{"HostAccess":[],"TasksFrom":"nodes"}"#);
+        for text in ["{}", r#"{"TasksFrom":null}"#, r#"{"TasksFrom":"managers"}"#] {
+            let read: ClusterOptions = serde_json::from_str(text).expect("options");
+            assert_eq!(read, ClusterOptions::default(), "{text}");
+        }
+        assert!(serde_json::from_str::<ClusterOptions>(r#"{"TasksFrom":"all"}"#).is_err());
+    }
+
+    #[test]
+    fn who_may_not_is_told_who_allows_it_and_how() {
+        assert_eq!("nodes".parse::<TasksFrom>(), Ok(TasksFrom::Nodes));
+        assert_eq!(TasksFrom::Nodes.check(), Ok(()));
+        let why = TasksFrom::default().check().expect_err("refused");
+        assert_eq!(why.kind, RefusalKind::PermissionDenied);
+        assert!(why.message.ends_with("swarmw swarm update --tasks-from nodes"), "{why}");
+        assert_eq!(
+            "all".parse::<TasksFrom>().unwrap_err(),
+            "tasks are reached from no \"all\": managers, nodes exist"
+        );
     }
 }

@@ -8,7 +8,9 @@ use anyhow::{Context, Result};
 use arc_swap::ArcSwapOption;
 use swarmw_agent::{Agent, AgentConfig, Place};
 use swarmw_ca::{Credentials, Tls};
-use swarmw_manager::{Founded, Founding, Handler, Lock, Manager, ManagerServices, new_cluster};
+use swarmw_manager::{
+    Founded, Founding, Handler, Lock, Manager, ManagerServices, ReachHandler, new_cluster,
+};
 use swarmw_model::NodeRole;
 use swarmw_proto::{Channels, Listener, pb};
 use tokio::sync::watch;
@@ -40,6 +42,8 @@ pub struct Parts {
     pub agent: AgentConfig,
     /// Answers requests of the API that other managers pass on.
     pub handler: Handler,
+    /// Answers nodes that are no managers and ask for containers of tasks.
+    pub reach: ReachHandler,
 }
 
 /// A node that is in a cluster, running.
@@ -47,6 +51,7 @@ pub struct Member {
     pub(crate) dir: Arc<StateDir>,
     pub(crate) ground: Ground,
     pub(crate) handler: Handler,
+    pub(crate) reach: ReachHandler,
     membership: Mutex<Membership>,
     /// Also held while credentials are written: how depends on it.
     pub(crate) keys: tokio::sync::Mutex<Keyring>,
@@ -163,7 +168,7 @@ impl Member {
         credentials: Credentials,
         beginning: Beginning,
     ) -> Result<Arc<Self>> {
-        let Parts { dir, keys, ground, agent, handler } = parts;
+        let Parts { dir, keys, ground, agent, handler, reach } = parts;
         let listener =
             ground.transport.listen(&membership.listen).await.with_context(|| {
                 format!("cannot listen for other nodes on {}", membership.listen)
@@ -193,6 +198,7 @@ impl Member {
             dir,
             ground,
             handler,
+            reach,
             membership: Mutex::new(membership),
             keys: tokio::sync::Mutex::new(keys),
             lock: watch::Sender::default(),

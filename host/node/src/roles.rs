@@ -121,6 +121,7 @@ impl Member {
             ambient: ground.ambient,
             peers: Arc::new(GrpcPeers::new(self.channels.clone())),
             handler: self.handler.clone(),
+            reach: self.reach.clone(),
             observer: ground.observer,
             lock: self.lock.clone(),
         }

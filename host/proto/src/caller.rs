@@ -32,6 +32,7 @@ impl fmt::Debug for Caller {
 /// | `Ca` | anyone: a joining node has no certificate yet |
 /// | `Raft`, `Membership.Join`, `Api`, `Blobs.Put`, `Blobs.Has`, `Doctor`, `Containers` | managers |
 /// | `Membership.Leave`, `Dispatcher`, `Blobs.Get`, `Tunnel` | any node |
+/// | `Reach` | any node, where the cluster says so |
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Allowed {
     /// Managers only.

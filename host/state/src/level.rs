@@ -22,6 +22,8 @@ pub const AUTOLOCK_LEVEL: u32 = 5;
 pub const CREDENTIALS_LEVEL: u32 = 5;
 /// The feature level at which ports that nodes need for themselves are refused to services.
 pub const NODE_PORTS_LEVEL: u32 = 5;
+/// The feature level at which tasks may be reached from nodes that are no managers.
+pub const TASKS_FROM_LEVEL: u32 = 6;
 
 /// Why there are none yet.
 const NO_NETWORKS: &str = "networks need a swarmw that knows them on every manager";
@@ -35,6 +37,9 @@ const NO_HOST_ACCESS: &str =
     "access of containers to their nodes needs a swarmw that knows it on every manager";
 /// The same.
 const NO_AUTOLOCK: &str = "autolock needs a swarmw that knows it on every manager";
+/// The same.
+const NO_TASKS_FROM: &str =
+    "tasks reached from nodes that are no managers need a swarmw that knows it on every manager";
 /// The same.
 const NO_VERSIONS: &str =
     "versions of secrets and configs need a swarmw that knows them on every manager";
@@ -125,6 +130,20 @@ impl State {
     /// The same for `apply`.
     pub(crate) fn versions_are_known(&self) -> Result<(), Refusal> {
         self.is_known(VERSIONS_LEVEL, NO_VERSIONS)
+    }
+
+    /// Refuses that tasks are reached from nodes that are no managers while a manager does not
+    /// know it.
+    ///
+    /// # Errors
+    /// The managers that do not, by their host names.
+    pub fn needs_tasks_from(&self) -> Result<(), Refusal> {
+        self.needs(TASKS_FROM_LEVEL, NO_TASKS_FROM)
+    }
+
+    /// The same for `apply`.
+    pub(crate) fn tasks_from_is_known(&self) -> Result<(), Refusal> {
+        self.is_known(TASKS_FROM_LEVEL, NO_TASKS_FROM)
     }
 
     /// Whether a service that is rolled back keeps the registry credentials that it has.

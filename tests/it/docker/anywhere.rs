@@ -26,20 +26,20 @@ fn containers_of_tasks_are_reached_from_every_manager_by_the_docker_client() {
     import_everywhere(&cluster, &[("tool:1", &[])]);
     create(&cluster, "web", "n3", &["sh", "-c", TICKS]);
     create(&cluster, "here", "n1", &["sleep", "1000"]);
+    create(&cluster, "there", "n2", &["sh", "-c", TICKS]);
     for manager in &cluster.nodes[..2] {
         eventually("the manager knows that the task runs", || {
             let asked = manager.docker(&["exec", "web.1", "true"]);
             if asked.code == 0 { Ok(()) } else { Err(asked.to_string()) }
         });
-        commands_run_and_their_exit_codes_come_back(manager);
-        what_is_piped_arrives_and_its_end_too(manager);
-        logs_are_read_and_followed(&cluster, manager);
-        files_are_copied_both_ways(&cluster, manager);
+        a_task_is_entered_read_and_copied(&cluster, manager, "web.1");
     }
     each_name_of_a_task_leads_there(&cluster);
     an_own_container_wins(&cluster.nodes[0]);
     a_worker_reaches_its_own_tasks_alone(&cluster);
-    attached_streams_end_with_the_containers_exit_code(&cluster);
+    a_worker_reaches_all_tasks_where_the_cluster_says_so(&cluster);
+    a_worker_reaches_its_own_tasks_alone(&cluster);
+    attached_streams_end_with_the_containers_exit_code(&cluster, &cluster.nodes[1], "web");
     a_node_that_is_gone_is_named_within_seconds(&mut cluster);
 }
 
@@ -68,20 +68,27 @@ fn ended(client: Child) -> Output {
     Output::of(&client.wait_with_output().expect("its end"))
 }
 
-fn commands_run_and_their_exit_codes_come_back(manager: &Node) {
-    let said = manager.docker(&["exec", "web.1", "sh", "-c", "echo out; echo err >&2; exit 3"]);
+fn a_task_is_entered_read_and_copied(cluster: &Cluster, from: &Node, task: &str) {
+    commands_run_and_their_exit_codes_come_back(from, task);
+    what_is_piped_arrives_and_its_end_too(from, task);
+    logs_are_read_and_followed(cluster, from, task);
+    files_are_copied_both_ways(cluster, from, task);
+}
+
+fn commands_run_and_their_exit_codes_come_back(from: &Node, task: &str) {
+    let said = from.docker(&["exec", task, "sh", "-c", "echo out; echo err >&2; exit 3"]);
     assert_eq!((said.code, &*said.stdout, &*said.stderr), (3, "out\n", "err\n"));
-    let absent = manager.docker(&["exec", "web.1", "absent"]);
+    let absent = from.docker(&["exec", task, "absent"]);
     assert!([126, 127].contains(&absent.code), "{absent}");
-    let terminal = manager.docker(&["exec", "-t", "web.1", "sh", "-c", "test -t 1 && echo tty"]);
+    let terminal = from.docker(&["exec", "-t", task, "sh", "-c", "test -t 1 && echo tty"]);
     assert_eq!((terminal.code, terminal.stdout.trim()), (0, "tty"), "{terminal}");
     let environment =
-        manager.docker(&["exec", "-e", "A=b", "-w", "/tmp", "web.1", "sh", "-c", "echo $A $PWD"]);
+        from.docker(&["exec", "-e", "A=b", "-w", "/tmp", task, "sh", "-c", "echo $A $PWD"]);
     assert_eq!(environment.stdout, "b /tmp\n", "{environment}");
 }
 
-fn what_is_piped_arrives_and_its_end_too(manager: &Node) {
-    let mut cat = client(manager, &["exec", "-i", "web.1", "cat"]);
+fn what_is_piped_arrives_and_its_end_too(from: &Node, task: &str) {
+    let mut cat = client(from, &["exec", "-i", task, "cat"]);
     let mut into = cat.stdin.take().expect("its input");
     let sent: Vec<u8> = (0..MUCH).map(|n| b'a' + u8::try_from(n % 26).expect("small")).collect();
     let writer = std::thread::spawn(move || into.write_all(&sent).map(|()| sent));
@@ -91,14 +98,15 @@ fn what_is_piped_arrives_and_its_end_too(manager: &Node) {
     assert!(said.status.success() && said.stdout == sent, "{} bytes", said.stdout.len());
 }
 
-fn logs_are_read_and_followed(cluster: &Cluster, manager: &Node) {
-    let task = running(&cluster.nodes[0], "web", 1).remove(0);
-    let last = manager.docker(&["logs", "--tail", "1", "web.1"]);
+fn logs_are_read_and_followed(cluster: &Cluster, from: &Node, task: &str) {
+    let (service, _) = task.split_once('.').expect("a slot");
+    let container = container(&running(&cluster.nodes[0], service, 1)[0]);
+    let last = from.docker(&["logs", "--tail", "1", task]);
     assert_eq!((last.code, &*last.stdout), (0, "tick\n"), "{last}");
-    let short = &container(&task)[..12];
-    let last = manager.docker(&["logs", "--tail", "1", short]);
+    let short = &container[..12];
+    let last = from.docker(&["logs", "--tail", "1", short]);
     assert_eq!(last.stdout, "tick\n", "{last}");
-    let follows = client(manager, &["logs", "--follow", "--tail", "0", "web.1"]);
+    let follows = client(from, &["logs", "--follow", "--tail", "0", task]);
     std::thread::sleep(Duration::from_secs(3));
     let follows = killed(follows);
     assert!(follows.stdout.lines().filter(|line| *line == "tick").count() >= 1, "{follows}");
@@ -109,17 +117,18 @@ fn killed(mut client: Child) -> Output {
     ended(client)
 }
 
-fn files_are_copied_both_ways(cluster: &Cluster, manager: &Node) {
+fn files_are_copied_both_ways(cluster: &Cluster, node: &Node, task: &str) {
+    let (page, inside) = (format!("{task}:/www/index.html"), format!("{task}:/tmp/note"));
     let to = cluster.file("page.html", b"");
     let to = to.to_string_lossy();
-    let copied = manager.docker(&["cp", "web.1:/www/index.html", &to]);
+    let copied = node.docker(&["cp", &page, &to]);
     assert_eq!(copied.code, 0, "{copied}");
     let page = std::fs::read_to_string(&*to).expect("the page");
     assert_eq!(page, "hello from a container\n");
-    let from = cluster.file("note", manager.name.as_bytes());
-    let copied = manager.docker(&["cp", &from.to_string_lossy(), "web.1:/tmp/note"]);
+    let from = cluster.file("note", node.name.as_bytes());
+    let copied = node.docker(&["cp", &from.to_string_lossy(), &inside]);
     assert_eq!(copied.code, 0, "{copied}");
-    assert_eq!(manager.docker(&["exec", "web.1", "cat", "/tmp/note"]).stdout, manager.name);
+    assert_eq!(node.docker(&["exec", task, "cat", "/tmp/note"]).stdout, node.name);
 }
 
 fn each_name_of_a_task_leads_there(cluster: &Cluster) {
@@ -162,12 +171,42 @@ fn a_worker_reaches_its_own_tasks_alone(cluster: &Cluster) {
     assert!(refused.stderr.contains(&cluster.nodes[0].ip.to_string()), "{refused}");
 }
 
-fn attached_streams_end_with_the_containers_exit_code(cluster: &Cluster) {
-    let [first, second] = [&cluster.nodes[0], &cluster.nodes[1]];
-    let attached = client(second, &["attach", "--no-stdin", "web.1"]);
+fn a_worker_reaches_all_tasks_where_the_cluster_says_so(cluster: &Cluster) {
+    let [first, worker] = [&cluster.nodes[0], &cluster.nodes[2]];
+    first.run("swarm update --tasks-from nodes");
+    eventually("the managers know that workers may ask", || {
+        let asked = worker.docker(&["exec", "there.1", "true"]);
+        if asked.code == 0 { Ok(()) } else { Err(asked.to_string()) }
+    });
+    a_task_is_entered_read_and_copied(cluster, worker, "there.1");
+    attached_streams_end_with_the_containers_exit_code(cluster, worker, "there");
+    let of_the_manager = worker.docker(&["exec", "here.1", "sh", "-c", "exit 5"]);
+    assert_eq!(of_the_manager.code, 5, "{of_the_manager}");
+    // What else the manager's engine has is none of the cluster's.
+    let made = first.docker(&["run", "-d", "--name", "plain.1", "tool:1", "sleep", "1000"]);
+    assert_eq!(made.code, 0, "{made}");
+    for plain in ["plain.1", made.stdout.trim()] {
+        let refused = worker.docker(&["exec", plain, "true"]);
+        assert!(refused.stderr.contains("No such container"), "{refused}");
+    }
+    first.docker(&["rm", "-f", "plain.1"]);
+    first.run("swarm update --tasks-from managers");
+    eventually("the managers know that workers may not", || {
+        let refused = worker.docker(&["exec", "there.1", "true"]);
+        if refused.code == 0 { Err(refused.to_string()) } else { Ok(()) }
+    });
+}
+
+fn attached_streams_end_with_the_containers_exit_code(
+    cluster: &Cluster,
+    from: &Node,
+    service: &str,
+) {
+    let (first, task) = (&cluster.nodes[0], format!("{service}.1"));
+    let attached = client(from, &["attach", "--no-stdin", &task]);
     std::thread::sleep(Duration::from_secs(2));
-    let before = container(&running(first, "web", 1)[0]);
-    let told = first.docker(&["exec", "web.1", "kill", "-TERM", "1"]);
+    let before = container(&running(first, service, 1)[0]);
+    let told = first.docker(&["exec", &task, "kill", "-TERM", "1"]);
     assert_eq!(told.code, 0, "{told}");
     let attached = ended(attached);
     assert_eq!(attached.code, 7, "{attached}");
@@ -176,7 +215,7 @@ fn attached_streams_end_with_the_containers_exit_code(cluster: &Cluster) {
         "{attached}"
     );
     eventually("another task runs in the slot", || {
-        let now = container(&running(first, "web", 1)[0]);
+        let now = container(&running(first, service, 1)[0]);
         if now == before { Err(now) } else { Ok(()) }
     });
     // One that has ended has its logs still.

@@ -125,8 +125,12 @@ impl Node {
         };
         let handler: swarmw_manager::Handler =
             Arc::new(|_| async { http::Response::new(stream::empty().boxed()) }.boxed());
+        // It takes what is said and answers nothing.
+        let reach: swarmw_manager::ReachHandler = Arc::new(|_, mut stream| {
+            async move { drop(tokio::io::copy(&mut stream, &mut tokio::io::sink()).await) }.boxed()
+        });
         let keys = Keyring::open(&self.dir, None).expect("readable").expect("not locked");
-        (Parts { dir: self.dir.clone(), keys, ground, agent, handler }, port, kill)
+        (Parts { dir: self.dir.clone(), keys, ground, agent, handler, reach }, port, kill)
     }
 
     fn begin(&self, member: Arc<Member>, port: Port, kill: watch::Sender<bool>) {

@@ -19,11 +19,17 @@ const NAMED_MAX: usize = 10;
 pub(crate) fn called(state: &State, reference: &str) -> Vec<Arc<Task>> {
     match reference.split_once('.') {
         Some((service, rest)) => in_service(state, service, rest),
-        None if reference.len() < BEGINNING => Vec::new(),
         // The id of a task is no container's: `docker inspect` asks for that first, and is
         // to show the task.
-        None => by_container(state, reference),
+        None if is_an_id(reference) => by_container(state, reference),
+        None => Vec::new(),
     }
+}
+
+/// Whether a text may be an engine's id of a container, or the beginning of one.
+pub(crate) fn is_an_id(reference: &str) -> bool {
+    (BEGINNING..=ENGINES_ID).contains(&reference.len())
+        && reference.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
 /// Whether a name has the form of a task's.
@@ -89,10 +95,6 @@ fn in_service(state: &State, service: &str, rest: &str) -> Vec<Arc<Task>> {
 }
 
 fn by_container(state: &State, reference: &str) -> Vec<Arc<Task>> {
-    let is_hex = reference.bytes().all(|byte| byte.is_ascii_hexdigit());
-    if !is_hex || reference.len() > ENGINES_ID {
-        return Vec::new();
-    }
     let has = |task: &&Arc<Task>| {
         let container = task.status.container_status.as_ref();
         container.is_some_and(|container| container.container_id.starts_with(reference))
@@ -239,6 +241,17 @@ mod tests {
         }
         for name in ["web", "my.box", "web.3.old", ".3", "web.", "a.1.2.3", ""] {
             assert!(!is_a_tasks(name), "{name}");
+        }
+    }
+
+    #[test]
+    fn ids_of_containers_have_a_form() {
+        let whole = "c0ffee00".repeat(8);
+        for id in [whole.as_str(), &whole[..12]] {
+            assert!(is_an_id(id), "{id}");
+        }
+        for none in [&whole[..11], &format!("{whole}0"), "web.1", "of-a-container"] {
+            assert!(!is_an_id(none), "{none}");
         }
     }
 }

@@ -17,15 +17,21 @@
 //!
 //! A manager decides by the state as it last applied it, and opens the way by its own
 //! certificate; agents let nobody else in. So a worker, which may be anybody's machine,
-//! reaches the tasks on itself alone and says so (`worker.rs`). Each request goes once.
+//! reaches the tasks on itself alone and says so. Where the cluster's `Swarmw.TasksFrom` is
+//! `nodes`, it asks a manager, which answers in its place: about tasks of the cluster, and
+//! never about another container of its own engine. Each request goes once.
 //!
 //! - `find.rs`: whom a name means. Pure.
 //! - `component.rs`: tasks that are components, which have logs and no container.
 //! - `worker.rs`: the same names on a worker.
+//! - `reached.rs`: what a manager answers workers.
 
 mod component;
 mod find;
+mod reached;
 mod worker;
+
+use std::sync::Arc;
 
 use axum::body::Body;
 use axum::extract::{Request, State};
@@ -35,11 +41,13 @@ use http::{HeaderValue, Uri};
 use serde_json::Value;
 
 use swarmw_model::{ContainerCall, ExecCall, NodeId, Refusal, RefusalKind, Task, TaskId};
+use swarmw_state::State as Cluster;
 
 use crate::api::Host;
 use crate::reply::{Refused, Reply};
-use crate::version::{ApiVersion, MAXIMUM};
 use crate::{body, engine, networks, tasks};
+
+pub(crate) use reached::for_node;
 
 /// What a request is about.
 enum Asked {
@@ -87,30 +95,41 @@ async fn of_container(host: &Host, name: &str, call: ContainerCall, request: Req
     if task.node_id == own_node(host) {
         return by_the_engine(host, call, about(request, &tasks::name(&task), call)?).await;
     }
+    by_its_agent(host, &task, call, request).await
+}
+
+/// Answers by the agent of a task's node.
+async fn by_its_agent(host: &Host, task: &Task, call: ContainerCall, request: Request) -> Reply {
     let request = about(request, &task.id.to_string(), call)?;
-    let answer = elsewhere(host, &task, request).await?;
+    let answer = elsewhere(host, task, request).await?;
     match call {
         ContainerCall::Exec => renamed(answer, |id| format!("{}.{id}", task.id)).await,
         // Clients go on with the id that they were shown, and while a task starts nobody
         // but its node knows its container's id.
         ContainerCall::Inspect if task.status.container_status.is_none() => {
-            renamed(answer, |_| tasks::name(&task)).await
+            renamed(answer, |_| tasks::name(task)).await
         }
         _ => Ok(answer),
     }
 }
 
 async fn of_exec(host: &Host, task: TaskId, id: &str, call: ExecCall, request: Request) -> Reply {
-    let state = host.state().ok_or_else(|| worker::not_reached(host, id))?;
-    let known = state.task(task).cloned();
-    let task = known.ok_or_else(|| {
-        Refusal::plain(RefusalKind::NotFound, format!("No such exec instance: {id}"))
-    })?;
+    let Some(state) = host.state() else {
+        return worker::exec(host, id, request).await;
+    };
+    let task = exec_of(&state, task, id)?;
     let request = to(request, &format!("/exec/{id}/{}", call.end()))?;
     match task.node_id == own_node(host) {
         true => engine::pass_on(host, request).await,
         false => elsewhere(host, &task, request).await,
     }
+}
+
+/// The task that a command was made in.
+fn exec_of(state: &Cluster, task: TaskId, id: &str) -> Result<Arc<Task>, Refusal> {
+    state.task(task).cloned().ok_or_else(|| {
+        Refusal::plain(RefusalKind::NotFound, format!("No such exec instance: {id}"))
+    })
 }
 
 /// Answers by this node's engine, as if nobody had looked.
@@ -132,10 +151,7 @@ fn own_node(host: &Host) -> Option<NodeId> {
 
 /// Sends a request to the node of a task, once, and gives its answer back.
 async fn elsewhere(host: &Host, task: &Task, request: Request) -> Reply {
-    let version = request.extensions().get::<ApiVersion>().copied().unwrap_or(MAXIMUM);
-    let rest = request.uri().path_and_query().map_or("/", |rest| rest.as_str());
-    let path = format!("/v{version}{rest}");
-    let request = to_uri(request, &path)?;
+    let request = outward(request)?;
     let connection = host.open_container(task.id).await?;
     let answer = engine::exchange(connection, request).await;
     Ok(answer.map_err(|error| {
@@ -143,6 +159,14 @@ async fn elsewhere(host: &Host, task: &Task, request: Request) -> Reply {
         let message = format!("the way to the node of task {task} broke off: {error}");
         Refusal::plain(RefusalKind::Unavailable, message)
     })?)
+}
+
+/// The request for another node: its path names the version again.
+fn outward(request: Request) -> Result<Request, Refusal> {
+    let version = engine::asked_in(&request);
+    let rest = request.uri().path_and_query().map_or("/", |rest| rest.as_str());
+    let path = format!("/v{version}{rest}");
+    to_uri(request, &path)
 }
 
 /// The request with another container.

@@ -1,5 +1,6 @@
 //! Containers of tasks by the tasks' names, on whatever node they are.
 
+use http_body_util::BodyExt;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
@@ -8,9 +9,9 @@ use swarmw_api::Standing;
 use swarmw_model::{ContainerStatus, NodeId, NodeRole, TaskId, TaskState, TaskStatus};
 use swarmw_state::{Change, TaskChange};
 
-use crate::client::Answered;
+use crate::client::{Answered, request};
 use crate::engine::{Engine, engine, engine_at};
-use crate::fake::{NOW, Served, following, leader, line, membership, node, serve_with};
+use crate::fake::{NOW, Served, WORKER, following, leader, line, membership, node, serve_with};
 
 const OTHER: NodeId = NodeId::from_bits(0xb0b);
 const CONTAINER: &str = "c0ffee00c0ffee00c0ffee00c0ffee00c0ffee00c0ffee00c0ffee00c0ffee00";
@@ -263,19 +264,166 @@ async fn a_follower_leads_there_itself() {
     assert!(follower.fake.forwarded.lock().unwrap().is_empty(), "without the leader");
 }
 
+/// A worker of the same cluster, which knows its manager.
+async fn worker(two: &Two) -> Served {
+    let worker = serve_with(Standing::Worker(membership()), two.served.fake.shared.clone()).await;
+    *worker.fake.leader.lock().unwrap() = Some(two.served.api.clone());
+    let joined = Box::new(node(WORKER, "gamma", NodeRole::Worker));
+    two.served.fake.apply(None, Change::AddNode(joined)).expect("a third node");
+    worker
+}
+
+/// Says from which nodes tasks are reached.
+async fn reached_from(two: &Two, nodes: &str) {
+    let swarm = two.served.client.get("/swarm").await.json();
+    let path = format!("/swarm/update?version={}", swarm["Version"]["Index"]);
+    let mut spec = swarm["Spec"].clone();
+    spec["Swarmw"] = json!({ "tasksfrom": nodes });
+    let updated = two.served.client.post(&path, spec).await;
+    assert_eq!(updated.status, 200, "{}", updated.message());
+}
+
+/// What a manager answers a worker that asks it so.
+async fn asked_by_a_worker(two: &Two, method: &str, path: &str) -> (u16, String) {
+    let (own, its) = tokio::io::duplex(4096);
+    let manager = two.served.api.clone();
+    tokio::spawn(async move { manager.reached(WORKER, its).await });
+    let io = hyper_util::rt::TokioIo::new(own);
+    let (mut sender, connection) =
+        hyper::client::conn::http1::handshake::<_, axum::body::Body>(io).await.expect("shaken");
+    tokio::spawn(connection);
+    let answer = sender.send_request(request(method, path, None)).await.expect("an answer");
+    let status = answer.status().as_u16();
+    let body = answer.into_body().collect().await.expect("a body").to_bytes();
+    let told: Value = serde_json::from_slice(&body).unwrap_or_default();
+    (status, told["message"].as_str().unwrap_or_default().to_owned())
+}
+
 #[tokio::test]
 async fn a_worker_reaches_nothing_elsewhere_and_says_whom_to_ask() {
     let two = two().await;
-    let worker = serve_with(Standing::Worker(membership()), two.served.fake.shared.clone()).await;
-    worker.fake.engines_of.lock().unwrap().insert(OTHER, two.other.socket.clone());
+    let worker = worker(&two).await;
     let refused = exec(&worker, "web.1").await;
     assert_eq!(refused.status, 404);
     let told = refused.message();
     assert!(told.starts_with("No such container: web.1: this node is no manager"), "{told}");
-    assert!(told.ends_with("ask a manager (on 127.0.0.1:2377)"), "{told}");
+    let whom = "ask a manager (on 127.0.0.1:2377), or allow it on one: swarmw swarm update \
+                --tasks-from nodes";
+    assert!(told.ends_with(whom), "{told}");
     let made_elsewhere = format!("/v1.47/exec/{}.0ab9/json", two.task);
     assert_eq!(worker.client.get(&made_elsewhere).await.status, 404);
-    assert!(worker.fake.opened.lock().unwrap().is_empty());
+    // One that asks all the same is refused by the manager itself.
+    let (status, told) = asked_by_a_worker(&two, "GET", "/v1.47/containers/web.1/logs").await;
+    assert_eq!(status, 403);
+    assert!(told.starts_with("this node is no manager"), "{told}");
+    let opened = [&worker, &two.served].map(|served| served.fake.opened.lock().unwrap().len());
+    assert_eq!(opened, [0, 0]);
+}
+
+#[tokio::test]
+async fn a_worker_reaches_all_tasks_by_a_manager_where_the_cluster_says_so() {
+    let two = two().await;
+    became(&two.served, two.task, TaskState::Running, "");
+    let (worker, id) = (worker(&two).await, two.task.to_string());
+    reached_from(&two, "nodes").await;
+    for name in ["web.1", &format!("web.1.{id}"), CONTAINER, &CONTAINER[..12]] {
+        let path = format!("/v1.41/containers/{name}/logs?stdout=1&tail=3");
+        let answered = worker.client.get(&path).await;
+        assert_eq!(answered.status, 200, "{name}: {}", answered.message());
+        assert_eq!(last(&two.other), format!("/v1.41/containers/{id}/logs?stdout=1&tail=3"));
+    }
+    let made = exec(&worker, "web.1").await.json();
+    assert_eq!(made["Id"], format!("{id}.0ab9"));
+    let made = made["Id"].as_str().expect("an id");
+    assert_eq!(hijack(&worker, &format!("POST /v1.41/exec/{made}/start")).await, "echo hello");
+    assert_eq!(last(&two.other), "/v1.41/exec/0ab9/start");
+    let told = worker.client.get(&format!("/v1.47/exec/{made}/json")).await;
+    assert_eq!(told.json()["ExitCode"], 7);
+    let attach = "POST /v1.41/containers/web.1/attach?stream=1&stdin=1";
+    assert_eq!(hijack(&worker, attach).await, "echo hello");
+    assert!(worker.fake.opened.lock().unwrap().is_empty(), "the manager leads there");
+
+    reached_from(&two, "managers").await;
+    assert_eq!(exec(&worker, "web.1").await.status, 404);
+}
+
+#[tokio::test]
+async fn what_is_no_tasks_is_never_a_managers_own() {
+    let two = two().await;
+    let worker = worker(&two).await;
+    reached_from(&two, "nodes").await;
+    let own = "beef".repeat(16);
+    let names = ["web.9", "plain", &own, "web.1.old"];
+    two.own.containers.lock().unwrap().extend(names.map(str::to_owned));
+    two.own.asked.lock().unwrap().clear();
+    for name in names {
+        for call in ["json", "logs"] {
+            let path = format!("/v1.47/containers/{name}/{call}");
+            let answered = asked_by_a_worker(&two, "GET", &path).await;
+            assert_eq!(answered, (404, format!("No such container: {name}")));
+        }
+    }
+    for path in ["images/json", "containers/json", "containers/web.1/changes", "swarm", "tasks"] {
+        let path = format!("/v1.47/{path}");
+        let (status, told) = asked_by_a_worker(&two, "GET", &path).await;
+        assert_eq!(status, 501, "{told}");
+        assert!(told.ends_with(" is not answered for other nodes"), "{told}");
+    }
+    let (status, _) = asked_by_a_worker(&two, "GET", "/v1.47/exec/0ab9/json").await;
+    assert_eq!(status, 501, "a command that no task's node has made");
+    let refused = exec(&worker, "web.9").await;
+    let told = (refused.status.as_u16(), refused.message());
+    assert_eq!(told, (404, "No such container: web.9".to_owned()));
+    assert!(two.own.asked.lock().unwrap().is_empty(), "{:?}", two.own.asked);
+    assert!(two.served.fake.opened.lock().unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn a_node_that_is_gone_is_refused_on_a_connection_that_it_has() {
+    let two = two().await;
+    reached_from(&two, "nodes").await;
+    let (status, told) = asked_by_a_worker(&two, "GET", "/v1.47/containers/web.1/logs").await;
+    assert_eq!((status, told), (403, format!("node {WORKER} is not in this cluster")));
+    assert!(two.served.fake.opened.lock().unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn a_managers_own_tasks_are_asked_of_its_agent() {
+    let two = two().await;
+    *two.served.fake.place.lock().unwrap() = crate::fake::SELF;
+    let template = json!({"ContainerSpec": {"Image": "nginx"}});
+    let here = create(&two.served, json!({"Name": "here", "TaskTemplate": template})).await;
+    let agents = two.own.socket.clone();
+    two.served.fake.engines_of.lock().unwrap().insert(crate::fake::SELF, agents);
+    let worker = worker(&two).await;
+    reached_from(&two, "nodes").await;
+    let made = exec(&worker, "here.1").await;
+    assert_eq!(made.json()["Id"], format!("{here}.0ab9"), "{}", made.message());
+    assert_eq!(last(&two.own), format!("/v1.47/containers/{here}/exec"));
+    let told = worker.client.get(&format!("/v1.47/exec/{here}.0ab9/json")).await;
+    assert_eq!(told.json()["ExitCode"], 7);
+    assert_eq!(*two.served.fake.opened.lock().unwrap(), [here, here]);
+}
+
+#[tokio::test]
+async fn a_worker_without_a_manager_has_its_own_tasks_and_names_whom_it_asked() {
+    let two = two().await;
+    let worker = worker(&two).await;
+    reached_from(&two, "nodes").await;
+    *worker.fake.leader.lock().unwrap() = None;
+    let own = engine(worker.folder.path());
+    *worker.fake.engine.lock().unwrap() = Some(own.socket.clone());
+    let name = format!("web.1.{}", two.task);
+    own.containers.lock().unwrap().push(name.clone());
+    let made = exec(&worker, &name).await;
+    assert_eq!(made.json()["Id"], "0ab9", "{}", made.message());
+    // What may be anything is the engine's to refuse.
+    let unknown = worker.client.get(&format!("/v1.41/containers/{CONTAINER}/json")).await;
+    assert_eq!(unknown.message(), format!("No such container: {CONTAINER}"));
+    *worker.fake.engine.lock().unwrap() = None;
+    let refused = exec(&worker, "web.1").await;
+    assert_eq!(refused.status, 503);
+    assert!(refused.message().contains("127.0.0.1:2377"), "{}", refused.message());
 }
 
 #[tokio::test]

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
-use swarmw_model::{ClusterOptions, ClusterSpec, Duration, HostAccess};
+use swarmw_model::{ClusterSpec, Duration, HostAccess, TasksFrom};
 
 use crate::parse::{int, positive_duration, uint};
 
@@ -30,6 +30,10 @@ pub struct SpecFlags {
     /// Task history retention limit (default 5)
     #[arg(long, value_name = "int", value_parser = int)]
     task_history_limit: Option<i64>,
+    /// From which nodes exec, attach, logs and cp reach the containers of all tasks: managers, or
+    /// nodes for workers too (default managers)
+    #[arg(long, value_name = "string", value_parser = tasks_from)]
+    tasks_from: Option<TasksFrom>,
 }
 
 // === impl SpecFlags ===
@@ -50,10 +54,13 @@ impl SpecFlags {
             spec.raft.snapshot_interval = interval;
         }
         if let Some(HostAccessList(access)) = &self.host_access {
-            spec.swarmw = Some(ClusterOptions { host_access: access.clone() });
+            spec.swarmw.get_or_insert_default().host_access.clone_from(access);
         }
         if let Some(limit) = self.task_history_limit {
             spec.orchestration.task_history_retention_limit = limit;
+        }
+        if let Some(from) = self.tasks_from {
+            spec.swarmw.get_or_insert_default().tasks_from = from;
         }
     }
 
@@ -72,6 +79,7 @@ impl SpecFlags {
         set("Raft", "SnapshotInterval", self.snapshot_interval.map(Value::from));
         set("Orchestration", "TaskHistoryRetentionLimit", self.task_history_limit.map(Value::from));
         set("Swarmw", "HostAccess", self.host_access.as_ref().map(|list| json!(list.0)));
+        set("Swarmw", "TasksFrom", self.tasks_from.map(|from| json!(from)));
         spec
     }
 }
@@ -91,8 +99,14 @@ fn host_access(text: &str) -> Result<HostAccessList, String> {
     }
 }
 
+fn tasks_from(text: &str) -> Result<TasksFrom, String> {
+    text.parse()
+}
+
 #[cfg(test)]
 mod tests {
+    use swarmw_model::ClusterOptions;
+
     use super::*;
 
     #[test]
@@ -101,13 +115,14 @@ mod tests {
             dispatcher_heartbeat: Some(Duration::from_secs(1)),
             task_history_limit: Some(2),
             host_access: Some(host_access("pid,device").expect("a list")),
+            tasks_from: Some(TasksFrom::Nodes),
             ..SpecFlags::default()
         };
         assert_eq!(
             flags.to_json(),
             json!({"Dispatcher": {"HeartbeatPeriod": 1_000_000_000},
                    "Orchestration": {"TaskHistoryRetentionLimit": 2},
-                   "Swarmw": {"HostAccess": ["device", "pid"]}})
+                   "Swarmw": {"HostAccess": ["device", "pid"], "TasksFrom": "nodes"}})
         );
         let mut spec = ClusterSpec::default();
         flags.apply(&mut spec);
@@ -115,5 +130,29 @@ mod tests {
         assert_eq!(spec, sent);
         assert_eq!(host_access("none"), Ok(HostAccessList::default()));
         assert!(host_access("device,root").is_err());
+    }
+
+    #[test]
+    fn what_containers_may_have_and_where_tasks_are_reached_from_keep_each_other() {
+        let access = SpecFlags {
+            host_access: Some(host_access("pid").expect("a list")),
+            ..SpecFlags::default()
+        };
+        let from = |word| SpecFlags {
+            tasks_from: Some(tasks_from(word).expect("a word")),
+            ..SpecFlags::default()
+        };
+        let mut spec = ClusterSpec::default();
+        from("nodes").apply(&mut spec);
+        access.apply(&mut spec);
+        let both =
+            ClusterOptions { host_access: [HostAccess::Pid].into(), tasks_from: TasksFrom::Nodes };
+        assert_eq!(spec.swarmw.as_ref(), Some(&both));
+        from("managers").apply(&mut spec);
+        assert_eq!(
+            (spec.host_access(), spec.tasks_from()),
+            (both.host_access, TasksFrom::Managers)
+        );
+        assert!(tasks_from("all").is_err());
     }
 }

@@ -121,6 +121,7 @@ impl Seat {
             timing: TIMING,
             peers: Arc::new(GrpcPeers::new(self.channels.clone())),
             handler: Arc::new(|_| async { http::Response::new(stream::empty().boxed()) }.boxed()),
+            reach: Arc::new(|_, _| async {}.boxed()),
             observer: Arc::new(|_| async { Err("nobody asks here".to_owned()) }.boxed()),
             lock: Default::default(),
         }

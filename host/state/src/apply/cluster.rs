@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use swarmw_model::{
     Cluster, ClusterOptions, ClusterSpec, JoinTokens, Node, Plugin, Refusal, RefusalKind,
-    UnlockKey, Version,
+    TasksFrom, UnlockKey, Version,
 };
 
 use super::{Context, Step};
@@ -83,6 +83,9 @@ impl State {
         spec.swarmw = spec.swarmw.filter(|options| *options != ClusterOptions::default());
         if spec.swarmw.is_some() {
             self.host_access_is_known()?;
+        }
+        if spec.tasks_from() != TasksFrom::default() {
+            self.tasks_from_is_known()?;
         }
         let unlock_key = self.unlock_key(&spec, unlock_key)?;
         self.edit_cluster(context, |c| {

@@ -2,9 +2,9 @@
 
 use swarmw_model::{
     Cluster, ClusterOptions, ClusterSpec, ContainerOptions, Device, HostAccess, JoinTokens, Node,
-    NodeRole, ServiceSpec, SwarmwOptions,
+    NodeRole, ServiceSpec, SwarmwOptions, TasksFrom,
 };
-use swarmw_state::{Change, HOST_ACCESS_LEVEL, State};
+use swarmw_state::{Change, HOST_ACCESS_LEVEL, State, TASKS_FROM_LEVEL};
 
 use crate::build::*;
 
@@ -29,7 +29,10 @@ fn set(log: &Log, options: Option<ClusterOptions>) -> Change {
 }
 
 fn allow(log: &mut Log, kinds: &[HostAccess]) {
-    let options = ClusterOptions { host_access: kinds.iter().copied().collect() };
+    let options = ClusterOptions {
+        host_access: kinds.iter().copied().collect(),
+        ..ClusterOptions::default()
+    };
     let change = set(log, Some(options));
     log.done(change);
 }
@@ -117,7 +120,8 @@ fn what_a_client_writes_into_the_template_itself_counts_for_nothing() {
 fn nothing_is_asked_or_allowed_while_a_manager_does_not_know_it() {
     let mut log = founded(HOST_ACCESS_LEVEL - 1);
     let want = "access of containers to their nodes needs a swarmw that knows it on every manager";
-    let options = ClusterOptions { host_access: [HostAccess::Pid].into() };
+    let options =
+        ClusterOptions { host_access: [HostAccess::Pid].into(), ..ClusterOptions::default() };
     let change = set(&log, Some(options));
     assert!(log.refusal(change).contains(want));
     let shm = ContainerOptions { shm_size: 1, ..ContainerOptions::default() };
@@ -125,4 +129,26 @@ fn nothing_is_asked_or_allowed_while_a_manager_does_not_know_it() {
     assert!(log.state.needs_host_access().is_err());
     log.done(Change::RaiseFeatureLevel(HOST_ACCESS_LEVEL));
     log.done(create(WEB, with_options("web", shm)));
+}
+
+#[test]
+fn tasks_are_reached_from_nodes_once_the_operator_says_so_and_every_manager_knows_it() {
+    let mut log = founded(TASKS_FROM_LEVEL - 1);
+    let from = |log: &Log| log.state.cluster().unwrap().spec.tasks_from();
+    let nodes = ClusterOptions { tasks_from: TasksFrom::Nodes, ..ClusterOptions::default() };
+    let change = set(&log, Some(nodes.clone()));
+    let why = log.refusal(change);
+    assert!(why.contains("no managers need a swarmw that knows it on every manager"), "{why}");
+    assert!(log.state.needs_tasks_from().is_err());
+    log.done(Change::RaiseFeatureLevel(TASKS_FROM_LEVEL));
+    assert_eq!(from(&log), TasksFrom::Managers, "nothing changes by itself");
+    let change = set(&log, Some(nodes));
+    log.done(change);
+    let change = set(&log, None);
+    log.done(change);
+    assert_eq!(from(&log), TasksFrom::Nodes, "kept by a client that does not know it");
+    let change = set(&log, Some(ClusterOptions::default()));
+    log.done(change);
+    let cluster = log.state.cluster().unwrap();
+    assert_eq!((cluster.spec.tasks_from(), &cluster.spec.swarmw), (TasksFrom::Managers, &None));
 }

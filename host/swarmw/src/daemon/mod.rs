@@ -20,7 +20,7 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use swarmw_agent::AgentConfig;
 use swarmw_ambient::Ambient;
 use swarmw_api::{Api, Listener};
-use swarmw_manager::Handler;
+use swarmw_manager::{Handler, ReachHandler};
 use swarmw_model::{EngineSocket, Given, UnlockKey};
 use swarmw_node::{Ground, Keyring, Member, Parts, StateDir};
 use swarmw_registry::{CredentialHelpers, Registries, TrustedKey};
@@ -331,9 +331,15 @@ impl Daemon {
             let daemon = daemon.upgrade();
             Box::pin(async move { node::answer_forwarded(daemon, request).await })
         });
+        let daemon = Arc::downgrade(self);
+        let reach: ReachHandler = Arc::new(move |from, stream| {
+            let daemon = daemon.upgrade();
+            Box::pin(async move { node::answer_node(daemon, from, stream).await })
+        });
         let machine = Ground::machine(&self.dir, &keys, &self.exe)?;
         let ground = Ground { ambient: self.ambient.clone(), ..machine };
-        Ok(Some(Parts { dir: self.dir.clone(), keys, ground, agent: self.agent.clone(), handler }))
+        let (dir, agent) = (self.dir.clone(), self.agent.clone());
+        Ok(Some(Parts { dir, keys, ground, agent, handler, reach }))
     }
 
     fn is_locked(&self) -> bool {

@@ -27,6 +27,7 @@ use swarmw_model::{
     ServiceSpec, ShadowReport, TaskId, Time, UnlockKey, VolumeId, VolumeScope, VolumeSpec, Wish,
 };
 use swarmw_node::{Member, Membership, Parts};
+use swarmw_proto::Wire;
 use swarmw_raft::Received;
 use swarmw_state::{Change, Event, Missed, State};
 
@@ -54,6 +55,14 @@ pub(super) async fn answer_forwarded(
             .unwrap_or_default(),
     };
     response.map(|body| body.into_data_stream().map_err(std::io::Error::other).boxed())
+}
+
+/// Answers a node that is no manager and asks for containers of tasks. Without an API the
+/// connection ends at once.
+pub(super) async fn answer_node(daemon: Option<Arc<Daemon>>, from: NodeId, stream: Box<dyn Wire>) {
+    if let Some(api) = daemon.and_then(|d| d.api.get().cloned()) {
+        api.reached(from, stream).await;
+    }
 }
 
 // === impl Daemon ===
@@ -538,6 +547,15 @@ impl Node for Daemon {
         async move {
             let opened = self.manager()?.open_container(task).await?;
             let opened: Box<dyn Connection> = Box::new(opened);
+            Ok(opened)
+        }
+        .boxed()
+    }
+
+    fn open_manager(&self) -> Answer<'_, Box<dyn Connection>> {
+        async move {
+            let active = self.active.load_full().ok_or_else(swarmw_api::not_in_swarm)?;
+            let opened: Box<dyn Connection> = Box::new(active.agent().open_manager().await?);
             Ok(opened)
         }
         .boxed()

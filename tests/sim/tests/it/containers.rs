@@ -1,13 +1,14 @@
 //! The way to containers of tasks on other nodes: for managers, and never a long wait.
 
 use swarmw_ca::Tls;
-use swarmw_model::{NodeRole, NodeState, RefusalKind, TaskId};
+use swarmw_model::{ClusterOptions, NodeRole, NodeState, RefusalKind, TaskId, TasksFrom};
 use swarmw_proto::{Channels, pb};
-use swarmw_sim::replicated;
+use swarmw_sim::{Cluster, replicated};
+use swarmw_state::Change;
 use tonic::Code;
 use tonic::transport::Channel;
 
-use crate::support::{secs, small};
+use crate::support::{cluster, secs, small};
 
 async fn open(channel: Channel) -> Code {
     let mut client = pb::containers_client::ContainersClient::new(channel);
@@ -62,4 +63,55 @@ async fn a_node_that_is_cut_off_is_named_within_seconds() {
     let refused = manager.open_container(task).await.err().expect("down");
     assert!(refused.message.contains("is down"), "{refused}");
     assert_eq!(cluster.elapsed(), begun, "nobody is asked");
+}
+
+/// Says from which nodes tasks are reached.
+async fn reached_from(cluster: &Cluster, tasks_from: TasksFrom) {
+    let state = cluster.fresh().await;
+    let known = state.cluster().expect("founded");
+    let mut spec = known.spec.clone();
+    spec.swarmw = Some(ClusterOptions { tasks_from, ..ClusterOptions::default() });
+    let (version, rotate, spec) = (known.version, Default::default(), Box::new(spec));
+    let change = Change::UpdateCluster { version, spec, rotate, unlock_key: None };
+    cluster.write(change).await.expect("nobody else changes it");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_worker_asks_one_manager_after_the_other_once_the_cluster_lets_it() {
+    let cluster = cluster(1).await;
+    let member = cluster.node("n4").member();
+    let worker = member.agent();
+    cluster
+        .soon("the worker knows all managers", async || {
+            (worker.managers().len() == 3).then_some(())
+        })
+        .await;
+    let refused = worker.open_manager().await.err().expect("managers alone");
+    assert_eq!(refused.kind, RefusalKind::PermissionDenied);
+    assert!(refused.message.ends_with("swarm update --tasks-from nodes"), "{refused}");
+    reached_from(&cluster, TasksFrom::Nodes).await;
+    let lets_in = |name: &&str| {
+        let state = cluster.node(name).manager().map(|manager| manager.state());
+        let spec = state.as_ref().and_then(|state| state.cluster()).map(|known| &known.spec);
+        spec.is_some_and(|spec| spec.tasks_from() == TasksFrom::Nodes)
+    };
+    cluster
+        .soon("every manager lets it in", async || {
+            ["n1", "n2", "n3"].iter().all(lets_in).then_some(())
+        })
+        .await;
+    assert!(worker.open_manager().await.is_ok());
+
+    // A manager without a majority answers too, by what it knows.
+    cluster.isolate(&["n1", "n2"]);
+    let begun = cluster.elapsed();
+    assert!(worker.open_manager().await.is_ok(), "n3 is left");
+    assert!(cluster.elapsed() - begun <= secs(7), "{:?}", cluster.elapsed() - begun);
+
+    cluster.isolate(&["n4"]);
+    let refused = worker.open_manager().await.err().expect("cut off");
+    assert_eq!(refused.kind, RefusalKind::Unavailable);
+    for manager in ["n1", "n2", "n3"] {
+        assert!(refused.message.contains(&cluster.node(manager).address()), "{refused}");
+    }
 }

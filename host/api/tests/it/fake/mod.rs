@@ -35,6 +35,8 @@ pub use engine::FakeEngine;
 pub use made::{line, node, plugin};
 
 pub const SELF: NodeId = NodeId::from_bits(0xa11ce);
+/// As whom nodes that are no managers ask one.
+pub const WORKER: NodeId = NodeId::from_bits(0xcab);
 pub const NOW: Time = Time::from_nanos(1_763_682_093_560_000_000);
 pub const ROOT_KEY: &str = "the root's key";
 

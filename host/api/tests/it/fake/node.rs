@@ -27,7 +27,10 @@ use swarmw_model::{
 };
 use swarmw_state::{Change, Event, Missed, State};
 
-use super::{Fake, NOW, SELF, Shared, leading, membership, network};
+use super::{Fake, NOW, SELF, Shared, WORKER, leading, membership, network};
+
+/// Bytes on the way from a worker to a manager, and back.
+const PIPE: usize = 64 << 10;
 
 impl Daemon for Fake {
     fn standing(&self) -> Standing {
@@ -425,6 +428,22 @@ impl Daemon for Fake {
             let stream = UnixStream::connect(engine).await.expect("connects");
             let stream: Box<dyn Connection> = Box::new(stream);
             Ok(stream)
+        })
+    }
+
+    /// The leader is all managers there are.
+    fn open_manager(&self) -> Answer<'_, Box<dyn Connection>> {
+        Box::pin(async move {
+            let manager = self.leader.lock().unwrap().clone();
+            let manager = manager.ok_or_else(|| {
+                Refusal::plain(RefusalKind::Unavailable, "no manager answers: 127.0.0.1:2377")
+            })?;
+            let spec = self.shared.state.lock().unwrap().cluster().map(|c| c.spec.clone());
+            spec.expect("a cluster").tasks_from().check()?;
+            let (own, its) = tokio::io::duplex(PIPE);
+            tokio::spawn(async move { manager.reached(WORKER, its).await });
+            let own: Box<dyn Connection> = Box::new(own);
+            Ok(own)
         })
     }
 
