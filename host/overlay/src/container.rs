@@ -123,7 +123,8 @@ impl<'c> Container<'c> {
 
     /// What is asked of the kernel for an end here.
     pub(crate) fn end(&self, name: &str, mac: Option<[u8; 6]>, mtu: u32) -> LinkMessage {
-        let mut end = up();
+        // A link is up when both of its ends are there, not before.
+        let mut end = LinkMessage::default();
         end.attributes = vec![
             LinkAttribute::IfName(name.to_owned()),
             LinkAttribute::Mtu(mtu),
@@ -133,7 +134,7 @@ impl<'c> Container<'c> {
         end
     }
 
-    /// Gives an interface its addresses.
+    /// Gives an interface its addresses, and puts it up.
     pub(crate) async fn settle(&self, name: &str, addresses: &[IpNet]) -> Result<()> {
         let failed = self.failed("found", format!("device {name}"));
         let index = index_of(&self.links, name).await.map_err(failed)?;
@@ -144,7 +145,10 @@ impl<'c> Container<'c> {
             let failed = self.failed("added", format!("address {address}"));
             self.links.ask(asked, Mode::Replace).await.map_err(failed)?;
         }
-        Ok(())
+        let mut message = up();
+        message.header.index = index;
+        let failed = self.failed("set", format!("device {name}"));
+        self.links.ask(RouteNetlinkMessage::SetLink(message), Mode::Change).await.map_err(failed)
     }
 
     /// Makes the routes of addresses that are there.

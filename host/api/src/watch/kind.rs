@@ -125,7 +125,7 @@ impl Wanted {
                 Kind::Service,
                 (old, new),
                 |service| services::passes(filters, service),
-                |service| services::shown(service),
+                services::shown,
             ),
             Event::Task { old, new } => self.told(
                 Kind::Task,

@@ -261,7 +261,7 @@ async fn the_link_of_a_container_is_made_anew() {
     let world = served().await;
     let overlay = &world.machines[0].overlay;
     let client = &world.containers[0];
-    within(world.router(0), "ip link del sw1");
+    within(world.router(0), &format!("ip link del {}", client.veth));
     let (drifts, _) = overlay.repair().await.expect("repaired");
     let lost: Vec<_> = drifts.iter().filter_map(Drift::link).collect();
     assert_eq!(lost, [&client.veth]);
@@ -287,11 +287,11 @@ async fn the_link_of_a_container_is_made_anew() {
 
     // One that has ended gets none.
     let gone = ContainerEnd { sandbox: Path::new("/nowhere"), ..inside };
-    within(world.router(0), "ip link del sw1");
+    within(world.router(0), &format!("ip link del {}", client.veth));
     let refused = overlay.relink(&client.veth, network, desired.address, &gone).await;
     refused.expect_err("it is no namespace");
     let links = within(world.router(0), "ip link");
-    assert!(!links.contains("sw1"), "{links}");
+    assert!(!links.contains(&client.veth.0), "{links}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
