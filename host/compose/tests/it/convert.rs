@@ -31,7 +31,7 @@ fn the_least_service_is_what_dockers_client_sends() {
                 "Networks": [{"Target": "st_default", "Aliases": ["web"]}],
             },
             "Mode": {"Replicated": {}},
-            "EndpointSpec": {},
+            "EndpointSpec": {"Mode": "vip"},
         })
     );
 }
@@ -99,13 +99,13 @@ fn every_setting_has_its_place_in_the_spec() {
         (
             "volumes: ['vol:/v:ro']",
             "/TaskTemplate/ContainerSpec/Mounts/0",
-            json!({"Source": "st_vol", "Target": "/v", "ReadOnly": true, "VolumeOptions": {
+            json!({"Type": "volume", "Source": "st_vol", "Target": "/v", "ReadOnly": true, "VolumeOptions": {
                 "Labels": {"com.docker.stack.namespace": "st"}, "DriverConfig": {"Name": "nfs", "Options": {"o": "rw"}}}}),
         ),
         (
             "volumes: ['ext:/v']",
             "/TaskTemplate/ContainerSpec/Mounts/0",
-            json!({"Source": "ext", "Target": "/v", "VolumeOptions": {}}),
+            json!({"Type": "volume", "Source": "ext", "Target": "/v", "VolumeOptions": {}}),
         ),
         (
             "volumes: ['./x:/x:rslave']",
@@ -159,7 +159,7 @@ fn every_setting_has_its_place_in_the_spec() {
             "/TaskTemplate/RestartPolicy",
             json!({"Condition": "on-failure", "MaxAttempts": 3}),
         ),
-        ("restart: unless-stopped", "/TaskTemplate/RestartPolicy", json!({})),
+        ("restart: unless-stopped", "/TaskTemplate/RestartPolicy", json!({"Condition": "any"})),
         ("restart: 'no'", "/TaskTemplate/RestartPolicy", Value::Null),
         (
             "restart: always, deploy: {restart_policy: {condition: none, window: 1s}}",

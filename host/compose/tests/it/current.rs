@@ -120,7 +120,7 @@ fn the_long_form_of_include_has_a_folder_and_variables_of_its_own() {
     // A later file goes before an earlier one, and the client's own before both.
     assert!(yaml.contains("image: 1-2-112-own\n"), "{yaml}");
     assert!(yaml.contains("source: /stack/other/d\n"), "{yaml}");
-    assert!(yaml.contains("image: \"\"\n"), "they are the included file's alone: {yaml}");
+    assert!(yaml.contains("  a: {}\n"), "they are the included file's alone: {yaml}");
 }
 
 #[test]

@@ -204,7 +204,7 @@ fn what_a_cluster_cannot_do_is_refused_when_it_becomes_a_stack() {
                 DOCKER_RESOURCE_GPU";
     for (keys, at) in [
         ("gpus: all", "1:32"),
-        ("deploy: {resources: {reservations: {devices: [{capabilities: [gpu]}]}}}", "1:72"),
+        ("deploy: {resources: {reservations: {devices: [{capabilities: [gpu]}]}}}", "1:71"),
     ] {
         let refused = Case::of(&format!("services: {{a: {{image: x, {keys}}}}}")).refused();
         assert_eq!(refused, format!("c.yml:{at}: service a: {gpus}"));

@@ -21,7 +21,7 @@ use crate::swarm::{Swarm, eventually};
 const CLUSTER: ClusterId = ClusterId::from_bits(1);
 
 /// Every method that managers serve.
-const METHODS: [&str; 19] = [
+const METHODS: [&str; 20] = [
     "Raft.Append",
     "Raft.Vote",
     "Raft.PreVote",
@@ -38,6 +38,7 @@ const METHODS: [&str; 19] = [
     "Dispatcher.Attach",
     "Dispatcher.NameAttachment",
     "Dispatcher.Detach",
+    "Reach.Open",
     "Blobs.Get",
     "Blobs.Put",
     "Blobs.Has",
@@ -68,7 +69,7 @@ async fn call(method: &str, channel: Channel) -> Result<(), Status> {
     use pb::{
         api_client::ApiClient, blobs_client::BlobsClient, ca_client::CaClient,
         dispatcher_client::DispatcherClient, membership_client::MembershipClient,
-        raft_client::RaftClient,
+        raft_client::RaftClient, reach_client::ReachClient,
     };
     let bytes = pb::RaftBytes::default;
     let mut raft = RaftClient::new(channel.clone());
@@ -76,6 +77,7 @@ async fn call(method: &str, channel: Channel) -> Result<(), Status> {
     let mut ca = CaClient::new(channel.clone());
     let mut api = ApiClient::new(channel.clone());
     let mut dispatcher = DispatcherClient::new(channel.clone());
+    let mut reach = ReachClient::new(channel.clone());
     let mut blobs = BlobsClient::new(channel);
     match method {
         "Raft.Append" => raft.append(bytes()).await.map(drop),
@@ -102,6 +104,7 @@ async fn call(method: &str, channel: Channel) -> Result<(), Status> {
             dispatcher.name_attachment(pb::AttachmentNames::default()).await.map(drop)
         }
         "Dispatcher.Detach" => dispatcher.detach(pb::DetachRequest::default()).await.map(drop),
+        "Reach.Open" => reach.open(stream::iter([pb::ContainerBytes::default()])).await.map(drop),
         "Blobs.Get" => blobs.get(pb::BlobRequest::default()).await.map(drop),
         "Blobs.Put" => blobs.put(stream::iter([pb::BlobChunk::default()])).await.map(drop),
         "Blobs.Has" => blobs.has(pb::BlobRequest::default()).await.map(drop),
@@ -147,7 +150,7 @@ async fn every_method_is_for_its_callers_and_nobody_else() {
     for method in METHODS {
         let want = match method {
             "Ca.RootCertificate" | "Ca.Issue" => [yes, yes, yes],
-            "Membership.Leave" | "Blobs.Get" => [no, yes, yes],
+            "Membership.Leave" | "Blobs.Get" | "Reach.Open" => [no, yes, yes],
             of_agents if of_agents.starts_with("Dispatcher.") => [no, yes, yes],
             _ => [no, not_you, yes],
         };

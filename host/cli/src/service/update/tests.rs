@@ -202,7 +202,7 @@ fn mounts_go_by_target() {
         ("--mount-rm /nope", json!({})),
         (
             "--mount-add source=w,target=/v",
-            json!({"Mounts": [bind, {"Source": "w", "Target": "/v"}]}),
+            json!({"Mounts": [bind, {"Type": "volume", "Source": "w", "Target": "/v"}]}),
         ),
         (
             "--mount-add type=tmpfs,dst=/t",
