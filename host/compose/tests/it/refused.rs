@@ -211,13 +211,13 @@ fn what_a_cluster_cannot_do_is_refused_when_it_becomes_a_stack() {
     }
     let provided = Case::of("services: {a: {provider: {type: vpn}}}").refused();
     assert!(
-        provided.starts_with("c.yml:1:27: service a: providers are not supported"),
+        provided.starts_with("c.yml:1:26: service a: providers are not supported"),
         "{provided}"
     );
     let range = "services: {a: {image: x, ports: [{target: 80, published: '8080-8085'}]}}";
     assert_eq!(
         Case::of(range).refused(),
-        "c.yml:1:59: services.a.ports.0.published is a range, 8080-8085, and target is one port: \
+        "c.yml:1:58: services.a.ports.0.published is a range, 8080-8085, and target is one port: \
          name one"
     );
     let device = "services: {a: {image: x, devices: [{source: /dev/a, permisions: r}]}}";
