@@ -3,6 +3,7 @@
 mod anywhere;
 mod compose;
 mod datagrams;
+mod hijacked;
 mod jobs;
 mod life;
 mod registry;

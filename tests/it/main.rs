@@ -19,6 +19,7 @@ mod plugins;
 mod plugins_registry;
 mod plugins_taken;
 mod secrets;
+mod shells;
 mod stacks;
 mod support;
 mod trouble;

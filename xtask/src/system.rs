@@ -33,6 +33,9 @@ const PROGRAMS: &[Has] = &[
     ("npm", "npm"),
     ("ansible-playbook", "ansible"),
     ("docker-compose", "docker-compose"),
+    // Their completion scripts are tried in them.
+    ("zsh", "zsh"),
+    ("fish", "fish"),
 ];
 
 /// What is no program: modules of Debian's own python3, whatever else the PATH has.

@@ -1,6 +1,9 @@
 //! The life of containers: replaced, adopted, reconciled, healthy, heard.
 
 use super::datagrams::datagrams_reach_containers_from_every_node;
+use super::hijacked::{
+    a_container_is_attached_to_by_a_web_socket, an_engine_builds_by_its_build_kit,
+};
 use super::{container, import_everywhere, node_of, running, take_turn, task_in};
 use crate::support::{Cluster, eventually};
 
@@ -15,6 +18,8 @@ fn docker_containers_live_as_their_tasks_say() {
         &cluster,
         &[("web:1", &["EXPOSE 80", r#"CMD ["httpd","-f","-h","/www"]"#]), ("tool:1", &[])],
     );
+    a_container_is_attached_to_by_a_web_socket(&cluster.nodes[0]);
+    an_engine_builds_by_its_build_kit(&cluster, &cluster.nodes[0]);
     an_image_lands_on_engines_only(&cluster);
     published_ports_reach_containers_from_every_node(&cluster);
     datagrams_reach_containers_from_every_node(&cluster);
