@@ -195,11 +195,47 @@ fn kernels_lead_published_ports_to_every_task_in_turn_and_keep_the_clients_addre
     assert_eq!(done.code, 0, "{done}");
     spreads(&cluster, false, "after somebody meddled");
 
-    docker(first, "service rm web");
+    tasks_see_their_node_where_the_service_says_so(&cluster);
+    ports_of_sctp_have_their_rules(&cluster);
+
+    docker(first, "service rm web assoc");
     eventually("nothing is left on the machines", || {
         let left: String = cluster.machines.iter().map(left_on).collect();
         if left.is_empty() { Ok(()) } else { Err(left) }
     });
+}
+
+/// `--ingress-source node`, and the way back.
+fn tasks_see_their_node_where_the_service_says_so(cluster: &Cluster) {
+    let (first, entry) = (&cluster.nodes[0], [cluster.machines[0].ip.into()]);
+    for (source, sees_client) in [("node", false), ("client", true)] {
+        first.run(format!("service update --detach --ingress-source {source} web"));
+        eventually(&format!("tasks see the {source}"), || {
+            // Another address than the client's own is an error of `ask`.
+            match (ask(cluster, &entry, 2 * REPLICAS), sees_client) {
+                (Ok(seen), true) if seen.len() == REPLICAS => Ok(()),
+                (Err(why), false) if why.contains(" was seen: ") => Ok(()),
+                (seen, _) => Err(format!("{seen:?}")),
+            }
+        });
+    }
+    running(first, "web", REPLICAS);
+}
+
+/// The kernel of this machine may have no sockets of SCTP: the rules are looked at.
+fn ports_of_sctp_have_their_rules(cluster: &Cluster) {
+    let first = &cluster.nodes[0];
+    docker(first, "service create --detach --name assoc --publish 4568:80/sctp web");
+    for entry in ENTRIES {
+        eventually(&format!("machine {entry} leads SCTP to tasks"), || {
+            let list = ["nft", "list", "map", "inet", "swarmw_ports", "sctp4"];
+            let tasks = cluster.machines[entry].run(&list);
+            if tasks.stdout.contains("4568 . ") { Ok(()) } else { Err(tasks.to_string()) }
+        });
+    }
+    let shown =
+        first.docker(&["service", "ls", "--format", "{{.Ports}}", "--filter", "name=assoc"]);
+    assert_eq!(shown.stdout, "*:4568->80/sctp\n", "{shown}");
 }
 
 #[test]

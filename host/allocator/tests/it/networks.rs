@@ -116,6 +116,28 @@ fn addresses_come_from_the_range_of_a_subnet_whose_numbers_are_told_when_all_are
 }
 
 #[test]
+fn several_subnets_that_were_named_are_used_up_and_auxiliary_addresses_are_nobodys() {
+    let mut world = World::new(&[], 0);
+    let kept = ["192.168.7.2", "192.168.7.4"];
+    let network = world.network_without(5, &["192.168.7.0/29", "192.168.8.0/29"], &kept);
+    let service = world.service(100, &[network], &[]);
+    // Of the first /29 five are left beside the gateway, less two; of the second five.
+    let room = 3 + 5;
+    let tasks = (1..=room).map(|n| world.task(n, service)).collect();
+    world.tick(tasks);
+    let mut given = world.virtual_ips(service);
+    given.extend((1..room).flat_map(|n| world.at(n).unwrap()));
+    given.sort_unstable();
+    let of = |subnet: &str, hosts: &[u8]| -> Vec<String> {
+        hosts.iter().map(|host| format!("{subnet}.{host}/29")).collect()
+    };
+    let all = [of("192.168.7", &[3, 5, 6]), of("192.168.8", &[2, 3, 4, 5, 6])].concat();
+    assert_eq!(given, all);
+    let why = world.at(room).unwrap_err();
+    assert!(why.contains("192.168.7.0/29 has 3, 192.168.8.0/29 has 5, all in use"), "{why}");
+}
+
+#[test]
 fn it_is_known_beforehand_how_many_tasks_there_are_addresses_for() {
     let mut world = World::new(&["10.7.0.0/27"], 29);
     let named = world.network(5, &["192.168.7.0/29", "fd00:9::/64"]).unwrap();

@@ -111,6 +111,25 @@ impl World {
         self.make(n, spec).unwrap()
     }
 
+    /// A network, some of whose addresses are those of other things.
+    pub fn network_without(&mut self, n: u128, subnets: &[&str], kept: &[&str]) -> NetworkId {
+        let mut spec = NetworkSpec {
+            name: format!("net{n}"),
+            driver: Driver { name: OVERLAY.into(), ..Driver::default() },
+            ..NetworkSpec::default()
+        };
+        let config = |(nth, subnet): (usize, &&str)| {
+            let kept = kept.iter().filter(|_| nth == 0);
+            swarmw_model::IpamConfig {
+                subnet: (*subnet).into(),
+                auxiliary: kept.map(|kept| (format!("of-{kept}"), (*kept).into())).collect(),
+                ..Default::default()
+            }
+        };
+        spec.ipam.config = subnets.iter().enumerate().map(config).collect();
+        self.make(n, spec).unwrap()
+    }
+
     /// A network that nothing leads out of.
     pub fn inner_network(&mut self, n: u128, subnet: &str) -> NetworkId {
         let mut spec = NetworkSpec {
